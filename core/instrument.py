@@ -1,0 +1,112 @@
+"""MUSE in numbers: one constant, one place.
+
+Sources: MUSE Pipeline User Manual 0.17 (sections 2.1, 5, 9) and the reference pipeline's documented
+constants. All pixel coordinates are 1-based FITS pixels of the trimmed image unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from enum import IntFlag
+from typing import Final
+
+N_IFU: Final = 24
+N_SLICES: Final = 48
+N_SLICES_PER_STACK: Final = 12
+N_PORTS: Final = 4
+
+# -- detector ---------------------------------------------------------------------------------------
+PORT_NX: Final = 2048
+PORT_NY: Final = 2056
+SCAN_WIDTH: Final = 32  # pre- and overscan per port and side [pix]
+TRIMMED_SHAPE: Final = (2 * PORT_NY, 2 * PORT_NX)  # (ny, nx)
+RAW_SHAPE: Final = (2 * (PORT_NY + 2 * SCAN_WIDTH), 2 * (PORT_NX + 2 * SCAN_WIDTH))
+PORT_X: Final = (1, 4096, 4096, 1)  # DET.OUTn.X, port order: lower left, lower right, upper right, upper left
+PORT_Y: Final = (1, 1, 4112, 4112)  # DET.OUTn.Y
+SATURATION_ADU: Final = 65500.0  # raw values above are saturated
+SATURATION_ZERO_ADU: Final = 1.19e-7  # raw values below are saturated too (wrapped to zero)
+
+# -- slices on the detector ----------------------------------------------------------------------------
+SLICE_WIDTH_NOMINAL: Final = 75.0
+SLICE_WIDTH_LIMITS: Final = (72.2, 82.2)
+SLICE_MAX_WIDTH: Final = 100
+SLICE_FIRST_SEARCH: Final = 200
+TRACE_HALF_WIDTH: Final = 55
+TRACE_SLOPE_WARNING: Final = 0.015
+
+# SliceCCD (1..48, left to right) -> SliceSky
+SLICE_SKY: Final = (
+    9, 8, 1, 10, 7, 2, 11, 6, 3, 12, 5, 4,
+    21, 20, 13, 22, 19, 14, 23, 18, 15, 24, 17, 16,
+    33, 32, 25, 34, 31, 26, 35, 30, 27, 36, 29, 28,
+    45, 44, 37, 46, 43, 38, 47, 42, 39, 48, 41, 40,
+)  # fmt: skip
+
+# -- spectral ----------------------------------------------------------------------------------------------
+SAMPLING: Final = 1.25  # nominal [Angstrom/pix]
+SLIT_WIDTH_ANGSTROM: Final = 2.61
+NOMINAL_RANGE: Final = (4650.0, 9300.0)  # [Angstrom], LSF grid, all modes
+ARC_RANGE: Final = (4600.0, 9350.0)  # [Angstrom], outer limits of useful arc lines
+EXTREME_RANGE: Final = (4150.0, 9800.0)  # [Angstrom], on the detector
+FWHM_PER_SIGMA: Final = 2.3548200450309493
+
+# lamp number (INS.LAMPn / INS.SHUTn) -> name; 1 and 2 are the continuum lamps
+LAMPS: Final = {1: "ContB", 2: "ContR", 3: "Ne", 4: "Xe", 5: "HgCd", 6: "Ne"}
+ARC_LAMPS: Final = {3: "Ne", 4: "Xe", 5: "HgCd", 6: "Ne"}
+
+
+class Dq(IntFlag):
+    """Euro3D data-quality bits used by MUSE."""
+
+    TELLURIC = 1
+    TELLURIC_CORRECTED = 2
+    COSMIC = 32
+    LOW_QE = 64
+    HOT = 256
+    DARK = 512
+    SATURATED = 4096
+    DEAD = 8192
+    BAD_OTHER = 16384
+    OBJECT = 1 << 25
+    OUTLIER = 1 << 26
+    NOTCH_NAD = 1 << 27
+    TRAP = 1 << 29
+    MISSING = 1 << 30
+    OUTSIDE_RANGE = 1 << 31
+
+
+MODES: Final = ("WFM-NOAO-E", "WFM-NOAO-N", "WFM-AO-E", "WFM-AO-N", "NFM-AO-N")
+
+# Wavelength intervals [Angstrom] inside ARC_RANGE that a mode covers (limits belong to the interval).
+MODE_COVERAGE: Final = {
+    "WFM-NOAO-E": ((4600.0, 9350.0),),
+    "WFM-NOAO-N": ((4750.0, 9350.0),),
+    "WFM-AO-E": ((4600.0, 5755.0), (6008.0, 9350.0)),
+    "WFM-AO-N": ((4700.0, 5805.0), (5966.0, 9350.0)),
+    # The reference also accepts 4700..4750 through its generic AO rule; the instrument does not cover it.
+    "NFM-AO-N": ((4750.0, 9350.0),),
+}
+
+
+def mode_class(ins_mode: str | None) -> str:
+    """Class of an ``INS.MODE`` value, as used to compare set-ups.
+
+    Any string starting with ``NFM`` is narrow field; ``WFM-NONAO-N`` is another spelling of
+    ``WFM-NOAO-N``; a missing keyword counts as ``WFM-NOAO-N``; every unknown string as ``WFM-NOAO-E``.
+    """
+    if ins_mode is None or not ins_mode.strip():
+        return "WFM-NOAO-N"
+    mode = ins_mode.strip().upper()
+    if mode.startswith("NFM"):
+        return "NFM-AO-N"
+    mode = mode.replace("NONAO", "NOAO")
+    return mode if mode in MODES else "WFM-NOAO-E"
+
+
+def covers(ins_mode: str | None, wave: float) -> bool:
+    """Whether a mode has light at wavelength ``wave`` (Angstrom, air)."""
+    return any(low <= wave <= high for low, high in MODE_COVERAGE[mode_class(ins_mode)])
+
+
+def chip_name(ifu: int) -> str:
+    """Extension name of the channel of an IFU, e.g. ``CHAN01``."""
+    return f"CHAN{ifu:02d}"
