@@ -1,0 +1,439 @@
+"""The tables of the archive.
+
+Frames (raw files), blocks (one recipe execution each) with their inputs, products, QC1 definitions and
+values, scores, events, quarantine and the heartbeats of the daemons. Wide documents (headers, refused
+candidates, progress) are JSON columns at the end of a row and loaded only when asked for.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Date,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from core.archive.base import Base, BigId, JsonDoc, UtcDateTime, enum_type, utc_now
+from core.archive.states import (
+    BlockState,
+    FrameState,
+    InputKind,
+    ProductState,
+    QuarantineReason,
+    QuarantineState,
+    WorkerKind,
+)
+
+__all__ = [
+    "Base",
+    "Block",
+    "BlockInput",
+    "Event",
+    "Frame",
+    "Product",
+    "Qc1Parameter",
+    "Qc1Value",
+    "QuarantinedFile",
+    "Score",
+    "SetupColumns",
+    "WorkerHeartbeat",
+    "ifu_mask",
+    "ifus_of_mask",
+]
+
+
+def ifu_mask(ifus: list[int] | tuple[int, ...] | range | set[int]) -> int:
+    """Bit mask of IFU numbers (1 to 24): bit ``ifu - 1`` is set."""
+    mask = 0
+    for ifu in ifus:
+        mask |= 1 << (ifu - 1)
+    return mask
+
+
+def ifus_of_mask(mask: int) -> tuple[int, ...]:
+    """IFU numbers of a bit mask, ascending."""
+    return tuple(bit + 1 for bit in range(mask.bit_length()) if mask >> bit & 1)
+
+
+class SetupColumns:
+    """The set-up keys that calibrations must share; the same columns on frames, blocks and products."""
+
+    ins_mode: Mapped[str | None] = mapped_column(String(32))  # INS.MODE
+    det_read_curid: Mapped[int | None] = mapped_column(Integer)  # DET.READ.CURID
+    det_read_curname: Mapped[str | None] = mapped_column(String(32))  # DET.READ.CURNAME
+    opti1_name: Mapped[str | None] = mapped_column(String(32))  # INS.OPTI1.NAME
+    blue_filter: Mapped[bool | None] = mapped_column(Boolean)  # INS.OPTI1.NAME starts with "Blue"
+    field_mode: Mapped[str | None] = mapped_column(String(32))  # INS.OPTI2.NAME: WFM or NFM
+    bin_x: Mapped[int | None] = mapped_column(SmallInteger)  # DET.BINX
+    bin_y: Mapped[int | None] = mapped_column(SmallInteger)  # DET.BINY
+
+    def setup(self) -> dict[str, str | int | bool | None]:
+        """The set-up keys as a plain dictionary."""
+        return {
+            "ins_mode": self.ins_mode,
+            "det_read_curid": self.det_read_curid,
+            "det_read_curname": self.det_read_curname,
+            "opti1_name": self.opti1_name,
+            "blue_filter": self.blue_filter,
+            "field_mode": self.field_mode,
+            "bin_x": self.bin_x,
+            "bin_y": self.bin_y,
+        }
+
+
+class Frame(SetupColumns, Base):
+    """One raw file, known by its headers."""
+
+    __tablename__ = "frames"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    dp_id: Mapped[str] = mapped_column(String(128), unique=True)  # file name without .fits / .fits.fz
+    file_name: Mapped[str] = mapped_column(String(255))
+    path: Mapped[str] = mapped_column(Text, unique=True)
+    size: Mapped[int] = mapped_column(BigInteger)  # [byte]
+    mtime: Mapped[float] = mapped_column(Float(53))  # [s since 1970]
+    sha256: Mapped[str | None] = mapped_column(String(64))  # filled in later, off the hot path
+    archive_name: Mapped[str | None] = mapped_column(String(128))  # ARCFILE
+    instrument: Mapped[str] = mapped_column(String(16))
+
+    dpr_catg: Mapped[str] = mapped_column(String(32))
+    dpr_type: Mapped[str] = mapped_column(String(64))
+    dpr_tech: Mapped[str | None] = mapped_column(String(64))
+    tag: Mapped[str] = mapped_column(String(32))
+    rule: Mapped[str] = mapped_column(String(64))  # classification rule that gave the tag
+    rules_version: Mapped[str] = mapped_column(String(16))
+
+    night: Mapped[date] = mapped_column(Date)  # noon to noon, named by the evening
+    date_obs: Mapped[datetime] = mapped_column(UtcDateTime)
+    mjd_obs: Mapped[float] = mapped_column(Float(53))
+    exptime: Mapped[float] = mapped_column(Float(53))  # [s]
+    mjd_mid: Mapped[float] = mapped_column(Float(53))  # mid-exposure
+
+    lamps: Mapped[str] = mapped_column(
+        String(64), default=""
+    )  # lamps whose light came in, "Ne", "ContB+ContR"
+    tpl_id: Mapped[str | None] = mapped_column(String(64))
+    tpl_start: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    tpl_expno: Mapped[int | None] = mapped_column(Integer)
+    tpl_nexp: Mapped[int | None] = mapped_column(Integer)
+    obs_id: Mapped[int | None] = mapped_column(BigInteger)
+    prog_id: Mapped[str | None] = mapped_column(String(64))
+    object: Mapped[str | None] = mapped_column(String(128))
+    ifu_mask: Mapped[int] = mapped_column(Integer)  # channels in the file, see `ifus_of_mask`
+    ambient_temp: Mapped[float | None] = mapped_column(Float(53))  # INS.TEMP4.VAL [deg C]
+    state: Mapped[FrameState] = mapped_column(enum_type(FrameState), default=FrameState.PRESENT)
+    ingested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    header: Mapped[dict[str, Any]] = mapped_column(JsonDoc, deferred=True)  # primary keywords, dot notation
+
+    __table_args__ = (
+        Index(None, "night", "tag", "state"),
+        Index(None, "tag", "mjd_obs"),
+        Index(None, "instrument", "date_obs"),
+        Index(None, "tpl_start"),
+        Index(None, "sha256"),
+        Index(None, "ingested_at"),
+    )
+
+    @property
+    def ifus(self) -> tuple[int, ...]:
+        """IFU numbers that the file holds."""
+        return ifus_of_mask(self.ifu_mask)
+
+
+class Block(SetupColumns, Base):
+    """One execution of one recipe on one group of raw frames (an association block)."""
+
+    __tablename__ = "blocks"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(160), unique=True)  # first raw file + grouping tag
+    group_key: Mapped[str] = mapped_column(String(200))  # TPL.START + tag + set-up: the same over re-plans
+    recipe: Mapped[str] = mapped_column(String(64))
+    recipe_version: Mapped[str] = mapped_column(String(32))
+    tag: Mapped[str] = mapped_column(String(32))  # raw tag
+    night: Mapped[date] = mapped_column(Date)
+    mjd_mid: Mapped[float] = mapped_column(Float(53))
+    n_raw: Mapped[int] = mapped_column(Integer)
+    ifu_mask: Mapped[int] = mapped_column(Integer)
+
+    state: Mapped[BlockState] = mapped_column(enum_type(BlockState))
+    state_reason: Mapped[str] = mapped_column(Text, default="")
+    signature: Mapped[str | None] = mapped_column(String(64))  # hash of inputs, parameters, versions
+    rules_hash: Mapped[str] = mapped_column(String(64))
+    plan_version: Mapped[int] = mapped_column(Integer, default=1)
+    superseded_by_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
+    priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    max_tries: Mapped[int] = mapped_column(Integer, default=3)
+    cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    duration: Mapped[float | None] = mapped_column(Float(53))  # [s]
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)  # back-off before the next try
+
+    log_path: Mapped[str | None] = mapped_column(Text)
+    error_type: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
+    n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
+    parameters: Mapped[dict[str, Any]] = mapped_column(
+        JsonDoc, default=dict
+    )  # those that differ from defaults
+    # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by IFU while it runs
+    progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True)
+
+    inputs: Mapped[list[BlockInput]] = relationship(
+        back_populates="block",
+        foreign_keys="BlockInput.block_id",
+        cascade="all, delete-orphan",
+        order_by="BlockInput.position",
+    )
+    products: Mapped[list[Product]] = relationship(back_populates="block", order_by="Product.id")
+
+    __table_args__ = (
+        Index(None, "night", "state", "score"),
+        Index(None, "state", "priority", "mjd_mid"),
+        Index(None, "group_key", "plan_version"),
+        Index(None, "recipe", "mjd_mid"),
+        Index(None, "finished_at"),
+        # The same work is never DONE twice, whatever the workers believe.
+        Index(
+            "uq_blocks_signature_done",
+            "signature",
+            unique=True,
+            sqlite_where=text("state = 'done'"),
+            postgresql_where=text("state = 'done'"),
+        ),
+    )
+
+    @property
+    def ifus(self) -> tuple[int, ...]:
+        """IFU numbers that the block reduces."""
+        return ifus_of_mask(self.ifu_mask)
+
+
+class BlockInput(Base):
+    """One input of a block: a raw frame, or the calibration of one role with the reason of its choice.
+
+    A calibration made by a block (kinds ``product`` and ``planned``) is named by ``source_block_id`` and its
+    tag ``role``; the files are the products of that block with that tag (one per IFU, or one merged).
+    ``product_id`` is set when one single file was chosen.
+    """
+
+    __tablename__ = "block_inputs"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"))
+    position: Mapped[int] = mapped_column(Integer, default=0)
+    role: Mapped[str] = mapped_column(String(32))  # tag in the set-of-frames
+    kind: Mapped[InputKind] = mapped_column(enum_type(InputKind))
+    required: Mapped[bool] = mapped_column(Boolean, default=True)
+    frame_id: Mapped[int | None] = mapped_column(ForeignKey("frames.id"))
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    source_block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
+    static_path: Mapped[str | None] = mapped_column(Text)
+    level: Mapped[int | None] = mapped_column(SmallInteger)  # quality level of the match, 0 is best
+    age_days: Mapped[float | None] = mapped_column(Float(53))  # calibration minus block, mid-exposure [d]
+    rule: Mapped[str] = mapped_column(String(64), default="")
+    reason: Mapped[str] = mapped_column(Text, default="")
+    refused: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, deferred=True)
+
+    block: Mapped[Block] = relationship(back_populates="inputs", foreign_keys=[block_id])
+    frame: Mapped[Frame | None] = relationship()
+    product: Mapped[Product | None] = relationship()
+    source_block: Mapped[Block | None] = relationship(foreign_keys=[source_block_id])
+
+    __table_args__ = (
+        Index(None, "block_id", "position"),
+        Index(None, "frame_id"),
+        Index(None, "product_id"),
+        Index(None, "source_block_id"),
+        CheckConstraint("kind <> 'raw' OR frame_id IS NOT NULL", name="raw_has_frame"),
+        CheckConstraint(
+            "kind <> 'product' OR product_id IS NOT NULL OR source_block_id IS NOT NULL",
+            name="product_has_source",
+        ),
+        CheckConstraint("kind <> 'planned' OR source_block_id IS NOT NULL", name="planned_has_block"),
+        CheckConstraint("kind <> 'static' OR static_path IS NOT NULL", name="static_has_path"),
+    )
+
+
+class Product(SetupColumns, Base):
+    """One product file."""
+
+    __tablename__ = "products"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))  # null: came from outside
+    tag: Mapped[str] = mapped_column(String(32))  # PRO.CATG
+    ifu: Mapped[int | None] = mapped_column(SmallInteger)  # null: merged, or of the whole instrument
+    file_name: Mapped[str] = mapped_column(String(255))
+    path: Mapped[str] = mapped_column(Text, unique=True)
+    size: Mapped[int] = mapped_column(BigInteger)  # [byte]
+    sha256: Mapped[str] = mapped_column(String(64))
+    datamd5: Mapped[str | None] = mapped_column(String(32))  # DATAMD5 of the header
+    night: Mapped[date] = mapped_column(Date)
+    mjd_obs: Mapped[float] = mapped_column(Float(53))
+    mjd_mid: Mapped[float] = mapped_column(Float(53))
+    state: Mapped[ProductState] = mapped_column(enum_type(ProductState), default=ProductState.PROVISIONAL)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    header: Mapped[dict[str, Any]] = mapped_column(JsonDoc, deferred=True)  # primary keywords, dot notation
+
+    block: Mapped[Block | None] = relationship(back_populates="products")
+
+    __table_args__ = (
+        Index(None, "block_id", "tag", "ifu"),
+        Index(None, "tag", "mjd_mid"),
+        Index(None, "night", "tag"),
+        Index(None, "file_name"),
+        Index(None, "created_at"),
+    )
+
+
+class Qc1Parameter(Base):
+    """Definition of one QC1 parameter: one column of one QC1 table."""
+
+    __tablename__ = "qc1_parameters"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    table_name: Mapped[str] = mapped_column(String(64))  # muse_bias
+    column_name: Mapped[str] = mapped_column(String(64))  # master_ron
+    keyword: Mapped[str] = mapped_column(String(64))  # QC.BIAS.MASTERn.RON
+    unit: Mapped[str] = mapped_column(String(32), default="")
+    qc_class: Mapped[str] = mapped_column(String(8))  # KPI, HC, CAL, ENG
+    value_type: Mapped[str] = mapped_column(String(8))  # float, int
+    axes: Mapped[str] = mapped_column(String(64), default="")  # what it is split by: "ifu,quadrant"
+    description: Mapped[str] = mapped_column(Text, default="")
+
+    __table_args__ = (UniqueConstraint("table_name", "column_name"),)
+
+
+class Qc1Value(Base):
+    """One measured value of a QC1 parameter. Rows are hidden, never deleted, by persons."""
+
+    __tablename__ = "qc1_values"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    parameter_id: Mapped[int] = mapped_column(ForeignKey("qc1_parameters.id"))
+    block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id"))
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    mjd_obs: Mapped[float] = mapped_column(Float(53))
+    ifu: Mapped[int | None] = mapped_column(SmallInteger)
+    quadrant: Mapped[int | None] = mapped_column(SmallInteger)  # detector port 1 to 4
+    slice: Mapped[int | None] = mapped_column(SmallInteger)  # 1 to 48 on the detector
+    lamp: Mapped[int | None] = mapped_column(SmallInteger)  # INS.LAMPn number
+    item: Mapped[int | None] = mapped_column(SmallInteger)  # running number of an input
+    value: Mapped[float] = mapped_column(Float(53))
+    ins_mode: Mapped[str | None] = mapped_column(String(32))
+    det_read_curid: Mapped[int | None] = mapped_column(Integer)
+    hidden: Mapped[bool] = mapped_column(Boolean, default=False)
+
+    __table_args__ = (
+        Index(None, "parameter_id", "mjd_obs"),
+        Index(None, "block_id", "parameter_id"),
+        Index(None, "product_id"),
+    )
+
+
+class Score(Base):
+    """The verdict of one score rule on one value."""
+
+    __tablename__ = "scores"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"))
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    parameter_id: Mapped[int] = mapped_column(ForeignKey("qc1_parameters.id"))
+    ifu: Mapped[int | None] = mapped_column(SmallInteger)
+    quadrant: Mapped[int | None] = mapped_column(SmallInteger)
+    slice: Mapped[int | None] = mapped_column(SmallInteger)
+    lamp: Mapped[int | None] = mapped_column(SmallInteger)
+    item: Mapped[int | None] = mapped_column(SmallInteger)
+    value: Mapped[float] = mapped_column(Float(53))
+    rule: Mapped[str] = mapped_column(String(64))
+    rules_version: Mapped[str] = mapped_column(String(16), default="")
+    low: Mapped[float | None] = mapped_column(Float(53))
+    high: Mapped[float | None] = mapped_column(Float(53))
+    score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+
+    __table_args__ = (
+        Index(None, "block_id", "parameter_id"),
+        Index(None, "parameter_id", "created_at"),
+        Index(None, "score", "created_at"),
+        Index(None, "product_id"),
+    )
+
+
+class Event(Base):
+    """Something that happened to something: every change of state, and what persons do."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    time: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    kind: Mapped[str] = mapped_column(String(32))  # block, product, frame, quarantine, worker
+    subject: Mapped[str] = mapped_column(String(255))  # name of the thing
+    from_state: Mapped[str | None] = mapped_column(String(16))
+    to_state: Mapped[str | None] = mapped_column(String(16))
+    actor: Mapped[str] = mapped_column(String(128))  # daemon or person
+    text: Mapped[str] = mapped_column(Text, default="")
+
+    __table_args__ = (Index(None, "kind", "subject", "time"), Index(None, "time"))
+
+
+class QuarantinedFile(Base):
+    """A file that could not be ingested, with the reason."""
+
+    __tablename__ = "quarantine"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    path: Mapped[str] = mapped_column(Text, unique=True)
+    file_name: Mapped[str] = mapped_column(String(255))
+    size: Mapped[int | None] = mapped_column(BigInteger)  # null: not even stat works
+    mtime: Mapped[float | None] = mapped_column(Float(53))
+    reason: Mapped[QuarantineReason] = mapped_column(enum_type(QuarantineReason))
+    text: Mapped[str] = mapped_column(Text)
+    night: Mapped[date | None] = mapped_column(Date)  # when the date is known, else of the first sight
+    first_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    tries: Mapped[int] = mapped_column(Integer, default=1)
+    state: Mapped[QuarantineState] = mapped_column(enum_type(QuarantineState), default=QuarantineState.HELD)
+
+    __table_args__ = (Index(None, "state", "last_seen"), Index(None, "night", "state"))
+
+
+class WorkerHeartbeat(Base):
+    """The last sign of life of a daemon."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    kind: Mapped[WorkerKind] = mapped_column(enum_type(WorkerKind))
+    host: Mapped[str] = mapped_column(String(128))
+    pid: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # set by an orderly stop
+    doing: Mapped[str] = mapped_column(Text, default="")
