@@ -1,0 +1,245 @@
+"""Product images: DATA, DQ and STAT of one IFU, single or merged files.
+
+The format is that of the reference pipeline (facts of MUSE manual section 5.3.1): primary HDU with all keywords and
+``EXTNAME = CHANnn``, extensions ``DATA`` (float32), ``DQ`` (int32, Euro3D flags), ``STAT`` (float32 variance); merged
+files carry ``CHANnn.DATA``, ``CHANnn.DQ``, ``CHANnn.STAT`` and the channel's own keywords in each extension.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from core.errors import BadFitsError, MissingInputError
+from core.fitsfile.keywords import get_key, iter_keys, merged_header, set_key
+from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.writer import FitsWriter
+from core.instrument import chip_name
+
+__all__ = [
+    "PARTS",
+    "ImageRows",
+    "MuseImage",
+    "image_extension_header",
+    "open_image",
+    "read_image",
+    "write_image",
+]
+
+# name -> (dtype, HDUCLAS2, HDUCLAS3, pointers to the other parts)
+PARTS: Final[dict[str, tuple[str, str, str | None, tuple[tuple[str, str], ...]]]] = {
+    "DATA": ("f4", "DATA", None, (("ERRDATA", "STAT"), ("QUALDATA", "DQ"))),
+    "DQ": ("i4", "QUALITY", "FLAG32BIT", (("SCIDATA", "DATA"), ("ERRDATA", "STAT"))),
+    "STAT": ("f4", "ERROR", "MSE", (("SCIDATA", "DATA"), ("QUALDATA", "DQ"))),
+}
+
+
+@dataclass
+class MuseImage:
+    """An image with flags and variance.
+
+    Attributes
+    ----------
+    data : ndarray of float32, shape (ny, nx)
+    dq : ndarray of int32, shape (ny, nx)
+        Euro3D flags (`core.instrument.Dq`).
+    stat : ndarray of float32, shape (ny, nx)
+        Variance, in the square of `unit`.
+    header : astropy.io.fits.Header
+        Keywords of the primary HDU (of the channel in merged files).
+    unit : str
+        ``adu`` or ``count``.
+    """
+
+    data: npt.NDArray[np.float32]
+    dq: npt.NDArray[np.int32]
+    stat: npt.NDArray[np.float32]
+    header: fits.Header
+    unit: str
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """A product image on disk, read by rows, so that a master costs no memory beyond a slab.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    ifu : int
+    header : astropy.io.fits.Header
+        Keywords of the product as they apply to this IFU.
+    unit : str
+    shape : tuple of int
+        ``(ny, nx)``.
+    """
+
+    path: Path
+    ifu: int
+    header: fits.Header
+    unit: str
+    shape: tuple[int, int]
+    _parts: dict[str, HduScan]
+
+    def rows(
+        self, y0: int, y1: int
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """DATA, DQ and STAT of rows ``y0`` (0-based) up to but not including ``y1``, in native byte order.
+
+        Raises
+        ------
+        BadFitsError
+            If the file ends before.
+        """
+        data, dq, stat = (self._read(part, y0, y1) for part in PARTS)
+        return data, dq, stat
+
+    def read(self) -> MuseImage:
+        """The whole image."""
+        return MuseImage(*self.rows(0, self.shape[0]), header=self.header, unit=self.unit)
+
+    def read_part(self, part: str) -> npt.NDArray[Any]:
+        """One of ``DATA``, ``DQ``, ``STAT`` wholly."""
+        return self._read(part, 0, self.shape[0])
+
+    def _read(self, part: str, y0: int, y1: int) -> npt.NDArray[Any]:
+        hdu = self._parts[part]
+        dtype = np.dtype(PARTS[part][0])
+        out = np.empty((y1 - y0, self.shape[1]), dtype)
+        with self.path.open("rb", buffering=0) as stream:
+            stream.seek(hdu.data_offset + y0 * self.shape[1] * dtype.itemsize)
+            view = memoryview(out.reshape(-1).view(np.uint8))
+            while view:
+                done = stream.readinto(view)
+                if not done:
+                    raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=self.path)
+                view = view[done:]
+        out.byteswap(inplace=True)
+        return out
+
+
+def open_image(path: str | os.PathLike[str], ifu: int) -> ImageRows:
+    """Open the image of an IFU in a single or merged product.
+
+    Raises
+    ------
+    MissingInputError
+        If the file does not hold that IFU.
+    BadFitsError
+        If DATA, DQ and STAT are not there with equal sizes.
+    """
+    path = Path(path)
+    scan = scan_fits(path)
+    single = scan.extension("DATA")
+    if single is not None:
+        found = ifu_of_extname(str(scan.primary.get("EXTNAME", "")))
+        if found is not None and found != ifu:
+            raise MissingInputError(f"the file is of IFU {found}, not {ifu}", file=path, ifu=ifu)
+        header, prefix = merged_header(scan.primary, fits.Header()), ""
+    else:
+        prefix = f"{chip_name(ifu)}."
+        merged = scan.extension(f"{prefix}DATA")
+        if merged is None:
+            raise MissingInputError(f"the file has neither DATA nor {prefix}DATA", file=path, ifu=ifu)
+        header = _channel_header(scan, merged, ifu)
+    parts = {}
+    for part in PARTS:
+        hdu = scan.extension(prefix + part)
+        if hdu is None or len(hdu.shape) != 2:
+            raise BadFitsError(f"extension {prefix}{part} is missing or no image", file=path, ifu=ifu)
+        if hdu.bitpix != (32 if part == "DQ" else -32):
+            raise BadFitsError(f"extension {prefix}{part} has BITPIX {hdu.bitpix}", file=path, ifu=ifu)
+        parts[part] = hdu
+    shapes = {hdu.shape for hdu in parts.values()}
+    if len(shapes) != 1:
+        raise BadFitsError("DATA, DQ and STAT have different sizes", file=path, ifu=ifu)
+    if scan.truncated:
+        raise BadFitsError("the file is cut", file=path, ifu=ifu)
+    ny, nx = shapes.pop()
+    unit = get_key(parts["DATA"].header, "BUNIT", str, default="")
+    return ImageRows(path, ifu, header, unit, (ny, nx), parts)
+
+
+def _channel_header(scan: FitsScan, extension: HduScan, ifu: int) -> fits.Header:
+    header = merged_header(scan.primary, fits.Header())
+    own = fits.Header()
+    for card in extension.header.cards:
+        if card.keyword.startswith("ESO "):
+            own.append(card, end=True)
+    header = merged_header(header, own)
+    header["EXTNAME"] = chip_name(ifu)
+    return header
+
+
+def read_image(path: str | os.PathLike[str], ifu: int) -> MuseImage:
+    """Read the image of an IFU wholly; see `open_image` for what is raised."""
+    return open_image(path, ifu).read()
+
+
+def image_extension_header(part: str, unit: str, prefix: str = "") -> fits.Header:
+    """Cards of a ``DATA``, ``DQ`` or ``STAT`` extension after the structural ones."""
+    _, class2, class3, pointers = PARTS[part]
+    header = fits.Header()
+    header["INHERIT"] = (True, "primary header keywords are inherited")
+    header["EXTNAME"] = (prefix + part, "This extension contains " + _WHAT[part])
+    header["HDUCLASS"] = ("ESO", "class name (ESO format)")
+    header["HDUDOC"] = ("DICD", "document with class description")
+    header["HDUVERS"] = ("DICD version 6", "version number (according to spec v2.5.1)")
+    header["HDUCLAS1"] = ("IMAGE", "Image data format")
+    header["HDUCLAS2"] = (class2, f"this extension contains the {_WHAT[part]}")
+    if class3:
+        header["HDUCLAS3"] = (class3, f"extension type: {class3}")
+    if part == "DQ":
+        header["QUALMASK"] = (4294967295, "Condition which good pixels fulfill")
+    for key, target in pointers:
+        header[key] = (prefix + target, f"pointer to the {_WHAT[target]}")
+    if part == "DATA":
+        header["BUNIT"] = unit
+    elif part == "STAT":
+        header["BUNIT"] = f"({unit})**2"
+    return header
+
+
+_WHAT = {"DATA": "data values", "DQ": "bad pixel status values", "STAT": "data variance"}
+
+
+def write_image(path: str | os.PathLike[str], image: MuseImage, ifu: int | None = None) -> Path:
+    """Write a single-IFU product image, atomically, with checksums and ``DATAMD5``.
+
+    Parameters
+    ----------
+    path : path-like
+    image : MuseImage
+        ``header`` goes to the primary HDU.
+    ifu : int, optional
+        Sets ``EXTNAME`` of the primary HDU.
+    """
+    path = Path(path)
+    header = image.header.copy()
+    if ifu is not None:
+        set_key(header, "EXTNAME", chip_name(ifu), "extension name")
+    set_key(header, "PIPEFILE", path.name, "Filename of data product")
+    with FitsWriter(path, datamd5=True) as writer:
+        writer.primary(header)
+        for part, array in (("DATA", image.data), ("DQ", image.dq), ("STAT", image.stat)):
+            expected = np.dtype(PARTS[part][0])
+            if array.dtype != expected:
+                raise TypeError(f"{part} is {array.dtype}, not {expected}")
+            writer.image(image_extension_header(part, image.unit), array)
+    return path
+
+
+def channel_keys(header: fits.Header) -> fits.Header:
+    """The keywords of a single-IFU product that belong to its channel: DET.CHIP, DET.OUTn, QC, DRS."""
+    own = fits.Header()
+    for name, value in iter_keys(header, CHANNEL_KEYS):
+        set_key(own, name, value, header.comments["ESO " + name.replace(".", " ")])
+    return own
+
+
+CHANNEL_KEYS: Final = r"(DET\.CHIP\.|DET\.OUT\d|QC\.|DRS\.)"

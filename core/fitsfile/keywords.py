@@ -1,0 +1,160 @@
+"""ESO hierarchical keywords in dot notation: ``DET.OUT1.GAIN`` is ``HIERARCH ESO DET OUT1 GAIN``.
+
+A name without a dot (``EXPTIME``) or starting with a standard prefix is an ordinary FITS keyword.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from typing import Any, TypeVar, overload
+
+from astropy.io import fits
+
+from core.errors import MissingKeywordError
+
+__all__ = [
+    "del_keys",
+    "dot_name",
+    "get_key",
+    "has_key",
+    "hierarch_name",
+    "iter_keys",
+    "merged_header",
+    "set_key",
+]
+
+T = TypeVar("T", str, int, float, bool)
+_MISSING: Any = object()
+
+# Keywords of the file structure: never copied from one HDU to another.
+STRUCTURAL = re.compile(
+    r"^(SIMPLE|BITPIX|NAXIS\d*|EXTEND|XTENSION|PCOUNT|GCOUNT|TFIELDS|BSCALE|BZERO|CHECKSUM|DATASUM|"
+    r"Z(IMAGE|TENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TILE\d+|CMPTYPE|NAME\d+|VAL\d+|QUANTIZ|DITHER0|HECKSUM|DATASUM|"
+    r"SIMPLE|EXTEND|BLOCKED|BLANK)|T(TYPE|FORM|UNIT|DISP|NULL|SCAL|ZERO|DIM)\d+|THEAP|INHERIT)$"
+)
+
+
+def hierarch_name(key: str) -> str:
+    """Keyword name as astropy looks it up: ``ESO DET OUT1 GAIN`` for ``DET.OUT1.GAIN``."""
+    return "ESO " + key.replace(".", " ") if "." in key else key
+
+
+def dot_name(keyword: str) -> str:
+    """Dot notation of a keyword name as astropy gives it."""
+    return keyword[4:].replace(" ", ".") if keyword.startswith("ESO ") else keyword
+
+
+def has_key(header: fits.Header, key: str) -> bool:
+    """Whether a header has a keyword (dot notation)."""
+    return hierarch_name(key) in header
+
+
+@overload
+def get_key(header: fits.Header, key: str, kind: type[T]) -> T: ...
+@overload
+def get_key(header: fits.Header, key: str, kind: type[T], default: T) -> T: ...
+@overload
+def get_key(header: fits.Header, key: str, kind: type[T], default: None) -> T | None: ...
+def get_key(header: fits.Header, key: str, kind: type[T], default: Any = _MISSING) -> Any:
+    """Value of a keyword, checked and converted.
+
+    Parameters
+    ----------
+    header : astropy.io.fits.Header
+    key : str
+        Keyword in dot notation.
+    kind : type
+        `str`, `int`, `float` or `bool`. Integers are accepted for floats, 0/1 for booleans.
+    default : optional
+        Returned if the keyword is missing or undefined.
+
+    Raises
+    ------
+    MissingKeywordError
+        If the keyword is missing without a default, or has a value of another type (or NaN).
+    """
+    value = header.get(hierarch_name(key))
+    if value is None or isinstance(value, fits.card.Undefined):
+        if default is _MISSING:
+            raise MissingKeywordError(f"keyword {key} is missing", keyword=key)
+        return default
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if math.isnan(value):
+            raise MissingKeywordError(f"keyword {key} is not a number", keyword=key)
+        return float(value)
+    if (
+        kind is int
+        and isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and float(value).is_integer()
+    ):
+        return int(value)
+    if kind is bool and isinstance(value, bool | int):
+        return bool(value)
+    if kind is str and isinstance(value, str):
+        return value.strip()
+    raise MissingKeywordError(
+        f"keyword {key} has the value {value!r}, not of type {kind.__name__}", keyword=key
+    )
+
+
+def set_key(header: fits.Header, key: str, value: Any, comment: str = "") -> None:
+    """Set a keyword (dot notation).
+
+    A comment that does not fit the card is cut; float32 values are written with 7 significant digits, as the
+    reference pipeline does for float cards.
+    """
+    name = hierarch_name(key)
+    if hasattr(value, "dtype"):
+        if value.dtype.kind == "f" and value.dtype.itemsize == 4:
+            value = float(f"{float(value):.7g}")
+        else:
+            value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        value = str(value)
+    full = f"HIERARCH {name}" if "." in key else name
+    room = 80 - len(full) - 3 - len(_rendered(value)) - 3
+    header[full] = (value, comment[: max(room, 0)])
+
+
+def _rendered(value: Any) -> str:
+    if isinstance(value, str):
+        return f"'{value:8s}'"
+    if isinstance(value, float):
+        return f"{value!r:>20}"
+    return f"{value!s:>20}"
+
+
+def iter_keys(header: fits.Header, pattern: str) -> Iterable[tuple[str, Any]]:
+    """Keywords in dot notation whose name matches a regular expression from its start, with values."""
+    compiled = re.compile(pattern)
+    for card in header.cards:
+        name = dot_name(card.keyword)
+        if compiled.match(name):
+            yield name, card.value
+
+
+def del_keys(header: fits.Header, pattern: str) -> None:
+    """Remove all keywords whose dot name matches a regular expression from its start (in place)."""
+    compiled = re.compile(pattern)
+    doomed = {card.keyword for card in header.cards if compiled.match(dot_name(card.keyword))}
+    for keyword in doomed:
+        header.remove(keyword, remove_all=True)
+
+
+def merged_header(primary: fits.Header, extension: fits.Header) -> fits.Header:
+    """Primary header with the extension header merged over it (extension values win), structure left out."""
+    merged = fits.Header()
+    for source in (primary, extension):
+        for card in source.cards:
+            if not card.keyword or card.keyword in ("COMMENT", "HISTORY", "END", "CONTINUE"):
+                continue
+            if STRUCTURAL.match(card.keyword):
+                continue
+            if card.keyword in merged:
+                merged[card.keyword] = (card.value, card.comment)
+            else:
+                merged.append(card, end=True)
+    return merged

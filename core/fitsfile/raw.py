@@ -1,0 +1,314 @@
+"""Raw MUSE frames: 24 extensions ``CHANnn`` of unsigned 16-bit pixels, plain or tile-compressed.
+
+Pixels are read by rows (`RawChannel.read_rows`), so that recipes never hold more of a raw frame than they need.
+See the MUSE manual, section 5.1, for the layout.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from core.ccd.geometry import Detector
+from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputError
+from core.fitsfile.keywords import get_key, merged_header
+from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.writer import FitsWriter
+from core.instrument import N_PORTS, PORT_X, PORT_Y, SCAN_WIDTH, chip_name
+
+__all__ = ["RawChannel", "RawFile", "detector_of_header", "open_raw", "write_raw"]
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """An opened raw frame."""
+
+    path: Path
+    scan: FitsScan
+
+    @property
+    def primary(self) -> fits.Header:
+        """Primary header."""
+        return self.scan.primary
+
+    @property
+    def ifus(self) -> tuple[int, ...]:
+        """IFUs whose channels are in the file."""
+        return self.scan.channels
+
+    def channel(self, ifu: int) -> RawChannel:
+        """The channel of an IFU.
+
+        Raises
+        ------
+        MissingInputError
+            If the file has no extension ``CHANnn`` for that IFU.
+        ChipNotLiveError
+            If the detector was off.
+        BadFitsError
+            If the extension is not an image of 16-bit integers, or the file is cut.
+        """
+        hdu = next((hdu for hdu in self.scan.hdus if ifu_of_extname(hdu.extname) == ifu), None)
+        if hdu is None:
+            raise MissingInputError(f"the file has no extension {chip_name(ifu)}", file=self.path, ifu=ifu)
+        if len(hdu.shape) != 2:
+            if not get_key(hdu.header, "DET.CHIP.LIVE", bool, default=False):
+                raise ChipNotLiveError(
+                    f"the detector of {chip_name(ifu)} is not live", file=self.path, ifu=ifu
+                )
+            raise BadFitsError(f"extension {hdu.extname} holds no image", file=self.path, ifu=ifu)
+        if hdu.bitpix != 16:
+            raise BadFitsError(
+                f"extension {hdu.extname} has BITPIX {hdu.bitpix}, raw frames have 16",
+                file=self.path,
+                ifu=ifu,
+            )
+        if self.scan.truncated and hdu.data_offset + hdu.data_bytes > self.scan.size:
+            raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=self.path, ifu=ifu)
+        return RawChannel(self.path, ifu, self.scan, hdu)
+
+
+@dataclass(frozen=True)
+class RawChannel:
+    """One channel of a raw frame.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    ifu : int
+    """
+
+    path: Path
+    ifu: int
+    scan: FitsScan = field(repr=False)
+    hdu: HduScan = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape ``(ny, nx)`` of the raw image."""
+        return (self.hdu.shape[0], self.hdu.shape[1])
+
+    @cached_property
+    def header(self) -> fits.Header:
+        """Primary header merged with the channel's header (channel values win)."""
+        return merged_header(self.scan.primary, self.hdu.header)
+
+    @cached_property
+    def detector(self) -> Detector:
+        """Geometry and gains of this channel, checked against the image size.
+
+        Raises
+        ------
+        DataError
+            If the ports do not add up to the image.
+        """
+        detector = detector_of_header(self.header, self.path)
+        if detector.raw_shape != self.shape:
+            raise DataError(
+                f"the ports add up to {detector.raw_shape[1]} x {detector.raw_shape[0]} pix but the image has "
+                f"{self.shape[1]} x {self.shape[0]}",
+                file=self.path,
+                ifu=self.ifu,
+                keyword="DET.OUTn.NX",
+            )
+        return detector
+
+    def read_rows(
+        self, y0: int, y1: int, out: npt.NDArray[np.uint16] | None = None
+    ) -> npt.NDArray[np.uint16]:
+        """Raw pixels of rows ``y0`` (0-based) up to but not including ``y1``.
+
+        Parameters
+        ----------
+        y0, y1 : int
+        out : ndarray of uint16, shape (y1 - y0, nx), optional
+            Buffer to fill; a new one is made otherwise.
+
+        Returns
+        -------
+        ndarray of uint16, shape (y1 - y0, nx), native byte order [adu]
+
+        Raises
+        ------
+        BadFitsError
+            If the rows cannot be read.
+        """
+        ny, nx = self.shape
+        if not 0 <= y0 <= y1 <= ny:
+            raise DataError(f"rows {y0}..{y1} are outside the image of {ny} rows", file=self.path)
+        if out is None:
+            out = np.empty((y1 - y0, nx), np.uint16)
+        if self.hdu.kind == "compressed":
+            out[:] = self._compressed.hdu.section[y0:y1, :]
+            return out
+        view = memoryview(out.reshape(-1).view(np.uint8))
+        position = self.hdu.data_offset + y0 * nx * 2
+        while view:
+            done = os.preadv(self._fd.number, [view], position)
+            if done == 0:
+                raise BadFitsError(f"the file is cut inside extension {self.hdu.extname}", file=self.path)
+            view, position = view[done:], position + done
+        out.byteswap(inplace=True)
+        if self._bzero:
+            out ^= np.uint16(0x8000)
+        return out
+
+    def read(self) -> npt.NDArray[np.uint16]:
+        """The whole raw image, uint16 ``(ny, nx)`` [adu]."""
+        return self.read_rows(0, self.shape[0])
+
+    @cached_property
+    def _bzero(self) -> bool:
+        bzero = get_key(self.hdu.header, "BZERO", float, default=0.0)
+        if bzero not in (0.0, 32768.0):
+            raise BadFitsError(f"BZERO is {bzero:g}, raw frames have 32768", file=self.path, keyword="BZERO")
+        return bzero == 32768.0
+
+    @cached_property
+    def _fd(self) -> _Descriptor:
+        return _Descriptor(self.path)
+
+    @cached_property
+    def _compressed(self) -> _CompressedImage:
+        return _CompressedImage(self.path, self.hdu.index)
+
+
+class _Descriptor:
+    """A read-only file descriptor that closes with its owner."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+class _CompressedImage:
+    """A tile-compressed extension, read tile by tile; the file closes with its owner."""
+
+    def __init__(self, path: Path, index: int) -> None:
+        self._file = fits.open(path, memmap=False, lazy_load_hdus=True)
+        self.hdu: Any = self._file[index]
+
+    def __del__(self) -> None:
+        self._file.close()
+
+
+def open_raw(path: str | os.PathLike[str]) -> RawFile:
+    """Open a raw frame by its headers.
+
+    Raises
+    ------
+    BadFitsError
+        If it is not FITS.
+    """
+    path = Path(path)
+    return RawFile(path, scan_fits(path))
+
+
+def detector_of_header(header: fits.Header, path: Path | None = None) -> Detector:
+    """Detector geometry of a merged channel header.
+
+    Per-port scan keywords (``DET.OUTn.PRSCX`` ...) count if present, else 32 pix; ``DET.CHIP.PRSCX`` and its like are
+    known to be wrong in real headers and are not used. The ports must have equal sizes and the standard corners.
+
+    Raises
+    ------
+    DataError
+        If the ports are inconsistent.
+    MissingKeywordError
+        If a size or gain is missing.
+    """
+    sizes: list[tuple[int, ...]] = []
+    gains: list[float] = []
+    rons: list[float] = []
+    for port in range(1, N_PORTS + 1):
+        out = f"DET.OUT{port}"
+        position = (get_key(header, f"{out}.X", int), get_key(header, f"{out}.Y", int))
+        if position != (PORT_X[port - 1], PORT_Y[port - 1]):
+            raise DataError(
+                f"port {port} lies at {position}, not at {(PORT_X[port - 1], PORT_Y[port - 1])}",
+                file=path,
+                keyword=f"{out}.X",
+            )
+        sizes.append(
+            (
+                get_key(header, f"{out}.NX", int),
+                get_key(header, f"{out}.NY", int),
+                *(get_key(header, f"{out}.{scan}", int, default=SCAN_WIDTH) for scan in _SCANS),
+            )
+        )
+        gains.append(get_key(header, f"{out}.GAIN", float))
+        rons.append(get_key(header, f"{out}.RON", float, default=1.0))
+    if len(set(sizes)) != 1:
+        raise DataError("the four ports have different sizes", file=path, keyword="DET.OUTn.NX")
+    return Detector(*sizes[0], gain=_four(gains), ron=_four(rons))
+
+
+_SCANS = ("PRSCX", "PRSCY", "OVSCX", "OVSCY")
+
+
+def _four(values: list[float]) -> tuple[float, float, float, float]:
+    return (values[0], values[1], values[2], values[3])
+
+
+def write_raw(
+    path: str | os.PathLike[str],
+    primary: fits.Header,
+    channels: Iterable[tuple[int, fits.Header, npt.NDArray[np.uint16]]],
+    *,
+    compress: bool = False,
+) -> Path:
+    """Write a raw frame.
+
+    Parameters
+    ----------
+    path : path-like
+    primary : astropy.io.fits.Header
+        Keywords of the primary HDU.
+    channels : iterable of (ifu, header, image)
+        One extension each; written as they come, so that a generator keeps memory to one channel.
+    compress : bool
+        Write tile-compressed extensions (RICE), as in ``.fits.fz`` files.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    path = Path(path)
+    with FitsWriter(path) as writer:
+        writer.primary(primary)
+        for ifu, header, image in channels:
+            named = fits.Header()
+            named["EXTNAME"] = (chip_name(ifu), "Extension name")
+            for card in header.cards:
+                if card.keyword != "EXTNAME":
+                    named.append(card, end=True)
+            if compress:
+                _write_compressed(writer, named, image)
+            else:
+                writer.image(named, image)
+    return path
+
+
+def _write_compressed(writer: FitsWriter, header: fits.Header, image: npt.NDArray[np.uint16]) -> None:
+    buffer = io.BytesIO()
+    hdus = fits.HDUList(
+        [fits.PrimaryHDU(), fits.CompImageHDU(image, header=header, compression_type="RICE_1")]
+    )
+    hdus.writeto(buffer, output_verify="silentfix")
+    raw = buffer.getvalue()
+    table = fits.Header.fromstring(raw[2880:].decode("latin-1").split("END" + " " * 77, 1)[0])
+    length = -(-(len(table.tostring(sep="", endcard=True, padding=False))) // 2880) * 2880
+    nbytes = table["NAXIS1"] * table["NAXIS2"] + table["PCOUNT"]
+    data = np.frombuffer(raw, np.uint8, nbytes, 2880 + length)
+    writer.raw_hdu(table, lambda: iter((data,)), nbytes)

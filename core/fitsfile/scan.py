@@ -1,0 +1,249 @@
+"""Header-only scan of a FITS file: structure, extension names, completeness.
+
+Reads the primary header and, of each extension, just the header blocks; data units are skipped by seeking. No pixel
+is touched, so a 24-channel raw frame of 860 MB costs about a millisecond. Tile-compressed extensions (``.fits.fz``)
+are described as the images they hold.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from astropy.io import fits
+
+from core.errors import BadFitsError
+
+__all__ = ["FitsScan", "HduScan", "scan_fits"]
+
+BLOCK = 2880
+CARD = 80
+_MAX_HEADER_BLOCKS = 4096  # ~ 147 000 cards: more is not a header
+
+
+@dataclass(frozen=True)
+class HduScan:
+    """One HDU as seen from its header.
+
+    Attributes
+    ----------
+    index : int
+        Position in the file, 0 is the primary HDU.
+    extname : str
+        ``EXTNAME``, empty if there is none.
+    kind : str
+        ``image``, ``table`` or ``compressed`` (tile-compressed image).
+    shape : tuple of int
+        Array shape in numpy order, of the image in a compressed HDU, or ``(rows, bytes per row)``.
+    bitpix : int
+        ``BITPIX`` (``ZBITPIX``).
+    header_bytes : bytes
+        The raw header blocks.
+    data_offset, data_bytes : int
+        Where the data unit starts in the file and its length without padding.
+    """
+
+    index: int
+    extname: str
+    kind: str
+    shape: tuple[int, ...]
+    bitpix: int
+    header_bytes: bytes
+    data_offset: int
+    data_bytes: int
+
+    @cached_property
+    def header(self) -> fits.Header:
+        """The parsed header."""
+        return fits.Header.fromstring(self.header_bytes.decode("ascii", errors="replace"))
+
+
+@dataclass(frozen=True)
+class FitsScan:
+    """Structure of a FITS file.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+    size : int
+        Size on disk [byte].
+    expected_size : int
+        Size that the headers promise [byte]; padding of the last data unit may be missing.
+    hdus : tuple of HduScan
+    """
+
+    path: Path
+    size: int
+    expected_size: int
+    hdus: tuple[HduScan, ...]
+
+    @property
+    def truncated(self) -> bool:
+        """Whether data that a header promises are not on disk."""
+        last = self.hdus[-1]
+        return self.size < last.data_offset + last.data_bytes
+
+    @property
+    def primary(self) -> fits.Header:
+        """Header of the primary HDU."""
+        return self.hdus[0].header
+
+    def extension(self, name: str) -> HduScan | None:
+        """The first HDU of that ``EXTNAME``, or None."""
+        return next((hdu for hdu in self.hdus if hdu.extname == name), None)
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """IFU numbers whose channel (``CHANnn``) is in the file, ascending."""
+        found = {ifu_of_extname(hdu.extname) for hdu in self.hdus}
+        return tuple(sorted(ifu for ifu in found if ifu is not None))
+
+
+def ifu_of_extname(extname: str) -> int | None:
+    """IFU number of an extension name such as ``CHAN01`` or ``CHAN01.DATA``; None if it is none."""
+    if extname.startswith("CHAN") and len(extname) >= 6 and extname[4:6].isdigit():
+        number = int(extname[4:6])
+        return number if 1 <= number <= 24 else None
+    return None
+
+
+def scan_fits(path: str | os.PathLike[str]) -> FitsScan:
+    """Scan a FITS file by its headers.
+
+    Parameters
+    ----------
+    path : path-like
+        A ``.fits`` or tile-compressed ``.fits.fz`` file.
+
+    Returns
+    -------
+    FitsScan
+        Check `FitsScan.truncated` before reading pixels.
+
+    Raises
+    ------
+    BadFitsError
+        If the file does not start like FITS (``reason=not_fits``) or a header is broken or cut
+        (``reason=truncated``).
+    OSError
+        If the file cannot be read.
+    """
+    path = Path(path)
+    hdus: list[HduScan] = []
+    with path.open("rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        offset = 0
+        while offset < size:
+            header_bytes = _read_header(stream.fileno(), offset, size, path, len(hdus))
+            if header_bytes is None:  # trailing bytes that are no HDU (FITS "special records")
+                break
+            hdu = _describe(header_bytes, len(hdus), offset, path)
+            hdus.append(hdu)
+            offset = hdu.data_offset + -(-hdu.data_bytes // BLOCK) * BLOCK
+    if not hdus:
+        raise BadFitsError("the file is empty", file=path, reason="truncated")
+    return FitsScan(path, size, offset, tuple(hdus))
+
+
+def _read_header(fd: int, offset: int, size: int, path: Path, index: int) -> bytes | None:
+    blocks = bytearray()
+    want = BLOCK * (16 if index == 0 else 4)
+    while True:
+        part = os.pread(fd, want, offset + len(blocks))
+        if not blocks:
+            if index == 0 and not part.startswith(b"SIMPLE  ="):
+                raise BadFitsError(
+                    "the file does not start with SIMPLE: it is not FITS", file=path, reason="not_fits"
+                )
+            if index > 0 and not part.startswith(b"XTENSION"):
+                return None
+        start = len(blocks) - len(blocks) % BLOCK
+        blocks += part
+        for block in range(start, len(blocks) - len(blocks) % BLOCK, BLOCK):
+            if _has_end(blocks, block):
+                return bytes(blocks[: block + BLOCK])
+        if len(part) < want or len(blocks) > _MAX_HEADER_BLOCKS * BLOCK:
+            raise BadFitsError(
+                f"the header of HDU {index} has no END card: the file is cut or damaged",
+                file=path,
+                reason="truncated",
+            )
+        want = BLOCK * 16
+
+
+def _has_end(blocks: bytearray, start: int) -> bool:
+    position = blocks.find(b"END     ", start, start + BLOCK)
+    while position >= 0:
+        if (position - start) % CARD == 0 and not blocks[position + 8 : start + BLOCK].strip():
+            return True
+        position = blocks.find(b"END     ", position + 1, start + BLOCK)
+    return False
+
+
+def _describe(header: bytes, index: int, offset: int, path: Path) -> HduScan:
+    cards = _structural_cards(header)
+
+    def number(key: str, default: int | None = None) -> int:
+        text = cards.get(key)
+        if text is None:
+            if default is None:
+                raise BadFitsError(f"HDU {index} lacks {key}", file=path, keyword=key, reason="not_fits")
+            return default
+        try:
+            return int(text)
+        except ValueError:
+            raise BadFitsError(
+                f"HDU {index}: {key} is {text!r}, not an integer", file=path, keyword=key, reason="not_fits"
+            ) from None
+
+    naxis = number("NAXIS")
+    axes = [number(f"NAXIS{i + 1}") for i in range(naxis)]
+    bitpix = number("BITPIX")
+    if naxis < 0 or bitpix not in (8, 16, 32, 64, -32, -64) or any(axis < 0 for axis in axes):
+        raise BadFitsError(f"HDU {index} has an impossible BITPIX or NAXIS", file=path, reason="not_fits")
+    items = 1
+    for axis in axes:
+        items *= axis
+    data_bytes = abs(bitpix) // 8 * number("GCOUNT", 1) * (number("PCOUNT", 0) + items) if naxis else 0
+    kind, shape = "image", tuple(reversed(axes))
+    if cards.get("XTENSION", "").startswith(("BINTABLE", "TABLE", "A3DTABLE")):
+        kind = "table"
+        if cards.get("ZIMAGE") == "T":
+            kind = "compressed"
+            bitpix = number("ZBITPIX")
+            shape = tuple(number(f"ZNAXIS{i}") for i in range(number("ZNAXIS"), 0, -1))
+    return HduScan(
+        index, cards.get("EXTNAME", ""), kind, shape, bitpix, header, offset + len(header), data_bytes
+    )
+
+
+_WANTED = (
+    b"NAXIS",
+    b"BITPIX",
+    b"PCOUNT",
+    b"GCOUNT",
+    b"EXTNAME",
+    b"XTENSION",
+    b"ZIMAGE",
+    b"ZNAXIS",
+    b"ZBITPIX",
+)
+
+
+def _structural_cards(header: bytes) -> dict[str, str]:
+    cards: dict[str, str] = {}
+    for start in range(0, len(header), CARD):
+        if header[start : start + 3] == b"HIE" or not header.startswith(_WANTED, start):
+            continue
+        name = header[start : start + 8].decode("ascii", "replace").strip()
+        if header[start + 8 : start + 10] != b"= ":
+            continue
+        text = header[start + 10 : start + CARD].decode("ascii", "replace").strip()
+        if text.startswith("'"):
+            text = text[1:].split("'", 1)[0].rstrip()
+        else:
+            text = text.split("/", 1)[0].strip()
+        cards.setdefault(name, text)
+    return cards

@@ -1,0 +1,241 @@
+"""Atomic, streaming FITS writer with ``CHECKSUM``, ``DATASUM`` and ``DATAMD5``.
+
+HDUs are written in order to a temporary file beside the target; on success the file is synced and renamed, on
+failure it is removed, so that nothing half-written is ever visible under its final name. Arrays are converted to
+big-endian in chunks of rows: no second copy of an image exists in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from core.errors import ProductStoreError
+from core.fitsfile.checksum import add_sums, encode_checksum, ones_complement_sum
+
+__all__ = ["FitsWriter", "padded_header_bytes"]
+
+BLOCK = 2880
+_CHUNK = 4 << 20  # bytes converted at a time
+_BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
+
+
+def padded_header_bytes(header: fits.Header) -> bytes:
+    """A header as blocks of 2880 bytes with its END card."""
+    return header.tostring(sep="", endcard=True, padding=True).encode("ascii")
+
+
+class FitsWriter:
+    """Write a FITS file HDU by HDU; use as a context manager.
+
+    Parameters
+    ----------
+    path : path-like
+        Final name. The temporary file lies in the same directory.
+    checksums : bool
+        Write ``CHECKSUM`` and ``DATASUM`` in each HDU.
+    datamd5 : bool
+        Write ``DATAMD5`` (MD5 over all data units, padding included) in the primary header.
+
+    Raises
+    ------
+    ProductStoreError
+        If the file cannot be written, synced or renamed.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, checksums: bool = True, datamd5: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
+        self._checksums = checksums
+        self._md5 = hashlib.md5(usedforsecurity=False) if datamd5 else None
+        self._hdus: list[tuple[int, int, fits.Header, int]] = []  # offset, header length, header, datasum
+        self._offset = 0
+        try:
+            self._fd = os.open(self._temporary, os.O_CREAT | os.O_TRUNC | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise ProductStoreError(f"cannot write: {error.strerror}", file=self._temporary) from error
+
+    def __enter__(self) -> FitsWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def primary(self, header: fits.Header) -> None:
+        """Write the primary HDU, without data."""
+        full = fits.Header()
+        full["SIMPLE"] = (True, "file conforms to FITS standard")
+        full["BITPIX"] = (8, "number of bits per data pixel")
+        full["NAXIS"] = (0, "number of data axes")
+        full["EXTEND"] = (True, "FITS dataset may contain extensions")
+        _extend(full, header)
+        if self._md5 is not None:
+            full["DATAMD5"] = ("0" * 32, "MD5 checksum of all data units")
+        self._write_hdu(full, lambda: iter(()), 0)
+
+    def image(self, header: fits.Header, array: npt.NDArray[Any]) -> None:
+        """Write an image extension.
+
+        Parameters
+        ----------
+        header : astropy.io.fits.Header
+            Cards after the structural ones (``EXTNAME``, ``BUNIT``, ...).
+        array : ndarray
+            float32, float64, int16, int32 or uint8 of any dimension, or uint16 (written with ``BZERO`` 32768).
+        """
+        full = fits.Header()
+        full["XTENSION"] = ("IMAGE", "IMAGE extension")
+        unsigned = array.dtype == np.uint16
+        full["BITPIX"] = (16 if unsigned else _BITPIX[array.dtype.str[1:]], "number of bits per data pixel")
+        full["NAXIS"] = (array.ndim, "number of data axes")
+        for axis, length in enumerate(reversed(array.shape), 1):
+            full[f"NAXIS{axis}"] = (length, f"length of data axis {axis}")
+        full["PCOUNT"] = (0, "required keyword; must = 0")
+        full["GCOUNT"] = (1, "required keyword; must = 1")
+        if unsigned:
+            full["BZERO"] = (32768, "offset data range to that of unsigned short")
+            full["BSCALE"] = (1, "default scaling factor")
+        _extend(full, header)
+        self._write_hdu(full, lambda: _big_endian_chunks(array), array.nbytes)
+
+    def table(self, header: fits.Header, columns: Mapping[str, npt.NDArray[Any]], cards: fits.Header) -> None:
+        """Write a binary table.
+
+        Parameters
+        ----------
+        header : astropy.io.fits.Header
+            Cards after the column cards.
+        columns : mapping of name to ndarray
+            Columns of equal length, in order; strings as ``S`` arrays.
+        cards : astropy.io.fits.Header
+            ``TTYPEn``, ``TFORMn``, ``TUNITn``, ``TNULLn``, ``TDIMn`` cards.
+        """
+        names = list(columns)
+        rows = len(columns[names[0]]) if names else 0
+        dtype = np.dtype(
+            [(name, columns[name].dtype.newbyteorder(">"), columns[name].shape[1:]) for name in names]
+        )
+        record = np.empty(rows, dtype)
+        for name in names:
+            record[name] = columns[name]
+        full = fits.Header()
+        full["XTENSION"] = ("BINTABLE", "binary table extension")
+        full["BITPIX"] = (8, "8-bit bytes")
+        full["NAXIS"] = (2, "2-dimensional binary table")
+        full["NAXIS1"] = (dtype.itemsize, "width of table in bytes")
+        full["NAXIS2"] = (rows, "number of rows in table")
+        full["PCOUNT"] = (0, "size of special data area")
+        full["GCOUNT"] = (1, "one data group (required keyword)")
+        full["TFIELDS"] = (len(names), "number of fields in each row")
+        _extend(full, cards)
+        _extend(full, header)
+        raw = record.view(np.uint8).reshape(-1) if rows else np.zeros(0, np.uint8)
+        self._write_hdu(full, lambda: iter((raw,)), raw.nbytes)
+
+    def raw_hdu(
+        self, header: fits.Header, chunks: Callable[[], Iterator[npt.NDArray[np.uint8]]], nbytes: int
+    ) -> None:
+        """Write an HDU whose data unit is copied as it is on disk; ``header`` has the structural cards."""
+        full = header.copy()
+        for key in ("CHECKSUM", "DATASUM"):
+            full.remove(key, ignore_missing=True)
+        self._write_hdu(full, chunks, nbytes)
+
+    def _write_hdu(
+        self, header: fits.Header, chunks: Callable[[], Iterator[npt.NDArray[np.uint8]]], nbytes: int
+    ) -> None:
+        if self._checksums:
+            header["CHECKSUM"] = ("0" * 16, "HDU checksum")
+            header["DATASUM"] = ("0", "data unit checksum")
+        head = padded_header_bytes(header)
+        # DATASUM may need up to 10 digits: a string card has room for them, the length of the header is fixed.
+        start = self._offset + len(head)
+        position, total = start, 0
+        try:
+            for chunk in chunks():
+                view = memoryview(chunk).cast("B")
+                if self._checksums:
+                    total = ones_complement_sum(view, total)
+                if self._md5 is not None:
+                    self._md5.update(view)
+                _write_all(self._fd, view, position)
+                position += len(view)
+            if position - start != nbytes:
+                raise ProductStoreError(
+                    f"a data unit has {position - start} bytes, not {nbytes}", file=self.path
+                )
+            pad = -nbytes % BLOCK
+            if pad:
+                if self._md5 is not None:
+                    self._md5.update(bytes(pad))
+                _write_all(self._fd, memoryview(bytes(pad)), position)
+            _write_all(self._fd, memoryview(head), self._offset)
+        except OSError as error:
+            raise ProductStoreError(f"cannot write: {error.strerror}", file=self._temporary) from error
+        self._hdus.append((self._offset, len(head), header, total))
+        self._offset = position + pad
+
+    def close(self) -> None:
+        """Patch the checksums, sync the file and bring it to its final name."""
+        try:
+            for offset, length, header, total in self._hdus:
+                if self._md5 is not None and offset == 0:
+                    header["DATAMD5"] = self._md5.hexdigest()
+                if self._checksums:
+                    header["DATASUM"] = str(total)
+                    head = padded_header_bytes(header)
+                    header["CHECKSUM"] = encode_checksum(add_sums(ones_complement_sum(head), total))
+                head = padded_header_bytes(header)
+                if len(head) != length:
+                    raise ProductStoreError("a header changed its length while being written", file=self.path)
+                _write_all(self._fd, memoryview(head), offset)
+            os.fsync(self._fd)
+            os.close(self._fd)
+            os.replace(self._temporary, self.path)
+        except OSError as error:
+            self.abort()
+            raise ProductStoreError(f"cannot finish: {error.strerror}", file=self.path) from error
+
+    def abort(self) -> None:
+        """Remove what was written so far."""
+        try:
+            os.close(self._fd)
+        except OSError:
+            pass  # closed already
+        self._temporary.unlink(missing_ok=True)
+
+
+def _extend(target: fits.Header, source: fits.Header) -> None:
+    for card in source.cards:
+        target.append(card, end=True)
+
+
+def _big_endian_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.uint8]]:
+    flat = np.ascontiguousarray(array).reshape(-1)
+    step = max(_CHUNK // flat.itemsize, 1)
+    for start in range(0, flat.size, step):
+        part = flat[start : start + step]
+        if part.dtype == np.uint16:
+            part = part ^ np.uint16(0x8000)
+        yield part.byteswap().view(np.uint8) if part.itemsize > 1 else part.view(np.uint8)
+
+
+def _write_all(fd: int, data: memoryview, offset: int) -> None:
+    while data:
+        done = os.pwrite(fd, data, offset)
+        data, offset = data[done:], offset + done
