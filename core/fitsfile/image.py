@@ -191,7 +191,7 @@ def image_extension_header(part: str, unit: str, prefix: str = "") -> fits.Heade
     header["HDUDOC"] = ("DICD", "document with class description")
     header["HDUVERS"] = ("DICD version 6", "version number (according to spec v2.5.1)")
     header["HDUCLAS1"] = ("IMAGE", "Image data format")
-    header["HDUCLAS2"] = (class2, f"this extension contains the {_WHAT[part]}")
+    header["HDUCLAS2"] = (class2, f"the {_WHAT[part]}")
     if class3:
         header["HDUCLAS3"] = (class3, f"extension type: {class3}")
     if part == "DQ":
@@ -205,7 +205,7 @@ def image_extension_header(part: str, unit: str, prefix: str = "") -> fits.Heade
     return header
 
 
-_WHAT = {"DATA": "data values", "DQ": "bad pixel status values", "STAT": "data variance"}
+_WHAT = {"DATA": "data values", "DQ": "bad pixel status", "STAT": "data variance"}
 
 
 def write_image(path: str | os.PathLike[str], image: MuseImage, ifu: int | None = None) -> Path:

@@ -7,6 +7,7 @@ big-endian in chunks of rows: no second copy of an image exists in memory.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -213,10 +214,8 @@ class FitsWriter:
 
     def abort(self) -> None:
         """Remove what was written so far."""
-        try:
+        with contextlib.suppress(OSError):  # closed already
             os.close(self._fd)
-        except OSError:
-            pass  # closed already
         self._temporary.unlink(missing_ok=True)
 
 

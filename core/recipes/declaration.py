@@ -1,0 +1,466 @@
+"""What a recipe is: a declaration (inputs, parameters, products, QC parameters) and a flow for one IFU.
+
+A recipe module reads like this::
+
+    class MuseBias(Recipe):
+        name = "muse_bias"
+        version = "1"
+        summary = "Combine several separate bias images into one master bias file."
+        description = "..."
+        inputs = (FrameSpec("BIAS", "raw", min=3, recommended=11, description="Raw bias"), BADPIX_INPUT)
+        Params = BiasParams            # a RecipeParameters model
+        products = (ProductSpec("MASTER_BIAS", "image", "Master bias"),)
+        qc = (QcSpec("QC.BIAS.MASTER{quadrant}.RON", "count", "float", "HC", "Read-out noise ..."), ...)
+
+        def process(self, ifu, frames, params, ctx):
+            ...
+            return [ImageProduct("MASTER_BIAS", image, frames_used)]
+
+Command-line help, REST schema, documentation pages, QC1 definitions and the cascade are derived from the
+declaration; `core.recipes.engine` owns everything around `process`: the loop over IFUs, processes, logging, timing,
+provenance (``PRO.*``), writing and merging.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, Final, Literal, get_args, get_origin
+
+from astropy.io import fits
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from core.errors import MissingInputError, ParameterError
+from core.fitsfile.image import MuseImage
+from core.fitsfile.tables import MuseTable, TableFormat
+
+__all__ = [
+    "BADPIX_INPUT",
+    "CubeProduct",
+    "Frame",
+    "FrameSet",
+    "FrameSpec",
+    "ImageProduct",
+    "NifuParameters",
+    "ParameterInfo",
+    "Product",
+    "ProductSpec",
+    "QcSpec",
+    "Recipe",
+    "RecipeContext",
+    "RecipeParameters",
+    "TableProduct",
+    "parameter",
+]
+
+EXPERT_VARIABLE: Final = "MUSE_EXPERT_USER"
+QcClass = Literal["KPI", "HC", "CAL", "ENG"]
+QcType = Literal["float", "int", "str"]
+
+
+# -- inputs ---------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class FrameSpec:
+    """One kind of input frame.
+
+    Attributes
+    ----------
+    tag : str
+        Frame tag as in a set of frames.
+    kind : {'raw', 'calib'}
+    min : int
+        Fewest frames needed; 0 means optional.
+    max : int or None
+        Most frames accepted; None is no limit.
+    recommended : int or None
+        How many frames the calibration plan takes.
+    description : str
+    """
+
+    tag: str
+    kind: Literal["raw", "calib"]
+    min: int = 0
+    max: int | None = None
+    recommended: int | None = None
+    description: str = ""
+
+
+BADPIX_INPUT: Final = FrameSpec(
+    "BADPIX_TABLE",
+    "calib",
+    description="Known bad pixels (optional, usually not used, more than one frame allowed)",
+)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An input file with its tag."""
+
+    path: Path
+    tag: str
+
+
+@dataclass(frozen=True)
+class FrameSet:
+    """The input frames of a recipe, in the order of the set of frames."""
+
+    frames: tuple[Frame, ...]
+
+    def tagged(self, *tags: str) -> tuple[Frame, ...]:
+        """Frames of these tags, in order."""
+        return tuple(frame for frame in self.frames if frame.tag in tags)
+
+    def optional(self, tag: str) -> Frame | None:
+        """The first frame of a tag, or None."""
+        return next(iter(self.tagged(tag)), None)
+
+    def one(self, tag: str) -> Frame:
+        """The first frame of a tag.
+
+        Raises
+        ------
+        MissingInputError
+            If there is none.
+        """
+        frame = self.optional(tag)
+        if frame is None:
+            raise MissingInputError(f"the set of frames has no {tag}", rule=tag)
+        return frame
+
+    def __iter__(self) -> Iterator[Frame]:
+        return iter(self.frames)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+# -- parameters -------------------------------------------------------------------------------------------------
+def parameter(
+    default: Any,
+    help: str,  # the manual's word
+    *,
+    hidden: bool = False,
+    unit: str = "",
+    **constraints: Any,
+) -> Any:
+    """A recipe parameter: a pydantic field with the manual's help text.
+
+    Parameters
+    ----------
+    default
+        Default value; its type is the annotation's.
+    help : str
+        Help text.
+    hidden : bool
+        Expert parameter: settable only if the environment variable ``MUSE_EXPERT_USER`` is set.
+    unit : str
+        Unit of the value.
+    **constraints
+        ``ge``, ``gt``, ``le``, ``lt`` as in pydantic.
+    """
+    return Field(default, description=help, json_schema_extra={"hidden": hidden, "unit": unit}, **constraints)
+
+
+@dataclass(frozen=True)
+class ParameterInfo:
+    """One parameter as help texts, forms and headers need it."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
+    unit: str
+    hidden: bool
+    choices: tuple[str, ...]
+    accepts: str
+
+
+class RecipeParameters(BaseModel):
+    """Base of the parameter models; strict about names, values are checked before anything runs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    @classmethod
+    def listing(cls) -> tuple[ParameterInfo, ...]:
+        """All parameters in the order of definition."""
+        return tuple(_info(name, info) for name, info in cls.model_fields.items())
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> RecipeParameters:
+        """Validated parameters from text or typed values.
+
+        Raises
+        ------
+        ParameterError
+            Naming the parameter and what it accepts; also for hidden parameters outside expert mode.
+        """
+        known = {info.name: info for info in cls.listing()}
+        for name in values:
+            if name not in known:
+                raise ParameterError(
+                    f"there is no parameter {name}; the recipe has: {', '.join(known)}", parameter=name
+                )
+            if known[name].hidden and not os.environ.get(EXPERT_VARIABLE):
+                raise ParameterError(
+                    f"{name} is an expert parameter: set the environment variable {EXPERT_VARIABLE} to use it",
+                    parameter=name,
+                )
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0]) if first["loc"] else ""
+            if name in known:
+                raise ParameterError(
+                    f"{name}={values.get(name)!r} is not accepted: {_reason(first)}; {name} takes {known[name].accepts}",
+                    parameter=name,
+                ) from error
+            raise ParameterError(_reason(first)) from error
+
+    def changed(self) -> dict[str, Any]:
+        """Parameters that differ from their default."""
+        return {
+            name: getattr(self, name)
+            for name, info in type(self).model_fields.items()
+            if getattr(self, name) != info.default
+        }
+
+
+def _reason(error: Any) -> str:
+    return str(error["msg"]).removeprefix("Value error, ")
+
+
+def _info(name: str, info: FieldInfo) -> ParameterInfo:
+    annotation = info.annotation
+    choices: tuple[str, ...] = ()
+    if get_origin(annotation) is Literal:
+        choices = tuple(str(choice) for choice in get_args(annotation))
+        kind = "string"
+    else:
+        kind = {int: "int", float: "double", bool: "boolean", str: "string"}[annotation]  # type: ignore[index]
+    limits = []
+    for item in info.metadata:
+        for attribute, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")):
+            if getattr(item, attribute, None) is not None:
+                limits.append(f"{sign} {getattr(item, attribute):g}")
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    accepts = "one of " + ", ".join(choices) if choices else {"boolean": "true or false"}.get(kind, f"a {kind}")
+    if limits:
+        accepts += " " + " and ".join(limits)
+    return ParameterInfo(
+        name=name,
+        type=kind,
+        default=info.default,
+        help=info.description or "",
+        unit=str(extra.get("unit", "")),
+        hidden=bool(extra.get("hidden", False)),
+        choices=choices,
+        accepts=str(extra.get("accepts", accepts)),
+    )
+
+
+class NifuParameters(RecipeParameters):
+    """``nifu``: first parameter of every first-stage recipe. ``merge`` is declared last by each recipe."""
+
+    nifu: int = parameter(
+        0,
+        "IFU to handle. If set to 0, all IFUs are processed serially. If set to -1, all IFUs are processed in parallel.",
+        ge=-1,
+        le=24,
+    )
+
+
+# -- products and QC ----------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class ProductSpec:
+    """One kind of product: tag (``PRO.CATG``), what it is on disk, and the parameter that switches it on."""
+
+    tag: str
+    kind: Literal["image", "table", "cube", "pixtable"]
+    description: str
+    optional: str | None = None
+
+
+@dataclass(frozen=True)
+class QcSpec:
+    """One QC parameter, or a family of them.
+
+    Attributes
+    ----------
+    keyword : str
+        Dot notation; indices in braces: ``{quadrant}``, ``{slice}``, ``{input}``, ``{lamp}``.
+    unit : str
+        ``adu``, ``count``, ``pix``, ``deg``, ``Angstrom``, ... or empty for numbers of things.
+    type : {'float', 'int', 'str'}
+    klass : {'KPI', 'HC', 'CAL', 'ENG'}
+        Instrument performance, instrument health, calibration quality, engineering.
+    description : str
+    products : tuple of str
+        Tags of the products whose header carries it.
+    only : dict, optional
+        Index values for which it exists, e.g. ``{"slice": (3, 10, 39, 46)}``.
+    """
+
+    keyword: str
+    unit: str
+    type: QcType
+    klass: QcClass
+    description: str
+    products: tuple[str, ...] = ()
+    only: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def indices(self) -> tuple[str, ...]:
+        """Names of the indices in the keyword."""
+        return tuple(re.findall(r"{(\w+)}", self.keyword))
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Regular expression of the keyword in dot notation, with one named group per index."""
+        text = re.sub(r"\\{(\w+)\\}", r"(?P<\1>\\d+)", re.escape(self.keyword))
+        return re.compile(f"^{text}$")
+
+    def key(self, **indices: int) -> str:
+        """The keyword with its indices filled in."""
+        return self.keyword.format(**indices)
+
+
+@dataclass
+class ImageProduct:
+    """An image to be saved as ``TAG-nn.fits``; QC and DRS keywords are already in ``image.header``.
+
+    ``raws`` and ``calibs`` are the frames really used, for the provenance; ``number`` makes it ``TAG_iiii-nn.fits``.
+    """
+
+    tag: str
+    image: MuseImage
+    raws: Sequence[Frame]
+    calibs: Sequence[Frame]
+    number: int | None = None
+
+
+@dataclass
+class TableProduct:
+    """A table to be saved as ``TAG-nn.fits``."""
+
+    tag: str
+    fmt: TableFormat
+    table: MuseTable
+    raws: Sequence[Frame]
+    calibs: Sequence[Frame]
+    number: int | None = None
+    extension: str | None = None
+
+
+@dataclass
+class CubeProduct:
+    """An array of any dimension in one named extension (LSF_PROFILE, WAVE_MAP, ...) with its WCS cards."""
+
+    tag: str
+    extension: str
+    data: Any
+    header: fits.Header
+    extension_header: fits.Header
+    raws: Sequence[Frame]
+    calibs: Sequence[Frame]
+    number: int | None = None
+
+
+Product = ImageProduct | TableProduct | CubeProduct
+
+
+@dataclass
+class RecipeContext:
+    """What the engine gives to a flow: a logger that knows recipe and IFU, and a progress report.
+
+    Attributes
+    ----------
+    log : logging.LoggerAdapter
+    progress : callable
+        ``progress(fraction, text)``; fraction of this IFU done, 0..1.
+    products : list
+        Set by a flow that has products to keep although it will raise (e.g. a master flat without tracing).
+    """
+
+    log: logging.LoggerAdapter[Any]
+    progress: Callable[[float, str], None]
+    kept: list[Product] = field(default_factory=list)
+
+
+class Recipe(ABC):
+    """Base of the recipes; see the module's docstring."""
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+    summary: ClassVar[str]
+    description: ClassVar[str]
+    inputs: ClassVar[tuple[FrameSpec, ...]]
+    Params: ClassVar[type[RecipeParameters]]
+    products: ClassVar[tuple[ProductSpec, ...]]
+    qc: ClassVar[tuple[QcSpec, ...]]
+    differences: ClassVar[tuple[str, ...]] = ()  # where and why this recipe differs from the reference pipeline
+
+    @abstractmethod
+    def process(self, ifu: int, frames: FrameSet, params: Any, ctx: RecipeContext) -> list[Product]:
+        """Reduce one IFU.
+
+        Parameters
+        ----------
+        ifu : int
+            1..24.
+        frames : FrameSet
+            All input frames, those of other IFUs too.
+        params : RecipeParameters
+            An instance of ``Params``.
+        ctx : RecipeContext
+
+        Raises
+        ------
+        MuseError
+            If this IFU cannot be reduced.
+        """
+
+    @classmethod
+    def raw_tags(cls) -> tuple[str, ...]:
+        """Tags of the raw inputs."""
+        return tuple(spec.tag for spec in cls.inputs if spec.kind == "raw")
+
+    @classmethod
+    def input_spec(cls, tag: str) -> FrameSpec | None:
+        """The declaration of an input tag, or None."""
+        return next((spec for spec in cls.inputs if spec.tag == tag), None)
+
+    @classmethod
+    def product_spec(cls, tag: str) -> ProductSpec:
+        """The declaration of a product tag."""
+        return next(spec for spec in cls.products if spec.tag == tag)
+
+    @classmethod
+    def check_inputs(cls, frames: FrameSet) -> None:
+        """Check that the set of frames is complete, before anything runs.
+
+        Raises
+        ------
+        MissingInputError
+            Naming the tag, how many there are, and how many are needed.
+        """
+        for spec in cls.inputs:
+            found = len(frames.tagged(spec.tag))
+            if found < spec.min:
+                raise MissingInputError(
+                    f"{cls.name} needs at least {spec.min} {spec.tag} ({spec.description}), the set of frames has {found}",
+                    rule=spec.tag,
+                )
+        if cls.raw_tags() and not frames.tagged(*cls.raw_tags()):
+            raise MissingInputError(f"{cls.name} needs raw frames of type {' or '.join(cls.raw_tags())}")
+
+
+def qc_index(specs: Iterable[QcSpec]) -> dict[str, QcSpec]:
+    """QC declarations by keyword template."""
+    return {spec.keyword: spec for spec in specs}
