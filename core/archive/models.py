@@ -123,9 +123,7 @@ class Frame(SetupColumns, Base):
     exptime: Mapped[float] = mapped_column(Float(53))  # [s]
     mjd_mid: Mapped[float] = mapped_column(Float(53))  # mid-exposure
 
-    lamps: Mapped[str] = mapped_column(
-        String(64), default=""
-    )  # lamps whose light came in, "Ne", "ContB+ContR"
+    lamps: Mapped[str] = mapped_column(String(64), default="")  # lamps whose light came in, "Ne", "ContB+ContR"
     tpl_id: Mapped[str | None] = mapped_column(String(64))
     tpl_start: Mapped[datetime | None] = mapped_column(UtcDateTime)
     tpl_expno: Mapped[int | None] = mapped_column(Integer)
@@ -137,7 +135,9 @@ class Frame(SetupColumns, Base):
     ambient_temp: Mapped[float | None] = mapped_column(Float(53))  # INS.TEMP4.VAL [deg C]
     state: Mapped[FrameState] = mapped_column(enum_type(FrameState), default=FrameState.PRESENT)
     ingested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    header: Mapped[dict[str, Any]] = mapped_column(JsonDoc, deferred=True)  # primary keywords, dot notation
+    header: Mapped[dict[str, Any]] = mapped_column(
+        JsonDoc, deferred=True, sort_order=99
+    )  # primary keywords, dot notation
 
     __table_args__ = (
         Index(None, "night", "tag", "state"),
@@ -196,11 +196,9 @@ class Block(SetupColumns, Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
     n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
-    parameters: Mapped[dict[str, Any]] = mapped_column(
-        JsonDoc, default=dict
-    )  # those that differ from defaults
+    parameters: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict)  # those that differ from defaults
     # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by IFU while it runs
-    progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True)
+    progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True, sort_order=99)
 
     inputs: Mapped[list[BlockInput]] = relationship(
         back_populates="block",
@@ -256,7 +254,7 @@ class BlockInput(Base):
     age_days: Mapped[float | None] = mapped_column(Float(53))  # calibration minus block, mid-exposure [d]
     rule: Mapped[str] = mapped_column(String(64), default="")
     reason: Mapped[str] = mapped_column(Text, default="")
-    refused: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, deferred=True)
+    refused: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, deferred=True, sort_order=99)
 
     block: Mapped[Block] = relationship(back_populates="inputs", foreign_keys=[block_id])
     frame: Mapped[Frame | None] = relationship()
@@ -297,7 +295,9 @@ class Product(SetupColumns, Base):
     mjd_mid: Mapped[float] = mapped_column(Float(53))
     state: Mapped[ProductState] = mapped_column(enum_type(ProductState), default=ProductState.PROVISIONAL)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    header: Mapped[dict[str, Any]] = mapped_column(JsonDoc, deferred=True)  # primary keywords, dot notation
+    header: Mapped[dict[str, Any]] = mapped_column(
+        JsonDoc, deferred=True, sort_order=99
+    )  # primary keywords, dot notation
 
     block: Mapped[Block | None] = relationship(back_populates="products")
 

@@ -62,12 +62,8 @@ BLOCK_CHANGES: Final[dict[BlockState, frozenset[BlockState]]] = {
             BlockState.SUPERSEDED,
         }
     ),
-    BlockState.QUEUED: frozenset(
-        {BlockState.READY, BlockState.RUNNING, BlockState.CANCELLED, BlockState.SUPERSEDED}
-    ),
-    BlockState.RUNNING: frozenset(
-        {BlockState.DONE, BlockState.FAILED, BlockState.READY, BlockState.CANCELLED}
-    ),
+    BlockState.QUEUED: frozenset({BlockState.READY, BlockState.RUNNING, BlockState.CANCELLED, BlockState.SUPERSEDED}),
+    BlockState.RUNNING: frozenset({BlockState.DONE, BlockState.FAILED, BlockState.READY, BlockState.CANCELLED}),
     BlockState.DONE: frozenset({BlockState.WAITING, BlockState.READY, BlockState.SUPERSEDED}),
     BlockState.FAILED: frozenset({BlockState.WAITING, BlockState.READY, BlockState.SUPERSEDED}),
     BlockState.CANCELLED: frozenset({BlockState.WAITING, BlockState.READY, BlockState.SUPERSEDED}),

@@ -1,0 +1,87 @@
+"""The schema of the archive database: bring it to the newest version, and say which version it has."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from core.archive.sessions import make_engine
+from core.errors import NonRetriableError
+
+__all__ = ["SchemaVersionError", "check_schema", "current_revision", "head_revision", "upgrade"]
+
+_LOCK_KEY = 0x4D555345  # any constant; serialises concurrent upgrades on PostgreSQL
+
+
+class SchemaVersionError(NonRetriableError):
+    """The database has another schema version than the installed code."""
+
+    error_type = "schema_version"
+    http_status = 503
+
+
+def upgrade(database_url: str, revision: str = "head") -> None:
+    """Migrate a database (create it, if empty) to a revision; safe when several processes do it at once.
+
+    Parameters
+    ----------
+    database_url : str
+        See `core.archive.sessions.make_engine`.
+    revision : str
+        Target; ``head`` is the newest.
+    """
+    engine = make_engine(database_url, foreign_keys=False).execution_options(archive_write=True)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, revision)
+    finally:
+        engine.dispose()
+
+
+def current_revision(database_url: str) -> str | None:
+    """Revision that a database has; None if it was never migrated."""
+    engine = make_engine(database_url)
+    try:
+        with engine.connect() as connection:
+            return MigrationContext.configure(connection).get_current_revision()
+    finally:
+        engine.dispose()
+
+
+def head_revision() -> str:
+    """Revision that the installed code needs."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    if head is None:
+        raise SchemaVersionError("the installed package has no migrations")
+    return head
+
+
+def check_schema(database_url: str) -> None:
+    """Refuse a database of another version.
+
+    Raises
+    ------
+    SchemaVersionError
+        With the command that cures it.
+    """
+    current, head = current_revision(database_url), head_revision()
+    if current != head:
+        raise SchemaVersionError(
+            f"the archive database has schema version {current or 'none'}, this program needs {head}: "
+            "run `cascade db upgrade`"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
+    return config

@@ -1,0 +1,126 @@
+"""Engines and sessions of the archive database.
+
+`Archive` hands out short read sessions and write transactions. On SQLite a write transaction takes the write
+lock at its start, so that "read, decide, write" cannot lose a race; readers never wait (WAL).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.orm import Session
+
+from core.errors import RetriableError
+
+__all__ = ["Archive", "ArchiveUnavailableError", "make_engine"]
+
+_BUSY_SECONDS = 30
+
+
+class ArchiveUnavailableError(RetriableError):
+    """The archive database does not answer, or is locked for too long."""
+
+    error_type = "archive_unavailable"
+
+
+def make_engine(database_url: str, *, foreign_keys: bool = True) -> Engine:
+    """Create an engine for SQLite or PostgreSQL.
+
+    Parameters
+    ----------
+    database_url : str
+        ``sqlite:///path`` or ``postgresql://...`` (the psycopg 3 driver is used).
+    foreign_keys : bool
+        Enforce foreign keys on SQLite; migrations that rebuild tables switch it off.
+    """
+    url = make_url(database_url)
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg")
+    if url.get_backend_name() != "sqlite":
+        return create_engine(url, pool_pre_ping=True)
+    if url.database and url.database != ":memory:":
+        Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver shall not begin transactions by itself
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
+        cursor.execute("PRAGMA cache_size = -65536")  # 64 MiB
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("archive_write", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+class Archive:
+    """The archive database.
+
+    Parameters
+    ----------
+    database_url : str
+        See `make_engine`. The schema must exist (`core.archive.schema.upgrade`).
+
+    Examples
+    --------
+    >>> archive = Archive("sqlite:////data/cascade.sqlite")     # doctest: +SKIP
+    >>> with archive.read() as session:                         # doctest: +SKIP
+    ...     nights = queries.nights_summary(session)
+    >>> with archive.write() as session:                        # doctest: +SKIP
+    ...     transitions.cancel_block(session, block_id, actor="astronomer")
+    """
+
+    def __init__(self, database_url: str) -> None:
+        self.database_url = database_url
+        self.engine = make_engine(database_url)
+        self._write_engine = self.engine.execution_options(archive_write=True)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading; nothing is committed. Objects stay usable after its end.
+
+        Raises
+        ------
+        ArchiveUnavailableError
+            If the database does not answer.
+        """
+        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """One transaction: committed at the end of the block, rolled back when an exception leaves it.
+
+        Raises
+        ------
+        ArchiveUnavailableError
+            If the database does not answer.
+        """
+        with _translated(), Session(self._write_engine, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    def dispose(self) -> None:
+        """Close all connections (also needed first thing in a forked child)."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise ArchiveUnavailableError(f"the archive database does not answer: {error.orig}") from error
