@@ -33,9 +33,7 @@ __all__ = [
 ]
 
 _METHODS = '"none", "offset", "vpoly" or "vpoly:order[,frms[,fchisq]]" with order >= 0, frms > 1 and fchisq > 1'
-_REJECTS = (
-    '"none", "dcr", "dcr:xbox,ybox,npass,thres" with positive numbers, "fit" or "fit:sigma" with sigma > 0'
-)
+_REJECTS = '"none", "dcr", "dcr:xbox,ybox,npass,thres" with positive numbers, "fit" or "fit:sigma" with sigma > 0'
 _MAX_ORDER = 30
 
 
@@ -130,9 +128,7 @@ def _numbers(text: str, at_most: int, parameter: str, value: str, accepted: str)
     except ValueError:
         numbers = []
     if not numbers or len(numbers) > at_most or not np.all(np.isfinite(numbers)):
-        raise ParameterError(
-            f'{parameter}="{value}" is not accepted, use {accepted}', parameter=parameter
-        ) from None
+        raise ParameterError(f'{parameter}="{value}" is not accepted, use {accepted}', parameter=parameter) from None
     return numbers
 
 
@@ -249,9 +245,7 @@ def measure_overscan(
     return OverscanLevel(float(np.mean(pool)), float(np.std(pool, ddof=1)))
 
 
-def deviating_ports(
-    levels: Sequence[OverscanLevel], reference: Sequence[OverscanLevel], nsigma: float
-) -> list[int]:
+def deviating_ports(levels: Sequence[OverscanLevel], reference: Sequence[OverscanLevel], nsigma: float) -> list[int]:
     """Ports (1..4) whose mean differs from the reference by more than ``nsigma`` of the reference's scatter."""
     return [
         port
@@ -350,9 +344,7 @@ class _StripFit:
         self.recount()
 
     def recount(self) -> None:
-        self.within = float(
-            _row_sums(self.strip, self.bad, self.count, self.mean, self.low, self.high)
-        )
+        self.within = float(_row_sums(self.strip, self.bad, self.count, self.mean, self.low, self.high))
         self.n = int(self.count.sum())
 
     def basis(self, order: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -85,9 +85,7 @@ class ReadNoiseSampler:
         }
         self._sums = {key: np.zeros((n_frames - 1, N_WINDOWS, 2)) for key in self._corners}
 
-    def add_rows(
-        self, raw: NDArray[np.uint16], levels: NDArray[np.float64], first_row: int, upper: bool
-    ) -> None:
+    def add_rows(self, raw: NDArray[np.uint16], levels: NDArray[np.float64], first_row: int, upper: bool) -> None:
         """Add a slab of rows of all frames.
 
         Parameters
@@ -139,6 +137,4 @@ class ReadNoiseSampler:
 def _port_windows(detector: Detector, port: int, attempt: int) -> NDArray[np.int32]:
     rows, cols = detector.port_window(port)
     # Rows of the slabs are counted in the trimmed image, as the port windows are.
-    return random_windows(
-        cols.start + 1, cols.stop, rows.start + 1, rows.stop, N_WINDOWS, 100 * attempt + 1
-    )
+    return random_windows(cols.start + 1, cols.stop, rows.start + 1, rows.stop, N_WINDOWS, 100 * attempt + 1)

@@ -204,9 +204,7 @@ def image_median(data: NDArray[np.float32], dq: NDArray[np.int32] | None = None)
     return sum(values) / len(values)
 
 
-def image_median_and_adev(
-    data: NDArray[np.float32], dq: NDArray[np.int32] | None = None
-) -> tuple[float, float]:
+def image_median_and_adev(data: NDArray[np.float32], dq: NDArray[np.int32] | None = None) -> tuple[float, float]:
     """Exact median of an image and the mean absolute deviation about it; see `image_median`."""
     mask = _mask(data, dq)
     middle = image_median(data, dq)
