@@ -1,0 +1,1 @@
+"""The calibration cascade as pure functions: grouping, association, planning, explanation."""

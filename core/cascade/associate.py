@@ -1,0 +1,273 @@
+"""One role of one block: from all candidates to the chosen calibration, with a reason for each.
+
+A candidate is first tested: may it be used at all, does its setup match, is it near enough in time? Those that pass
+are ranked: best level first, then closest in time; among those whose distances differ by less than ``rules.near`` days
+the better quality wins, so that a certified master is not lost to a provisional one of the same morning. What is still
+equal is decided by an existing product over a planned one, the earlier one, and the name.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Quality, Refusal, Setup
+from core.cascade.rules import InputRule, MasterSource
+from core.cascade.words import age_words, duration_words, ifu_words, iso_minutes
+
+__all__ = ["Candidate", "CandidateIndex", "RoleResult", "Target", "associate"]
+
+KEEP_REFUSALS = 20  # refused candidates named one by one; farther ones are counted
+OUTSIDE = 5  # candidates beyond the widest window, on each side, that are still named
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A calibration, and why it cannot be used at all, if so."""
+
+    product: ProductInfo
+    unusable: tuple[str, str] | None = None  # code, reason
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a calibration is wanted for."""
+
+    setup: Setup
+    mjd: float
+    ifus: tuple[int, ...]
+    older_only: bool = False
+
+
+@dataclass(frozen=True)
+class RoleResult:
+    """Outcome for one role."""
+
+    choices: tuple[InputChoice, ...]
+    refusals: tuple[Refusal, ...]
+    omitted: int
+    missing: tuple[Missing, ...]
+
+
+class CandidateIndex:
+    """Candidates of one tag, sorted by time, so that a block looks only at those around it."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self._sorted = sorted(candidates, key=lambda c: (c.product.mjd, c.product.id))
+        self._times = [candidate.product.mjd for candidate in self._sorted]
+
+    def all(self) -> Sequence[Candidate]:
+        """Every candidate, by time."""
+        return self._sorted
+
+    def around(self, mjd: float, days: float) -> Sequence[Candidate]:
+        """Those within ``days``, and the few next to them on both sides."""
+        first = bisect_left(self._times, mjd - days) - OUTSIDE
+        last = bisect_right(self._times, mjd + days) + OUTSIDE
+        return self._sorted[max(first, 0) : last]
+
+
+def associate(role: InputRule, source: MasterSource, target: Target, index: CandidateIndex, near: float) -> RoleResult:
+    """Choose the calibrations of one role.
+
+    Parameters
+    ----------
+    role : InputRule
+        How many are needed and taken.
+    source : MasterSource
+        Match keys and windows.
+    target : Target
+        The block.
+    index : CandidateIndex
+        Candidates of ``role.tag``.
+    near : float
+        Differences in time below this do not outweigh quality [d].
+    """
+    candidates = index.all() if source.static else index.around(target.mjd, source.widest)
+    passed: list[_Ranked] = []
+    refusals: list[Refusal] = []
+    for candidate in candidates:
+        product = candidate.product
+        fault = candidate.unusable or _unfit(product, source, target)
+        days = None if source.static else product.mjd - target.mjd
+        if fault is None:
+            passed.append(_Ranked(product, _level(days, source), days or 0.0))
+        else:
+            refusals.append(Refusal(role.tag, product.id, fault[0], fault[1], days))
+
+    ranked = _rank_static(passed) if source.static else _rank(passed, near)
+    chosen, others = ranked[: role.maximum], ranked[role.maximum :]
+    choices = tuple(_choice(entry, role.tag, source) for entry in chosen)
+    refusals += [_not_best(entry, chosen[0], role.tag, source, near) for entry in others]
+    refusals.sort(key=lambda r: (abs(r.days) if r.days is not None else 0.0, r.candidate, r.code))
+
+    missing: tuple[Missing, ...] = ()
+    if len(choices) < role.minimum:
+        missing = (_missing(role, source, len(choices), candidates, refusals),)
+    omitted = len(index.all()) - len(candidates) + max(len(refusals) - KEEP_REFUSALS, 0)
+    return RoleResult(choices, tuple(refusals[:KEEP_REFUSALS]), omitted, missing)
+
+
+@dataclass(frozen=True)
+class _Ranked:
+    product: ProductInfo
+    level: int
+    days: float
+
+    @property
+    def preference(self) -> tuple[float, bool, bool, str]:
+        planned = self.product.origin is Origin.PLANNED
+        return abs(self.days), planned, self.days > 0, self.product.id
+
+
+def _rank(passed: list[_Ranked], near: float) -> list[_Ranked]:
+    ranked: list[_Ranked] = []
+    for level in sorted({entry.level for entry in passed}):
+        same = sorted((e for e in passed if e.level == level), key=lambda e: e.preference)
+        limit = abs(same[0].days) + near
+        close = [e for e in same if abs(e.days) <= limit]
+        close.sort(key=lambda e: (-e.product.quality, *e.preference))
+        ranked += close + [e for e in same if abs(e.days) > limit]
+    return ranked
+
+
+def _rank_static(passed: list[_Ranked]) -> list[_Ranked]:
+    return sorted(passed, key=lambda e: (-e.product.valid_from, -e.product.quality, e.product.id))
+
+
+def _level(days: float | None, source: MasterSource) -> int:
+    if days is None:
+        return 0
+    return next(level for window, level in source.windows if abs(days) <= window)
+
+
+# -- tests ------------------------------------------------------------------------------------------------
+
+
+def _unfit(product: ProductInfo, source: MasterSource, target: Target) -> tuple[str, str] | None:
+    """Why a product does not fit a block: (code, reason), or None if it does."""
+    if product.quality is Quality.REJECTED:
+        return "rejected", "rejected: it must not be used"
+    for key in source.match:
+        difference = MATCH[key](product, target)
+        if difference:
+            return key, difference
+    if source.static:
+        return _outside_validity(product, target)
+    days = product.mjd - target.mjd
+    if abs(days) > source.widest:
+        return "window", f"{duration_words(days)} exceeds the widest window of {duration_words(source.widest)}"
+    if target.older_only and days > 0:
+        return "younger", f"{duration_words(days)} younger than the data, and only older calibrations are allowed"
+    return None
+
+
+def _outside_validity(product: ProductInfo, target: Target) -> tuple[str, str] | None:
+    if target.mjd < product.valid_from:
+        return "validity", f"valid from {iso_minutes(product.valid_from)}, after the data"
+    if target.mjd >= product.valid_to:
+        return "validity", f"valid until {iso_minutes(product.valid_to)}, before the data"
+    return None
+
+
+def _match_readout(product: ProductInfo, target: Target) -> str:
+    setup = product.setup
+    if setup is None or setup.readout == target.setup.readout:
+        return ""
+    return f"read-out mode {setup.readout} differs from {target.setup.readout}"
+
+
+def _match_binning(product: ProductInfo, target: Target) -> str:
+    setup = product.setup
+    if setup is None or setup.binning == target.setup.binning:
+        return ""
+    return f"binning {setup.binning} differs from {target.setup.binning}"
+
+
+def _match_mode(product: ProductInfo, target: Target) -> str:
+    setup = product.setup
+    if setup is None or setup.ins_mode == target.setup.ins_mode:
+        return ""
+    return f"instrument mode {setup.ins_mode} differs from {target.setup.ins_mode}"
+
+
+def _match_blue(product: ProductInfo, target: Target) -> str:
+    setup = product.setup
+    if setup is None or setup.blue == target.setup.blue:
+        return ""
+    return (
+        "made with the blue filter, the data are without it"
+        if setup.blue
+        else "made without the blue filter, the data are with it"
+    )
+
+
+def _match_field(product: ProductInfo, target: Target) -> str:
+    setup = product.setup
+    if setup is None or setup.field == target.setup.field:
+        return ""
+    return f"field mode {setup.field} differs from {target.setup.field}"
+
+
+def _match_ifus(product: ProductInfo, target: Target) -> str:
+    lacking = set(target.ifus) - set(product.ifus)
+    return f"lacks {ifu_words(lacking)}" if product.ifus and lacking else ""
+
+
+MATCH: Mapping[str, Callable[[ProductInfo, Target], str]] = {
+    "readout": _match_readout,
+    "binning": _match_binning,
+    "ins_mode": _match_mode,
+    "blue": _match_blue,
+    "field": _match_field,
+    "ifus": _match_ifus,
+}
+
+
+# -- words ------------------------------------------------------------------------------------------------
+
+
+def _choice(entry: _Ranked, role: str, source: MasterSource) -> InputChoice:
+    product = entry.product
+    if source.static:
+        start = "always" if product.valid_from == float("-inf") else f"from {iso_minutes(product.valid_from)}"
+        end = "" if product.valid_to == float("inf") else f" until {iso_minutes(product.valid_to)}"
+        reason = f"{role} {product.id}, valid {start}{end}, rule {source.rule}"
+    else:
+        state = "planned" if product.origin is Origin.PLANNED else product.quality.word
+        reason = (
+            f"{role} of {iso_minutes(product.mjd)}, {age_words(entry.days)}, level {entry.level}, "
+            f"rule {source.rule}, {state}"
+        )
+    return InputChoice(role, product, entry.level, entry.days, source.rule, reason)
+
+
+def _not_best(entry: _Ranked, best: _Ranked, role: str, source: MasterSource, near: float) -> Refusal:
+    product = entry.product
+    if source.static:
+        reason = f"valid too, but {best.product.id} is valid from a later date or better"
+        return Refusal(role, product.id, "older_static", reason)
+    if entry.level > best.level:
+        code, reason = "level", f"level {entry.level}, the chosen has level {best.level}"
+    elif product.quality < best.product.quality and abs(entry.days) <= abs(best.days) + near:
+        code = "quality"
+        reason = f"{product.quality.word}, while the chosen is {best.product.quality.word} and as near in time"
+    elif abs(entry.days) > abs(best.days):
+        code = "farther"
+        reason = f"farther in time than the chosen: {age_words(entry.days)} against {age_words(best.days)}"
+    else:
+        code = "tie"
+        reason = "as near in time as the chosen, which exists already, is earlier or comes first by name"
+    return Refusal(role, product.id, code, reason, entry.days)
+
+
+def _missing(
+    role: InputRule, source: MasterSource, found: int, candidates: Sequence[Candidate], refusals: list[Refusal]
+) -> Missing:
+    if not candidates:
+        where = "is known" if source.static else f"within {duration_words(source.widest)} is known or planned"
+        return Missing(role.tag, "none", f"no {role.tag} {where}")
+    nearest = refusals[0]
+    count = f"{found} of {role.minimum} {role.tag}: " if role.minimum > 1 else f"no usable {role.tag}: "
+    return Missing(role.tag, nearest.code, f"{count}nearest candidate {nearest.candidate}: {nearest.reason}")

@@ -1,0 +1,104 @@
+"""Raw frames become groups: one group is what one recipe execution takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from core.cascade.model import FrameInfo, Missing, Setup
+from core.cascade.rules import RawSource
+from core.cascade.words import ifu_words
+
+__all__ = ["Group", "group_frames"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Frames of one tag, template start and setup, by time."""
+
+    name: str
+    tag: str
+    setup: Setup
+    tpl_start: str
+    frames: tuple[FrameInfo, ...]
+
+    @property
+    def mjd(self) -> float:
+        """Mean of the mid-exposure times [d]."""
+        return sum(frame.mjd_mid for frame in self.frames) / len(self.frames)
+
+    @property
+    def ifus(self) -> tuple[int, ...]:
+        """IFUs that all frames have."""
+        common = set(self.frames[0].ifus).intersection(*(frame.ifus for frame in self.frames[1:]))
+        return tuple(sorted(common))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader should know about the group although it can be reduced."""
+        partial = {ifu for frame in self.frames for ifu in frame.ifus} - set(self.ifus)
+        return (f"{ifu_words(partial)} left out: not in all frames",) if partial else ()
+
+    def missing(self, source: RawSource, settled_before: float | None = None) -> tuple[Missing, ...]:
+        """What the group lacks to be reduced.
+
+        Parameters
+        ----------
+        settled_before : float, optional
+            Templates whose last exposure is later [MJD] and that have not all their exposures yet are waited for.
+        """
+        lacks = []
+        count = len(self.frames)
+        if count < source.minimum:
+            text = f"{count} of at least {source.minimum} {self.tag} frames"
+            lacks.append(Missing(self.tag, "too_few", text))
+        lit = {lamp for frame in self.frames for lamp in frame.lamps}
+        for lamp in source.lamps:
+            if lamp not in lit:
+                lacks.append(Missing(self.tag, "lamp", f"no {self.tag} frame with lamp {lamp}"))
+        if not self.ifus:
+            lacks.append(Missing(self.tag, "no_ifu", "no IFU is in all frames"))
+        expected = max(frame.tpl_nexp for frame in self.frames)
+        if settled_before is not None and count < expected and self.frames[-1].mjd_mid >= settled_before:
+            text = f"waits for frames: {count} of {expected} exposures of the template have arrived"
+            lacks.append(Missing(self.tag, "arriving", text))
+        return tuple(lacks)
+
+
+def group_frames(frames: Iterable[FrameInfo]) -> tuple[Group, ...]:
+    """Group frames by tag, ``TPL.START`` and setup.
+
+    Arc frames of all lamps of one template fall in one group, because the lamp is no part of the setup. A frame without
+    ``TPL.START`` is alone. The result does not depend on the order of ``frames``; a frame given twice counts once.
+
+    Returns
+    -------
+    tuple of Group
+        By time, then by name.
+    """
+    unique = {frame.id: frame for frame in sorted(frames, key=lambda f: (f.id, repr(f)))}
+    members: dict[tuple[str, str, str, Setup], list[FrameInfo]] = {}
+    for frame in sorted(unique.values(), key=lambda f: (f.mjd_mid, f.id)):
+        alone = "" if frame.tpl_start else frame.id
+        members.setdefault((frame.tag, frame.tpl_start, alone, frame.setup), []).append(frame)
+    groups = [
+        Group(f"{_slug(tpl_start or alone)}-{_setup_slug(setup)}", tag, setup, tpl_start, tuple(found))
+        for (tag, tpl_start, alone, setup), found in members.items()
+    ]
+    return tuple(sorted(groups, key=lambda g: (g.mjd, g.tag, g.name)))
+
+
+def _slug(text: str) -> str:
+    """A time or a name without characters that paths or addresses would have to quote."""
+    return re.sub(r"[^0-9A-Za-z.]+", "", text)
+
+
+def _setup_slug(setup: Setup) -> str:
+    """The mode, and what does not follow from it."""
+    parts = [setup.ins_mode]
+    if setup.blue == setup.ins_mode.endswith("-E"):
+        parts.append("blue" if setup.blue else "clear")
+    if setup.field != setup.ins_mode[:3]:
+        parts.append(setup.field)
+    return "-".join([*parts, f"r{setup.readout}", setup.binning])

@@ -1,0 +1,296 @@
+"""What the cascade reasons about: frames, calibrations, blocks, and the reasons for each decision.
+
+All of it is frozen and made of plain values, so that a plan can be compared, hashed, stored and sent over HTTP. Times
+are modified Julian dates (UTC, days); nothing here reads a clock, a file or a database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, StrEnum
+
+from core.instrument import mode_class
+
+__all__ = [
+    "BlockPlan",
+    "BlockState",
+    "FrameInfo",
+    "InputChoice",
+    "Missing",
+    "NotProcessed",
+    "Origin",
+    "Plan",
+    "ProductInfo",
+    "Quality",
+    "Refusal",
+    "Setup",
+]
+
+
+class Quality(IntEnum):
+    """Trust in a product; a rejected one is never used."""
+
+    REJECTED = 0
+    PROVISIONAL = 1
+    CERTIFIED = 2
+
+    @property
+    def word(self) -> str:
+        """The name in lower case, as pages and reasons show it."""
+        return self.name.lower()
+
+
+class Origin(StrEnum):
+    """Where a calibration comes from."""
+
+    PRODUCT = "product"  # exists in the archive
+    PLANNED = "planned"  # will be made by a block of the same plan
+    STATIC = "static"  # delivered, valid between two dates
+
+
+class BlockState(StrEnum):
+    """State that the plan alone can know; the rest of a block's life is kept by the archive."""
+
+    INCOMPLETE = "incomplete"
+    WAITING = "waiting"
+    READY = "ready"
+
+
+@dataclass(frozen=True, order=True)
+class Setup:
+    """The instrument and detector setting that calibrations are matched by.
+
+    Attributes
+    ----------
+    ins_mode : str
+        Class of ``INS.MODE`` (`core.instrument.mode_class`).
+    blue : bool
+        Whether the name of the pupil filter (``INS.OPTI1.NAME``) starts with ``Blue``: true for both nominal modes,
+        so that nominal calibrations without adaptive optics serve nominal data with it.
+    field : str
+        Field mode (``INS.OPTI2.NAME``): ``WFM`` or ``NFM``.
+    readout : int
+        Read-out mode (``DET.READ.CURID``).
+    binning : str
+        ``DET.BINX`` x ``DET.BINY``, e.g. ``1x1``.
+    """
+
+    ins_mode: str
+    blue: bool
+    field: str
+    readout: int
+    binning: str
+
+    @classmethod
+    def from_keywords(cls, keywords: Mapping[str, object]) -> Setup:
+        """Read the setup from keywords in dot notation; what is missing follows from the mode, or is 1."""
+        given_mode = keywords.get("INS.MODE")
+        mode = mode_class(None if given_mode is None else str(given_mode))
+        filter_name = keywords.get("INS.OPTI1.NAME")
+        field_name = str(keywords.get("INS.OPTI2.NAME") or "").strip().upper()
+        return cls(
+            ins_mode=mode,
+            blue=not mode.endswith("-E")
+            if filter_name is None
+            else str(filter_name).strip().upper().startswith("BLUE"),
+            field=field_name[:3] if field_name.startswith(("WFM", "NFM")) else mode[:3],
+            readout=_whole(keywords.get("DET.READ.CURID")),
+            binning=f"{_whole(keywords.get('DET.BINX'))}x{_whole(keywords.get('DET.BINY'))}",
+        )
+
+    @property
+    def label(self) -> str:
+        """Short text, e.g. ``WFM-NOAO-N blue WFM r1 1x1``."""
+        return f"{self.ins_mode} {'blue' if self.blue else 'clear'} {self.field} r{self.readout} {self.binning}"
+
+
+def _whole(value: object) -> int:
+    return int(float(str(value))) if value is not None else 1
+
+
+@dataclass(frozen=True)
+class FrameInfo:
+    """One raw frame.
+
+    Attributes
+    ----------
+    id : str
+        Name that stays the same for ever, e.g. ``MUSE.2026-11-01T09:48:00.000``.
+    tag : str
+        Raw tag of the classification: ``BIAS``, ``DARK``, ``FLAT``, ``ARC``, ...
+    mjd_mid : float
+        Middle of the exposure [d].
+    tpl_start : str
+        ``TPL.START``; empty if the header has none (such a frame is alone in its group).
+    tpl_nexp : int
+        ``TPL.NEXP``, the number of exposures the template was to take; 0 if unknown.
+    lamps : tuple of str
+        Names of the arc lamps that shine.
+    ifus : tuple of int
+        IFUs in the file, ascending.
+    night : str
+        Night (date at noon before), passed through to the block.
+    digest : str
+        Hash of the content where it is known; becomes part of the signature.
+    """
+
+    id: str
+    tag: str
+    setup: Setup
+    mjd_mid: float
+    tpl_start: str = ""
+    tpl_nexp: int = 0
+    lamps: tuple[str, ...] = ()
+    ifus: tuple[int, ...] = ()
+    night: str = ""
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class ProductInfo:
+    """One calibration that exists, is planned, or is static.
+
+    Attributes
+    ----------
+    id : str
+        Name in the archive; for a planned one ``<block key>/<tag>``.
+    tag : str
+        ``PRO.CATG``.
+    mjd : float
+        Time of the data it was made from (middle of the exposures) [d]; unused for static ones.
+    valid_from, valid_to : float
+        Half-open validity of a static calibration [d].
+    block, signature : str
+        Key and signature of the block that made or will make it; empty for files from outside.
+    digest : str
+        Hash of the file; stands for the product in signatures if no block of ours made it.
+    """
+
+    id: str
+    tag: str
+    mjd: float = 0.0
+    setup: Setup | None = None
+    quality: Quality = Quality.PROVISIONAL
+    origin: Origin = Origin.PRODUCT
+    ifus: tuple[int, ...] = ()
+    valid_from: float = float("-inf")
+    valid_to: float = float("inf")
+    block: str = ""
+    signature: str = ""
+    digest: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What stands for the product in a signature: the same for a planned product and the one it becomes."""
+        if self.signature:
+            return f"{self.tag}@{self.signature}"
+        return f"{self.tag}={self.digest or self.id}"
+
+
+@dataclass(frozen=True)
+class InputChoice:
+    """The calibration chosen for one role of a block, and why."""
+
+    role: str
+    product: ProductInfo
+    level: int
+    days: float  # product minus block, mid-exposure [d]; 0 for static calibrations
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A candidate that was not chosen: ``code`` for programs, ``reason`` for people."""
+
+    role: str
+    candidate: str
+    code: str
+    reason: str
+    days: float | None = None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a block lacks; a block with one of these does not run."""
+
+    role: str
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class NotProcessed:
+    """A frame that no block takes, and why."""
+
+    frame: str
+    tag: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """One recipe execution.
+
+    Attributes
+    ----------
+    key : str
+        Name that stays the same when frames are added or other calibrations are chosen.
+    frames : tuple of str
+        Raw frames, by time.
+    mjd : float
+        Mean of the mid-exposure times [d].
+    omitted : tuple of (role, int)
+        Number of further candidates, all farther in time than those refused by name.
+    signature : str
+        Hash of everything that decides the result; equal signatures give equal products.
+    """
+
+    key: str
+    tag: str
+    recipe: str
+    setup: Setup
+    night: str
+    tpl_start: str
+    mjd: float
+    ifus: tuple[int, ...]
+    frames: tuple[str, ...]
+    inputs: tuple[InputChoice, ...]
+    refusals: tuple[Refusal, ...]
+    omitted: tuple[tuple[str, int], ...]
+    missing: tuple[Missing, ...]
+    notes: tuple[str, ...]
+    products: tuple[str, ...]
+    state: BlockState
+    signature: str
+    rules_version: str
+
+    @property
+    def planned_inputs(self) -> tuple[str, ...]:
+        """Keys of the blocks that must be done first."""
+        waiting = {c.product.block for c in self.inputs if c.product.origin is Origin.PLANNED}
+        return tuple(sorted(waiting))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Blocks in cascade order, and the frames that none of them takes."""
+
+    blocks: tuple[BlockPlan, ...]
+    not_processed: tuple[NotProcessed, ...]
+    rules_version: str
+    _index: dict[str, BlockPlan] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._index.update({block.key: block for block in self.blocks})
+
+    def block(self, key: str) -> BlockPlan:
+        """Block of a key.
+
+        Raises
+        ------
+        KeyError
+            If the plan has no such block.
+        """
+        return self._index[key]
