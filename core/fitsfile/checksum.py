@@ -16,9 +16,7 @@ def _sum_words(words: npt.NDArray[np.uint32]) -> int:
     total = np.uint64(0)
     for i in range(words.size):
         w = words[i]
-        total += np.uint64(
-            ((w & 0xFF) << 24) | ((w & 0xFF00) << 8) | ((w >> 8) & 0xFF00) | ((w >> 24) & 0xFF)
-        )
+        total += np.uint64(((w & 0xFF) << 24) | ((w & 0xFF00) << 8) | ((w >> 8) & 0xFF00) | ((w >> 24) & 0xFF))
     return total
 
 
@@ -32,11 +30,7 @@ def ones_complement_sum(data: npt.ArrayLike | bytes | bytearray | memoryview, st
     start : int
         Sum so far. Parts but the last must be multiples of 4 bytes long.
     """
-    buffer = (
-        np.frombuffer(data, np.uint8)
-        if isinstance(data, bytes | bytearray | memoryview)
-        else np.asarray(data)
-    )
+    buffer = np.frombuffer(data, np.uint8) if isinstance(data, bytes | bytearray | memoryview) else np.asarray(data)
     buffer = buffer.reshape(-1).view(np.uint8)
     if buffer.size % 4:
         buffer = np.concatenate([buffer, np.zeros(-buffer.size % 4, np.uint8)])

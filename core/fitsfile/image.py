@@ -86,9 +86,7 @@ class ImageRows:
     shape: tuple[int, int]
     _parts: dict[str, HduScan]
 
-    def rows(
-        self, y0: int, y1: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    def rows(self, y0: int, y1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """DATA, DQ and STAT of rows ``y0`` (0-based) up to but not including ``y1``, in native byte order.
 
         Raises

@@ -84,20 +84,13 @@ def get_key(header: fits.Header, key: str, kind: type[T], default: Any = _MISSIN
         if math.isnan(value):
             raise MissingKeywordError(f"keyword {key} is not a number", keyword=key)
         return float(value)
-    if (
-        kind is int
-        and isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and float(value).is_integer()
-    ):
+    if kind is int and isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer():
         return int(value)
     if kind is bool and isinstance(value, bool | int):
         return bool(value)
     if kind is str and isinstance(value, str):
         return value.strip()
-    raise MissingKeywordError(
-        f"keyword {key} has the value {value!r}, not of type {kind.__name__}", keyword=key
-    )
+    raise MissingKeywordError(f"keyword {key} has the value {value!r}, not of type {kind.__name__}", keyword=key)
 
 
 def set_key(header: fits.Header, key: str, value: Any, comment: str = "") -> None:

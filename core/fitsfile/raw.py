@@ -62,9 +62,7 @@ class RawFile:
             raise MissingInputError(f"the file has no extension {chip_name(ifu)}", file=self.path, ifu=ifu)
         if len(hdu.shape) != 2:
             if not get_key(hdu.header, "DET.CHIP.LIVE", bool, default=False):
-                raise ChipNotLiveError(
-                    f"the detector of {chip_name(ifu)} is not live", file=self.path, ifu=ifu
-                )
+                raise ChipNotLiveError(f"the detector of {chip_name(ifu)} is not live", file=self.path, ifu=ifu)
             raise BadFitsError(f"extension {hdu.extname} holds no image", file=self.path, ifu=ifu)
         if hdu.bitpix != 16:
             raise BadFitsError(
@@ -122,9 +120,7 @@ class RawChannel:
             )
         return detector
 
-    def read_rows(
-        self, y0: int, y1: int, out: npt.NDArray[np.uint16] | None = None
-    ) -> npt.NDArray[np.uint16]:
+    def read_rows(self, y0: int, y1: int, out: npt.NDArray[np.uint16] | None = None) -> npt.NDArray[np.uint16]:
         """Raw pixels of rows ``y0`` (0-based) up to but not including ``y1``.
 
         Parameters
@@ -302,9 +298,7 @@ def write_raw(
 
 def _write_compressed(writer: FitsWriter, header: fits.Header, image: npt.NDArray[np.uint16]) -> None:
     buffer = io.BytesIO()
-    hdus = fits.HDUList(
-        [fits.PrimaryHDU(), fits.CompImageHDU(image, header=header, compression_type="RICE_1")]
-    )
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(image, header=header, compression_type="RICE_1")])
     hdus.writeto(buffer, output_verify="silentfix")
     raw = buffer.getvalue()
     table = fits.Header.fromstring(raw[2880:].decode("latin-1").split("END" + " " * 77, 1)[0])

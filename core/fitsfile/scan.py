@@ -154,9 +154,7 @@ def _read_header(fd: int, offset: int, size: int, path: Path, index: int) -> byt
         part = os.pread(fd, want, offset + len(blocks))
         if not blocks:
             if index == 0 and not part.startswith(b"SIMPLE  ="):
-                raise BadFitsError(
-                    "the file does not start with SIMPLE: it is not FITS", file=path, reason="not_fits"
-                )
+                raise BadFitsError("the file does not start with SIMPLE: it is not FITS", file=path, reason="not_fits")
             if index > 0 and not part.startswith(b"XTENSION"):
                 return None
         start = len(blocks) - len(blocks) % BLOCK
@@ -214,9 +212,7 @@ def _describe(header: bytes, index: int, offset: int, path: Path) -> HduScan:
             kind = "compressed"
             bitpix = number("ZBITPIX")
             shape = tuple(number(f"ZNAXIS{i}") for i in range(number("ZNAXIS"), 0, -1))
-    return HduScan(
-        index, cards.get("EXTNAME", ""), kind, shape, bitpix, header, offset + len(header), data_bytes
-    )
+    return HduScan(index, cards.get("EXTNAME", ""), kind, shape, bitpix, header, offset + len(header), data_bytes)
 
 
 _WANTED = (

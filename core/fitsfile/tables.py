@@ -209,8 +209,7 @@ BADPIX_TABLE: Final = TableFormat(
     "Bad pixels of one IFU",
 )
 FORMATS: Final = {
-    fmt.name: fmt
-    for fmt in (TRACE_TABLE, TRACE_SAMPLES, WAVECAL_TABLE, WAVECAL_RESIDUALS, LINE_CATALOG, BADPIX_TABLE)
+    fmt.name: fmt for fmt in (TRACE_TABLE, TRACE_SAMPLES, WAVECAL_TABLE, WAVECAL_RESIDUALS, LINE_CATALOG, BADPIX_TABLE)
 }
 
 
@@ -276,9 +275,7 @@ def _choose(hdus: Any, tables: list[Any], ifu: int | None, path: Path) -> Any:
     others = [found for hdu in tables if (found := ifu_of_extname(hdu.name)) is not None]
     own = ifu_of_extname(str(hdus[0].header.get("EXTNAME", "")))
     if others or (own is not None and own != ifu):
-        raise MissingInputError(
-            f"the file has no table of IFU {ifu} (but of {others or [own]})", file=path, ifu=ifu
-        )
+        raise MissingInputError(f"the file has no table of IFU {ifu} (but of {others or [own]})", file=path, ifu=ifu)
     return tables[0]
 
 

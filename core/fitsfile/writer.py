@@ -52,9 +52,7 @@ class FitsWriter:
         If the file cannot be written, synced or renamed.
     """
 
-    def __init__(
-        self, path: str | os.PathLike[str], *, checksums: bool = True, datamd5: bool = False
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, checksums: bool = True, datamd5: bool = False) -> None:
         self.path = Path(path)
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._checksums = checksums
@@ -128,9 +126,7 @@ class FitsWriter:
         """
         names = list(columns)
         rows = len(columns[names[0]]) if names else 0
-        dtype = np.dtype(
-            [(name, columns[name].dtype.newbyteorder(">"), columns[name].shape[1:]) for name in names]
-        )
+        dtype = np.dtype([(name, columns[name].dtype.newbyteorder(">"), columns[name].shape[1:]) for name in names])
         record = np.empty(rows, dtype)
         for name in names:
             record[name] = columns[name]
@@ -148,9 +144,7 @@ class FitsWriter:
         raw = record.view(np.uint8).reshape(-1) if rows else np.zeros(0, np.uint8)
         self._write_hdu(full, lambda: iter((raw,)), raw.nbytes)
 
-    def raw_hdu(
-        self, header: fits.Header, chunks: Callable[[], Iterator[npt.NDArray[np.uint8]]], nbytes: int
-    ) -> None:
+    def raw_hdu(self, header: fits.Header, chunks: Callable[[], Iterator[npt.NDArray[np.uint8]]], nbytes: int) -> None:
         """Write an HDU whose data unit is copied as it is on disk; ``header`` has the structural cards."""
         full = header.copy()
         for key in ("CHECKSUM", "DATASUM"):
@@ -177,9 +171,7 @@ class FitsWriter:
                 _write_all(self._fd, view, position)
                 position += len(view)
             if position - start != nbytes:
-                raise ProductStoreError(
-                    f"a data unit has {position - start} bytes, not {nbytes}", file=self.path
-                )
+                raise ProductStoreError(f"a data unit has {position - start} bytes, not {nbytes}", file=self.path)
             pad = -nbytes % BLOCK
             if pad:
                 if self._md5 is not None:

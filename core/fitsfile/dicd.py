@@ -1,0 +1,133 @@
+"""Headers of products after ESO's data interface control document (DICD): provenance in ``PRO.*``."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+
+from core import __version__
+from core.fitsfile.keywords import dot_name, set_key
+from core.fitsfile.scan import scan_fits
+
+__all__ = ["Provenance", "format_value", "product_header"]
+
+_DROPPED = (
+    "HDRVER",
+    "ORIGFILE",
+    "CHECKSUM",
+    "DATASUM",
+    "DATAMD5",
+    "PIPEFILE",
+    "DATE",
+    "BUNIT",
+    "COMMENT",
+    "HISTORY",
+    "",
+)
+_LAST_GROUPS = ("QC.", "DRS.")
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who made a product of what.
+
+    Attributes
+    ----------
+    tag : str
+        ``PRO.CATG``.
+    recipe : str
+    raws, calibs : sequence of (path, tag)
+        The frames really used, in the order of the set of frames.
+    parameters : sequence of (name, value, default, help)
+        All recipe parameters in order of definition.
+    science : bool
+    """
+
+    tag: str
+    recipe: str
+    raws: Sequence[tuple[Path, str]]
+    calibs: Sequence[tuple[Path, str]]
+    parameters: Sequence[tuple[str, Any, Any, str]]
+    science: bool = False
+
+
+def format_value(value: Any) -> str:
+    """A parameter value as text: ``true``/``false``, ``%g`` floats, plain strings."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def product_header(base: fits.Header, provenance: Provenance) -> fits.Header:
+    """Primary header of a product.
+
+    Parameters
+    ----------
+    base : astropy.io.fits.Header
+        Header of the first raw frame (primary merged with the channel) plus ``QC.*`` and ``DRS.*``.
+    provenance : Provenance
+
+    Returns
+    -------
+    astropy.io.fits.Header
+        Standard keywords, ESO keywords of the raw, ``PRO.*``, ``QC.*``, ``DRS.*``; ``DPR.*`` and keywords that no longer
+        hold are left out, ``RADECSYS`` is renamed to ``RADESYS``.
+    """
+    header = fits.Header()
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    header["DATE"] = (now, "file creation date (YYYY-MM-DDThh:mm:ss UT)")
+    last: list[fits.Card] = []
+    eso: list[fits.Card] = []
+    for card in base.cards:
+        name = dot_name(card.keyword)
+        if name in _DROPPED or name.startswith(("DPR.", "PRO.")):
+            continue
+        if name.startswith(_LAST_GROUPS):
+            last.append(card)
+        elif card.keyword.startswith("ESO "):
+            eso.append(card)
+        elif name == "RADECSYS":
+            set_key(header, "RADESYS", card.value, card.comment)
+        else:
+            header.append(card, end=True)
+    for card in eso:
+        header.append(card, end=True)
+    _add_provenance(header, provenance, base)
+    for group in _LAST_GROUPS:
+        for card in last:
+            if dot_name(card.keyword).startswith(group):
+                header.append(card, end=True)
+    return header
+
+
+def _add_provenance(header: fits.Header, provenance: Provenance, base: fits.Header) -> None:
+    set_key(header, "PRO.DID", "PRO-1.16", "Data dictionary for PRO")
+    if "ARCFILE" in base:
+        set_key(header, "PRO.ANCESTOR", base["ARCFILE"], "Header inherited from this frame")
+    set_key(header, "PRO.CATG", provenance.tag, "Category of pipeline product frame")
+    set_key(header, "PRO.TYPE", "REDUCED", "Product type")
+    set_key(header, "PRO.TECH", "IFU", "Observation technique")
+    set_key(header, "PRO.SCIENCE", provenance.science, "Scientific product if T")
+    rec = "PRO.REC1"
+    set_key(header, f"{rec}.ID", provenance.recipe, "Pipeline recipe (unique) identifier")
+    set_key(header, f"{rec}.DRS.ID", f"cascade-{__version__}", "Data reduction system identifier")
+    set_key(header, f"{rec}.PIPE.ID", f"cascade/{__version__}", "Pipeline (unique) identifier")
+    for number, (path, tag) in enumerate(provenance.raws, 1):
+        set_key(header, f"{rec}.RAW{number}.NAME", path.name, "File name of raw frame")
+        set_key(header, f"{rec}.RAW{number}.CATG", tag, "Category of raw frame")
+    set_key(header, "PRO.DATANCOM", len(provenance.raws), "Number of combined frames")
+    for number, (path, tag) in enumerate(provenance.calibs, 1):
+        set_key(header, f"{rec}.CAL{number}.NAME", path.name, "File name of calibration frame")
+        set_key(header, f"{rec}.CAL{number}.CATG", tag, "Category of calibration frame")
+        md5 = scan_fits(path).primary.get("DATAMD5")
+        if md5:
+            set_key(header, f"{rec}.CAL{number}.DATAMD5", md5, "MD5 signature of calib frame")
+    for number, (name, value, default, text) in enumerate(provenance.parameters, 1):
+        set_key(header, f"{rec}.PARAM{number}.NAME", name, text)
+        shown = f"'{default}'" if isinstance(default, str) else format_value(default)
+        set_key(header, f"{rec}.PARAM{number}.VALUE", format_value(value), f"Default: {shown}")
