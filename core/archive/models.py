@@ -7,6 +7,7 @@ candidates, progress) are JSON columns at the end of a row and loaded only when 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
@@ -39,6 +40,7 @@ from core.archive.states import (
 )
 
 __all__ = [
+    "SETUP_KEYWORDS",
     "Base",
     "Block",
     "BlockInput",
@@ -56,7 +58,19 @@ __all__ = [
 ]
 
 
-def ifu_mask(ifus: list[int] | tuple[int, ...] | range | set[int]) -> int:
+# keyword -> column of `SetupColumns`
+SETUP_KEYWORDS = {
+    "INS.MODE": "ins_mode",
+    "DET.READ.CURID": "det_read_curid",
+    "DET.READ.CURNAME": "det_read_curname",
+    "INS.OPTI1.NAME": "opti1_name",
+    "INS.OPTI2.NAME": "field_mode",
+    "DET.BINX": "bin_x",
+    "DET.BINY": "bin_y",
+}
+
+
+def ifu_mask(ifus: Iterable[int]) -> int:
     """Bit mask of IFU numbers (1 to 24): bit ``ifu - 1`` is set."""
     mask = 0
     for ifu in ifus:
@@ -81,18 +95,9 @@ class SetupColumns:
     bin_x: Mapped[int | None] = mapped_column(SmallInteger)  # DET.BINX
     bin_y: Mapped[int | None] = mapped_column(SmallInteger)  # DET.BINY
 
-    def setup(self) -> dict[str, str | int | bool | None]:
-        """The set-up keys as a plain dictionary."""
-        return {
-            "ins_mode": self.ins_mode,
-            "det_read_curid": self.det_read_curid,
-            "det_read_curname": self.det_read_curname,
-            "opti1_name": self.opti1_name,
-            "blue_filter": self.blue_filter,
-            "field_mode": self.field_mode,
-            "bin_x": self.bin_x,
-            "bin_y": self.bin_y,
-        }
+    def setup_keywords(self) -> dict[str, str | int | None]:
+        """The set-up as keywords in dot notation (for `core.cascade.model.Setup.from_keywords`)."""
+        return {keyword: getattr(self, column) for keyword, column in SETUP_KEYWORDS.items()}
 
 
 class Frame(SetupColumns, Base):
@@ -196,6 +201,7 @@ class Block(SetupColumns, Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
     n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
+    notes: Mapped[str] = mapped_column(Text, default="")  # what a reader should know, of the plan
     parameters: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict)  # those that differ from defaults
     # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by IFU while it runs
     progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True, sort_order=99)
@@ -369,7 +375,7 @@ class Score(Base):
     slice: Mapped[int | None] = mapped_column(SmallInteger)
     lamp: Mapped[int | None] = mapped_column(SmallInteger)
     item: Mapped[int | None] = mapped_column(SmallInteger)
-    value: Mapped[float] = mapped_column(Float(53))
+    value: Mapped[float | None] = mapped_column(Float(53))  # null: not a finite number
     rule: Mapped[str] = mapped_column(String(64))
     rules_version: Mapped[str] = mapped_column(String(16), default="")
     low: Mapped[float | None] = mapped_column(Float(53))

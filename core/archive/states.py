@@ -27,7 +27,6 @@ class FrameState(StrEnum):
 
     PRESENT = "present"  # the file is where it was seen last
     MISSING = "missing"  # the file is gone from the archive directory
-    EXCLUDED = "excluded"  # a person took it out; the planner does not use it
 
 
 class BlockState(StrEnum):

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises: nothing
-Create Date: 2026-11-20 16:21:24.057917
+Create Date: 2026-11-20 16:25:50.350358
 """
 
 import sqlalchemy as sa
@@ -55,6 +55,7 @@ def upgrade() -> None:
         sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("score", sa.SmallInteger(), nullable=True),
         sa.Column("n_outliers", sa.Integer(), nullable=False),
+        sa.Column("notes", sa.Text(), nullable=False),
         sa.Column("parameters", JSON, nullable=False),
         sa.Column("ins_mode", sa.String(length=32), nullable=True),
         sa.Column("det_read_curid", sa.Integer(), nullable=True),
@@ -328,7 +329,7 @@ def upgrade() -> None:
         sa.Column("slice", sa.SmallInteger(), nullable=True),
         sa.Column("lamp", sa.SmallInteger(), nullable=True),
         sa.Column("item", sa.SmallInteger(), nullable=True),
-        sa.Column("value", sa.Float(precision=53), nullable=False),
+        sa.Column("value", sa.Float(precision=53), nullable=True),
         sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("rules_version", sa.String(length=16), nullable=False),
         sa.Column("low", sa.Float(precision=53), nullable=True),

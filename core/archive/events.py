@@ -1,0 +1,78 @@
+"""Events (who changed what, when) and the heartbeats of the daemons."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from core.archive.base import utc_now
+from core.archive.models import Event, WorkerHeartbeat
+from core.archive.states import WorkerKind
+
+__all__ = ["beat", "record_event", "worker_stopped"]
+
+
+def record_event(
+    session: Session,
+    kind: str,
+    subject: str,
+    *,
+    actor: str,
+    text: str = "",
+    from_state: str | None = None,
+    to_state: str | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Add an event row to the running transaction.
+
+    Parameters
+    ----------
+    kind : str
+        ``block``, ``product``, ``frame``, ``quarantine``, ``worker``, ``plan``.
+    subject : str
+        Name of the thing.
+    actor : str
+        Daemon or person.
+    """
+    session.add(
+        Event(
+            time=now or utc_now(),
+            kind=kind,
+            subject=subject[:255],
+            from_state=from_state,
+            to_state=to_state,
+            actor=actor[:128],
+            text=text,
+        )
+    )
+
+
+def beat(
+    session: Session,
+    name: str,
+    kind: WorkerKind,
+    *,
+    host: str,
+    pid: int,
+    doing: str = "",
+    now: datetime | None = None,
+) -> None:
+    """Say that a daemon lives. ``name`` is unique, e.g. ``execute@host:1234``; a new pid is a new start."""
+    now = now or utc_now()
+    row = session.scalar(select(WorkerHeartbeat).where(WorkerHeartbeat.name == name))
+    if row is None:
+        row = WorkerHeartbeat(name=name, kind=kind, host=host, pid=pid, started_at=now)
+        session.add(row)
+    elif row.pid != pid or row.stopped_at is not None:
+        row.pid, row.host, row.started_at, row.stopped_at = pid, host, now, None
+    row.last_seen, row.doing = now, doing
+
+
+def worker_stopped(session: Session, name: str, *, now: datetime | None = None) -> None:
+    """Note the orderly stop of a daemon, so that its silence alarms nobody."""
+    now = now or utc_now()
+    session.execute(
+        update(WorkerHeartbeat).where(WorkerHeartbeat.name == name).values(stopped_at=now, last_seen=now, doing="")
+    )

@@ -1,0 +1,110 @@
+"""What workers hand to the archive: plain frozen records, turned into rows in one transaction.
+
+`BlockResult` is everything one execution of a block leaves behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from core.archive.states import ProductState
+
+__all__ = ["BlockResult", "NewProduct", "NewQc1Value", "NewScore", "Qc1Definition"]
+
+
+@dataclass(frozen=True)
+class NewProduct:
+    """A product file that is already at its final place (see `core.archive.store`).
+
+    Attributes
+    ----------
+    tag : str
+        ``PRO.CATG``.
+    ifu : int or None
+        None for merged files and those of the whole instrument.
+    path : str
+        Final absolute path.
+    size, sha256
+        As `ProductStore.place` gave them.
+    header : mapping
+        Primary keywords in dot notation; the set-up columns are taken from it.
+    """
+
+    tag: str
+    ifu: int | None
+    path: str
+    size: int
+    sha256: str
+    mjd_obs: float
+    mjd_mid: float
+    night: date
+    header: Mapping[str, Any]
+    datamd5: str | None = None
+    state: ProductState = ProductState.PROVISIONAL
+
+
+@dataclass(frozen=True)
+class NewQc1Value:
+    """One QC1 value. ``table`` and ``column`` name a registered parameter, ``product`` a path of the same result."""
+
+    table: str
+    column: str
+    value: float
+    mjd_obs: float
+    product: str | None = None
+    ifu: int | None = None
+    quadrant: int | None = None
+    slice: int | None = None
+    lamp: int | None = None
+    item: int | None = None
+    ins_mode: str | None = None
+    det_read_curid: int | None = None
+
+
+@dataclass(frozen=True)
+class NewScore:
+    """The verdict of one rule: ``score`` 0 good, 1 outlier, None not scored."""
+
+    table: str
+    column: str
+    value: float
+    rule: str
+    score: int | None
+    low: float | None = None
+    high: float | None = None
+    rules_version: str = ""
+    product: str | None = None
+    ifu: int | None = None
+    quadrant: int | None = None
+    slice: int | None = None
+    lamp: int | None = None
+    item: int | None = None
+
+
+@dataclass(frozen=True)
+class BlockResult:
+    """What one execution of a block made."""
+
+    products: tuple[NewProduct, ...] = ()
+    qc1_values: tuple[NewQc1Value, ...] = ()
+    scores: tuple[NewScore, ...] = ()
+    signature: str | None = None  # replaces the planned signature, if given
+    duration: float | None = None  # [s]; taken from the start time, if not given
+    text: str = ""  # goes into the event
+
+
+@dataclass(frozen=True)
+class Qc1Definition:
+    """Definition of one QC1 parameter, as derived from the recipe declarations."""
+
+    table: str
+    column: str
+    keyword: str
+    unit: str = ""
+    qc_class: str = "ENG"
+    value_type: str = "float"
+    axes: tuple[str, ...] = field(default=())  # among ifu, quadrant, slice, lamp, item
+    description: str = ""

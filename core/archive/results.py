@@ -1,0 +1,155 @@
+"""Turns what a block left behind into rows: products, QC1 values, scores; and keeps the QC1 definitions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any
+
+from sqlalchemy import delete, insert, select
+from sqlalchemy.orm import Session
+
+from core.archive.models import SETUP_KEYWORDS, Block, Product, Qc1Parameter, Qc1Value, Score
+from core.archive.records import BlockResult, NewProduct, NewQc1Value, NewScore, Qc1Definition
+from core.archive.states import ProductState
+from core.errors import NotFoundError
+
+__all__ = ["register_parameters", "setup_columns", "store_result"]
+
+
+def register_parameters(session: Session, definitions: Iterable[Qc1Definition]) -> int:
+    """Add or update QC1 definitions; returns how many were added or changed.
+
+    Call it at the start of workers and services with the definitions derived from the recipes.
+    """
+    known = {(row.table_name, row.column_name): row for row in session.scalars(select(Qc1Parameter))}
+    changes = 0
+    for item in definitions:
+        row = known.get((item.table, item.column))
+        if row is None:
+            row = Qc1Parameter(table_name=item.table, column_name=item.column)
+            known[item.table, item.column] = row
+            session.add(row)
+        wanted = {
+            "keyword": item.keyword,
+            "unit": item.unit,
+            "qc_class": item.qc_class,
+            "value_type": item.value_type,
+            "axes": ",".join(item.axes),
+            "description": item.description,
+        }
+        if any(getattr(row, name) != value for name, value in wanted.items()):
+            changes += 1
+            for name, value in wanted.items():
+                setattr(row, name, value)
+    session.flush()
+    return changes
+
+
+def store_result(session: Session, block: Block, result: BlockResult, now: datetime) -> list[int | None]:
+    """Replace the products, QC1 values and scores of a block; returns the scores.
+
+    A product under the path of an earlier one takes over its row; other earlier products of the block are
+    superseded. QC1 values that are not finite are not stored: the column in the product header tells.
+    """
+    session.execute(delete(Score).where(Score.block_id == block.id))
+    session.execute(delete(Qc1Value).where(Qc1Value.block_id == block.id))
+    products = _store_products(session, block, result.products, now)
+    parameters = _parameter_ids(session, (*result.qc1_values, *result.scores))
+    values = [
+        {
+            "parameter_id": parameters[item.table, item.column],
+            "block_id": block.id,
+            "product_id": products[item.product] if item.product is not None else None,
+            "mjd_obs": item.mjd_obs,
+            "value": float(item.value),
+            "ins_mode": item.ins_mode if item.ins_mode is not None else block.ins_mode,
+            "det_read_curid": item.det_read_curid if item.det_read_curid is not None else block.det_read_curid,
+            "hidden": False,
+            **_indices(item),
+        }
+        for item in result.qc1_values
+        if math.isfinite(item.value)
+    ]
+    if values:
+        session.execute(insert(Qc1Value), values)
+    scores = [
+        {
+            "parameter_id": parameters[item.table, item.column],
+            "block_id": block.id,
+            "product_id": products[item.product] if item.product is not None else None,
+            "value": float(item.value) if math.isfinite(item.value) else None,
+            "rule": item.rule,
+            "rules_version": item.rules_version,
+            "low": item.low,
+            "high": item.high,
+            "score": item.score,
+            "created_at": now,
+            **_indices(item),
+        }
+        for item in result.scores
+    ]
+    if scores:
+        session.execute(insert(Score), scores)
+    return [item.score for item in result.scores]
+
+
+def setup_columns(keywords: Mapping[str, Any]) -> dict[str, Any]:
+    """The set-up columns of a frame, block or product from keywords in dot notation."""
+    columns = {column: keywords.get(keyword) for keyword, column in SETUP_KEYWORDS.items()}
+    name = columns["opti1_name"]
+    columns["blue_filter"] = None if name is None else str(name).upper().startswith("BLUE")
+    return columns
+
+
+def _store_products(session: Session, block: Block, items: Iterable[NewProduct], now: datetime) -> dict[str, int]:
+    earlier = {row.path: row for row in session.scalars(select(Product).where(Product.block_id == block.id)).all()}
+    rows: dict[str, Product] = {}
+    for item in items:
+        row = earlier.pop(item.path, None)
+        if row is None:
+            row = Product(block_id=block.id, path=item.path)
+            session.add(row)
+        row.tag, row.ifu, row.file_name = item.tag, item.ifu, PurePath(item.path).name
+        row.size, row.sha256, row.datamd5 = item.size, item.sha256, item.datamd5
+        row.night, row.mjd_obs, row.mjd_mid = item.night, item.mjd_obs, item.mjd_mid
+        row.state, row.created_at, row.header = item.state, now, dict(item.header)
+        for column, value in setup_columns(item.header).items():
+            setattr(row, column, value)
+        rows[item.path] = row
+    for row in earlier.values():
+        row.state = ProductState.SUPERSEDED
+    session.flush()
+    return {path: row.id for path, row in rows.items()}
+
+
+def _parameter_ids(session: Session, items: Iterable[NewQc1Value | NewScore]) -> dict[tuple[str, str], int]:
+    wanted = {(item.table, item.column) for item in items}
+    if not wanted:
+        return {}
+    tables = {table for table, _ in wanted}
+    found = {
+        (table, column): number
+        for number, table, column in session.execute(
+            select(Qc1Parameter.id, Qc1Parameter.table_name, Qc1Parameter.column_name).where(
+                Qc1Parameter.table_name.in_(tables)
+            )
+        )
+    }
+    unknown = sorted(wanted - found.keys())
+    if unknown:
+        names = ", ".join(f"{table}..{column}" for table, column in unknown[:5])
+        raise NotFoundError(f"QC1 parameters are not registered: {names}", parameter=unknown[0][1])
+    return found
+
+
+def _indices(item: NewQc1Value | NewScore) -> dict[str, int | None]:
+    return {
+        "ifu": item.ifu,
+        "quadrant": item.quadrant,
+        "slice": item.slice,
+        "lamp": item.lamp,
+        "item": item.item,
+    }
