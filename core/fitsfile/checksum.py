@@ -12,7 +12,7 @@ _EXCLUDE = (0x3A, 0x3B, 0x3C, 0x3D, 0x3E, 0x3F, 0x40, 0x5B, 0x5C, 0x5D, 0x5E, 0x
 
 
 @nb.njit(cache=True, nogil=True)
-def _sum_words(words: npt.NDArray[np.uint32]) -> int:
+def _sum_words(words: npt.NDArray[np.uint32]) -> np.uint64:
     total = np.uint64(0)
     for i in range(words.size):
         w = words[i]

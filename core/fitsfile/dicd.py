@@ -75,8 +75,8 @@ def product_header(base: fits.Header, provenance: Provenance) -> fits.Header:
     Returns
     -------
     astropy.io.fits.Header
-        Standard keywords, ESO keywords of the raw, ``PRO.*``, ``QC.*``, ``DRS.*``; ``DPR.*`` and keywords that no longer
-        hold are left out, ``RADECSYS`` is renamed to ``RADESYS``.
+        Standard keywords, ESO keywords of the raw, ``PRO.*``, ``QC.*``, ``DRS.*``; ``DPR.*`` and keywords that no
+        longer hold are left out, ``RADECSYS`` is renamed to ``RADESYS``.
     """
     header = fits.Header()
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -111,7 +111,7 @@ class ImageRows:
         out = np.empty((y1 - y0, self.shape[1]), dtype)
         with self.path.open("rb", buffering=0) as stream:
             stream.seek(hdu.data_offset + y0 * self.shape[1] * dtype.itemsize)
-            view = memoryview(out.reshape(-1).view(np.uint8))
+            view = out.reshape(-1).view(np.uint8).data
             while view:
                 done = stream.readinto(view)
                 if not done:

@@ -146,7 +146,7 @@ class RawChannel:
         if self.hdu.kind == "compressed":
             out[:] = self._compressed.hdu.section[y0:y1, :]
             return out
-        view = memoryview(out.reshape(-1).view(np.uint8))
+        view = out.reshape(-1).view(np.uint8).data
         position = self.hdu.data_offset + y0 * nx * 2
         while view:
             done = os.preadv(self._fd.number, [view], position)
@@ -247,7 +247,8 @@ def detector_of_header(header: fits.Header, path: Path | None = None) -> Detecto
         rons.append(get_key(header, f"{out}.RON", float, default=1.0))
     if len(set(sizes)) != 1:
         raise DataError("the four ports have different sizes", file=path, keyword="DET.OUTn.NX")
-    return Detector(*sizes[0], gain=_four(gains), ron=_four(rons))
+    nx, ny, *scans = sizes[0]
+    return Detector(nx, ny, scans[0], scans[1], scans[2], scans[3], gain=_four(gains), ron=_four(rons))
 
 
 _SCANS = ("PRSCX", "PRSCY", "OVSCX", "OVSCY")

@@ -163,7 +163,7 @@ class FitsWriter:
         position, total = start, 0
         try:
             for chunk in chunks():
-                view = memoryview(chunk).cast("B")
+                view = chunk.data.cast("B")
                 if self._checksums:
                     total = ones_complement_sum(view, total)
                 if self._md5 is not None:

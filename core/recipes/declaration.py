@@ -218,7 +218,8 @@ class RecipeParameters(BaseModel):
             name = str(first["loc"][0]) if first["loc"] else ""
             if name in known:
                 raise ParameterError(
-                    f"{name}={values.get(name)!r} is not accepted: {_reason(first)}; {name} takes {known[name].accepts}",
+                    f"{name}={values.get(name)!r} is not accepted: {_reason(first)}; "
+                    f"{name} takes {known[name].accepts}",
                     parameter=name,
                 ) from error
             raise ParameterError(_reason(first)) from error
@@ -270,7 +271,8 @@ class NifuParameters(RecipeParameters):
 
     nifu: int = parameter(
         0,
-        "IFU to handle. If set to 0, all IFUs are processed serially. If set to -1, all IFUs are processed in parallel.",
+        "IFU to handle. If set to 0, all IFUs are processed serially. "
+        "If set to -1, all IFUs are processed in parallel.",
         ge=-1,
         le=24,
     )
@@ -454,7 +456,8 @@ class Recipe(ABC):
             found = len(frames.tagged(spec.tag))
             if found < spec.min:
                 raise MissingInputError(
-                    f"{cls.name} needs at least {spec.min} {spec.tag} ({spec.description}), the set of frames has {found}",
+                    f"{cls.name} needs at least {spec.min} {spec.tag} ({spec.description}), "
+                    f"the set of frames has {found}",
                     rule=spec.tag,
                 )
         if cls.raw_tags() and not frames.tagged(*cls.raw_tags()):

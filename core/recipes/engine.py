@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import json
 import multiprocessing as mp
-import os
 import signal
 import sys
 import time
@@ -45,8 +44,9 @@ from core.recipes.declaration import (
 )
 from core.recipes.logs import LogSettings, configure_logging, recipe_logger
 from core.recipes.registry import get_recipe
+from core.recipes.threads import thread_limit
 
-__all__ = ["Event", "IfuFailure", "RunResult", "WrittenProduct", "run_recipe", "thread_limit"]
+__all__ = ["Event", "IfuFailure", "RunResult", "WrittenProduct", "run_recipe"]
 
 Event = dict[str, Any]
 EventSink = Callable[[Event], None]
@@ -116,14 +116,6 @@ class _Task:
     params: RecipeParameters
     output_dir: Path
     logs: LogSettings
-
-
-def thread_limit() -> int:
-    """How many IFUs may be processed at once: ``OMP_NUM_THREADS``, else the number of processors."""
-    text = os.environ.get("MUSE_NUM_PROCESSES") or os.environ.get("OMP_NUM_THREADS", "")
-    if text.isdigit() and int(text) > 0:
-        return int(text)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_recipe(

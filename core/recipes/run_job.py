@@ -16,6 +16,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+import core.recipes.threads  # noqa: F401  (before numpy)
 from core.errors import MuseError
 from core.recipes.declaration import Frame, FrameSet
 from core.recipes.engine import Event, die_with_parent, event_line, run_recipe

@@ -1,0 +1,189 @@
+"""``muserex``: run a recipe from the shell, with the command line of the MUSE manual (section 6.1).
+
+    muserex [options] [recipe [recipe options] [sof [sof]...]]
+
+Options before the recipe name are for muserex itself, options after it are recipe parameters.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import core.recipes.threads  # noqa: F401  (before numpy)
+from core import __version__
+from core.errors import MuseError, ParameterError
+from core.fitsfile.dicd import format_value
+from core.fitsfile.sof import read_sof
+from core.recipes.declaration import EXPERT_VARIABLE, Frame, FrameSet, ParameterInfo, Recipe
+from core.recipes.engine import run_recipe
+from core.recipes.logs import LEVELS, LogSettings, configure_logging
+from core.recipes.registry import RECIPES, get_recipe
+
+__all__ = ["main"]
+
+USAGE = f"""\
+Usage: muserex [options] [recipe [recipe options] [sof [sof]...]]
+
+Options:
+  --help [recipe]       this text, or the description, inputs, parameters and products of a recipe
+  --recipes             list the recipes
+  --params recipe       list the parameters of a recipe with type, default and accepted values
+  --log-file=FILE       write a log file
+  --log-dir=DIR         directory of the log file [.]
+  --log-level=LEVEL     lowest level written to the log file: {", ".join(LEVELS)} [info]
+  --msg-level=LEVEL     lowest level shown on the terminal: {", ".join(LEVELS)} [info]
+  --output-dir=DIR      directory for the products [.]
+  --version             show the version
+
+Environment:
+  OMP_NUM_THREADS       how many IFUs are processed at once with --nifu=-1 [number of processors]
+  {EXPERT_VARIABLE}      set to allow expert parameters
+"""
+
+
+@dataclass
+class _CommandLine:
+    options: dict[str, str] = field(default_factory=dict)
+    recipe: str | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    sofs: list[str] = field(default_factory=list)
+
+
+_VALUED = {"log-file", "log-dir", "log-level", "msg-level", "output-dir"}
+_PLAIN = {"help", "recipes", "params", "version"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line.
+
+    Returns
+    -------
+    int
+        Exit code: 0 success, 1 the recipe or the command line failed.
+    """
+    try:
+        return _run(_parse(sys.argv[1:] if arguments is None else arguments))
+    except MuseError as error:
+        print(f"muserex: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("muserex: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parse(arguments: list[str]) -> _CommandLine:
+    line = _CommandLine()
+    words = list(arguments)
+    while words:
+        word = words.pop(0)
+        if not word.startswith("--"):
+            if line.recipe is None:
+                line.recipe = word
+            else:
+                line.sofs.append(word)
+            continue
+        name, equals, value = word[2:].partition("=")
+        if line.recipe is None:
+            if name in _VALUED:
+                if not equals:
+                    if not words:
+                        raise ParameterError(f"--{name} needs a value", parameter=name)
+                    value = words.pop(0)
+                line.options[name] = value
+            elif name in _PLAIN:
+                line.options[name] = value
+            else:
+                raise ParameterError(f"there is no option --{name}; see muserex --help", parameter=name)
+        elif name == "help":
+            line.options["help"] = ""
+        else:
+            line.parameters[name] = _parameter_value(line.recipe, name, equals, value, words)
+    return line
+
+
+def _parameter_value(recipe: str, name: str, equals: str, value: str, words: list[str]) -> str:
+    if equals:
+        return value.strip("\"'")
+    kinds = {info.name: info.type for info in get_recipe(recipe).Params.listing()}
+    if kinds.get(name) == "boolean":
+        return "true"
+    if not words:
+        raise ParameterError(f"--{name} needs a value", parameter=name)
+    return words.pop(0)
+
+
+def _run(line: _CommandLine) -> int:
+    if "version" in line.options:
+        print(f"muserex (Cascade) {__version__}")
+        return 0
+    if "recipes" in line.options:
+        for name in RECIPES:
+            print(f"  {name:20s} {get_recipe(name).summary}")
+        return 0
+    if line.recipe is None:
+        print(USAGE)
+        return 0 if "help" in line.options or not line.options else 1
+    recipe = get_recipe(line.recipe)
+    if "params" in line.options:
+        print(_parameter_list(recipe))
+        return 0
+    if "help" in line.options:
+        print(_recipe_help(recipe))
+        return 0
+    return _execute(recipe, line)
+
+
+def _execute(recipe: Recipe, line: _CommandLine) -> int:
+    if not line.sofs:
+        raise ParameterError(f"{recipe.name} needs a set of frames: muserex {recipe.name} [parameters] frames.sof")
+    output = Path(line.options.get("output-dir", "."))
+    output.mkdir(parents=True, exist_ok=True)
+    log_file = None
+    if "log-file" in line.options:
+        log_dir = Path(line.options.get("log-dir", "."))
+        log_dir.mkdir(parents=True, exist_ok=True)
+        log_file = log_dir / line.options["log-file"]
+        log_file.unlink(missing_ok=True)
+    logs = LogSettings(line.options.get("msg-level", "info"), line.options.get("log-level", "info"), log_file)
+    params = recipe.Params.parse(dict(line.parameters))
+    frames = FrameSet(tuple(Frame(path, tag) for path, tag in read_sof(line.sofs)))
+    configure_logging(logs)
+    result = run_recipe(recipe, frames, params, output, logs=logs)
+    for product in result.products:
+        print(f"{product.path.name} {product.tag}")
+    for failure in result.failures:
+        print(f"muserex: IFU {failure.ifu} failed: {failure.message}", file=sys.stderr)
+    return 0 if result.ok else 1
+
+
+def _parameter_line(info: ParameterInfo) -> str:
+    head = f"  --{info.name}"
+    expert = "expert parameter; " if info.hidden else ""
+    default = format_value(info.default) if info.default != "" else "''"
+    text = f"{info.help} ({expert}{info.type}; {info.accepts}) [{default}]"
+    return textwrap.fill(text, 110, initial_indent=f"{head:24s}", subsequent_indent=" " * 24)
+
+
+def _parameter_list(recipe: Recipe) -> str:
+    return "\n".join(_parameter_line(info) for info in recipe.Params.listing())
+
+
+def _recipe_help(recipe: Recipe) -> str:
+    inputs = "\n".join(
+        f"  {spec.tag:20s} {spec.kind:6s} {f'min {spec.min}' if spec.min else 'optional':9s} {spec.description}"
+        for spec in recipe.inputs
+    )
+    products = "\n".join(f"  {spec.tag:20s} {spec.description}" for spec in recipe.products)
+    qc = "\n".join(f"  {spec.keyword:38s} [{spec.unit or '-'}] {spec.description}" for spec in recipe.qc)
+    description = "\n\n".join(textwrap.fill(part, 110) for part in recipe.description.split("\n\n"))
+    return (
+        f"{recipe.name}: {recipe.summary}\n\n{description}\n\nInput frames:\n{inputs}\n\n"
+        f"Parameters:\n{_parameter_list(recipe)}\n\nProducts:\n{products}\n\nQC parameters:\n{qc}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
