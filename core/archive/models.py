@@ -177,7 +177,8 @@ class Block(SetupColumns, Base):
 
     state: Mapped[BlockState] = mapped_column(enum_type(BlockState))
     state_reason: Mapped[str] = mapped_column(Text, default="")
-    signature: Mapped[str | None] = mapped_column(String(64))  # hash of inputs, parameters, versions
+    plan_signature: Mapped[str] = mapped_column(String(64))  # as planned: decides whether a new plan differs
+    signature: Mapped[str | None] = mapped_column(String(64))  # of the work: inputs, parameters, versions
     rules_hash: Mapped[str] = mapped_column(String(64))
     plan_version: Mapped[int] = mapped_column(Integer, default=1)
     superseded_by_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises: nothing
-Create Date: 2026-11-20 16:25:50.350358
+Create Date: 2026-11-20 16:28:15.141094
 """
 
 import sqlalchemy as sa
@@ -33,6 +33,7 @@ def upgrade() -> None:
         sa.Column("ifu_mask", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("state_reason", sa.Text(), nullable=False),
+        sa.Column("plan_signature", sa.String(length=64), nullable=False),
         sa.Column("signature", sa.String(length=64), nullable=True),
         sa.Column("rules_hash", sa.String(length=64), nullable=False),
         sa.Column("plan_version", sa.Integer(), nullable=False),

@@ -1,0 +1,348 @@
+"""Between the archive and the pure planner: rows become what the planner reasons about, its plan becomes rows.
+
+A block keeps its ``group_key`` (the key of the plan) over all plans. A plan that differs from the stored one
+rewrites a block that has not run yet, and replaces one that has: the old row is SUPERSEDED by a new one.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.archive.base import utc_now
+from core.archive.events import record_event
+from core.archive.models import Block, BlockInput, Frame, Product, ifu_mask
+from core.archive.results import setup_columns
+from core.archive.states import BlockState, FrameState, InputKind, ProductState
+from core.archive.transitions import change_block
+from core.cascade.model import BlockPlan, FrameInfo, Origin, Plan, ProductInfo, Quality, Setup
+from core.errors import NotFoundError
+
+__all__ = ["SavedPlan", "planning_frames", "planning_products", "save_plan"]
+
+_QUALITY = {
+    ProductState.PROVISIONAL: Quality.PROVISIONAL,
+    ProductState.CERTIFIED: Quality.CERTIFIED,
+    ProductState.REJECTED: Quality.REJECTED,
+}
+_REWRITABLE = frozenset({BlockState.INCOMPLETE, BlockState.WAITING, BlockState.READY, BlockState.QUEUED})
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """What saving a plan did, by block name.
+
+    Attributes
+    ----------
+    created, changed, unchanged : tuple of str
+    superseded : tuple of str
+        Blocks that had run and were replaced by a created one.
+    postponed : tuple of str
+        Blocks that run now with another plan; save a plan again when they are done.
+    """
+
+    created: tuple[str, ...]
+    changed: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    superseded: tuple[str, ...]
+    postponed: tuple[str, ...]
+
+
+def planning_frames(
+    session: Session, first_night: date, last_night: date, tags: Sequence[str] | None = None
+) -> list[FrameInfo]:
+    """The present frames of some nights (both ends included), as the planner wants them."""
+    query = (
+        select(Frame)
+        .where(Frame.night.between(first_night, last_night), Frame.state == FrameState.PRESENT)
+        .order_by(Frame.mjd_mid, Frame.dp_id)
+    )
+    if tags is not None:
+        query = query.where(Frame.tag.in_(tags))
+    return [
+        FrameInfo(
+            id=frame.dp_id,
+            tag=frame.tag,
+            setup=Setup.from_keywords(frame.setup_keywords()),
+            mjd_mid=frame.mjd_mid,
+            tpl_start=frame.tpl_start.strftime("%Y-%m-%dT%H:%M:%S") if frame.tpl_start else "",
+            tpl_nexp=frame.tpl_nexp or 0,
+            lamps=tuple(frame.lamps.split("+")) if frame.lamps else (),
+            ifus=frame.ifus,
+            night=frame.night.isoformat(),
+        )
+        for frame in session.scalars(query)
+    ]
+
+
+def planning_products(
+    session: Session, first_mjd: float, last_mjd: float, tags: Sequence[str] | None = None
+) -> list[ProductInfo]:
+    """The calibrations that exist in a span of mid-exposure times, as candidates for the planner.
+
+    The files of one block and tag (one per IFU) are one candidate, named ``<group key>/<tag>``; its quality is
+    the worst of the files. A product from outside is named by its path. Rejected ones are among them, so that
+    the plan can say why they were refused; superseded ones are not.
+    """
+    query = (
+        select(Product, Block)
+        .outerjoin(Block, Product.block_id == Block.id)
+        .where(Product.mjd_mid.between(first_mjd, last_mjd), Product.state != ProductState.SUPERSEDED)
+        .order_by(Product.id)
+    )
+    if tags is not None:
+        query = query.where(Product.tag.in_(tags))
+    sets: dict[str, list[Product]] = defaultdict(list)
+    blocks: dict[str, Block | None] = {}
+    for product, block in session.execute(query):
+        if block is not None and block.state is not BlockState.DONE:
+            continue  # it is being made again, or replaced: it comes as a planned one
+        name = product.path if block is None else f"{block.group_key}/{product.tag}"
+        sets[name].append(product)
+        blocks[name] = block
+    return [_candidate(name, rows, blocks[name]) for name, rows in sets.items()]
+
+
+def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> ProductInfo:
+    first = rows[0]
+    ifus = {row.ifu for row in rows if row.ifu is not None}
+    signature = ""
+    if block is not None:
+        # Changed parameters change what depends on it; otherwise the plan's own signature keeps plans stable.
+        signature = (block.signature if block.parameters else block.plan_signature) or block.plan_signature
+        if len(ifus) != len(rows):  # a merged file holds the IFUs of its block
+            ifus |= set(block.ifus)
+    return ProductInfo(
+        id=name,
+        tag=first.tag,
+        mjd=first.mjd_mid if block is None else block.mjd_mid,
+        setup=Setup.from_keywords(first.setup_keywords()),
+        quality=min(_QUALITY[row.state] for row in rows),
+        origin=Origin.PRODUCT,
+        ifus=tuple(sorted(ifus)) or tuple(range(1, 25)),
+        block="" if block is None else block.group_key,
+        signature=signature,
+        digest="" if block is not None else first.sha256,
+    )
+
+
+def save_plan(
+    session: Session,
+    plan: Plan,
+    *,
+    recipe_versions: Mapping[str, str],
+    max_tries: int = 3,
+    actor: str = "planner",
+    now: datetime | None = None,
+) -> SavedPlan:
+    """Store a plan: new blocks, changed blocks, replaced blocks; in one transaction.
+
+    Parameters
+    ----------
+    recipe_versions : mapping
+        Version of each recipe by name.
+
+    Raises
+    ------
+    NotFoundError
+        If the plan names a frame, product or recipe that the archive does not know.
+    """
+    now = now or utc_now()
+    current = _current_blocks(session, plan)
+    frame_ids = _frame_ids(session, plan)
+    outcome: dict[str, list[str]] = defaultdict(list)
+    ids: dict[str, int] = {key: block.id for key, block in current.items()}
+    replaced: list[tuple[Block, Block]] = []
+    for item in plan.blocks:
+        old = current.get(item.key)
+        wanted = BlockState[item.state.name]
+        if old is not None and old.plan_signature == item.signature:
+            same = old.state not in _REWRITABLE or (
+                old.state in (wanted, BlockState.QUEUED) and old.rules_hash == item.rules_version
+            )
+            if same:
+                outcome["unchanged"].append(old.name)
+                continue
+        if old is not None and old.state is BlockState.RUNNING:
+            outcome["postponed"].append(old.name)
+            continue
+        if item.recipe not in recipe_versions:
+            raise NotFoundError(f"no recipe {item.recipe} is installed", recipe=item.recipe)
+        if old is not None and old.state in _REWRITABLE:
+            block = old
+            block.plan_version += 1
+            block.inputs.clear()
+            session.flush()
+            outcome["changed"].append(block.name)
+        else:
+            version = 1 if old is None else old.plan_version + 1
+            block = Block(
+                name=item.key if version == 1 else f"{item.key}_v{version}",
+                group_key=item.key,
+                plan_version=version,
+                created_at=now,
+                max_tries=max_tries,
+            )
+            session.add(block)
+            outcome["created"].append(block.name)
+            if old is not None:
+                replaced.append((old, block))
+        before = block.state if old is block else None
+        _fill(block, item, recipe_versions[item.recipe])
+        block.inputs.extend(_inputs(session, item, ids, frame_ids))
+        session.flush()
+        ids[item.key] = block.id
+        if before is not block.state:
+            record_event(
+                session,
+                "block",
+                block.name,
+                actor=actor,
+                text=block.state_reason,
+                from_state=before,
+                to_state=block.state,
+                now=now,
+            )
+    for old, new in replaced:
+        change_block(
+            session,
+            old.id,
+            BlockState.SUPERSEDED,
+            from_states={BlockState.DONE, BlockState.FAILED, BlockState.CANCELLED},
+            actor=actor,
+            text=f"a new plan replaced it by {new.name}",
+            now=now,
+            superseded_by_id=new.id,
+        )
+        outcome["superseded"].append(old.name)
+    return SavedPlan(*(tuple(outcome[name]) for name in ("created", "changed", "unchanged", "superseded", "postponed")))
+
+
+def _current_blocks(session: Session, plan: Plan) -> dict[str, Block]:
+    keys = {item.key for item in plan.blocks}
+    keys |= {choice.product.block for item in plan.blocks for choice in item.inputs if choice.product.block}
+    current: dict[str, Block] = {}
+    for part in _chunks(sorted(keys)):
+        rows = session.scalars(
+            select(Block)
+            .where(Block.group_key.in_(part), Block.state != BlockState.SUPERSEDED)
+            .order_by(Block.plan_version)
+        )
+        current.update({row.group_key: row for row in rows})
+    return current
+
+
+def _frame_ids(session: Session, plan: Plan) -> dict[str, int]:
+    names = sorted({name for item in plan.blocks for name in item.frames})
+    found: dict[str, int] = {}
+    for part in _chunks(names):
+        found.update(
+            {
+                name: number
+                for number, name in session.execute(select(Frame.id, Frame.dp_id).where(Frame.dp_id.in_(part)))
+            }
+        )
+    unknown = [name for name in names if name not in found]
+    if unknown:
+        raise NotFoundError(f"the plan names a frame that the archive does not know: {unknown[0]}", frame=unknown[0])
+    return found
+
+
+def _fill(block: Block, item: BlockPlan, recipe_version: str) -> None:
+    block.recipe, block.recipe_version, block.tag = item.recipe, recipe_version, item.tag
+    block.night, block.mjd_mid = date.fromisoformat(item.night), item.mjd
+    block.n_raw, block.ifu_mask = len(item.frames), ifu_mask(item.ifus)
+    block.state = BlockState[item.state.name]
+    block.state_reason = "; ".join(missing.reason for missing in item.missing) or (
+        f"waits for {', '.join(item.planned_inputs)}" if item.planned_inputs else ""
+    )
+    block.notes = "; ".join(item.notes)
+    block.plan_signature = block.signature = item.signature
+    block.rules_hash = item.rules_version
+    setup = item.setup
+    bin_x, _, bin_y = setup.binning.partition("x")
+    columns = setup_columns(
+        {
+            "INS.MODE": setup.ins_mode,
+            "INS.OPTI2.NAME": setup.field,
+            "DET.READ.CURID": setup.readout,
+            "DET.BINX": int(bin_x),
+            "DET.BINY": int(bin_y),
+        }
+    )
+    for column, value in (columns | {"blue_filter": setup.blue}).items():
+        setattr(block, column, value)
+
+
+def _inputs(
+    session: Session, item: BlockPlan, ids: Mapping[str, int], frame_ids: Mapping[str, int]
+) -> list[BlockInput]:
+    refused: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for refusal in item.refusals:
+        refused[refusal.role].append(
+            {
+                "candidate": refusal.candidate,
+                "code": refusal.code,
+                "reason": refusal.reason,
+                "days": refusal.days,
+            }
+        )
+    for role, count in item.omitted:
+        if count:
+            refused[role].append(
+                {"candidate": "", "code": "omitted", "reason": f"{count} more, farther in time", "days": None}
+            )
+    rows = [
+        BlockInput(role=item.tag, kind=InputKind.RAW, frame_id=frame_ids[name], reason="raw frame of the group")
+        for name in item.frames
+    ]
+    for choice in item.inputs:
+        product = choice.product
+        row = BlockInput(
+            role=choice.role,
+            level=choice.level,
+            age_days=choice.days,
+            rule=choice.rule,
+            reason=choice.reason,
+            refused=refused.pop(choice.role, []),
+        )
+        if product.origin is Origin.STATIC:
+            row.kind, row.static_path = InputKind.STATIC, product.id
+        elif product.block:
+            row.kind = InputKind.PLANNED if product.origin is Origin.PLANNED else InputKind.PRODUCT
+            if product.block not in ids:
+                raise NotFoundError(f"the plan uses an unknown block {product.block}", block=product.block)
+            row.source_block_id = ids[product.block]
+        else:
+            row.kind = InputKind.PRODUCT
+            row.product_id = session.scalar(select(Product.id).where(Product.path == product.id))
+            if row.product_id is None:
+                raise NotFoundError(f"the plan uses an unknown product {product.id}", product=product.id)
+        rows.append(row)
+    for missing in item.missing:
+        rows.append(
+            BlockInput(
+                role=missing.role,
+                kind=InputKind.MISSING,
+                rule=missing.code,
+                reason=missing.reason,
+                refused=refused.pop(missing.role, []),
+            )
+        )
+    for role, entries in refused.items():
+        rows.append(
+            BlockInput(role=role, kind=InputKind.MISSING, required=False, reason="optional; none fits", refused=entries)
+        )
+    for position, row in enumerate(rows):
+        row.position = position
+    return rows
+
+
+def _chunks(names: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+    return (names[start : start + size] for start in range(0, len(names), size))
