@@ -1,0 +1,265 @@
+"""What is written is read back bit for bit, by us and by an independent reader (astropy)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputError, ProductStoreError
+from core.fitsfile.checksum import encode_checksum, ones_complement_sum
+from core.fitsfile.image import MuseImage, open_image, read_image, write_image
+from core.fitsfile.keywords import set_key
+from core.fitsfile.merge import merge_products, merged_name
+from core.fitsfile.raw import open_raw, write_raw
+from core.fitsfile.tables import (
+    LINE_CATALOG,
+    TRACE_TABLE,
+    MuseTable,
+    read_table,
+    trace_table_format,
+    write_table,
+)
+from core.fitsfile.writer import FitsWriter
+from core.instrument import PORT_X, PORT_Y
+
+
+def channel_header(nx: int = 30, ny: int = 20) -> fits.Header:
+    header = fits.Header()
+    for port in range(1, 5):
+        values = {"X": PORT_X[port - 1], "Y": PORT_Y[port - 1], "NX": nx, "NY": ny, "GAIN": 1.1, "RON": 2.5}
+        for key, value in values.items():
+            set_key(header, f"DET.OUT{port}.{key}", value)
+    set_key(header, "DET.CHIP.LIVE", True)
+    return header
+
+
+def raw_pixels(ifu: int) -> np.ndarray:
+    shape = (2 * (20 + 64), 2 * (30 + 64))
+    return np.random.default_rng(ifu).integers(0, 65536, shape).astype(np.uint16)
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "compressed"])
+def raw_path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    primary = fits.Header()
+    set_key(primary, "DPR.TYPE", "BIAS")
+    name = "raw.fits.fz" if request.param else "raw.fits"
+    channels = ((ifu, channel_header(), raw_pixels(ifu)) for ifu in (3, 24))
+    return write_raw(tmp_path / name, primary, channels, compress=request.param)
+
+
+def test_raw_frames_are_read_by_rows_and_wholly(raw_path: Path) -> None:
+    raw = open_raw(raw_path)
+    assert raw.ifus == (3, 24)
+    channel = raw.channel(24)
+    np.testing.assert_array_equal(channel.read(), raw_pixels(24))
+    np.testing.assert_array_equal(channel.read_rows(60, 75), raw_pixels(24)[60:75])
+    assert channel.detector.gain == (1.1, 1.1, 1.1, 1.1)
+    assert channel.header["ESO DPR TYPE"] == "BIAS"
+    assert not [key for key in channel.header if key.startswith("Z") or key == "BZERO"]
+
+
+def test_astropy_reads_our_raw_frames_and_verifies_the_checksums(raw_path: Path) -> None:
+    with fits.open(raw_path, checksum=True) as hdus:  # a wrong checksum warns, and warnings are errors
+        hdus.verify("exception")
+        np.testing.assert_array_equal(hdus["CHAN03"].data, raw_pixels(3))
+
+
+def test_rows_outside_the_image_are_refused(raw_path: Path) -> None:
+    with pytest.raises(DataError, match="outside the image"):
+        open_raw(raw_path).channel(3).read_rows(160, 169)
+
+
+def test_a_missing_channel_is_named(raw_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="CHAN07"):
+        open_raw(raw_path).channel(7)
+
+
+def test_a_dead_detector_is_told_apart_from_a_broken_file(tmp_path: Path) -> None:
+    header = fits.Header()
+    header["EXTNAME"] = "CHAN05"
+    set_key(header, "DET.CHIP.LIVE", False)
+    path = tmp_path / "dead.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(header=header)]).writeto(path)
+    with pytest.raises(ChipNotLiveError, match="CHAN05"):
+        open_raw(path).channel(5)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "truncated"), (b"this is no FITS file", "not_fits"), (b"SIMPLE  =                    T", "truncated")],
+)
+def test_broken_files_give_a_reason(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "bad.fits"
+    path.write_bytes(content)
+    with pytest.raises(BadFitsError) as caught:
+        open_raw(path)
+    assert caught.value.context["reason"] == reason
+
+
+def test_a_cut_file_is_seen_before_pixels_are_read(raw_path: Path) -> None:
+    content = raw_path.read_bytes()
+    cut = raw_path.with_name("cut.fits" + (".fz" if raw_path.name.endswith("fz") else ""))
+    cut.write_bytes(content[: len(content) - 20000])
+    raw = open_raw(cut)
+    assert raw.scan.truncated
+    with pytest.raises(BadFitsError, match="cut inside extension CHAN24"):
+        raw.channel(24)
+
+
+def test_wrong_port_positions_are_named(tmp_path: Path) -> None:
+    header = channel_header()
+    set_key(header, "DET.OUT3.X", 1)
+    path = write_raw(tmp_path / "ports.fits", fits.Header(), [(1, header, raw_pixels(1))])
+    with pytest.raises(DataError, match="port 3 lies at"):
+        _ = open_raw(path).channel(1).detector
+
+
+def make_image(ifu: int) -> MuseImage:
+    rng = np.random.default_rng(ifu)
+    header = fits.Header()
+    set_key(header, "INSTRUME", "MUSE")
+    set_key(header, "DET.CHIP.NAME", f"CHAN{ifu:02d}")
+    set_key(header, "QC.BIAS.MASTER1.RON", np.float32(2.4567891), "[count] read-out noise")
+    set_key(header, "PRO.CATG", "MASTER_BIAS")
+    return MuseImage(
+        rng.normal(size=(40, 50)).astype(np.float32),
+        rng.integers(0, 8192, (40, 50)).astype(np.int32),
+        rng.random((40, 50)).astype(np.float32),
+        header,
+        "adu",
+    )
+
+
+def test_product_images_round_trip(tmp_path: Path) -> None:
+    image = make_image(7)
+    path = write_image(tmp_path / "MASTER_BIAS-07.fits", image, 7)
+    back = read_image(path, 7)
+    np.testing.assert_array_equal(back.data, image.data)
+    np.testing.assert_array_equal(back.dq, image.dq)
+    np.testing.assert_array_equal(back.stat, image.stat)
+    assert back.unit == "adu"
+    data, dq, stat = open_image(path, 7).rows(10, 13)
+    np.testing.assert_array_equal(data, image.data[10:13])
+    np.testing.assert_array_equal(dq, image.dq[10:13])
+    np.testing.assert_array_equal(stat, image.stat[10:13])
+    with fits.open(path, checksum=True) as hdus:
+        hdus.verify("exception")
+        assert [hdu.name for hdu in hdus] == ["CHAN07", "DATA", "DQ", "STAT"]
+        assert hdus["STAT"].header["BUNIT"] == "(adu)**2"
+        assert hdus["DQ"].header["QUALMASK"] == 4294967295
+        assert hdus[0].header["ESO QC BIAS MASTER1 RON"] == 2.456789  # 7 significant digits
+
+
+def test_datamd5_is_the_md5_of_the_padded_data_units(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "X-01.fits", make_image(1), 1)
+    raw = path.read_bytes()
+    digest = hashlib.md5(usedforsecurity=False)
+    with fits.open(path) as hdus:
+        for hdu in hdus[1:]:
+            info = hdu.fileinfo()
+            digest.update(raw[info["datLoc"] : info["datLoc"] + info["datSpan"]])
+        assert hdus[0].header["DATAMD5"] == digest.hexdigest()
+
+
+def test_merged_products_hold_the_same_pixels_and_split_the_keywords(tmp_path: Path) -> None:
+    paths = [write_image(tmp_path / f"MASTER_BIAS-{ifu:02d}.fits", make_image(ifu), ifu) for ifu in (12, 3)]
+    assert merged_name(paths[0]) == "MASTER_BIAS.fits"
+    merged = merge_products(paths, tmp_path / "MASTER_BIAS.fits")
+    for ifu in (3, 12):
+        back = read_image(merged, ifu)
+        np.testing.assert_array_equal(back.stat, make_image(ifu).stat)
+        assert back.header["ESO DET CHIP NAME"] == f"CHAN{ifu:02d}"
+        assert "ESO QC BIAS MASTER1 RON" in back.header
+    with fits.open(merged, checksum=True) as hdus:
+        hdus.verify("exception")
+        assert [hdu.name for hdu in hdus[1:4]] == ["CHAN03.DATA", "CHAN03.DQ", "CHAN03.STAT"]
+        assert hdus["CHAN12.DATA"].header["ERRDATA"] == "CHAN12.STAT"
+        assert "ESO QC BIAS MASTER1 RON" not in hdus[0].header
+        assert "EXTNAME" not in hdus[0].header
+        assert hdus[0].header["ESO PRO CATG"] == "MASTER_BIAS"
+    with pytest.raises(MissingInputError, match=r"CHAN05\.DATA"):
+        read_image(merged, 5)
+
+
+def test_an_image_of_another_ifu_is_refused(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "X-01.fits", make_image(1), 1)
+    with pytest.raises(MissingInputError, match="of IFU 1, not 2"):
+        read_image(path, 2)
+
+
+def test_nothing_half_written_has_the_final_name(tmp_path: Path) -> None:
+    target = tmp_path / "X.fits"
+
+    def fail_in_between() -> None:
+        with FitsWriter(target) as writer:
+            writer.primary(fits.Header())
+            assert not target.exists()
+            raise RuntimeError("something fails in between")
+
+    with pytest.raises(RuntimeError, match="in between"):
+        fail_in_between()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_directory_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
+    with pytest.raises(ProductStoreError, match="cannot write"):
+        FitsWriter(tmp_path / "nowhere" / "X.fits")
+
+
+def test_tables_round_trip_with_null_cells(tmp_path: Path) -> None:
+    fmt = trace_table_format(5)
+    columns = {column.name: np.arange(48.0) for column in fmt.columns}
+    columns["tc0_00"][9] = np.nan  # a slice that failed
+    path = write_table(tmp_path / "TRACE_TABLE-01.fits", fmt, MuseTable(columns), 1)
+    back = read_table(path, TRACE_TABLE, 1)
+    assert list(back) == [column.name for column in fmt.columns]
+    assert np.isnan(back["tc0_00"][9])
+    np.testing.assert_array_equal(back["SliceNo"], np.arange(48))
+    with fits.open(path, checksum=True) as hdus:
+        hdus.verify("exception")
+        assert hdus[0].header["EXTNAME"] == "CHAN01"
+        assert hdus[1].name == ""
+        assert hdus[1].columns["Width"].format == "1E"
+        assert hdus[1].columns["tc2_05"].unit == "pix"
+    with pytest.raises(MissingInputError):
+        read_table(path, TRACE_TABLE, 2)
+
+
+def test_merged_tables_are_found_by_ifu(tmp_path: Path) -> None:
+    fmt = trace_table_format(2)
+    paths = []
+    for ifu in (4, 9):
+        columns = {column.name: np.full(48, float(ifu)) for column in fmt.columns}
+        paths.append(write_table(tmp_path / f"TRACE_TABLE-{ifu:02d}.fits", fmt, MuseTable(columns), ifu))
+    merged = merge_products(paths, tmp_path / "TRACE_TABLE.fits")
+    assert read_table(merged, TRACE_TABLE, 9)["Width"][0] == 9.0
+    with pytest.raises(MissingInputError, match="no table of IFU 5"):
+        read_table(merged, TRACE_TABLE, 5)
+
+
+def test_a_table_lacking_a_column_is_refused_by_name(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "T-01.fits", trace_table_format(2), MuseTable(_columns()), 1)
+    with pytest.raises(BadFitsError, match="LINE_CATALOG lacks the column lambda"):
+        read_table(path, LINE_CATALOG)
+
+
+def _columns() -> dict[str, np.ndarray]:
+    return {column.name: np.zeros(48) for column in trace_table_format(2).columns}
+
+
+@pytest.mark.parametrize("length", [0, 4, 2880, 5761, 100003])
+def test_checksum_agrees_with_the_definition(length: int) -> None:
+    data = np.random.default_rng(length).integers(0, 256, length).astype(np.uint8).tobytes()
+    padded = data + bytes(-length % 4)
+    total = int(np.frombuffer(padded, ">u4").astype(np.uint64).sum())
+    while total >> 32:
+        total = (total & 0xFFFFFFFF) + (total >> 32)
+    assert ones_complement_sum(data) == total
+    # The encoded complement added to the sum gives all ones: the definition of a valid checksum.
+    text = encode_checksum(total)
+    assert text.isalnum()
+    assert len(text) == 16
