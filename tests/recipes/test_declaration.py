@@ -1,0 +1,87 @@
+"""Declarations: parameters are checked before anything runs, and the registry is consistent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from core.errors import MissingInputError, NotFoundError, ParameterError
+from core.recipes.declaration import Frame, FrameSet, NifuParameters, QcSpec, Recipe, parameter
+from core.recipes.registry import RECIPES, all_recipes, get_recipe
+
+
+class _Params(NifuParameters):
+    combine: Literal["average", "sigclip"] = parameter("sigclip", "Type of image combination to use.")
+    lsigma: float = parameter(3.0, "Low sigma for pixel rejection with sigclip.", gt=0)
+    scale: bool = parameter(True, "Scale the frames.", hidden=True)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({"nifu": "25"}, r"nifu='25' is not accepted: .* nifu takes a int >= -1 and <= 24"),
+        ({"combine": "mean"}, "combine takes one of average, sigclip"),
+        ({"lsigma": "0"}, "lsigma takes a double > 0"),
+        ({"lsigma": "three"}, "lsigma takes a double"),
+        ({"losigma": "3"}, "there is no parameter losigma; the recipe has: nifu, combine, lsigma, scale"),
+    ],
+)
+def test_wrong_values_are_refused_naming_what_is_accepted(values: dict[str, str], text: str) -> None:
+    with pytest.raises(ParameterError, match=text):
+        _Params.parse(values)
+
+
+def test_texts_are_converted_and_changes_are_known() -> None:
+    params = _Params.parse({"nifu": "-1", "combine": "average"})
+    assert params.changed() == {"nifu": -1, "combine": "average"}
+
+
+def test_expert_parameters_need_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MUSE_EXPERT_USER", raising=False)
+    with pytest.raises(ParameterError, match="MUSE_EXPERT_USER"):
+        _Params.parse({"scale": "false"})
+    monkeypatch.setenv("MUSE_EXPERT_USER", "1")
+    assert _Params.parse({"scale": "false"}).changed() == {"scale": False}
+
+
+def test_qc_families_match_their_keywords() -> None:
+    spec = QcSpec("QC.TRACE.SLICE{slice}.MAXSLOPE", "", "float", "ENG", "slope")
+    match = spec.pattern.match("QC.TRACE.SLICE12.MAXSLOPE")
+    assert match is not None
+    assert match.group("slice") == "12"
+    assert spec.pattern.match("QC.TRACE.SLICE_L.XPOS") is None
+    assert spec.key(slice=3) == "QC.TRACE.SLICE3.MAXSLOPE"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_recipe_is_declared_wholly(name: str) -> None:
+    recipe = get_recipe(name)
+    assert recipe.name == name
+    assert recipe.summary.endswith(".")
+    assert recipe.raw_tags()
+    listing = recipe.Params.listing()
+    assert listing[0].name == "nifu"
+    assert all(info.help for info in listing)
+    assert all(spec.description and spec.klass in ("KPI", "HC", "CAL", "ENG") for spec in recipe.qc)
+    tags = {spec.tag for spec in recipe.products}
+    assert all(set(spec.products) <= tags for spec in recipe.qc)
+    assert all(spec.optional is None or spec.optional in {info.name for info in listing} for spec in recipe.products)
+
+
+def test_qc_keywords_of_all_recipes_are_unique() -> None:
+    keywords = [(spec.keyword, product) for recipe in all_recipes() for spec in recipe.qc for product in spec.products]
+    assert len(keywords) == len(set(keywords))
+
+
+def test_incomplete_inputs_are_told_before_anything_runs() -> None:
+    recipe: Recipe = get_recipe("muse_bias")
+    frames = FrameSet((Frame(Path("a.fits"), "BIAS"),))
+    with pytest.raises(MissingInputError, match="muse_bias needs at least 3 BIAS .* has 1"):
+        recipe.check_inputs(frames)
+
+
+def test_unknown_recipes_are_named() -> None:
+    with pytest.raises(NotFoundError, match="there is no recipe muse_bais; there are: muse_bias"):
+        get_recipe("muse_bais")
