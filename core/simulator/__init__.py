@@ -1,0 +1,1 @@
+"""Raw MUSE frames with a known, saved truth."""

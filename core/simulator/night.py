@@ -1,0 +1,230 @@
+"""A plan of calibrations becomes an archive directory of raw frames, in the order and at the times of a real night."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from core.ccd.geometry import Detector
+from core.errors import ParameterError
+from core.fitsfile.raw import write_raw
+from core.instrument import N_IFU
+from core.simulator.exposure import NightState, expected_electrons, expose
+from core.simulator.headers import ExposureCard, channel_header, file_stamp, primary_header
+from core.simulator.scenes import ArcScene, BiasScene, DarkScene, FlatScene, IllumScene, Scene
+from core.simulator.seeds import stream
+from core.simulator.truth import InstrumentTruth, save_truth, truth_for
+
+__all__ = ["NightPlan", "night_state", "simulate_night"]
+
+OVERHEAD: Final = 81.0
+"""Time between the end of an exposure and the start of the next of the same template [s]."""
+
+_BETWEEN_TEMPLATES: Final = 50.0
+_EPOCH: Final = date(2014, 9, 1)
+
+
+@dataclass(frozen=True)
+class NightPlan:
+    """How many frames of each kind a night has.
+
+    Attributes
+    ----------
+    n_bias, n_dark, n_flat : int
+    n_arc : int
+        Exposures per lamp.
+    n_illum : int
+        Single illumination flats in the night.
+    arc_lamps : tuple of int
+        Lamps of the arc template, in this order.
+    dark_exptime : float
+        [s]
+    """
+
+    n_bias: int = 11
+    n_dark: int = 0
+    n_flat: int = 11
+    n_arc: int = 5
+    n_illum: int = 1
+    arc_lamps: tuple[int, ...] = (3, 4, 5)
+    dark_exptime: float = 1800.0
+
+    def __post_init__(self) -> None:
+        for name in ("n_bias", "n_dark", "n_flat", "n_arc", "n_illum"):
+            if getattr(self, name) < 0:
+                raise ParameterError(f"{name} must not be negative", parameter=name)
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """One exposure of the night."""
+
+    scene: Scene
+    card: ExposureCard
+
+
+def night_state(night: date, ifu: int, seed: int) -> NightState:
+    """Read noise and level of an IFU in a night: a slow drift over the years, a seasonal wave, and chance."""
+    rng = stream(seed, "night", night.isoformat(), ifu)
+    years = (night - _EPOCH).days / 365.25
+    drift = 0.35 * years + 0.8 * math.sin(2.0 * math.pi * years + ifu)
+    shifts = drift + rng.normal(0.0, 0.4, 4)
+    return NightState(
+        noise=float(1.0 + 0.004 * years + 0.006 * math.sin(2.0 * math.pi * years) + rng.normal(0.0, 0.006)),
+        level=(float(shifts[0]), float(shifts[1]), float(shifts[2]), float(shifts[3])),
+    )
+
+
+def _temperature(night: date, seed: int) -> float:
+    rng = stream(seed, "temperature", night.isoformat())
+    season = math.cos(2.0 * math.pi * (night.timetuple().tm_yday - 20) / 365.25)
+    return float(11.5 + 3.5 * season + rng.normal(0.0, 1.2))
+
+
+def _lamp_brightness(night: date, seed: int, lamp: str) -> float:
+    """Lamps fade by a per cent in a year and flicker from night to night."""
+    rng = stream(seed, "lamp", night.isoformat(), lamp)
+    return float(0.99 ** ((night - _EPOCH).days / 365.25) * (1.0 + rng.normal(0.0, 0.008)))
+
+
+def _templates(plan: NightPlan, night: date, seed: int) -> Iterator[tuple[datetime, list[Scene]]]:
+    """Earliest start and scenes of each template, in the order of the night."""
+    noon = datetime(night.year, night.month, night.day, 16, 0, 0)  # local noon
+    continuum = _lamp_brightness(night, seed, "continuum")
+    evening = noon + timedelta(hours=7, minutes=5, seconds=int(stream(seed, "start", night).integers(0, 900)))
+    for k in range(plan.n_illum):
+        yield evening + timedelta(hours=1.5 * (k + 1)), [IllumScene(brightness=continuum)]
+    # calibrations of the day follow in the morning
+    morning = noon + timedelta(hours=19, seconds=int(stream(seed, "morning", night).integers(0, 1800)))
+    if plan.n_bias:
+        yield morning, [BiasScene() for _ in range(plan.n_bias)]
+    if plan.n_flat:
+        yield morning, [FlatScene(brightness=continuum) for _ in range(plan.n_flat)]
+    arcs: list[Scene] = []
+    for lamp in plan.arc_lamps:
+        scene = ArcScene.standard(lamp, _lamp_brightness(night, seed, f"lamp {lamp}"))
+        arcs.extend([scene] * plan.n_arc)
+    if arcs:
+        yield morning, arcs
+    if plan.n_dark:
+        yield morning, [DarkScene(exptime=plan.dark_exptime) for _ in range(plan.n_dark)]
+
+
+def _shots(plan: NightPlan, night: date, seed: int) -> Iterator[list[_Shot]]:
+    """Exposures of each template with their times."""
+    rng = stream(seed, "cadence", night.isoformat())
+    temperature = _temperature(night, seed)
+    clock = datetime.min
+    numbers: dict[str, int] = {}
+    running = 1000 * (night - _EPOCH).days % 1_000_000
+    for earliest, scenes in _templates(plan, night, seed):
+        clock = max(clock + timedelta(seconds=_BETWEEN_TEMPLATES), earliest)
+        template_start = clock.replace(microsecond=0)
+        clock = template_start + timedelta(seconds=12.0)
+        shots = []
+        for expno, scene in enumerate(scenes, 1):
+            running += 1
+            number = numbers[scene.file_tag] = numbers.get(scene.file_tag, 0) + 1
+            start = clock + timedelta(milliseconds=int(rng.integers(0, 1000)))
+            card = ExposureCard(start, template_start, expno, len(scenes), running, number, temperature)
+            shots.append(_Shot(scene, card))
+            clock = start + timedelta(seconds=scene.exptime + OVERHEAD)
+        yield shots
+
+
+def simulate_night(
+    directory: str | os.PathLike[str],
+    night: date | str,
+    ifus: Sequence[int] = tuple(range(1, N_IFU + 1)),
+    plan: NightPlan | None = None,
+    *,
+    mode: str = "WFM-NOAO-N",
+    seed: int = 1,
+    detector: Detector | None = None,
+    compress: bool = False,
+    truth_directory: str | os.PathLike[str] | None = None,
+) -> list[Path]:
+    """Simulate the calibrations of a night.
+
+    Parameters
+    ----------
+    directory : path-like
+        Where the raw frames go; made if it does not exist.
+    night : date or str
+        Date at local noon before the night.
+    ifus : sequence of int
+        Channels of the files.
+    plan : NightPlan, optional
+    mode : str
+        ``INS.MODE``.
+    seed : int
+        The same arguments give the same pixels and headers.
+    detector : Detector, optional
+        Geometry; full size by default.
+    compress : bool
+        Write tile-compressed ``.fits.fz`` files.
+    truth_directory : path-like, optional
+        Where the truth of each channel goes; ``truth`` below ``directory`` by default.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Files in order of time, each written atomically.
+
+    Raises
+    ------
+    ParameterError
+        If an IFU, the mode or the night does not exist.
+    """
+    if isinstance(night, str):
+        try:
+            night = date.fromisoformat(night)
+        except ValueError as error:
+            raise ParameterError(f"night {night!r} is not a date like 2026-11-20", parameter="night") from error
+    if not ifus or len(set(ifus)) != len(ifus):
+        raise ParameterError("the list of IFUs is empty or names one twice", parameter="ifus")
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    truths = [truth_for(ifu, mode, seed, detector) for ifu in ifus]
+    for truth in truths:
+        save_truth(truth_directory if truth_directory is not None else folder / "truth", truth)
+    extensions = [channel_header(truth) for truth in truths]
+    states = [night_state(night, truth.ifu, seed) for truth in truths]
+    paths = []
+    for shots in _shots(plan or NightPlan(), night, seed):
+        scene: Scene | None = None
+        expected: list[NDArray[np.float32]] = []
+        for shot in shots:
+            if shot.scene != scene:
+                # the noise-free images of a scene serve all its exposures
+                expected.clear()
+                expected.extend(expected_electrons(truth, shot.scene) for truth in truths)
+                scene = shot.scene
+            stamp = file_stamp(shot.card.start)
+            path = folder / f"MUSE.{stamp}.fits{'.fz' if compress else ''}"
+            frames = _frames(truths, extensions, expected, states, shot, stamp)
+            paths.append(write_raw(path, primary_header(shot.scene, mode, shot.card), frames, compress=compress))
+    return paths
+
+
+def _frames(
+    truths: Iterable[InstrumentTruth],
+    extensions: Iterable[fits.Header],
+    expected: Iterable[NDArray[np.float32]],
+    states: Iterable[NightState],
+    shot: _Shot,
+    stamp: str,
+) -> Iterator[tuple[int, fits.Header, NDArray[np.uint16]]]:
+    """Channels of one file, one in memory at a time."""
+    for truth, header, image, state in zip(truths, extensions, expected, states, strict=True):
+        rng = stream(truth.seed, "exposure", truth.ifu, truth.mode, stamp)
+        yield truth.ifu, header, expose(truth, image, shot.scene.exptime, rng, state)

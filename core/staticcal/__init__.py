@@ -1,0 +1,1 @@
+"""Static calibrations, built from published data, with their validity in time."""
