@@ -1,0 +1,204 @@
+"""Questions of the daemons and the command line to the archive (those of the pages are in `core.archive.pages`).
+
+Every function takes a read session; none changes anything.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session, selectinload
+
+from core.archive.base import utc_now
+from core.archive.models import Block, BlockInput, Frame, Product, Score, WorkerHeartbeat
+from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
+from core.errors import MissingInputError, NotFoundError
+
+__all__ = [
+    "Activity",
+    "BlockTask",
+    "TaskFile",
+    "block_states",
+    "block_task",
+    "known_product_paths",
+    "last_activity",
+    "nights_with_frames",
+    "ready_blocks",
+    "worker_heartbeats",
+]
+
+
+@dataclass(frozen=True)
+class TaskFile:
+    """One file for the set-of-frames of a block. ``ifu`` is None for raw, merged and static files."""
+
+    tag: str
+    path: str
+    ifu: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class BlockTask:
+    """All that a worker needs to execute a block, as plain values.
+
+    Attributes
+    ----------
+    raws, calibrations : tuple of TaskFile
+        Raw frames by time; calibrations by role, one per IFU or merged.
+    """
+
+    block_id: int
+    name: str
+    recipe: str
+    recipe_version: str
+    tag: str
+    night: date
+    mjd_mid: float
+    ifus: tuple[int, ...]
+    state: BlockState
+    tries: int
+    signature: str | None
+    rules_hash: str
+    raws: tuple[TaskFile, ...]
+    calibrations: tuple[TaskFile, ...]
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Activity:
+    """When something came into the archive last; None if never."""
+
+    frame: datetime | None
+    product: datetime | None
+    score: datetime | None
+
+
+def ready_blocks(session: Session, limit: int = 100, now: datetime | None = None) -> list[tuple[int, str]]:
+    """READY blocks whose pause after a failure is over: (id, recipe), most urgent and oldest data first."""
+    now = now or utc_now()
+    rows = session.execute(
+        select(Block.id, Block.recipe)
+        .where(Block.state == BlockState.READY, or_(Block.not_before.is_(None), Block.not_before <= now))
+        .order_by(Block.priority.desc(), Block.mjd_mid, Block.id)
+        .limit(limit)
+    )
+    return [(number, recipe) for number, recipe in rows]
+
+
+def block_states(session: Session, night: date | None = None, only_open: bool = False) -> dict[BlockState, int]:
+    """Number of blocks by state, of one night or of all."""
+    query = select(Block.state, func.count()).group_by(Block.state)
+    if night is not None:
+        query = query.where(Block.night == night)
+    if only_open:
+        query = query.where(Block.state.in_(BLOCK_OPEN_STATES))
+    return {state: count for state, count in session.execute(query)}
+
+
+def block_task(session: Session, block_id: int) -> BlockTask:
+    """All that a worker needs to execute a block.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such block.
+    MissingInputError
+        If a required input is missing or not made yet.
+    """
+    block = session.scalar(
+        select(Block)
+        .where(Block.id == block_id)
+        .options(
+            selectinload(Block.inputs).selectinload(BlockInput.frame),
+            selectinload(Block.inputs).selectinload(BlockInput.product),
+        )
+    )
+    if block is None:
+        raise NotFoundError(f"there is no block number {block_id}", block=block_id)
+    raws: list[TaskFile] = []
+    calibrations: list[TaskFile] = []
+    for entry in block.inputs:
+        if entry.kind is InputKind.RAW and entry.frame is not None:
+            raws.append(TaskFile(entry.role, entry.frame.path, None, entry.frame.sha256))
+        elif entry.kind is InputKind.STATIC and entry.static_path is not None:
+            calibrations.append(TaskFile(entry.role, entry.static_path))
+        elif entry.kind is InputKind.PRODUCT:
+            calibrations.extend(_product_files(session, entry, block.name))
+        elif entry.required:
+            raise MissingInputError(
+                f"input {entry.role} of block {block.name} is {entry.kind}: {entry.reason}",
+                block=block.name,
+                role=entry.role,
+            )
+    return BlockTask(
+        block_id=block.id,
+        name=block.name,
+        recipe=block.recipe,
+        recipe_version=block.recipe_version,
+        tag=block.tag,
+        night=block.night,
+        mjd_mid=block.mjd_mid,
+        ifus=block.ifus,
+        state=block.state,
+        tries=block.tries,
+        signature=block.signature,
+        rules_hash=block.rules_hash,
+        raws=tuple(raws),
+        calibrations=tuple(calibrations),
+        parameters=dict(block.parameters),
+    )
+
+
+def _product_files(session: Session, entry: BlockInput, name: str) -> list[TaskFile]:
+    if entry.product is not None:
+        rows = [entry.product]
+    else:
+        rows = list(
+            session.scalars(
+                select(Product)
+                .where(
+                    Product.block_id == entry.source_block_id,
+                    Product.tag == entry.role,
+                    Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
+                )
+                .order_by(Product.ifu)
+            )
+        )
+    if not rows and entry.required:
+        raise MissingInputError(
+            f"no usable product {entry.role} is left for block {name}: plan the night again",
+            block=name,
+            role=entry.role,
+        )
+    return [TaskFile(entry.role, row.path, row.ifu, row.sha256) for row in rows]
+
+
+def nights_with_frames(session: Session, since: datetime | None = None) -> list[date]:
+    """Nights that have frames (ingested after ``since``, if given), ascending."""
+    query = select(Frame.night).distinct().order_by(Frame.night)
+    if since is not None:
+        query = query.where(Frame.ingested_at > since)
+    return list(session.scalars(query))
+
+
+def known_product_paths(session: Session) -> set[str]:
+    """Paths of all product rows (to find orphans in the store)."""
+    return set(session.scalars(select(Product.path)))
+
+
+def last_activity(session: Session) -> Activity:
+    """When the last frame, product and score came in."""
+    return Activity(
+        frame=session.scalar(select(func.max(Frame.ingested_at))),
+        product=session.scalar(select(func.max(Product.created_at))),
+        score=session.scalar(select(func.max(Score.created_at))),
+    )
+
+
+def worker_heartbeats(session: Session) -> list[WorkerHeartbeat]:
+    """All daemons with their last sign of life, by kind and name."""
+    return list(session.scalars(select(WorkerHeartbeat).order_by(WorkerHeartbeat.kind, WorkerHeartbeat.name)))
