@@ -1,0 +1,1 @@
+"""QC1 parameters: what they are, how they are read from products, and how they are scored. Pure functions."""
