@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.instrument import FWHM_PER_SIGMA
-from core.spectral.linefit import CONVERGED, gauss_lm
+from core.spectral.linefit import CONVERGED, NO_DATA, gauss_lm
 
 __all__ = ["DetectedLines", "central_spectrum", "detect_lines", "running_median"]
 
@@ -128,7 +128,7 @@ def _median_columns(data, stat, dq, out, out_stat):  # type: ignore[no-untyped-d
             out_stat[y] = variances[m // 2 - 1] + variances[m // 2]
 
 
-def running_median(values: NDArray[np.float32], window: int) -> NDArray[np.float64]:
+def running_median(values: NDArray[np.floating[Any]], window: int) -> NDArray[np.float64]:
     """Median in a centred window that shrinks at the ends.
 
     Parameters
@@ -219,7 +219,7 @@ def _fit_runs(data, stat, signal, threshold, out):  # type: ignore[no-untyped-de
                 error = math.sqrt(cov[0, 0])
             else:
                 error = math.sqrt(par[1] * par[1] / par[2]) if par[2] > 0.0 else 100.0
-            if status == 3:
+            if status == NO_DATA:
                 error = 100.0
             out[count, 0] = lo + 1 + par[0]
             out[count, 1] = error
@@ -256,7 +256,7 @@ def detect_lines(data: NDArray[np.float32], stat: NDArray[np.float32], sigma: fl
     variance = np.ascontiguousarray(stat, dtype=np.float64)
     if not np.all(variance > 0):
         raise DataError(f"{int(np.sum(~(variance > 0)))} pixels of the spectrum have no positive variance")
-    signal = (values - running_median(values, BACKGROUND_WINDOW)) / np.sqrt(variance)  # type: ignore[arg-type]
+    signal = (values - running_median(values, BACKGROUND_WINDOW)) / np.sqrt(variance)
     median = float(np.median(signal))
     threshold = max(MIN_THRESHOLD, median + sigma * float(np.mean(np.abs(signal - median))))
     table = np.empty((values.size // 2 + 1, 6))

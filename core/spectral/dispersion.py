@@ -2,9 +2,9 @@
 
 A solution is one polynomial ``lambda(x, y) = sum_ij wlc_ij x^i y^j`` per slice, in plain powers of the 1-based CCD
 pixel, as WAVECAL_TABLE stores it (columns ``SliceNo``, ``wlc00`` .. ``wlcIJ``, ``MSE``; the orders are those of the
-last coefficient's name). Plain powers of a column number near 4000 are hopelessly conditioned for a fit: the fit is done
-in Chebyshev polynomials of centred and scaled coordinates and expanded at the end, in float64. Compare solutions by
-their wavelengths, never by their coefficients.
+last coefficient's name). Plain powers of a column number near 4000 are hopelessly conditioned for a fit: the fit is
+done in Chebyshev polynomials of centred and scaled coordinates and expanded at the end, in float64. Compare solutions
+by their wavelengths, never by their coefficients.
 """
 
 from __future__ import annotations
@@ -65,10 +65,7 @@ class Dispersion:
             raise WavelengthError(f"not a wavelength calibration: no column {', '.join(missing) or 'wlc00'}")
         xorder, yorder = int(names[-1][1]), int(names[-1][2])
         try:
-            rows = [
-                [_plain(columns[f"wlc{i}{j}"], np.float64) for j in range(yorder + 1)]
-                for i in range(xorder + 1)
-            ]
+            rows = [[_plain(columns[f"wlc{i}{j}"], np.float64) for j in range(yorder + 1)] for i in range(xorder + 1)]
         except KeyError as error:
             raise WavelengthError(f"not a wavelength calibration: no column {error.args[0]}") from None
         slice_no = _plain(columns["SliceNo"], np.int32)
@@ -142,9 +139,7 @@ class Dispersion:
     def sampling(self, slice_no: int, x: ArrayLike, y: ArrayLike) -> NDArray[np.float64]:
         """Derivative of the wavelength along y [Angstrom/pix]."""
         derivative = np.polynomial.polynomial.polyder(self.polynomial(slice_no), axis=1)
-        return np.asarray(
-            np.polynomial.polynomial.polyval2d(*_broadcast(x, y), derivative), dtype=np.float64
-        )
+        return np.asarray(np.polynomial.polynomial.polyval2d(*_broadcast(x, y), derivative), dtype=np.float64)
 
     def fill_map(
         self, slice_no: int, left: NDArray[np.float64], right: NDArray[np.float64], out: NDArray[np.float32]
@@ -246,8 +241,8 @@ def _fill_map(coef, left, right, out):  # type: ignore[no-untyped-def]
             for j in range(ny - 2, -1, -1):
                 value = value * y + coef[i, j]
             in_x[i] = value
-        first = max(1, int(math.ceil(left[row])))
-        last = min(out.shape[1], int(math.floor(right[row])))
+        first = max(1, math.ceil(left[row]))
+        last = min(out.shape[1], math.floor(right[row]))
         for x in range(first, last + 1):
             value = in_x[nx - 1]
             for i in range(nx - 2, -1, -1):
@@ -327,9 +322,7 @@ def fit_dispersion(
     while True:
         if index.size < n_coef:
             raise WavelengthError(f"{index.size} points are left for {n_coef} coefficients")
-        _normal_equations(
-            u, v, wave - mean_wave, weight, index, xorder + 1, yorder + 1, hess, grad, np.empty(n_coef)
-        )
+        _normal_equations(u, v, wave - mean_wave, weight, index, xorder + 1, yorder + 1, hess, grad, np.empty(n_coef))
         if not cholesky_solve(hess, n_coef, 0.0, grad, lower, coef):
             raise WavelengthError(f"the points do not determine a polynomial of orders {xorder}, {yorder}")
         fitted = chebyshev.chebval2d(u[index], v[index], coef.reshape(xorder + 1, yorder + 1)) + mean_wave

@@ -374,9 +374,7 @@ def fit_gaussian(
     cov = np.full((4, 4), np.nan)
     shift = float(xs.mean())
     xs = xs - shift  # keeps the squares small
-    status = int(
-        gauss_lm(xs, ys, weight, xs.size, sigma is None, offset is None, par, cov, np.empty(xs.size + 64))
-    )
+    status = int(gauss_lm(xs, ys, weight, xs.size, sigma is None, offset is None, par, cov, np.empty(xs.size + 64)))
     if status != CONVERGED:
         cov[:] = np.nan
     model = par[3] + par[2] / (_SQRT_2PI * par[1]) * np.exp(-0.5 * ((xs - par[0]) / par[1]) ** 2)

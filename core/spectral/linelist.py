@@ -71,9 +71,7 @@ class LineList:
         return int(self.wave.size)
 
     @classmethod
-    def from_columns(
-        cls, wave: ArrayLike, flux: ArrayLike, ion: Sequence[str], quality: ArrayLike
-    ) -> LineList:
+    def from_columns(cls, wave: ArrayLike, flux: ArrayLike, ion: Sequence[str], quality: ArrayLike) -> LineList:
         """Line list from the columns of a LINE_CATALOG.
 
         Raises
@@ -85,9 +83,7 @@ class LineList:
         # wavelengths are stored as float32 but are decimal numbers of at most 4 digits: the text is meant
         waves = np.asarray(wave)
         values = (
-            np.array([float(str(value)) for value in waves])
-            if waves.dtype == np.float32
-            else waves.astype(np.float64)
+            np.array([float(str(value)) for value in waves]) if waves.dtype == np.float32 else waves.astype(np.float64)
         )
         fluxes = np.asarray(flux, dtype=np.float64)
         qualities = np.asarray(quality, dtype=np.int64)

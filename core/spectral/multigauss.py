@@ -300,16 +300,12 @@ def fit_multigauss(
     par = np.concatenate([[c0 + c1 * shift, c1, sigma], start - shift, guess])
     cov = np.empty((par.size, par.size))
     status = int(
-        multi_lm(
-            xs - shift, ys, weight, xs.size, m, free_bg, not freeze_sigma, par, cov, np.empty(multi_work_size(m))
-        )
+        multi_lm(xs - shift, ys, weight, xs.size, m, free_bg, not freeze_sigma, par, cov, np.empty(multi_work_size(m)))
     )
     if status != CONVERGED:
         cov[:] = np.nan
     t = (xs[:, None] - shift - par[None, 3 : 3 + m]) / par[2]
-    model = (
-        par[0] + par[1] * (xs - shift) + np.exp(-0.5 * t**2) @ (par[3 + m :] / (_SQRT_2PI * abs(par[2])))
-    )
+    model = par[0] + par[1] * (xs - shift) + np.exp(-0.5 * t**2) @ (par[3 + m :] / (_SQRT_2PI * abs(par[2])))
     # the background at x = 0: var(c0 - c1 shift) follows from the linear change of parameters
     jacobian = np.eye(par.size)
     jacobian[0, 1] = -shift

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -45,7 +45,7 @@ FAILED_FIT_ERROR: Final = 10.0  # [pix] centring error of the points of a line w
 _MAX_COLUMNS: Final = 128
 
 
-class Weighting(str, Enum):
+class Weighting(StrEnum):
     """What a centring error is made of."""
 
     UNIFORM = "uniform"
@@ -86,9 +86,7 @@ class LinePoints:
 
     def select(self, index: NDArray[np.bool_] | NDArray[np.intp]) -> LinePoints:
         """The points of an index or mask."""
-        return LinePoints(
-            self.line[index], self.x[index], self.y[index], self.error[index], self.sigma[index]
-        )
+        return LinePoints(self.line[index], self.x[index], self.y[index], self.error[index], self.sigma[index])
 
 
 def concatenate_points(parts: list[LinePoints]) -> LinePoints:
@@ -143,8 +141,8 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
         if start[line] - h < 1.0 or start[line] + h > ny:
             continue
         middle = int(0.5 * (left[line] + right[line]))
-        first = max(1, int(math.ceil(left[line])))
-        last = min(nx, int(math.floor(right[line])))
+        first = max(1, math.ceil(left[line]))
+        last = min(nx, math.floor(right[line]))
         for direction in (-1, 1):
             expected = start[line]
             column = middle if direction == -1 else middle + 1
@@ -179,8 +177,8 @@ def _trace_multiplet(data, stat, bad, start, fluxes, left, right, work, table): 
     ny, nx = data.shape
     m = start.size
     npar = 3 + 2 * m
-    low = int(math.floor(np.min(start))) - HALF_WINDOW
-    high = int(math.ceil(np.max(start))) + HALF_WINDOW
+    low = math.floor(np.min(start)) - HALF_WINDOW
+    high = math.ceil(np.max(start)) + HALF_WINDOW
     if low < 1 or high > ny:
         return 0
     n = high - low + 1
@@ -199,8 +197,8 @@ def _trace_multiplet(data, stat, bad, start, fluxes, left, right, work, table): 
         if fluxes[j] > fluxes[brightest]:
             brightest = j
     middle = int(0.5 * (left + right))
-    first = max(1, int(math.ceil(left)))
-    last = min(nx, int(math.floor(right)))
+    first = max(1, math.ceil(left))
+    last = min(nx, math.floor(right))
     count = 0
     for direction in (-1, 1):
         for j in range(m):

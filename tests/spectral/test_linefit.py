@@ -32,9 +32,7 @@ def test_parameters_and_covariance_agree_with_scipy_on_noisy_lines():
         error = np.sqrt(np.diag(cov))
         assert fit.status == CONVERGED
         # both are minima of the same chi^2: they agree to a small part of the statistical error
-        assert np.all(
-            np.abs(np.array([fit.center, fit.sigma, fit.area, fit.offset]) - best) < 2e-3 * error
-        )
+        assert np.all(np.abs(np.array([fit.center, fit.sigma, fit.area, fit.offset]) - best) < 2e-3 * error)
         # scipy differentiates numerically
         assert np.sqrt(np.diag(fit.covariance)) == pytest.approx(error, rel=1e-3)
 

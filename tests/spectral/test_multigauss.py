@@ -69,9 +69,7 @@ def test_blend_agrees_with_scipy_in_values_and_errors():
 def test_one_member_is_a_single_gaussian():
     x = np.arange(13.0)
     y = gauss(x, 6.4, 0.9, 500) + 3
-    assert fit_multigauss(x, y, None, [6], sigma=0.8).centers[0] == pytest.approx(
-        fit_gaussian(x, y).center, abs=1e-6
-    )
+    assert fit_multigauss(x, y, None, [6], sigma=0.8).centers[0] == pytest.approx(fit_gaussian(x, y).center, abs=1e-6)
 
 
 def test_line_outside_the_window_is_singular_not_an_exception():

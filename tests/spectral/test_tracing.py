@@ -71,7 +71,7 @@ def test_errors_follow_the_weighting(weighting, low, high):
 
 def test_unflagged_cosmic_ray_on_a_line_is_clipped():
     image = arc([(60.3, 5e3)])
-    hit = int(round(truth(60.3, 30))) + 1
+    hit = round(truth(60.3, 30)) + 1
     image[0][hit, 29] += 3e4
     points = follow(image, [60.1])
     assert np.abs(points.y - truth(60.3, points.x)).max() < 0.1
@@ -92,7 +92,7 @@ def test_flagged_column_and_saturated_core_give_no_points():
 
 def test_one_flagged_pixel_does_not_cost_the_column():
     image = arc([(60.3, 2e4)])
-    row = int(round(truth(60.3, 45)))
+    row = round(truth(60.3, 45))
     image[0][row, 44] = 9e4
     image[2][row, 44] = True
     points = follow(image, [60.1], k_sigma=100.0)
