@@ -206,6 +206,8 @@ class Block(SetupColumns, Base):
     parameters: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict)  # those that differ from defaults
     # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by IFU while it runs
     progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True, sort_order=99)
+    # [{"name": "bias0-01", "title": ..., "caption": ..., "ifu": 1, "path": ...}, ...]: PNG files beside the products
+    plots: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, deferred=True, sort_order=100)
 
     inputs: Mapped[list[BlockInput]] = relationship(
         back_populates="block",

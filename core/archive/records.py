@@ -12,7 +12,7 @@ from typing import Any
 
 from core.archive.states import ProductState
 
-__all__ = ["BlockResult", "NewProduct", "NewQc1Value", "NewScore", "Qc1Definition"]
+__all__ = ["BlockResult", "NewPlot", "NewProduct", "NewQc1Value", "NewScore", "Qc1Definition"]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,17 @@ class NewScore:
 
 
 @dataclass(frozen=True)
+class NewPlot:
+    """A picture of a finished block, at its final place; ``ifu`` is None if it shows all of them."""
+
+    name: str
+    title: str
+    caption: str
+    path: str
+    ifu: int | None = None
+
+
+@dataclass(frozen=True)
 class BlockResult:
     """What one execution of a block made."""
 
@@ -94,6 +105,7 @@ class BlockResult:
     signature: str | None = None  # replaces the planned signature, if given
     duration: float | None = None  # [s]; taken from the start time, if not given
     text: str = ""  # goes into the event
+    plots: tuple[NewPlot, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import PurePath
 from typing import Any
@@ -49,7 +50,7 @@ def register_parameters(session: Session, definitions: Iterable[Qc1Definition]) 
 
 
 def store_result(session: Session, block: Block, result: BlockResult, now: datetime) -> list[int | None]:
-    """Replace the products, QC1 values and scores of a block; returns the scores.
+    """Replace the products, QC1 values, scores and plots of a block; returns the scores.
 
     A product under the path of an earlier one takes over its row; other earlier products of the block are
     superseded. QC1 values that are not finite are not stored: the column in the product header tells.
@@ -93,6 +94,7 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
     ]
     if scores:
         session.execute(insert(Score), scores)
+    block.plots = [asdict(plot) for plot in result.plots]
     return [item.score for item in result.scores]
 
 

@@ -67,6 +67,7 @@ def upgrade() -> None:
         sa.Column("bin_x", sa.SmallInteger(), nullable=True),
         sa.Column("bin_y", sa.SmallInteger(), nullable=True),
         sa.Column("progress", JSON, nullable=False),
+        sa.Column("plots", JSON, nullable=False),
         sa.ForeignKeyConstraint(["superseded_by_id"], ["blocks.id"], name=op.f("fk_blocks_superseded_by_id_blocks")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_blocks")),
         sa.UniqueConstraint("name", name=op.f("uq_blocks_name")),
