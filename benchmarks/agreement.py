@@ -1,0 +1,192 @@
+"""Compare products of two pipelines, and both with the simulated truth: pixels, flags, QC, traces, wavelengths."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from core.ccd.trace_model import Trace
+from core.fitsfile.image import open_image
+from core.fitsfile.keywords import dot_name
+from core.fitsfile.tables import TRACE_TABLE, WAVECAL_TABLE, read_table
+from core.instrument import N_SLICES
+from core.simulator.truth import InstrumentTruth
+from core.spectral.dispersion import Dispersion
+
+__all__ = ["Line", "compare_images", "compare_lsf", "compare_qc", "compare_traces", "compare_wavelengths"]
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table of agreement.
+
+    Attributes
+    ----------
+    what : str
+    value : str
+        Measured, with unit.
+    limit : str
+        What is asked, or empty.
+    ok : bool or None
+        None if nothing is asked.
+    """
+
+    what: str
+    value: str
+    limit: str = ""
+    ok: bool | None = None
+
+
+def _asked(what: str, value: float, unit: str, limit: float) -> Line:
+    return Line(what, f"{value:.4g} {unit}".strip(), f"<= {limit:g} {unit}".strip(), bool(value <= limit))
+
+
+def compare_images(ours: Path, theirs: Path, ifu: int, tolerance: float, unit: str) -> Iterator[Line]:
+    """DATA, STAT and DQ of two master images; ``tolerance`` [unit] must hold for 99.9 % of the pixels."""
+    a, b = open_image(ours, ifu), open_image(theirs, ifu)
+    outside = total = flags = 0
+    worst = squares = stat_worst = 0.0
+    for y0 in range(0, a.shape[0], 256):
+        y1 = min(y0 + 256, a.shape[0])
+        data_a, dq_a, stat_a = a.rows(y0, y1)
+        data_b, dq_b, stat_b = b.rows(y0, y1)
+        difference = np.abs(data_a.astype(np.float64) - data_b)
+        difference[~np.isfinite(difference)] = np.inf
+        outside += int((difference > tolerance).sum())
+        worst = max(worst, float(difference.max()))
+        squares += float((np.minimum(difference, 1e6) ** 2).sum())
+        flags += int((dq_a != dq_b).sum())
+        with np.errstate(divide="ignore", invalid="ignore"):
+            relative = np.abs(stat_a / stat_b - 1.0)
+        stat_worst = max(stat_worst, float(np.nanpercentile(relative, 99.9)))
+        total += difference.size
+    percent = 100.0 * outside / total
+    yield Line(f"pixels farther apart than {tolerance:g} {unit}", f"{percent:.4f} %", "<= 0.1 %", percent <= 0.1)
+    yield Line("largest and rms difference of pixels", f"{worst:.3g} and {math.sqrt(squares / total):.3g} {unit}")
+    yield Line("99.9th percentile of the relative difference of STAT", f"{100 * stat_worst:.3g} %")
+    yield Line("pixels with other DQ flags", f"{flags} ({100 * flags / total:.4f} %)")
+
+
+def qc_values(path: Path, ifu: int) -> dict[str, float]:
+    """Numeric QC parameters of an IFU in a single or merged product, by keyword in dot notation."""
+    values: dict[str, float] = {}
+    with fits.open(path) as hdus:
+        for hdu in hdus:
+            if hdu is not hdus[0] and not hdu.name.startswith(f"CHAN{ifu:02d}"):
+                continue
+            for card in hdu.header.cards:
+                name = dot_name(card.keyword)
+                if name.startswith("QC.") and isinstance(card.value, int | float):
+                    values[name] = float(card.value)
+    return values
+
+
+# QC parameters whose value is a noise or an extreme: (pattern, absolute tolerance in the parameter's own unit)
+_NOISE: tuple[tuple[str, float], ...] = (
+    (r"QC\.BIAS\.MASTER\d\.(MEDIAN|MEAN)$", 0.02),
+    (r"QC\.BIAS\.MASTER\d\.SLOPE\.", 2e-6),
+    (r"QC\.BIAS\.MASTER\d\.(MIN|MAX)$", 0.5),
+    (r"QC\.DARK\.MASTER\.(MEDIAN|MEAN)$", 0.05),
+    (r"QC\.FLAT\.(INPUT\d+|MASTER)\.MIN$", 1.0),
+    (r"QC\.TRACE\.SLICE(_[LR]|\d+)\.(TILT|MAXSLOPE)$", 2e-4),
+    (r"QC\.WAVECAL\.SLICE\d+\.DWLEN\.", 0.02),
+    (r"QC\.WAVECAL\.SLICE\d+\.LINES\.(NDET|NID)$", 2.0),
+    (r"QC\.WAVECAL\.SLICE\d+\.FIT\.NLINES$", 1.0),
+)
+
+
+def compare_qc(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
+    """Every scalar QC parameter within 2 % or its stated noise."""
+    a, b = qc_values(ours, ifu), qc_values(theirs, ifu)
+    for side, missing in (("ours lack", sorted(set(b) - set(a))), ("theirs lack", sorted(set(a) - set(b)))):
+        if missing:
+            yield Line(f"QC parameters {side}", f"{len(missing)}: {', '.join(missing[:6])}", "0", side != "ours lack")
+    common = sorted(set(a) & set(b))
+    beyond = []
+    for name in common:
+        noise = next((limit for pattern, limit in _NOISE if re.match(pattern, name)), 0.0)
+        difference = abs(a[name] - b[name])
+        if difference > max(0.02 * abs(b[name]), noise):
+            beyond.append((difference / max(abs(b[name]), 1e-30), name))
+    beyond.sort(reverse=True)
+    shown = "; ".join(f"{name} {a[name]:.5g} / {b[name]:.5g}" for _, name in beyond[:5])
+    yield Line(
+        "QC parameters beyond 2 % and their noise",
+        f"{len(beyond)} of {len(common)}" + (f": {shown}" if shown else ""),
+        "0",
+        not beyond,
+    )
+
+
+def compare_traces(ours: Path, theirs: Path, ifu: int, ny: int, truth: InstrumentTruth | None) -> Iterator[Line]:
+    """Edges and centres of all slices at all rows: against each other, and each against the truth."""
+    a = Trace.from_columns(read_table(ours, TRACE_TABLE, ifu))
+    b = Trace.from_columns(read_table(theirs, TRACE_TABLE, ifu))
+    y = np.arange(1.0, ny + 1.0)
+    for what in ("center", "left", "right"):
+        between = [getattr(a, what)(s, y) - getattr(b, what)(s, y) for s in range(1, N_SLICES + 1)]
+        yield _asked(f"trace {what}, rms between the pipelines", _rms(between), "pix", 0.02)
+        if truth is None:
+            continue
+        true = [getattr(truth, f"trace_{what}")(s, y) for s in range(1, N_SLICES + 1)]
+        mine = _rms([getattr(a, what)(s, y) - true[s - 1] for s in range(1, N_SLICES + 1)])
+        peer = _rms([getattr(b, what)(s, y) - true[s - 1] for s in range(1, N_SLICES + 1)])
+        yield _against_truth(f"trace {what}, rms to the truth", mine, peer, "pix")
+
+
+def compare_wavelengths(
+    ours: Path, theirs: Path, traces: Path, ifu: int, ny: int, truth: InstrumentTruth | None
+) -> Iterator[Line]:
+    """Wavelengths evaluated over all slices (every 8th row, all columns between the edges)."""
+    a = Dispersion.from_columns(read_table(ours, WAVECAL_TABLE, ifu))
+    b = Dispersion.from_columns(read_table(theirs, WAVECAL_TABLE, ifu))
+    trace = Trace.from_columns(read_table(traces, TRACE_TABLE, ifu))
+    between, mine, peer = [], [], []
+    rows = np.arange(4.0, ny + 1.0, 8.0)
+    for slice_no in range(1, N_SLICES + 1):
+        left, right = np.ceil(trace.left(slice_no, rows)), np.floor(trace.right(slice_no, rows))
+        x = np.concatenate([np.arange(lo, hi + 1) for lo, hi in zip(left, right, strict=True)])
+        y = np.repeat(rows, (right - left + 1).astype(int))
+        wave_a, wave_b = a.wavelength(slice_no, x, y), b.wavelength(slice_no, x, y)
+        between.append(wave_a - wave_b)
+        if truth is not None:
+            true = truth.wavelength(slice_no, x, y)
+            used = (true >= 4750.0) & (true <= 9350.0)
+            mine.append((wave_a - true)[used])
+            peer.append((wave_b - true)[used])
+    yield _asked("wavelength, rms between the pipelines", _rms(between), "Angstrom", 0.003)
+    yield Line("wavelength, largest difference", f"{max(float(np.abs(d).max()) for d in between):.4f} Angstrom")
+    if truth is not None:
+        yield _against_truth("wavelength, rms to the truth (4750..9350 Angstrom)", _rms(mine), _rms(peer), "Angstrom")
+
+
+def compare_lsf(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
+    """LSF cubes: difference of the profiles as a fraction of their peak."""
+    a, b = _lsf_cube(ours, ifu), _lsf_cube(theirs, ifu)
+    peak = float(b.max())
+    difference = np.abs(a - b) / peak
+    yield Line("LSF profiles, rms difference", f"{100 * float(np.sqrt((difference**2).mean())):.3g} % of the peak")
+    yield Line("LSF profiles, largest difference", f"{100 * float(difference.max()):.3g} % of the peak")
+
+
+def _lsf_cube(path: Path, ifu: int) -> np.ndarray:
+    with fits.open(path) as hdus:
+        names = [hdu.name for hdu in hdus]
+        merged = f"CHAN{ifu:02d}.LSF_PROFILE"
+        return np.asarray(hdus[merged if merged in names else "LSF_PROFILE"].data, np.float64)
+
+
+def _against_truth(what: str, mine: float, peer: float, unit: str) -> Line:
+    # At least as good: within the 5 % by which two estimates from the same noise differ by chance.
+    return Line(what, f"ours {mine:.5f}, theirs {peer:.5f} {unit}", "ours <= theirs", mine <= 1.05 * peer)
+
+
+def _rms(parts: list[np.ndarray]) -> float:
+    values = np.concatenate(parts)
+    return float(np.sqrt(np.mean(values**2)))
