@@ -78,7 +78,7 @@ def test_qc_keywords_of_all_recipes_are_unique() -> None:
 def test_incomplete_inputs_are_told_before_anything_runs() -> None:
     recipe: Recipe = get_recipe("muse_bias")
     frames = FrameSet((Frame(Path("a.fits"), "BIAS"),))
-    with pytest.raises(MissingInputError, match="muse_bias needs at least 3 BIAS .* has 1"):
+    with pytest.raises(MissingInputError, match=r"muse_bias needs at least 3 BIAS .* has 1"):
         recipe.check_inputs(frames)
 
 
