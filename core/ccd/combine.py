@@ -1,27 +1,36 @@
-"""Several images become one: options of the combination and the table of what it does per pixel.
+"""Several images become one: options of the combination and the kernels that do it row by row.
 
-Per pixel, over the images with DQ = 0 there:
+Per pixel, over the n images with DQ = 0 there:
 
 * ``average``: mean; variance sum(var)/n^2.
-* ``median``: median; the variance of the middle image, or the sum of the two middle ones.
-* ``minmax``: mean without the ``nlow`` lowest and ``nhigh`` highest values.
+* ``median``: median; the variance of the middle image, or the sum of those of the two middle ones (the reference does
+  not divide it by 4, and neither do we).
+* ``minmax``: mean without the ``nlow`` lowest and ``nhigh`` highest values. Where that leaves fewer than ``nkeep``
+  values, flagged images are admitted again, in order, and their flags go to the result.
 * ``sigclip``: mean of the values within ``lsigma``, ``hsigma`` mean absolute deviations about the median, one pass.
 * ``sum``: the sum, scaled up for missing images.
 
-Where no image is good, the image with the smallest flags gives value, variance and flags.
+Where no image is good, the image with the smallest flags gives value, variance and flags. The common case (sigclip or
+average, no flags) works on whole rows at once; only pixels with a flag somewhere are handled one by one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
-from core.errors import ParameterError
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
 
-__all__ = ["METHODS", "CombineMethod", "CombineOptions"]
+from core.errors import DataError, ParameterError
+
+__all__ = ["CombineMethod", "CombineOptions", "combine_images", "combine_row", "method_code", "sorting_network"]
 
 CombineMethod = Literal["average", "median", "minmax", "sigclip", "sum"]
-METHODS: tuple[CombineMethod, ...] = ("average", "median", "minmax", "sigclip", "sum")
+_CODES: dict[str, int] = {"copy": 0, "average": 1, "median": 2, "minmax": 3, "sigclip": 4, "sum": 5}
+_COPY, _AVERAGE, _MEDIAN, _MINMAX, _SIGCLIP, _SUM = range(6)
 
 
 @dataclass(frozen=True)
@@ -59,9 +68,336 @@ class CombineOptions:
                 f"combine=sigclip needs at least 3 images, there are {n}; use average or median",
                 parameter="combine",
             )
-        if self.method == "minmax" and (n - self.nlow - self.nhigh < self.nkeep or n - self.nhigh <= 0):
+        if self.method == "minmax" and n < max(self.nlow + self.nhigh + max(self.nkeep, 1), self.nhigh + 1):
             raise ParameterError(
                 f"combine=minmax with nlow={self.nlow}, nhigh={self.nhigh}, nkeep={self.nkeep} needs at least "
-                f"{max(self.nlow + self.nhigh + self.nkeep, self.nhigh + 1)} images, there are {n}",
+                f"{self.nlow + self.nhigh + max(self.nkeep, 1)} images, there are {n}",
                 parameter="combine",
             )
+
+
+def method_code(options: CombineOptions, n: int) -> int:
+    """Number of a method inside the kernels; a single image is copied."""
+    return _CODES["copy" if n == 1 else options.method]
+
+
+@lru_cache(maxsize=32)
+def sorting_network(n: int) -> NDArray[np.int64]:
+    """Compare-exchange pairs that sort ``n`` values (Batcher's odd-even merge), shape (m, 2)."""
+    pairs = []
+    p = 1
+    while p < n:
+        k = p
+        while k >= 1:
+            for j in range(k % p, n - k, 2 * k):
+                for i in range(min(k, n - j - k)):
+                    if (i + j) // (2 * p) == (i + j + k) // (2 * p):
+                        pairs.append((i + j, i + j + k))
+            k //= 2
+        p *= 2
+    network = np.array(pairs, dtype=np.int64).reshape(-1, 2)
+    network.flags.writeable = False
+    return network
+
+
+@njit(cache=True, nogil=True)
+def _sort(values, variances, n):  # type: ignore[no-untyped-def]
+    # Shell sort: short for a few images, still quick for a hundred.
+    gap = 1
+    while gap < n // 3:
+        gap = 3 * gap + 1
+    while gap >= 1:
+        for i in range(gap, n):
+            value = values[i]
+            variance = variances[i]
+            j = i
+            while j >= gap and values[j - gap] > value:
+                values[j] = values[j - gap]
+                variances[j] = variances[j - gap]
+                j -= gap
+            values[j] = value
+            variances[j] = variance
+        gap //= 3
+
+
+@njit(cache=True, nogil=True)
+def _mean_of(values, variances, first, last):  # type: ignore[no-untyped-def]
+    total = 0.0
+    variance = 0.0
+    for i in range(first, last):
+        total += values[i]
+        variance += variances[i]
+    n = last - first
+    return total / n, variance / (n * n)
+
+
+@njit(cache=True, nogil=True)
+def _sigclip_of(values, variances, n, lsigma, hsigma):  # type: ignore[no-untyped-def]
+    _sort(values, variances, n)
+    middle = values[n // 2] if n % 2 else 0.5 * (values[n // 2 - 1] + values[n // 2])
+    deviation = 0.0
+    for i in range(n):
+        deviation += abs(values[i] - middle)
+    deviation /= n
+    low = middle - lsigma * deviation
+    high = middle + hsigma * deviation
+    first, last = 0, n
+    if high > low:
+        while first < n and values[first] < low:
+            first += 1
+        while last > first and values[last - 1] > high:
+            last -= 1
+    if last <= first:
+        first, last = 0, n
+    return _mean_of(values, variances, first, last)
+
+
+@njit(cache=True, nogil=True)
+def _combine_pixel(  # type: ignore[no-untyped-def]
+    data, stat, dq, x, method, nlow, nhigh, nkeep, lsigma, hsigma, values, variances
+):
+    """Combine one pixel with regard to its flags; returns value, variance and flags."""
+    n = data.shape[0]
+    good = 0
+    for k in range(n):
+        if dq[k, x] == 0:
+            values[good] = data[k, x]
+            variances[good] = stat[k, x]
+            good += 1
+    if good == 0:
+        best = 0
+        smallest = np.int64(1) << 31
+        for k in range(n):
+            flags = np.int64(dq[k, x]) & 4294967295
+            if flags < smallest:
+                smallest = flags
+                best = k
+        factor = n if method == _SUM else 1
+        return data[best, x] * factor, stat[best, x] * factor * factor, dq[best, x]
+    flags_out = np.int32(0)
+    if method == _AVERAGE:
+        value, variance = _mean_of(values, variances, 0, good)
+    elif method == _SUM:
+        value, variance = _mean_of(values, variances, 0, good)
+        value *= n
+        variance *= np.float64(n) * n
+    elif method == _SIGCLIP:
+        value, variance = _sigclip_of(values, variances, good, lsigma, hsigma)
+    elif method == _MEDIAN:
+        _sort(values, variances, good)
+        half = good // 2
+        if good % 2:
+            value, variance = values[half], variances[half]
+        else:
+            value = 0.5 * (values[half - 1] + values[half])
+            variance = variances[half - 1] + variances[half]
+    else:
+        # Too few good values: admit flagged ones in list order.
+        needed = max(nkeep, 1) + nlow + nhigh
+        for k in range(n):
+            if good >= needed:
+                break
+            if dq[k, x] != 0:
+                values[good] = data[k, x]
+                variances[good] = stat[k, x]
+                flags_out |= dq[k, x]
+                good += 1
+        _sort(values, variances, good)
+        value, variance = _mean_of(values, variances, nlow, good - nhigh)
+    return value, variance, flags_out
+
+
+@njit(cache=True, nogil=True)
+def _clip_row(data, stat, ordered, work, network, lsigma, hsigma, out, out_stat):  # type: ignore[no-untyped-def]
+    """Sigma clipping of a row without flags, vector by vector."""
+    n, nx = data.shape
+    middle, deviation, low, high, total, variance, count = work
+    for k in range(n):
+        for x in range(nx):
+            ordered[k, x] = data[k, x]
+    for c in range(network.shape[0]):
+        a = ordered[network[c, 0]]
+        b = ordered[network[c, 1]]
+        for x in range(nx):
+            u = a[x]
+            v = b[x]
+            a[x] = u if u < v else v
+            b[x] = v if u < v else u
+    upper = ordered[n // 2]
+    lower = ordered[(n - 1) // 2]
+    for x in range(nx):
+        middle[x] = 0.5 * (np.float64(lower[x]) + np.float64(upper[x]))
+        deviation[x] = 0.0
+    for k in range(n):
+        row = data[k]
+        for x in range(nx):
+            deviation[x] += abs(row[x] - middle[x])
+    for x in range(nx):
+        width = deviation[x] / n
+        below = middle[x] - lsigma * width
+        above = middle[x] + hsigma * width
+        usable = above > below
+        low[x] = below if usable else -np.inf
+        high[x] = above if usable else np.inf
+        total[x] = 0.0
+        variance[x] = 0.0
+        count[x] = 0.0
+    for k in range(n):
+        row = data[k]
+        var = stat[k]
+        for x in range(nx):
+            value = np.float64(row[x])
+            keep = (value >= low[x]) & (value <= high[x])
+            total[x] += value if keep else 0.0
+            variance[x] += np.float64(var[x]) if keep else 0.0
+            count[x] += 1.0 if keep else 0.0
+    empty = False
+    for x in range(nx):
+        c = count[x]
+        empty |= c == 0.0
+        c = max(c, 1.0)
+        out[x] = total[x] / c
+        out_stat[x] = variance[x] / (c * c)
+    if empty:
+        # Narrow limits about the mean of two values keep none of them: keep all.
+        for x in range(nx):
+            if count[x] == 0.0:
+                total[x] = 0.0
+                variance[x] = 0.0
+                for k in range(n):
+                    total[x] += data[k, x]
+                    variance[x] += stat[k, x]
+                out[x] = total[x] / n
+                out_stat[x] = variance[x] / (np.float64(n) * n)
+
+
+@njit(cache=True, nogil=True)
+def _average_row(data, stat, total, variance, out, out_stat):  # type: ignore[no-untyped-def]
+    n, nx = data.shape
+    for x in range(nx):
+        total[x] = 0.0
+        variance[x] = 0.0
+    for k in range(n):
+        row = data[k]
+        var = stat[k]
+        for x in range(nx):
+            total[x] += row[x]
+            variance[x] += var[x]
+    for x in range(nx):
+        out[x] = total[x] / n
+        out_stat[x] = variance[x] / (np.float64(n) * n)
+
+
+@njit(cache=True, nogil=True)
+def combine_row(  # type: ignore[no-untyped-def]
+    data, stat, dq, any_dq, method, counts, sigmas, network, ordered, work, few, out, out_stat, out_dq
+):
+    """Combine one row of all images (called from compiled code).
+
+    Parameters
+    ----------
+    data, stat : ndarray, float32, shape (n, nx)
+    dq : ndarray, int32, shape (n, nx)
+    any_dq : ndarray, int32, shape (nx,)
+        All flags of a pixel, OR'ed over the images.
+    method : int
+        See `method_code`.
+    counts : ndarray, int64, shape (3,)
+        nlow, nhigh, nkeep.
+    sigmas : ndarray, float64, shape (2,)
+        lsigma, hsigma.
+    network : ndarray, int64, shape (m, 2)
+        See `sorting_network`.
+    ordered : ndarray, float32, shape (n, nx)
+    work : ndarray, float64, shape (7, nx)
+    few : ndarray, float64, shape (2, n)
+        Scratch space.
+    out, out_stat, out_dq : ndarray, shape (nx,)
+        The result, float32 and int32.
+    """
+    nx = data.shape[1]
+    if method == _COPY:
+        for x in range(nx):
+            out[x] = data[0, x]
+            out_stat[x] = stat[0, x]
+            out_dq[x] = dq[0, x]
+        return
+    by_row = method in (_SIGCLIP, _AVERAGE)
+    if method == _SIGCLIP:
+        _clip_row(
+            data, stat, ordered, (work[0], work[1], work[2], work[3], work[4], work[5], work[6]),
+            network, sigmas[0], sigmas[1], out, out_stat,
+        )  # fmt: skip
+    elif method == _AVERAGE:
+        _average_row(data, stat, work[0], work[1], out, out_stat)
+    for x in range(nx):
+        if by_row and any_dq[x] == 0:
+            out_dq[x] = 0
+            continue
+        value, variance, flags = _combine_pixel(
+            data, stat, dq, x, method, counts[0], counts[1], counts[2], sigmas[0], sigmas[1], few[0], few[1]
+        )
+        out[x] = value
+        out_stat[x] = variance
+        out_dq[x] = flags
+
+
+@njit(cache=True, nogil=True)
+def _combine_images(  # type: ignore[no-untyped-def]
+    data, stat, dq, method, counts, sigmas, network, out, out_stat, out_dq
+):
+    n, ny, nx = data.shape
+    ordered = np.empty((n, nx), np.float32)
+    work = np.empty((7, nx), np.float64)
+    few = np.empty((2, n), np.float64)
+    any_dq = np.empty(nx, np.int32)
+    row = np.empty((n, nx), np.float32)
+    row_stat = np.empty((n, nx), np.float32)
+    row_dq = np.empty((n, nx), np.int32)
+    for y in range(ny):
+        any_dq[:] = 0
+        for k in range(n):
+            row[k] = data[k, y]
+            row_stat[k] = stat[k, y]
+            row_dq[k] = dq[k, y]
+            any_dq |= row_dq[k]
+        combine_row(
+            row, row_stat, row_dq, any_dq, method, counts, sigmas, network, ordered, work, few,
+            out[y], out_stat[y], out_dq[y],
+        )  # fmt: skip
+
+
+def combine_images(
+    data: NDArray[np.float32], dq: NDArray[np.int32], stat: NDArray[np.float32], options: CombineOptions
+) -> tuple[NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+    """Combine images that are in memory.
+
+    Parameters
+    ----------
+    data, stat : ndarray, float32, shape (n, ny, nx)
+        Values and variances.
+    dq : ndarray, int32, shape (n, ny, nx)
+        Flags.
+    options : CombineOptions
+
+    Returns
+    -------
+    data, dq, stat : ndarray, shape (ny, nx)
+
+    Raises
+    ------
+    DataError
+        If there is no image, or if the shapes differ.
+    ParameterError
+        If the options do not fit the number of images.
+    """
+    if data.ndim != 3 or data.shape[0] == 0 or not data.shape == dq.shape == stat.shape:
+        raise DataError(f"cannot combine images of shapes {data.shape}, {dq.shape} and {stat.shape}")
+    n, ny, nx = data.shape
+    options.check_number(n)
+    out, out_stat = np.empty((ny, nx), np.float32), np.empty((ny, nx), np.float32)
+    out_dq = np.empty((ny, nx), np.int32)
+    counts = np.array([options.nlow, options.nhigh, options.nkeep], np.int64)
+    sigmas = np.array([options.lsigma, options.hsigma], np.float64)
+    _combine_images(data, stat, dq, method_code(options, n), counts, sigmas, sorting_network(n), out, out_stat, out_dq)
+    return out, out_dq, out_stat

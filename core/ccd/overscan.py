@@ -7,7 +7,7 @@ refused with the list of what is accepted. Levels are in adu; rows are raw FITS 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import numpy as np
@@ -72,7 +72,7 @@ class OverscanReject:
     """
 
     kind: Literal["none", "dcr", "fit"] = "dcr"
-    dcr: DcrSettings = DcrSettings()
+    dcr: DcrSettings = field(default_factory=DcrSettings)
     sigma: float = 5.0
 
 

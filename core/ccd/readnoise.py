@@ -1,7 +1,7 @@
 """Differences of bias frames become the read-out noise of each port.
 
-The noise of a difference image is measured in 100 random windows per port; the sums of all windows are collected slab by
-slab while the frames stream by, for all sets of windows that may be needed, so that no frame has to be kept.
+The noise of a difference image is measured in 100 random windows per port; the sums of all windows are collected
+slab by slab while the frames stream by, for all sets of windows that may be needed, so that no frame has to be kept.
 """
 
 from __future__ import annotations

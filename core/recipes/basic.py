@@ -13,22 +13,51 @@ combines all or some of the frames in slabs of rows: memory does not depend on t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
-from core.ccd.geometry import Detector
+from core.ccd.geometry import Detector, all_ports
 from core.ccd.overscan import OverscanLevel, VerticalPolynomial
-from core.ccd.readnoise import ReadNoise
+from core.ccd.readnoise import ReadNoise, ReadNoiseSampler, variance_of_bias
+from core.ccd.reduction import (
+    MasterRows,
+    ReductionPlan,
+    SlabCalibration,
+    StatisticsCollector,
+    count_histograms,
+    count_saturated,
+    histogram_median,
+    reduce_rows,
+    reduce_slab,
+)
 from core.ccd.statistics import ImageStatistics
-from core.fitsfile.image import MuseImage
-from core.fitsfile.raw import RawChannel
+from core.errors import ChipNotLiveError, MissingInputError, MuseError
+from core.fitsfile.image import ImageRows, MuseImage
+from core.fitsfile.keywords import del_keys, get_key, set_key
+from core.fitsfile.raw import RawChannel, open_raw
+from core.recipes.calibrations import BadPixels, Masters, load_bad_pixels, load_masters
+from core.recipes.consistency import same_setup
 from core.recipes.declaration import Frame, FrameSet, RecipeContext
+from core.recipes.levels import FrameLevels, correct_levels, measure_levels
 from core.recipes.parameters import OverscanParameters
 
 __all__ = ["CombinedImage", "PreparedFrame", "RawStack", "combine_frames", "prepare"]
+
+_SLAB_BYTES: Final = 6_000_000  # raw rows of all frames together; fits the processor's cache
+_SAMPLED_ROWS: Final = 48
+_SATURATED_WARNING: Final = 0.001
+_SATURATED_ERROR: Final = 0.01
+_TRIMMED: Final = (
+    r"(DATAMIN$|DATAMAX$|DATAMD5$|DET\.OUT\d\.(PRSC|OVSC)[XY]$|"
+    r"(WCSAXES|WCSNAME|EQUINOX_WCS|CTYPE\d|CRVAL\d|CRPIX\d|CDELT\d|CUNIT\d|CROTA\d|CD\d_\d|PC\d_\d|PV\d_\d|LONPOLE|"
+    r"LATPOLE|CRDER\d|CSYER\d)$)"
+)
 
 
 @dataclass(frozen=True)
@@ -41,22 +70,29 @@ class PreparedFrame:
     channel : RawChannel
     exptime : float
         [s]
-    levels : tuple of OverscanLevel
-        Ports 1..4, as measured.
-    polynomials : tuple of VerticalPolynomial or None
-        Ports 1..4 (overscan=vpoly).
+    overscan : FrameLevels
+        Level and scatter of each port as measured, and what is subtracted.
     """
 
     frame: Frame
     channel: RawChannel
     exptime: float
-    levels: tuple[OverscanLevel, ...]
-    polynomials: tuple[VerticalPolynomial, ...] | None
+    overscan: FrameLevels
 
     @property
     def header(self) -> fits.Header:
         """Raw header, primary merged with the channel's."""
         return self.channel.header
+
+    @property
+    def levels(self) -> tuple[OverscanLevel, ...]:
+        """Overscan levels of ports 1..4."""
+        return self.overscan.levels
+
+    @property
+    def polynomials(self) -> tuple[VerticalPolynomial, ...]:
+        """Overscan polynomials of ports 1..4; empty unless overscan=vpoly."""
+        return self.overscan.polynomials
 
 
 @dataclass(frozen=True)
@@ -66,22 +102,32 @@ class RawStack:
     Attributes
     ----------
     ifu : int
+    tag : str
+        Tag of the first frame.
     detector : Detector
     frames : tuple of PreparedFrame
         Those that passed the checks, in the order of the set of frames.
-    calibs : tuple of Frame
-        Calibrations really used.
+    masters : Masters
+        Calibrations to apply, opened.
+    bad_pixels : BadPixels
     """
 
     ifu: int
+    tag: str
     detector: Detector
     frames: tuple[PreparedFrame, ...]
-    calibs: tuple[Frame, ...]
+    masters: Masters
+    bad_pixels: BadPixels
 
     @property
     def raws(self) -> tuple[Frame, ...]:
         """The raw frames, for the provenance of products."""
         return tuple(item.frame for item in self.frames)
+
+    @property
+    def calibs(self) -> tuple[Frame, ...]:
+        """The calibrations applied, for the provenance of products."""
+        return self.masters.frames + self.bad_pixels.frames
 
 
 @dataclass(frozen=True)
@@ -112,11 +158,12 @@ class CombinedImage:
     calibs: tuple[Frame, ...]
     n_saturated: tuple[int, ...]
     statistics: tuple[ImageStatistics, ...]
-    raw_medians: tuple[tuple[float, float, float, float], ...]
+    raw_medians: tuple[tuple[float, ...], ...]
     read_noise: tuple[ReadNoise, ...]
     exptime: float
 
 
+# -- before the pixels -------------------------------------------------------------------------------------------------
 def prepare(
     ifu: int, frames: FrameSet, tags: Sequence[str], params: OverscanParameters, ctx: RecipeContext
 ) -> RawStack:
@@ -140,8 +187,118 @@ def prepare(
         If a master does not fit the raw frames.
     ChipNotLiveError
         If the detector was off.
+    DataError
+        If the overscan levels of BIAS frames differ too much (overscan=none).
     """
-    raise NotImplementedError
+    opened = _open_channels(ifu, frames.tagged(*tags), ctx)
+    kept = [opened[i] for i in same_setup([channel for _, channel in opened], ctx.log)]
+    tag = kept[0][0].tag
+    detector = kept[0][1].detector
+    options = params.overscan_options
+    options.check_geometry(detector)
+    masters = load_masters(ifu, frames, kept[0][1], tag, params, ctx.log)
+    bad_pixels = load_bad_pixels(ifu, frames, detector, ctx.log)
+    measured = []
+    for number, (frame, channel) in enumerate(kept):
+        measured.append(measure_levels(channel, bad_pixels, options, ctx.log))
+        ctx.progress(0.3 * (number + 1) / len(kept), f"overscan of {frame.path.name}")
+    bias_header = masters.bias.header if masters.bias else None
+    levels = correct_levels(measured, options, detector, tag == "BIAS", bias_header, ctx.log)
+    prepared = tuple(
+        PreparedFrame(frame, channel, get_key(channel.header, "EXPTIME", float, default=0.0), level)
+        for (frame, channel), level in zip(kept, levels, strict=True)
+    )
+    return RawStack(ifu, tag, detector, prepared, masters, bad_pixels)
+
+
+def _open_channels(ifu: int, frames: Sequence[Frame], ctx: RecipeContext) -> list[tuple[Frame, RawChannel]]:
+    opened: list[tuple[Frame, RawChannel]] = []
+    first_error: MuseError | None = None
+    for frame in frames:
+        try:
+            opened.append((frame, open_raw(frame.path).channel(ifu)))
+        except ChipNotLiveError:
+            raise
+        except MuseError as error:
+            ctx.log.error("%s is not used: %s", frame.path.name, error)
+            first_error = first_error or error
+    if not opened:
+        raise first_error or MissingInputError("the set of frames has no raw frames", ifu=ifu)
+    return opened
+
+
+# -- the pass over the pixels ------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class _Slab:
+    """Raw rows of all frames: ``y0`` is the first trimmed row, or -1 in the scan regions."""
+
+    y0: int
+    raw: NDArray[np.uint16]
+
+
+class _Pass:
+    """One pass over the rows of some frames of a stack."""
+
+    def __init__(self, stack: RawStack, frames: Sequence[PreparedFrame], plan: ReductionPlan) -> None:
+        self.stack, self.frames, self.plan = stack, frames, plan
+        det = stack.detector
+        row_bytes = 2 * det.raw_shape[1] * len(frames)
+        self.height = int(np.clip(_SLAB_BYTES // row_bytes, 8, 128))
+        self._buffer = np.empty(len(frames) * self.height * det.raw_shape[1], np.uint16)
+
+    def _read(self, raw_y0: int, height: int) -> NDArray[np.uint16]:
+        nx = self.stack.detector.raw_shape[1]
+        slab = self._buffer[: len(self.frames) * height * nx].reshape(len(self.frames), height, nx)
+        for k, frame in enumerate(self.frames):
+            frame.channel.read_rows(raw_y0, raw_y0 + height, out=slab[k])
+        return slab
+
+    def data_slabs(self) -> Iterator[_Slab]:
+        """Slabs of data rows, none of which crosses the middle of the detector."""
+        det = self.stack.detector
+        for half in (0, det.ny):
+            for y0 in range(half, half + det.ny, self.height):
+                height = min(self.height, half + det.ny - y0)
+                yield _Slab(y0, self._read(det.raw_row(y0), height))
+
+    def scan_slabs(self) -> Iterator[_Slab]:
+        """Slabs of the rows of pre- and overscan."""
+        det = self.stack.detector
+        middle = det.prescan_y + det.ny
+        edges = (
+            (0, det.prescan_y),
+            (middle, middle + 2 * det.overscan_y),
+            (det.raw_shape[0] - det.prescan_y, det.raw_shape[0]),
+        )
+        for start, stop in edges:
+            for y0 in range(start, stop, self.height):
+                yield _Slab(-1, self._read(y0, min(self.height, stop - y0)))
+
+    def calibration(self, y0: int, height: int) -> SlabCalibration:
+        """Rows of the masters that belong to a slab."""
+        masters = self.stack.masters
+        return SlabCalibration(
+            bias=_rows(masters.bias, y0, height),
+            dark=_rows(masters.dark, y0, height),
+            flat=_rows(masters.flat, y0, height),
+            bad=self.stack.bad_pixels.trimmed_rows(y0, height),
+        )
+
+    def sample(self) -> list[NDArray[np.float32]]:
+        """Reduced pixels of rows spread over the detector, per frame."""
+        det = self.stack.detector
+        rows = np.unique(np.linspace(0, 2 * det.ny - 1, _SAMPLED_ROWS).astype(int))
+        reduced = [
+            reduce_rows(self.plan, self._read(det.raw_row(int(y)), 1), int(y), self.calibration(int(y), 1))
+            for y in rows
+        ]
+        return [np.concatenate([row[k].ravel() for row in reduced]) for k in range(len(self.frames))]
+
+
+def _rows(master: ImageRows | None, y0: int, height: int) -> MasterRows:
+    if master is None:
+        return SlabCalibration().bias
+    return MasterRows(*master.rows(y0, y0 + height))
 
 
 def combine_frames(
@@ -167,5 +324,145 @@ def combine_frames(
         Scale the frames to the exposure time of the first one before combining.
     statistics : bool
         Measure each processed frame.
+
+    Raises
+    ------
+    ParameterError
+        If the combination does not fit the number of frames.
+    BadFitsError
+        If a file ends too early.
     """
-    raise NotImplementedError
+    frames = [stack.frames[i] for i in (range(len(stack.frames)) if select is None else select)]
+    options.check_number(len(frames))
+    is_bias = stack.tag == "BIAS"
+    plan = _plan(stack, frames, options, scale=scale and not is_bias)
+    work = _Pass(stack, frames, plan)
+    shape = stack.detector.trimmed_shape
+    out = MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
+    collector = StatisticsCollector(work.sample(), shape[0] * shape[1]) if statistics else None
+    noise = ReadNoiseSampler(stack.detector, len(frames)) if is_bias and len(frames) > 1 else None
+    histograms = np.zeros((len(frames), 4, 65536), np.int64) if is_bias else None
+    saturated = _run(work, out, collector, noise, histograms, ctx)
+    while collector is not None and not collector.complete:
+        ctx.log.debug("another pass is needed for the medians of the frames")
+        collector.restart()
+        _run(work, out, collector, None, None, ctx)
+    _tell_saturated(stack, frames, saturated, ctx)
+    read_noise = _set_bias_variance(stack, frames, noise, out) if noise is not None else ()
+    header = _product_header(stack, frames[0])
+    return CombinedImage(
+        image=MuseImage(out.data, out.dq, out.stat, header, "adu" if is_bias else "count"),
+        raws=tuple(item.frame for item in frames),
+        calibs=stack.calibs,
+        n_saturated=saturated,
+        statistics=collector.results() if collector else (),
+        raw_medians=() if histograms is None else _medians(histograms),
+        read_noise=read_noise,
+        exptime=frames[0].exptime,
+    )
+
+
+def _plan(stack: RawStack, frames: Sequence[PreparedFrame], options: CombineOptions, *, scale: bool) -> ReductionPlan:
+    det = stack.detector
+    rows = [
+        np.arange(window.start + 1, window.stop + 1, dtype=np.float64)
+        for window in (det.raw_window(port)[0] for port in all_ports())
+    ]
+    exptimes = np.array([frame.exptime for frame in frames])
+    factors = np.ones(len(frames), np.float32)
+    if scale and np.all(exptimes > 0):
+        factors = (exptimes[0] / exptimes).astype(np.float32)
+    dark_exptime = stack.masters.dark_exptime
+    return ReductionPlan(
+        detector=det,
+        levels=np.array([[frame.overscan.subtracted(i, rows[i]) for i in range(4)] for frame in frames]),
+        shifts=np.array([frame.overscan.shifts for frame in frames], np.float32),
+        extra_variance=np.array([frame.overscan.shift_variances for frame in frames], np.float32),
+        gains=np.array([stack.masters.gains or frame.channel.detector.gain for frame in frames], np.float32),
+        dark_factors=(exptimes / (dark_exptime if dark_exptime > 0 else 1.0)).astype(np.float32),
+        factors=factors,
+        calibrated=stack.tag != "BIAS",
+        combine=options,
+        nonlinearity=() if stack.tag in ("BIAS", "DARK") else stack.masters.nonlinearity,
+    )
+
+
+def _run(
+    work: _Pass,
+    out: MasterRows,
+    collector: StatisticsCollector | None,
+    noise: ReadNoiseSampler | None,
+    histograms: NDArray[np.int64] | None,
+    ctx: RecipeContext,
+) -> tuple[int, ...]:
+    det = work.stack.detector
+    saturated = np.zeros(len(work.frames), np.int64)
+    for slab in work.scan_slabs():
+        saturated += [count_saturated(raw) for raw in slab.raw]
+    for slab in work.data_slabs():
+        y0, height = slab.y0, slab.raw.shape[1]
+        upper = y0 >= det.ny
+        window = slice(y0, y0 + height)
+        for k, raw in enumerate(slab.raw):
+            saturated[k] += count_saturated(raw)
+            if histograms is not None:
+                ports = [port - 1 for port in det.ports_of_half(upper)]
+                count_histograms(raw, det, histograms[k, ports[0]], histograms[k, ports[1]])
+        reduce_slab(
+            work.plan,
+            slab.raw,
+            y0,
+            work.calibration(y0, height),
+            MasterRows(out.data[window], out.dq[window], out.stat[window]),
+            collector,
+        )
+        if noise is not None:
+            noise.add_rows(slab.raw, work.plan.slab_levels(y0, y0 + height), y0, upper)
+        ctx.progress(0.3 + 0.6 * (y0 + height) / (2 * det.ny), "combining")
+    return tuple(int(count) for count in saturated)
+
+
+def _medians(histograms: NDArray[np.int64]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(histogram_median(port) for port in frame) for frame in histograms)
+
+
+def _set_bias_variance(
+    stack: RawStack, frames: Sequence[PreparedFrame], sampler: ReadNoiseSampler, out: MasterRows
+) -> tuple[ReadNoise, ...]:
+    result = []
+    for port in all_ports():
+        gains = [frame.channel.detector.gain[port - 1] for frame in frames[:-1]]
+        noise = sampler.noise(port, gains)
+        rows, cols = stack.detector.port_window(port)
+        out.stat[rows, cols] *= np.float32(variance_of_bias(noise, gains[0]))
+        result.append(noise)
+    return tuple(result)
+
+
+def _tell_saturated(
+    stack: RawStack, frames: Sequence[PreparedFrame], saturated: Sequence[int], ctx: RecipeContext
+) -> None:
+    ny, nx = stack.detector.raw_shape
+    for frame, count in zip(frames, saturated, strict=True):
+        fraction = count / (ny * nx)
+        if fraction > _SATURATED_WARNING:
+            tell = ctx.log.error if fraction > _SATURATED_ERROR else ctx.log.warning
+            tell("%s has %d saturated pixels (%.2f %%)", frame.frame.path.name, count, 100 * fraction)
+
+
+def _product_header(stack: RawStack, first: PreparedFrame) -> fits.Header:
+    header = first.header.copy()
+    del_keys(header, _TRIMMED)
+    for port, level in enumerate(first.overscan.levels, start=1):
+        card = f"DRS.MUSE.OVSC{port}"
+        set_key(header, f"{card}.MEAN", np.float32(level.mean), "[adu] mean of the overscan")
+        set_key(header, f"{card}.STDEV", np.float32(level.stdev), "[adu] standard deviation of the overscan")
+        if first.overscan.polynomials:
+            coefficients = first.overscan.polynomials[port - 1].coefficients
+            set_key(header, f"{card}.POLY.NCOEFF", len(coefficients), "number of vertical overscan coefficients")
+            for power, coefficient in enumerate(coefficients):
+                set_key(header, f"{card}.POLY.Y{power}", coefficient, f"coefficient of y^{power}")
+    if stack.masters.flat is not None:
+        flux = get_key(stack.masters.flat.header, "QC.FLAT.MASTER.INTFLUX", float, default=1.0)
+        set_key(header, "DRS.MUSE.FLAT.FLUX.LAMP", flux, "flux of the lamp flat used")
+    return header

@@ -27,8 +27,8 @@ class OverscanParameters(NifuParameters):
     overscan: str = _accepting(
         parameter(
             "vpoly",
-            'If this is "none", stop when detecting discrepant overscan levels (see ovscsigma), for "offset" it assumes '
-            "that the mean overscan level represents the real offset in the bias levels of the exposures involved, and "
+            'If this is "none", stop when detecting discrepant overscan levels (see ovscsigma), for "offset" it '
+            "assumes that the mean overscan level represents the real offset in the bias levels of the exposures involved, and "
             'adjusts the data accordingly; for "vpoly", a polynomial is fit to the vertical overscan and subtracted '
             "from the whole quadrant.",
         ),
@@ -38,7 +38,8 @@ class OverscanParameters(NifuParameters):
         parameter(
             "dcr",
             "This influences how values are rejected when computing overscan statistics. Either no rejection at all "
-            '("none"), rejection using the DCR algorithm ("dcr"), or rejection using an iterative constant fit ("fit").',
+            '("none"), rejection using the DCR algorithm ("dcr"), or rejection using an iterative constant fit '
+            '("fit").',
         ),
         "none, dcr, dcr:xbox,ybox,npass,thres, fit or fit:sigma",
     )
