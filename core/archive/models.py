@@ -106,7 +106,7 @@ class Frame(SetupColumns, Base):
     __tablename__ = "frames"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    dp_id: Mapped[str] = mapped_column(String(128), unique=True)  # file name without .fits / .fits.fz
+    dp_id: Mapped[str] = mapped_column(String(255), unique=True)  # file name without .fits / .fits.fz
     file_name: Mapped[str] = mapped_column(String(255))
     path: Mapped[str] = mapped_column(Text, unique=True)
     size: Mapped[int] = mapped_column(BigInteger)  # [byte]

@@ -13,21 +13,18 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from core.archive.base import utc_now
-from core.archive.models import Block, BlockInput, Frame, Product, Score, WorkerHeartbeat
+from core.archive.models import Block, BlockInput, Frame, Product
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
 from core.errors import MissingInputError, NotFoundError
 
 __all__ = [
-    "Activity",
     "BlockTask",
     "TaskFile",
     "block_states",
     "block_task",
     "known_product_paths",
-    "last_activity",
     "nights_with_frames",
     "ready_blocks",
-    "worker_heartbeats",
 ]
 
 
@@ -68,15 +65,6 @@ class BlockTask:
     parameters: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Activity:
-    """When something came into the archive last; None if never."""
-
-    frame: datetime | None
-    product: datetime | None
-    score: datetime | None
-
-
 def ready_blocks(session: Session, limit: int = 100, now: datetime | None = None) -> list[tuple[int, str]]:
     """READY blocks whose pause after a failure is over: (id, recipe), most urgent and oldest data first."""
     now = now or utc_now()
@@ -96,7 +84,7 @@ def block_states(session: Session, night: date | None = None, only_open: bool = 
         query = query.where(Block.night == night)
     if only_open:
         query = query.where(Block.state.in_(BLOCK_OPEN_STATES))
-    return {state: count for state, count in session.execute(query)}
+    return {BlockState(state): count for state, count in session.execute(query)}
 
 
 def block_task(session: Session, block_id: int) -> BlockTask:
@@ -188,17 +176,3 @@ def nights_with_frames(session: Session, since: datetime | None = None) -> list[
 def known_product_paths(session: Session) -> set[str]:
     """Paths of all product rows (to find orphans in the store)."""
     return set(session.scalars(select(Product.path)))
-
-
-def last_activity(session: Session) -> Activity:
-    """When the last frame, product and score came in."""
-    return Activity(
-        frame=session.scalar(select(func.max(Frame.ingested_at))),
-        product=session.scalar(select(func.max(Product.created_at))),
-        score=session.scalar(select(func.max(Score.created_at))),
-    )
-
-
-def worker_heartbeats(session: Session) -> list[WorkerHeartbeat]:
-    """All daemons with their last sign of life, by kind and name."""
-    return list(session.scalars(select(WorkerHeartbeat).order_by(WorkerHeartbeat.kind, WorkerHeartbeat.name)))

@@ -26,7 +26,8 @@ class FrameState(StrEnum):
     """What became of a raw frame after it was ingested."""
 
     PRESENT = "present"  # the file is where it was seen last
-    MISSING = "missing"  # the file is gone from the archive directory
+    MISSING = "missing"  # the file is gone from the archive directory, or was overwritten by a broken one
+    DUPLICATE = "duplicate"  # its content turned out to be that of an earlier frame
 
 
 class BlockState(StrEnum):

@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises: nothing
-Create Date: 2026-11-20 16:28:15.141094
+Create Date: 2026-11-20 16:34:30.580927
 """
 
 import sqlalchemy as sa
@@ -109,7 +109,7 @@ def upgrade() -> None:
     op.create_table(
         "frames",
         sa.Column("id", BIG_ID, nullable=False),
-        sa.Column("dp_id", sa.String(length=128), nullable=False),
+        sa.Column("dp_id", sa.String(length=255), nullable=False),
         sa.Column("file_name", sa.String(length=255), nullable=False),
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
