@@ -47,6 +47,20 @@ class Settings(BaseSettings):
     resend_seconds: PositiveSeconds = Field(
         300.0, description="A queued block that no worker takes is sent to the broker again after this."
     )
+    template_seconds: PositiveSeconds = Field(
+        120.0, description="A template that lacks exposures is waited for this long after the last one came in."
+    )
+    retry_seconds: PositiveSeconds = Field(
+        20.0, description="Pause before the second try of a block; four times longer before each further one."
+    )
+    recipe_seconds: PositiveSeconds = Field(3600.0, description="A recipe that runs longer is stopped.")
+    worker_concurrency: Annotated[int, Field(ge=1)] = Field(
+        1, description="Blocks that one worker executes at once; each spreads its IFUs over the processors."
+    )
+    queue_depth: Annotated[int, Field(ge=1)] = Field(
+        16, description="Blocks on the broker at once; the others wait in the database, where priorities count."
+    )
+    event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
     max_tries: Annotated[int, Field(ge=1)] = Field(3, description="Tries of a block that fails from outside.")
 
     @field_validator("archive_dirs", mode="before")

@@ -40,13 +40,13 @@ class Group:
         partial = {ifu for frame in self.frames for ifu in frame.ifus} - set(self.ifus)
         return (f"{ifu_words(partial)} left out: not in all frames",) if partial else ()
 
-    def missing(self, source: RawSource, settled_before: float | None = None) -> tuple[Missing, ...]:
+    def missing(self, source: RawSource, fresh: frozenset[str] = frozenset()) -> tuple[Missing, ...]:
         """What the group lacks to be reduced.
 
         Parameters
         ----------
-        settled_before : float, optional
-            Templates whose last exposure is later [MJD] and that have not all their exposures yet are waited for.
+        fresh : frozenset of str
+            Frames that came in just now: a template with one of them that has not all its exposures yet is waited for.
         """
         lacks = []
         count = len(self.frames)
@@ -60,7 +60,7 @@ class Group:
         if not self.ifus:
             lacks.append(Missing(self.tag, "no_ifu", "no IFU is in all frames"))
         expected = max(frame.tpl_nexp for frame in self.frames)
-        if settled_before is not None and count < expected and self.frames[-1].mjd_mid >= settled_before:
+        if count < expected and any(frame.id in fresh for frame in self.frames):
             text = f"waits for frames: {count} of {expected} exposures of the template have arrived"
             lacks.append(Missing(self.tag, "arriving", text))
         return tuple(lacks)

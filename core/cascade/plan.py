@@ -44,8 +44,8 @@ class PlanOptions:
         Optional calibrations to use that are usually not used, e.g. ``MASTER_DARK``.
     with_recipes : frozenset of str
         Recipes to run that usually are not run, e.g. ``muse_lsf``.
-    settled_before : float, optional
-        See `core.cascade.group.Group.missing` [MJD].
+    fresh : frozenset of str
+        Frames that came in just now, so that more of their template may follow.
     versions : mapping
         Recipe name to recipe version; part of the signatures.
     parameters : mapping
@@ -57,7 +57,7 @@ class PlanOptions:
     older_only: bool = False
     with_roles: frozenset[str] = frozenset()
     with_recipes: frozenset[str] = frozenset()
-    settled_before: float | None = None
+    fresh: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -165,7 +165,7 @@ def _plan_block(task: Task, group: Group, shelf: _Shelf, options: PlanOptions, r
         results.append(result)
         if result.omitted:
             omitted.append((role.tag, result.omitted))
-    missing: list[Missing] = list(group.missing(rules.raw(task.main), options.settled_before))
+    missing: list[Missing] = list(group.missing(rules.raw(task.main), options.fresh))
     missing += [lack for result in results for lack in result.missing]
     inputs = tuple(choice for result in results for choice in result.choices)
     return BlockPlan(

@@ -41,6 +41,7 @@ class StatisticalRule:
     minimum: int
     least: float = 0.0
     least_fraction: float = 0.0
+    same_mode: bool = False  # history of the same instrument mode only; of the same read-out mode always
     modes: tuple[str, ...] = ()
 
     @property
@@ -63,7 +64,7 @@ SCORE_RULES: tuple[ScoreRule, ...] = (
     FixedRule("muse_dark..master_dc", 0.0, 10.0),
     StatisticalRule("muse_dark..master_median", 200, 5, 5, least=0.3),
     # lamp flat: lamp flux within 10 %, per IFU
-    StatisticalRule("muse_lampflat..flat_intflux", 90, 6, 8, least_fraction=0.10),
+    StatisticalRule("muse_lampflat..flat_intflux", 90, 6, 8, least_fraction=0.10, same_mode=True),
     FixedRule("muse_lampflat..flat_nsaturated", 0, 1000),
     # trace: slice widths and gaps [pix], tilt [deg], slope
     FixedRule("muse_tracetable..trace_widths_median", 74.5, 77.5),
