@@ -28,9 +28,9 @@ class OverscanParameters(NifuParameters):
         parameter(
             "vpoly",
             'If this is "none", stop when detecting discrepant overscan levels (see ovscsigma), for "offset" it '
-            "assumes that the mean overscan level represents the real offset in the bias levels of the exposures involved, and "
-            'adjusts the data accordingly; for "vpoly", a polynomial is fit to the vertical overscan and subtracted '
-            "from the whole quadrant.",
+            "assumes that the mean overscan level represents the real offset in the bias levels of the exposures "
+            'involved, and adjusts the data accordingly; for "vpoly", a polynomial is fit to the vertical overscan '
+            "and subtracted from the whole quadrant.",
         ),
         "none, offset, vpoly or vpoly:order[,frms[,fchisq]]",
     )

@@ -1,0 +1,182 @@
+"""muse_bias: raw BIAS frames become a MASTER_BIAS."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.ccd.badcolumns import flag_bad_columns
+from core.ccd.geometry import Detector, all_ports
+from core.ccd.statistics import image_statistics, slopes
+from core.instrument import Dq
+from core.recipes.basic import CombinedImage, combine_frames, prepare
+from core.recipes.declaration import (
+    BADPIX_INPUT,
+    FrameSet,
+    FrameSpec,
+    ImageProduct,
+    Product,
+    ProductSpec,
+    QcClass,
+    QcSpec,
+    Recipe,
+    RecipeContext,
+    parameter,
+)
+from core.recipes.parameters import CombineParameters, merge_parameter
+from core.recipes.qcwriter import QcWriter
+
+__all__ = ["BiasParameters", "MuseBias"]
+
+_RON_RANGE = (1.0, 5.0)  # usual read-out noise [count]
+
+
+class BiasParameters(CombineParameters):
+    """Parameters of muse_bias."""
+
+    losigmabadpix: float = parameter(30.0, "Low sigma to find dark columns in the combined bias.", ge=0)
+    hisigmabadpix: float = parameter(3.0, "High sigma to find bright columns in the combined bias.", ge=0)
+    merge: bool = merge_parameter()
+
+
+def _master(name: str, unit: str, klass: QcClass, description: str) -> QcSpec:
+    return QcSpec(f"QC.BIAS.MASTER{{quadrant}}.{name}", unit, "float", klass, description, ("MASTER_BIAS",))
+
+
+class MuseBias(Recipe):
+    """Combine raw biases, measure their noise and find bad columns."""
+
+    name = "muse_bias"
+    version = "1"
+    summary = "Combine several separate bias images into one master bias file."
+    description = (
+        "This recipe combines several separate bias images into one master bias file. The master bias contains the "
+        "combined pixel values, in adu, of the raw bias exposures, with respect to the image combination method used. "
+        "Processing trims the raw data and records the overscan statistics, corrects the data levels using the "
+        'overscan (if overscan is not "none") and combines the exposures using input parameters. The read-out noise is '
+        "computed for each quadrant of the raw input images and stored as QC parameter. The variance extension is "
+        "filled with an initial value accordingly, before image combination. Further QC statistics are computed on the "
+        "output master bias. Additionally, bad columns are searched for and marked in the data quality extension."
+    )
+    inputs = (
+        FrameSpec("BIAS", "raw", min=3, recommended=11, description="Raw bias"),
+        BADPIX_INPUT,
+    )
+    Params = BiasParameters
+    products = (ProductSpec("MASTER_BIAS", "image", "Master bias"),)
+    qc = (
+        QcSpec(
+            "QC.BIAS.INPUT{input}.NSATURATED",
+            "",
+            "int",
+            "ENG",
+            "Number of saturated pixels in raw bias i in input list",
+            ("MASTER_BIAS",),
+        ),
+        _master(
+            "RON",
+            "count",
+            "HC",
+            "Read-out noise in quadrant n determined from difference images of each adjacent pair of biases in the "
+            "input dataset in randomly placed windows",
+        ),
+        _master(
+            "RONERR",
+            "count",
+            "HC",
+            "Read-out noise error in quadrant n determined from difference images of each adjacent pair of biases in "
+            "the input dataset in randomly placed windows",
+        ),
+        _master("MEDIAN", "adu", "HC", "Median value of master bias in quadrant n"),
+        _master("MEAN", "adu", "CAL", "Mean value of master bias in quadrant n"),
+        _master("STDEV", "adu", "CAL", "Standard deviation value of master bias in quadrant n"),
+        _master("MIN", "adu", "ENG", "Minimum value of master bias in quadrant n"),
+        _master("MAX", "adu", "ENG", "Maximum value of master bias in quadrant n"),
+        _master("SLOPE.X", "adu/pix", "CAL", "Average horizontal slope of master bias in quadrant n"),
+        _master("SLOPE.Y", "adu/pix", "CAL", "Average vertical slope of master bias in quadrant n"),
+        QcSpec(
+            "QC.BIAS.LEVEL{quadrant}.MEAN",
+            "adu",
+            "float",
+            "HC",
+            "Average of the raw median values of all input files in quadrant n",
+            ("MASTER_BIAS",),
+        ),
+        QcSpec(
+            "QC.BIAS.LEVEL{quadrant}.STDEV",
+            "adu",
+            "float",
+            "HC",
+            "Standard deviation of the raw median values of all input files in quadrant n",
+            ("MASTER_BIAS",),
+        ),
+        QcSpec(
+            "QC.BIAS.LEVEL{quadrant}.MEDIAN",
+            "adu",
+            "float",
+            "HC",
+            "Median of the raw median values of all input files in quadrant n",
+            ("MASTER_BIAS",),
+        ),
+        QcSpec(
+            "QC.BIAS.MASTER.NBADPIX",
+            "",
+            "int",
+            "HC",
+            "Bad pixels found as part of the bad column search in the master bias",
+            ("MASTER_BIAS",),
+        ),
+        QcSpec(
+            "QC.BIAS.MASTER.NSATURATED",
+            "",
+            "int",
+            "ENG",
+            "Number of saturated pixels in output data",
+            ("MASTER_BIAS",),
+        ),
+    )
+    differences = (
+        "overscan=offset moves frames 2..n to the level of the first; the reference moves only the first frame.",
+    )
+
+    def process(self, ifu: int, frames: FrameSet, params: BiasParameters, ctx: RecipeContext) -> list[Product]:
+        """Reduce one IFU; see `Recipe.process`."""
+        stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
+        master = combine_frames(stack, params.combine_options, ctx)
+        qc = QcWriter(self, "MASTER_BIAS", master.image.header)
+        qc.write_each("QC.BIAS.INPUT{input}.NSATURATED", "input", master.n_saturated)
+        bad = 0
+        for port in all_ports():
+            bad += _measure_port(master, stack.detector, port, params, qc, ctx)
+        qc.write("QC.BIAS.MASTER.NBADPIX", bad)
+        qc.write("QC.BIAS.MASTER.NSATURATED", np.count_nonzero(master.image.dq == Dq.SATURATED))
+        ctx.progress(0.95, "measured")
+        return [ImageProduct("MASTER_BIAS", master.image, master.raws, master.calibs)]
+
+
+def _measure_port(
+    master: CombinedImage, detector: Detector, port: int, params: BiasParameters, qc: QcWriter, ctx: RecipeContext
+) -> int:
+    """Write the QC of a port and flag its bad columns; returns the number of pixels flagged."""
+    window = detector.port_window(port)
+    data = master.image.data[window]
+    noise = master.read_noise[port - 1]
+    if not _RON_RANGE[0] <= noise.ron <= _RON_RANGE[1]:
+        ctx.log.warning("the read-out noise of quadrant %d is unusual: %.3f count", port, noise.ron)
+    ctx.log.info("read-out noise of quadrant %d: %.3f +/- %.3f count", port, noise.ron, noise.error)
+    prefix = "QC.BIAS.MASTER{quadrant}"
+    qc.write(f"{prefix}.RON", noise.ron, quadrant=port)
+    qc.write(f"{prefix}.RONERR", noise.error, quadrant=port)
+    qc.write_statistics(prefix, image_statistics(data), quadrant=port)
+    slope_x, slope_y = slopes(data)
+    qc.write(f"{prefix}.SLOPE.X", slope_x, quadrant=port)
+    qc.write(f"{prefix}.SLOPE.Y", slope_y, quadrant=port)
+    medians = [frame[port - 1] for frame in master.raw_medians]
+    qc.write("QC.BIAS.LEVEL{quadrant}.MEAN", np.mean(medians), quadrant=port)
+    qc.write("QC.BIAS.LEVEL{quadrant}.STDEV", np.std(medians, ddof=1), quadrant=port)
+    qc.write("QC.BIAS.LEVEL{quadrant}.MEDIAN", np.median(medians), quadrant=port)
+    bad = flag_bad_columns(
+        data, master.image.dq[window], float(np.float32(noise.ron)), params.losigmabadpix, params.hisigmabadpix
+    )
+    if bad:
+        ctx.log.info("%d pixels in bad columns of quadrant %d", bad, port)
+    return bad
