@@ -1,8 +1,9 @@
 """Atomic, streaming FITS writer with ``CHECKSUM``, ``DATASUM`` and ``DATAMD5``.
 
-HDUs are written in order to a temporary file beside the target; on success the file is synced and renamed, on
-failure it is removed, so that nothing half-written is ever visible under its final name. Arrays are converted to
-big-endian in chunks of rows: no second copy of an image exists in memory.
+HDUs are written in order to a temporary file beside the target; on success the file is renamed, on failure it is
+removed, so that nothing half-written is ever visible under its final name (surviving a power cut is the business of
+`core.archive.store`, which syncs what it takes in). Arrays are converted to big-endian in chunks of rows: no second
+copy of an image exists in memory.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class FitsWriter:
     Raises
     ------
     ProductStoreError
-        If the file cannot be written, synced or renamed.
+        If the file cannot be written or renamed.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, checksums: bool = True, datamd5: bool = False) -> None:
@@ -184,7 +185,7 @@ class FitsWriter:
         self._offset = position + pad
 
     def close(self) -> None:
-        """Patch the checksums, sync the file and bring it to its final name."""
+        """Patch the checksums and bring the file to its final name."""
         try:
             for offset, length, header, total in self._hdus:
                 if self._md5 is not None and offset == 0:
@@ -197,7 +198,6 @@ class FitsWriter:
                 if len(head) != length:
                     raise ProductStoreError("a header changed its length while being written", file=self.path)
                 _write_all(self._fd, memoryview(head), offset)
-            os.fsync(self._fd)
             os.close(self._fd)
             os.replace(self._temporary, self.path)
         except OSError as error:
