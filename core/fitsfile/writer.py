@@ -12,6 +12,7 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -58,6 +59,9 @@ class FitsWriter:
         self._temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
         self._checksums = checksums
         self._md5 = hashlib.md5(usedforsecurity=False) if datamd5 else None
+        # The digest runs beside the writing: it takes as long as the writing itself.
+        self._hasher = ThreadPoolExecutor(1) if datamd5 else None
+        self._hashing: Future[None] | None = None
         self._hdus: list[tuple[int, int, fits.Header, int]] = []  # offset, header length, header, datasum
         self._offset = 0
         try:
@@ -167,16 +171,14 @@ class FitsWriter:
                 view = chunk.data.cast("B")
                 if self._checksums:
                     total = ones_complement_sum(view, total)
-                if self._md5 is not None:
-                    self._md5.update(view)
+                self._hash(view)
                 _write_all(self._fd, view, position)
                 position += len(view)
             if position - start != nbytes:
                 raise ProductStoreError(f"a data unit has {position - start} bytes, not {nbytes}", file=self.path)
             pad = -nbytes % BLOCK
             if pad:
-                if self._md5 is not None:
-                    self._md5.update(bytes(pad))
+                self._hash(memoryview(bytes(pad)))
                 _write_all(self._fd, memoryview(bytes(pad)), position)
             _write_all(self._fd, memoryview(head), self._offset)
         except OSError as error:
@@ -184,8 +186,20 @@ class FitsWriter:
         self._hdus.append((self._offset, len(head), header, total))
         self._offset = position + pad
 
+    def _hash(self, data: memoryview) -> None:
+        if self._hasher is None or self._md5 is None:
+            return
+        if self._hashing is not None:
+            self._hashing.result()  # at most one chunk waits: memory stays bounded, the order is kept
+        self._hashing = self._hasher.submit(self._md5.update, data)
+
+    def _finish_hash(self) -> None:
+        if self._hasher is not None:
+            self._hasher.shutdown(wait=True)
+
     def close(self) -> None:
         """Patch the checksums and bring the file to its final name."""
+        self._finish_hash()
         try:
             for offset, length, header, total in self._hdus:
                 if self._md5 is not None and offset == 0:
@@ -206,6 +220,7 @@ class FitsWriter:
 
     def abort(self) -> None:
         """Remove what was written so far."""
+        self._finish_hash()
         with contextlib.suppress(OSError):  # closed already
             os.close(self._fd)
         self._temporary.unlink(missing_ok=True)
