@@ -1,0 +1,214 @@
+"""What the dispatcher looks at: which nights to plan again, which blocks to run, and earlier QC1 values.
+
+All of it follows from the state of the archive, so that a restarted dispatcher knows as much as before.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from core.archive.base import utc_now
+from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, Qc1Value
+from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
+
+__all__ = [
+    "blocks_with_stale_inputs",
+    "earlier_values",
+    "failed_signatures",
+    "fresh_frames",
+    "known_plot_paths",
+    "last_plan_time",
+    "next_try_time",
+    "nights_changed",
+    "nights_with_open_blocks",
+    "runnable_blocks",
+]
+
+
+def last_plan_time(session: Session) -> datetime | None:
+    """When a plan was saved last; None if never."""
+    return session.scalar(select(func.max(Event.time)).where(Event.kind == "plan"))
+
+
+def nights_changed(session: Session, since: datetime | None) -> set[date]:
+    """Nights whose plan may differ from the stored one.
+
+    Those with frames that came in, disappeared or were excluded since then; and those of blocks that were run again, or
+    were done with other parameters than planned. All nights with frames if ``since`` is None.
+    """
+    frames = select(Frame.night).distinct()
+    if since is None:
+        return set(session.scalars(frames))
+    nights = set(session.scalars(frames.where(Frame.ingested_at > since)))
+    nights |= set(
+        session.scalars(
+            frames.join(Event, Event.subject == Frame.dp_id).where(Event.kind == "frame", Event.time > since)
+        )
+    )
+    blocks = select(Block.night).distinct()
+    nights |= set(
+        session.scalars(
+            blocks.where(
+                Block.state == BlockState.DONE, Block.finished_at > since, Block.signature != Block.plan_signature
+            )
+        )
+    )
+    again = (BlockState.FAILED.value, BlockState.CANCELLED.value)
+    nights |= set(
+        session.scalars(
+            blocks.join(Event, Event.subject == Block.name).where(
+                Event.kind == "block", Event.from_state.in_(again), Event.time > since
+            )
+        )
+    )
+    return nights
+
+
+def blocks_with_stale_inputs(session: Session) -> dict[int, date]:
+    """Blocks (with their nights) that use or wait for something that must not be used any more.
+
+    That is a product that was rejected or superseded, or a block that failed, was cancelled or was replaced.
+    """
+    source = aliased(Block)
+    bad_source = or_(
+        source.state == BlockState.SUPERSEDED,
+        (BlockInput.kind == InputKind.PLANNED) & source.state.in_((BlockState.FAILED, BlockState.CANCELLED)),
+    )
+    by_block = (
+        select(Block.id, Block.night)
+        .join(BlockInput, BlockInput.block_id == Block.id)
+        .join(source, BlockInput.source_block_id == source.id)
+        .where(Block.state != BlockState.SUPERSEDED, bad_source)
+    )
+    by_product = (
+        select(Block.id, Block.night)
+        .join(BlockInput, BlockInput.block_id == Block.id)
+        .join(
+            Product,
+            or_(
+                Product.id == BlockInput.product_id,
+                (Product.block_id == BlockInput.source_block_id) & (Product.tag == BlockInput.role),
+            ),
+        )
+        .where(
+            Block.state != BlockState.SUPERSEDED,
+            BlockInput.kind == InputKind.PRODUCT,
+            Product.state == ProductState.REJECTED,
+        )
+    )
+    return {number: night for query in (by_block, by_product) for number, night in session.execute(query.distinct())}
+
+
+def nights_with_open_blocks(session: Session, first: date, last: date) -> set[date]:
+    """Nights of a span in which blocks are still to be done."""
+    return set(
+        session.scalars(
+            select(Block.night).where(Block.night.between(first, last), Block.state.in_(BLOCK_OPEN_STATES)).distinct()
+        )
+    )
+
+
+def fresh_frames(session: Session, since: datetime) -> frozenset[str]:
+    """Names of the frames that came in after a moment."""
+    return frozenset(session.scalars(select(Frame.dp_id).where(Frame.ingested_at > since)))
+
+
+def failed_signatures(session: Session, first_mjd: float, last_mjd: float) -> dict[str, str]:
+    """Planned signatures of the blocks that failed or were cancelled, with the reason."""
+    rows = session.execute(
+        select(Block.plan_signature, Block.state, Block.error_message, Block.state_reason).where(
+            Block.mjd_mid.between(first_mjd, last_mjd), Block.state.in_((BlockState.FAILED, BlockState.CANCELLED))
+        )
+    )
+    return {signature: message or reason or str(state) for signature, state, message, reason in rows}
+
+
+def runnable_blocks(
+    session: Session, nights: Iterable[date] | None = None, now: datetime | None = None
+) -> list[tuple[int, str]]:
+    """Blocks that a runner may claim now, READY or QUEUED: (id, name), most urgent and oldest data first."""
+    now = now or utc_now()
+    query = (
+        select(Block.id, Block.name)
+        .where(
+            Block.state.in_((BlockState.READY, BlockState.QUEUED)),
+            or_(Block.not_before.is_(None), Block.not_before <= now),
+        )
+        .order_by(Block.priority.desc(), Block.mjd_mid, Block.id)
+    )
+    if nights is not None:
+        query = query.where(Block.night.in_(sorted(nights)))
+    return [(number, name) for number, name in session.execute(query)]
+
+
+def next_try_time(session: Session, nights: Iterable[date] | None = None) -> datetime | None:
+    """When the pause of the next READY block ends; None if no READY block pauses."""
+    query = select(func.min(Block.not_before)).where(Block.state == BlockState.READY)
+    if nights is not None:
+        query = query.where(Block.night.in_(sorted(nights)))
+    return session.scalar(query)
+
+
+def known_plot_paths(session: Session) -> set[str]:
+    """Paths of the plots of all blocks."""
+    return {str(plot["path"]) for plots in session.scalars(select(Block.plots)) for plot in plots}
+
+
+def earlier_values(
+    session: Session,
+    days: Mapping[tuple[str, str], float],
+    mjd: float,
+    *,
+    readout: int | None,
+    ins_mode: str | None = None,
+) -> dict[tuple[str, str], dict[tuple[int | None, ...], list[float]]]:
+    """QC1 values before a time, for statistical thresholds.
+
+    Parameters
+    ----------
+    days : mapping
+        (table, column) to how many days back.
+    mjd : float
+        Values at this time and later are left out.
+    readout : int or None
+        Read-out mode that the values must share.
+    ins_mode : str, optional
+        Instrument mode that they must share, if given.
+
+    Returns
+    -------
+    dict
+        (table, column) to position (IFU, quadrant, slice, lamp, item) to values, by time. Hidden values, and those of
+        replaced blocks and rejected products, are left out.
+    """
+    result: dict[tuple[str, str], dict[tuple[int | None, ...], list[float]]] = {}
+    for (table, column), span in days.items():
+        query = (
+            select(Qc1Value.ifu, Qc1Value.quadrant, Qc1Value.slice, Qc1Value.lamp, Qc1Value.item, Qc1Value.value)
+            .join(Qc1Parameter, Qc1Value.parameter_id == Qc1Parameter.id)
+            .join(Block, Qc1Value.block_id == Block.id)
+            .outerjoin(Product, Qc1Value.product_id == Product.id)
+            .where(
+                Qc1Parameter.table_name == table,
+                Qc1Parameter.column_name == column,
+                Qc1Value.mjd_obs >= mjd - span,
+                Qc1Value.mjd_obs < mjd,
+                Qc1Value.hidden.is_(False),
+                Qc1Value.det_read_curid.is_(None) if readout is None else Qc1Value.det_read_curid == readout,
+                Block.state == BlockState.DONE,
+                or_(Product.id.is_(None), Product.state != ProductState.REJECTED),
+            )
+            .order_by(Qc1Value.mjd_obs, Qc1Value.id)
+        )
+        if ins_mode is not None:
+            query = query.where(Qc1Value.ins_mode == ins_mode)
+        series: dict[tuple[int | None, ...], list[float]] = defaultdict(list)
+        for *position, value in session.execute(query):
+            series[tuple(position)].append(value)
+        result[table, column] = dict(series)
+    return result
