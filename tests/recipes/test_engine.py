@@ -1,0 +1,228 @@
+"""The engine around a recipe: IFU loops, failures, merging, provenance, events, and the command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from core.errors import MissingInputError
+from core.fitsfile.image import read_image
+from core.fitsfile.keywords import set_key
+from core.fitsfile.raw import write_raw
+from core.fitsfile.sof import format_sof
+from core.instrument import PORT_X, PORT_Y
+from core.recipes import muserex
+from core.recipes.declaration import Frame, FrameSet
+from core.recipes.engine import Event, run_recipe
+from core.recipes.registry import get_recipe
+
+NX, NY = 64, 72  # data section of a port: room for the 19 x 19 windows of the noise estimate
+
+
+def write_bias(path: Path, number: int, ifus: tuple[int, ...] = (3, 9, 17), dead: int | None = None) -> Path:
+    """A small raw bias: level 1200 adu, noise 3 adu, in a few channels."""
+    primary = fits.Header()
+    values = {
+        "INSTRUME": "MUSE", "EXPTIME": 0.0, "MJD-OBS": 57000.0 + number, "RADECSYS": "FK5",
+        "DATE-OBS": f"2014-12-09T00:0{number}:00.000", "ARCFILE": path.name, "ORIGFILE": "MUSE_CAL_BIAS.fits",
+        "DPR.CATG": "CALIB", "DPR.TYPE": "BIAS", "DPR.TECH": "IFU", "INS.MODE": "WFM-NOAO-N",
+        "DET.BINX": 1, "DET.BINY": 1, "DET.READ.CURID": 1, "DET.READ.CURNAME": "SCI1.0",
+    }  # fmt: skip
+    for key, value in values.items():
+        set_key(primary, key, value)
+
+    def channels() -> object:
+        for ifu in ifus:
+            header = fits.Header()
+            set_key(header, "DET.CHIP.NAME", f"CHAN{ifu:02d}")
+            set_key(header, "DET.CHIP.ID", "test")
+            set_key(header, "DET.CHIP.LIVE", ifu != dead)
+            for port in range(1, 5):
+                own = {"X": PORT_X[port - 1], "Y": PORT_Y[port - 1], "NX": NX, "NY": NY, "GAIN": 1.1, "RON": 3.3}
+                for key, value in own.items():
+                    set_key(header, f"DET.OUT{port}.{key}", value)
+            noise = np.random.default_rng([ifu, number]).normal(1200.0, 3.0, (2 * (NY + 64), 2 * (NX + 64)))
+            yield ifu, header, np.rint(noise).astype(np.uint16)
+
+    write_raw(path, primary, channels())  # type: ignore[arg-type]
+    return path
+
+
+@pytest.fixture(scope="module")
+def biases(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ...]:
+    directory = tmp_path_factory.mktemp("raw")
+    return tuple(write_bias(directory / f"MUSE.2014-12-09T00:0{n}:00.000.fits", n) for n in range(3))
+
+
+def frame_set(paths: tuple[Path, ...]) -> FrameSet:
+    return FrameSet(tuple(Frame(path, "BIAS") for path in paths))
+
+
+def run_bias(paths: tuple[Path, ...], output: Path, **parameters: object) -> tuple[object, list[Event]]:
+    recipe = get_recipe("muse_bias")
+    events: list[Event] = []
+    result = run_recipe(recipe, frame_set(paths), recipe.Params.parse(parameters), output, on_event=events.append)
+    return result, events
+
+
+def test_serial_and_parallel_runs_give_the_same_pixels(biases: tuple[Path, ...], tmp_path: Path) -> None:
+    serial, parallel = tmp_path / "serial", tmp_path / "parallel"
+    serial.mkdir()
+    parallel.mkdir()
+    one, _ = run_bias(biases, serial, nifu=0)
+    two, events = run_bias(biases, parallel, nifu=-1)
+    names = [f"MASTER_BIAS-{ifu:02d}.fits" for ifu in (3, 9, 17)]
+    assert [product.path.name for product in one.products] == names
+    assert [product.path.name for product in two.products] == names
+    for ifu, name in zip((3, 9, 17), names, strict=True):
+        np.testing.assert_array_equal(read_image(serial / name, ifu).data, read_image(parallel / name, ifu).data)
+    assert {event["ifu"] for event in events if event["event"] == "ifu_done"} == {3, 9, 17}
+    assert sorted(path.name for path in parallel.iterdir()) == names  # nothing temporary stays
+
+
+def test_merge_replaces_the_single_files(biases: tuple[Path, ...], tmp_path: Path) -> None:
+    result, _ = run_bias(biases, tmp_path, nifu=0, merge=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["MASTER_BIAS.fits"]
+    assert [product.ifu for product in result.products] == [None]
+    assert read_image(tmp_path / "MASTER_BIAS.fits", 9).header["ESO QC BIAS MASTER2 RON"] == pytest.approx(3.3, rel=0.1)
+
+
+def test_merge_has_no_effect_on_a_single_ifu(biases: tuple[Path, ...], tmp_path: Path) -> None:
+    run_bias(biases, tmp_path, nifu=9, merge=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["MASTER_BIAS-09.fits"]
+
+
+def test_provenance_is_that_of_the_data_interface_document(biases: tuple[Path, ...], tmp_path: Path) -> None:
+    run_bias(biases, tmp_path, nifu=3)
+    header = fits.getheader(tmp_path / "MASTER_BIAS-03.fits")
+    assert header["ESO PRO CATG"] == "MASTER_BIAS"
+    assert header["ESO PRO ANCESTOR"] == biases[0].name
+    assert header["ESO PRO DATANCOM"] == 3
+    assert [header[f"ESO PRO REC1 RAW{i} NAME"] for i in (1, 2, 3)] == [path.name for path in biases]
+    assert header["ESO PRO REC1 PARAM1 NAME"] == "nifu"
+    assert header["ESO PRO REC1 PARAM1 VALUE"] == "3"
+    assert header.comments["ESO PRO REC1 PARAM2 VALUE"] == "Default: 'vpoly'"
+    assert header["RADESYS"] == "FK5"
+    for gone in ("RADECSYS", "ORIGFILE", "ESO DPR TYPE", "ESO DET OUT1 PRSCX"):
+        assert gone not in header
+    assert header["PIPEFILE"] == "MASTER_BIAS-03.fits"
+
+
+def test_serial_loop_stops_at_the_first_failure_and_the_parallel_one_tries_all(tmp_path: Path) -> None:
+    # IFU 9 is only in one of three frames: too few for the clipping
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    paths = tuple(
+        write_bias(raw / f"MUSE.2014-12-09T00:0{n}:00.000.fits", n, (3, 9, 17) if n == 0 else (3, 17)) for n in range(3)
+    )
+    serial, _ = run_bias(paths, tmp_path, nifu=0)
+    assert [product.ifu for product in serial.products] == [3]
+    parallel, events = run_bias(paths, tmp_path, nifu=-1)
+    assert [product.ifu for product in parallel.products] == [3, 17]
+    for result in (serial, parallel):
+        (failure,) = result.failures
+        assert failure.ifu == 9
+        assert failure.message
+        assert not result.ok
+    assert [event["ifu"] for event in events if event["event"] == "ifu_failed"] == [9]
+
+
+def test_too_few_frames_are_refused_before_anything_runs(biases: tuple[Path, ...], tmp_path: Path) -> None:
+    with pytest.raises(MissingInputError, match="needs at least 3 BIAS"):
+        run_bias(biases[:2], tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+# -- the command line --------------------------------------------------------------------------------------------
+
+
+def test_muserex_runs_the_line_of_the_manual(
+    biases: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bias.sof").write_text(format_sof((path, "BIAS") for path in biases))
+    assert (
+        muserex.main(["--log-file=bias.log", "--msg-level=off", "muse_bias", "--nifu=-1", "--merge", "bias.sof"]) == 0
+    )
+    assert capsys.readouterr().out == "MASTER_BIAS.fits MASTER_BIAS\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["MASTER_BIAS.fits", "bias.log", "bias.sof"]
+    lines = Path("bias.log").read_text().splitlines()
+    assert any("[ INFO  ] muse_bias: [ifu=17] " in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["muse_bias", "--combine=mean", "x.sof"], "combine takes one of average, median, minmax, sigclip"),
+        (["muse_bias", "--overscan=poly", "x.sof"], "overscan"),
+        (["muse_bias", "--novar=1", "x.sof"], "there is no parameter novar"),
+        (["muse_bias"], "needs a set of frames"),
+        (["muse_bios", "x.sof"], "there is no recipe muse_bios"),
+        (["--loglevel=info", "muse_bias", "x.sof"], "there is no option --loglevel"),
+        (["--msg-level=loud", "muse_bias", "x.sof"], "msg-level=loud is not accepted"),
+    ],
+)
+def test_mistakes_are_named_on_one_line(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert muserex.main(arguments) == 1
+    captured = capsys.readouterr()
+    assert text in captured.err
+    assert captured.err.count("\n") == 1
+
+
+def test_help_texts_come_from_the_declaration(capsys: pytest.CaptureFixture[str]) -> None:
+    assert muserex.main(["--recipes"]) == 0
+    assert "muse_bias" in capsys.readouterr().out
+    assert muserex.main(["--params", "muse_bias"]) == 0
+    listed = capsys.readouterr().out
+    for info in get_recipe("muse_bias").Params.listing():
+        assert f"--{info.name}" in listed
+    assert muserex.main(["--help", "muse_bias"]) == 0
+    assert "QC.BIAS.MASTER{quadrant}.RON" in capsys.readouterr().out
+
+
+# -- the child process of the workers -----------------------------------------------------------------------------
+
+
+def test_a_job_reports_events_and_a_result(biases: tuple[Path, ...], tmp_path: Path) -> None:
+    job = {
+        "recipe": "muse_bias",
+        "parameters": {"nifu": -1},
+        "frames": [{"path": str(path), "tag": "BIAS"} for path in biases],
+        "output_dir": str(tmp_path),
+        "log_file": str(tmp_path / "job.log"),
+    }
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    done = _run_job(tmp_path / "job.json")
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert events[0] == {"event": "started", "recipe": "muse_bias", "ifus": [3, 9, 17]}
+    assert events[-1]["event"] == "result"
+    assert [Path(item["path"]).name for item in events[-1]["products"]] == [
+        f"MASTER_BIAS-{ifu:02d}.fits" for ifu in (3, 9, 17)
+    ]
+    assert events[-1]["peak_rss_mb"] > 10
+    assert "saved MASTER_BIAS-03.fits" in (tmp_path / "job.log").read_text()
+
+
+def test_a_job_that_cannot_start_tells_its_error_type(tmp_path: Path) -> None:
+    job = {"recipe": "muse_bias", "frames": [], "output_dir": str(tmp_path)}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    done = _run_job(tmp_path / "job.json")
+    assert done.returncode == 1
+    event = json.loads(done.stdout.splitlines()[-1])
+    assert (event["event"], event["error_type"], event["retriable"]) == ("error", "missing_input", False)
+
+
+def _run_job(job_file: Path) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parents[2]
+    return subprocess.run(
+        [sys.executable, "-m", "core.recipes.run_job", str(job_file)],
+        cwd=root, env={**os.environ, "OMP_NUM_THREADS": "2"}, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
