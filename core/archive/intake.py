@@ -1,0 +1,437 @@
+"""The intake of raw files: what is known of a file, new frames, duplicates, quarantine, content hashes.
+
+Functions take the session of a write transaction where they change something. All look-ups go by lists of names in
+chunks, so that a directory of ten years is compared with the archive in a few hundred statements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from sqlalchemy import func, insert, or_, select, tuple_, update
+from sqlalchemy.orm import Session
+
+from core.archive.base import utc_now
+from core.archive.events import record_event
+from core.archive.models import Frame, QuarantinedFile
+from core.archive.states import FrameState, QuarantineReason, QuarantineState
+
+__all__ = [
+    "HeldFile",
+    "Known",
+    "NewFrame",
+    "Outcome",
+    "Stored",
+    "forget_vanished",
+    "frames_to_hash",
+    "held_paths",
+    "hold_files",
+    "known_files",
+    "store_frames",
+    "store_hash",
+    "twin_paths",
+]
+
+_CHUNK = 500
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the archive knows of a path. ``reason`` is None for frames."""
+
+    size: int | None
+    mtime: float | None
+    reason: QuarantineReason | None = None
+
+
+@dataclass(frozen=True)
+class NewFrame:
+    """A raw file that was read and classified. ``columns`` are the other columns of `Frame`."""
+
+    path: str
+    dp_id: str
+    size: int
+    mtime: float
+    instrument: str
+    date_obs: datetime
+    columns: Mapping[str, Any]
+
+    def row(self) -> dict[str, Any]:
+        """All columns."""
+        return {
+            "path": self.path,
+            "dp_id": self.dp_id,
+            "size": self.size,
+            "mtime": self.mtime,
+            "instrument": self.instrument,
+            "date_obs": self.date_obs,
+            **self.columns,
+        }
+
+
+@dataclass(frozen=True)
+class HeldFile:
+    """A file that cannot be used, and why. ``night`` if the header says it."""
+
+    path: str
+    file_name: str
+    size: int | None
+    mtime: float | None
+    reason: QuarantineReason
+    text: str
+    night: date | None = None
+
+
+class Outcome(StrEnum):
+    """What became of a new frame."""
+
+    NEW = "new"
+    UPDATED = "updated"  # the known file was written again
+    MOVED = "moved"  # the known file has another place now
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What became of one new frame; ``twin`` is the path of the earlier one, of duplicates."""
+
+    frame: NewFrame
+    outcome: Outcome
+    released: bool = False  # it was in quarantine before
+    twin: str = ""
+
+
+def known_files(session: Session, paths: Sequence[str]) -> dict[str, Known]:
+    """What the archive knows of some paths; unknown ones are left out.
+
+    Missing frames and released or vanished quarantine rows count as unknown, so that the file is read again.
+    """
+    known: dict[str, Known] = {}
+    for part in _chunks(paths):
+        frames = session.execute(
+            select(Frame.path, Frame.size, Frame.mtime).where(Frame.path.in_(part), Frame.state != FrameState.MISSING)
+        )
+        known.update({path: Known(size, mtime) for path, size, mtime in frames})
+        held = session.execute(
+            select(QuarantinedFile.path, QuarantinedFile.size, QuarantinedFile.mtime, QuarantinedFile.reason).where(
+                QuarantinedFile.path.in_(part), QuarantinedFile.state == QuarantineState.HELD
+            )
+        )
+        known.update({path: Known(size, mtime, reason) for path, size, mtime, reason in held})
+    return known
+
+
+def store_frames(
+    session: Session,
+    frames: Sequence[NewFrame],
+    *,
+    exists: Mapping[str, bool],
+    actor: str = "ingest",
+    now: datetime | None = None,
+) -> list[Stored]:
+    """Store frames that were read; find those that the archive has already.
+
+    A frame is a duplicate if the archive has its name (without ``.fits`` or ``.fits.fz``) or its instrument and
+    ``DATE-OBS``, under a path that still exists. If that path is gone, the file has moved.
+
+    Parameters
+    ----------
+    exists : mapping
+        Whether the path of an earlier frame still exists; paths that are not in it count as existing. Ask
+        `twin_paths` for the paths to look at.
+    """
+    now = now or utc_now()
+    by_path, by_name, by_date = _earlier(session, frames)
+    new: list[dict[str, Any]] = []
+    results: list[Stored] = []
+    for frame in frames:
+        same = by_path.get(frame.path)
+        twin = by_name.get(frame.dp_id) or by_date.get((frame.instrument, frame.date_obs))
+        if twin is not None and twin is not same and exists.get(twin.path, True):
+            results.append(Stored(frame, Outcome.DUPLICATE, twin=twin.path))
+            continue
+        old = same or twin
+        if old is None:
+            row = Frame(path=frame.path, dp_id=frame.dp_id)  # only for the look-ups of this batch
+            new.append({**frame.row(), "state": FrameState.PRESENT, "ingested_at": now})
+            outcome = Outcome.NEW
+        else:
+            outcome = Outcome.UPDATED if old is same else Outcome.MOVED
+            changed = old.size != frame.size or old.mtime != frame.mtime
+            text = f"{outcome}: {old.path}" if outcome is Outcome.MOVED else f"{outcome}: {frame.path}"
+            record_event(
+                session,
+                "frame",
+                old.dp_id,
+                actor=actor,
+                text=text,
+                from_state=old.state,
+                to_state=FrameState.PRESENT,
+                now=now,
+            )
+            for column, value in frame.row().items():
+                setattr(old, column, value)
+            old.state = FrameState.PRESENT
+            if changed:
+                old.sha256 = None
+            row = old
+        by_path[frame.path] = by_name[frame.dp_id] = by_date[frame.instrument, frame.date_obs] = row
+        results.append(Stored(frame, outcome))
+    session.flush()
+    if new:
+        session.execute(insert(Frame), new)
+    usable = [result.frame.path for result in results if result.outcome is not Outcome.DUPLICATE]
+    released = _release(session, usable, actor, now)
+    return [replace(result, released=result.frame.path in released) for result in results]
+
+
+def twin_paths(session: Session, frames: Sequence[NewFrame]) -> set[str]:
+    """Paths of earlier frames with the name or the time of some new ones: see whether they still exist."""
+    _, by_name, by_date = _earlier(session, frames)
+    return {row.path for row in (*by_name.values(), *by_date.values())} - {frame.path for frame in frames}
+
+
+def hold_files(
+    session: Session, files: Iterable[HeldFile], *, actor: str = "ingest", now: datetime | None = None
+) -> set[str]:
+    """Put files into quarantine; returns the paths that were not there with the same reason before.
+
+    A frame that the archive had under the path counts as missing from now on.
+    """
+    now = now or utc_now()
+    files = list({file.path: file for file in files}.values())
+    rows: dict[str, QuarantinedFile] = {}
+    for part in _chunks([file.path for file in files]):
+        found = session.scalars(select(QuarantinedFile).where(QuarantinedFile.path.in_(part)))
+        rows.update({row.path: row for row in found})
+        lost = session.scalars(select(Frame).where(Frame.path.in_(part), Frame.state == FrameState.PRESENT)).all()
+        for frame in lost:
+            frame.state = FrameState.MISSING
+            record_event(
+                session,
+                "frame",
+                frame.dp_id,
+                actor=actor,
+                text="the file was replaced by one that cannot be used",
+                from_state=FrameState.PRESENT,
+                to_state=FrameState.MISSING,
+                now=now,
+            )
+    fresh: set[str] = set()
+    for file in files:
+        row = rows.get(file.path)
+        before = None if row is None else (row.state, row.reason)
+        if row is None:
+            row = QuarantinedFile(path=file.path, file_name=file.file_name, first_seen=now, tries=0)
+            session.add(row)
+        row.size, row.mtime, row.night = file.size, file.mtime, file.night
+        row.reason, row.text, row.state = file.reason, file.text, QuarantineState.HELD
+        row.last_seen = now
+        row.tries += 1
+        if before != (QuarantineState.HELD, file.reason):
+            fresh.add(file.path)
+            record_event(
+                session,
+                "quarantine",
+                file.path,
+                actor=actor,
+                text=f"{file.reason}: {file.text}",
+                from_state=before[0] if before else None,
+                to_state=QuarantineState.HELD,
+                now=now,
+            )
+    return fresh
+
+
+def held_paths(session: Session, paths: Collection[str] | None = None) -> list[str]:
+    """Paths in quarantine, of all or among some."""
+    query = select(QuarantinedFile.path).where(QuarantinedFile.state == QuarantineState.HELD)
+    if paths is None:
+        return list(session.scalars(query.order_by(QuarantinedFile.id)))
+    found: list[str] = []
+    for part in _chunks(list(paths)):
+        found.extend(session.scalars(query.where(QuarantinedFile.path.in_(part))))
+    return found
+
+
+def forget_vanished(
+    session: Session,
+    root: str,
+    seen: Collection[str],
+    *,
+    actor: str = "ingest",
+    now: datetime | None = None,
+) -> tuple[int, int]:
+    """After a whole directory was read: frames that are not there any more are MISSING, held files are GONE.
+
+    Parameters
+    ----------
+    root : str
+        Absolute path of the directory.
+    seen : collection of str
+        All candidate paths found below it.
+
+    Returns
+    -------
+    tuple of int
+        Number of frames and of held files that vanished.
+    """
+    now = now or utc_now()
+    seen = seen if isinstance(seen, set | frozenset) else set(seen)
+    prefix = root.rstrip("/") + "/"
+    frames = session.execute(
+        select(Frame.id, Frame.path, Frame.dp_id).where(
+            func.substr(Frame.path, 1, len(prefix)) == prefix, Frame.state == FrameState.PRESENT
+        )
+    ).all()
+    lost = [(number, name) for number, path, name in frames if path not in seen]
+    for part in _chunks(lost):
+        session.execute(update(Frame).where(Frame.id.in_([n for n, _ in part])).values(state=FrameState.MISSING))
+        for _, name in part:
+            record_event(
+                session,
+                "frame",
+                name,
+                actor=actor,
+                text="the file is gone",
+                from_state=FrameState.PRESENT,
+                to_state=FrameState.MISSING,
+                now=now,
+            )
+    held = session.scalars(
+        select(QuarantinedFile).where(
+            func.substr(QuarantinedFile.path, 1, len(prefix)) == prefix,
+            QuarantinedFile.state == QuarantineState.HELD,
+        )
+    ).all()
+    gone = [row for row in held if row.path not in seen]
+    for row in gone:
+        row.state = QuarantineState.GONE
+        record_event(
+            session,
+            "quarantine",
+            row.path,
+            actor=actor,
+            text="the file is gone",
+            from_state=QuarantineState.HELD,
+            to_state=QuarantineState.GONE,
+            now=now,
+        )
+    return len(lost), len(gone)
+
+
+def frames_to_hash(session: Session, limit: int = 100) -> list[tuple[int, str, int, float]]:
+    """Frames without content hash, newest first: (id, path, size, mtime)."""
+    rows = session.execute(
+        select(Frame.id, Frame.path, Frame.size, Frame.mtime)
+        .where(Frame.sha256.is_(None), Frame.state == FrameState.PRESENT)
+        .order_by(Frame.id.desc())
+        .limit(limit)
+    )
+    return [(number, path, size, mtime) for number, path, size, mtime in rows]
+
+
+def store_hash(
+    session: Session,
+    frame_id: int,
+    sha256: str,
+    *,
+    size: int,
+    mtime: float,
+    actor: str = "hasher",
+    now: datetime | None = None,
+) -> str | None:
+    """Store the content hash of a frame, if the file is still the one that was hashed.
+
+    Returns
+    -------
+    str or None
+        Path of an earlier frame with the same content: the later one is a DUPLICATE then and goes to quarantine.
+    """
+    now = now or utc_now()
+    frame = session.get(Frame, frame_id, with_for_update=True)
+    if frame is None or (frame.size, frame.mtime) != (size, mtime):
+        return None
+    frame.sha256 = sha256
+    twin = session.scalar(
+        select(Frame)
+        .where(Frame.sha256 == sha256, Frame.id < frame_id, Frame.state == FrameState.PRESENT)
+        .order_by(Frame.id)
+        .limit(1)
+    )
+    if twin is None:
+        return None
+    frame.state = FrameState.DUPLICATE  # before it is held, which would call it missing
+    session.flush()
+    text = f"same content as {twin.path}"
+    record_event(
+        session,
+        "frame",
+        frame.dp_id,
+        actor=actor,
+        text=text,
+        from_state=FrameState.PRESENT,
+        to_state=FrameState.DUPLICATE,
+        now=now,
+    )
+    held = HeldFile(frame.path, frame.file_name, size, mtime, QuarantineReason.DUPLICATE, text, night=frame.night)
+    hold_files(session, [held], actor=actor, now=now)
+    return twin.path
+
+
+def _earlier(
+    session: Session, frames: Sequence[NewFrame]
+) -> tuple[dict[str, Frame], dict[str, Frame], dict[tuple[str, datetime], Frame]]:
+    """Frames of the archive that have the path, the name, or the time of a new one."""
+    rows: set[Frame] = set()
+    for part in _chunks(frames):
+        rows.update(
+            session.scalars(
+                select(Frame).where(
+                    or_(
+                        Frame.path.in_([frame.path for frame in part]),
+                        Frame.dp_id.in_([frame.dp_id for frame in part]),
+                    )
+                )
+            )
+        )
+        moments = [(frame.instrument, frame.date_obs) for frame in part]
+        rows.update(session.scalars(select(Frame).where(tuple_(Frame.instrument, Frame.date_obs).in_(moments))))
+    ordered = sorted(rows, key=lambda row: -row.id)  # of several, the oldest row wins
+    return (
+        {row.path: row for row in ordered},
+        {row.dp_id: row for row in ordered},
+        {(row.instrument, row.date_obs): row for row in ordered},
+    )
+
+
+def _release(session: Session, paths: Sequence[str], actor: str, now: datetime) -> set[str]:
+    released: set[str] = set()
+    for part in _chunks(paths):
+        rows = session.scalars(
+            select(QuarantinedFile).where(QuarantinedFile.path.in_(part), QuarantinedFile.state == QuarantineState.HELD)
+        )
+        for row in rows.all():
+            row.state, row.last_seen = QuarantineState.RELEASED, now
+            released.add(row.path)
+            record_event(
+                session,
+                "quarantine",
+                row.path,
+                actor=actor,
+                text="the file is usable now",
+                from_state=QuarantineState.HELD,
+                to_state=QuarantineState.RELEASED,
+                now=now,
+            )
+    return released
+
+
+def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

@@ -1,0 +1,584 @@
+"""Ingest: raw files of the archive directories become frames, or go to quarantine with a reason.
+
+`Ingestor` does one round: look, wait for what is still being copied, read headers, store. `ingest_once` repeats that
+until nothing is open; `run_daemon` does it for ever, woken by the file system and by a periodic rescan. The state is
+the database: the file tree is the queue, and a killed daemon has lost nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from core.archive.events import beat, worker_stopped
+from core.archive.intake import (
+    HeldFile,
+    Known,
+    NewFrame,
+    Outcome,
+    Stored,
+    forget_vanished,
+    frames_to_hash,
+    held_paths,
+    hold_files,
+    known_files,
+    store_frames,
+    store_hash,
+    twin_paths,
+)
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.states import QuarantineReason, WorkerKind
+from core.archive.store import file_sha256
+from core.errors import NotFoundError
+from core.settings import Settings
+from workers.ingest_examine import FileStat, examine, is_candidate, printable, stat_file
+from workers.ingest_scan import SettleWatch, TreeScan, scan_tree
+
+__all__ = ["IngestReport", "Ingestor", "ingest_once", "release", "run_daemon"]
+
+log = logging.getLogger(__name__)
+
+_BATCH = 200  # files per transaction
+
+
+@dataclass
+class IngestReport:
+    """What a round, or all rounds together, did.
+
+    Attributes
+    ----------
+    new, updated, moved : int
+        Frames.
+    held : Counter
+        Files that cannot be used, by reason.
+    fresh : int
+        How many of them were not in quarantine with the same reason before.
+    released : int
+        Files that were in quarantine and are frames now.
+    unchanged : int
+        Files that the archive knew already.
+    waiting : int
+        Files that are still growing, or have not been quiet for long enough.
+    vanished : int
+        Frames and held files whose file is gone.
+    nights : set
+        Nights of the frames that are new or changed.
+    """
+
+    new: int = 0
+    updated: int = 0
+    moved: int = 0
+    held: Counter[QuarantineReason] = field(default_factory=Counter)
+    fresh: int = 0
+    released: int = 0
+    unchanged: int = 0
+    waiting: int = 0
+    vanished: int = 0
+    nights: set[str] = field(default_factory=set)
+    seconds: float = 0.0
+
+    @property
+    def frames(self) -> int:
+        """Frames stored in any way."""
+        return self.new + self.updated + self.moved
+
+    def add(self, other: IngestReport) -> None:
+        """Add what a further round did; what waits is that of the later one."""
+        self.new += other.new
+        self.updated += other.updated
+        self.moved += other.moved
+        self.held.update(other.held)
+        self.fresh += other.fresh
+        self.released += other.released
+        self.unchanged = max(self.unchanged, other.unchanged)
+        self.waiting = other.waiting
+        self.vanished += other.vanished
+        self.nights |= other.nights
+        self.seconds += other.seconds
+
+    def sentence(self) -> str:
+        """One line for logs and people."""
+        parts = [f"{self.new} new frames"]
+        parts += [
+            f"{count} {word}"
+            for count, word in (
+                (self.updated, "written again"),
+                (self.moved, "moved"),
+                (self.released, "released from quarantine"),
+                (self.vanished, "vanished"),
+                (self.waiting, "still waited for"),
+            )
+            if count
+        ]
+        if self.held:
+            reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.held.items()))
+            parts.append(f"{self.held.total()} in quarantine ({reasons})")
+        return ", ".join(parts)
+
+
+class Ingestor:
+    """Brings files into the archive, round by round.
+
+    Parameters
+    ----------
+    archive : Archive
+    settings : Settings
+        ``settle_seconds`` and ``truncated_seconds`` are used.
+    actor : str
+        Name in the events.
+    clock : callable
+        Seconds since 1970; for tests.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        settings: Settings,
+        actor: str = "ingest",
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.archive = archive
+        self.settings = settings
+        self.actor = actor
+        self._settle = SettleWatch(clock)
+        self._open: set[str] = set()  # waited for
+        self._retry_duplicates = False
+
+    @property
+    def open_paths(self) -> frozenset[str]:
+        """Files that are waited for."""
+        return frozenset(self._open)
+
+    @property
+    def wants_rescan(self) -> bool:
+        """A frame vanished: a file that was its duplicate may be read now."""
+        return self._retry_duplicates
+
+    def round(self, paths: Iterable[str | Path], *, force: bool = False) -> IngestReport:
+        """Look at some files and directories once, and again at those waited for.
+
+        Parameters
+        ----------
+        paths : iterable of path-like
+            Directories are read with all below them.
+        force : bool
+            Read files again that are unchanged since they were stored or held.
+
+        Raises
+        ------
+        ArchiveUnavailableError
+            If the database does not answer; the files stay to be done.
+        """
+        start = time.monotonic()
+        report = IngestReport()
+        files, trees = self._look(paths)
+        for path in sorted(self._open - files.keys()):
+            files[path] = stat_file(path)
+        retry_duplicates = self._retry_duplicates and bool(trees)
+        todo = self._select(files, report, force, retry_duplicates)
+        for part in (todo[first : first + _BATCH] for first in range(0, len(todo), _BATCH)):
+            self._ingest_batch(part, files, report)
+        if trees:
+            self._retry_duplicates = False
+        for root, tree in trees.items():
+            self._finish_tree(root, tree, report)
+        report.waiting = len(self._open)
+        report.seconds = time.monotonic() - start
+        return report
+
+    def _look(self, paths: Iterable[str | Path]) -> tuple[dict[str, FileStat], dict[str, TreeScan]]:
+        files: dict[str, FileStat] = {}
+        trees: dict[str, TreeScan] = {}
+        for item in paths:
+            path = os.path.abspath(item)
+            if os.path.isdir(path) and not is_candidate(os.path.basename(path)):
+                trees[path] = scan_tree(path)
+                files.update(trees[path].files)
+            else:
+                files[path] = stat_file(path)
+        return files, trees
+
+    def _select(
+        self, files: dict[str, FileStat], report: IngestReport, force: bool, retry_duplicates: bool
+    ) -> list[str]:
+        """The files to read now; those that are not quiet stay open."""
+        with self.archive.read() as session:
+            known = known_files(session, [printable(path) for path in files])
+        todo: list[str] = []
+        for path, file in files.items():
+            entry = known.get(printable(path))
+            if entry is not None and not force and _unchanged(entry, file, retry_duplicates):
+                report.unchanged += 1
+                self._done(path)
+            elif file.size is None and not os.path.lexists(path):
+                self._done(path)  # it went away between two looks; a rescan notes it
+            elif file.problem is None and self._settle.quiet_for(path, file) < self.settings.settle_seconds:
+                self._open.add(path)
+            else:
+                todo.append(path)
+        return sorted(todo)
+
+    def _ingest_batch(self, paths: Sequence[str], files: dict[str, FileStat], report: IngestReport) -> None:
+        frames: list[NewFrame] = []
+        held: list[HeldFile] = []
+        for path in paths:
+            file = files[path]
+            answer = self._examine(path, file)
+            now = stat_file(path)
+            if (now.size, now.mtime) != (file.size, file.mtime):
+                self._open.add(path)  # it changed while it was read
+            elif isinstance(answer, NewFrame):
+                frames.append(answer)
+            elif self._may_be_growing(path, file, answer):
+                self._open.add(path)
+            else:
+                held.append(answer)
+        try:
+            self._store(frames, held, report)
+        except ArchiveUnavailableError:
+            self._open.update(paths)
+            raise
+        except SQLAlchemyError as error:
+            # One row that the database refuses must not keep the others out: store them one by one.
+            log.warning("a batch of %d files was refused (%s): one by one", len(paths), error)
+            for frame in frames:
+                self._store_alone(frame, files[frame.path], report)
+            self._store([], held, report)
+
+    def _examine(self, path: str, file: FileStat) -> NewFrame | HeldFile:
+        try:
+            return examine(path, file)
+        except Exception as error:
+            log.exception("unexpected error in the headers of %s", printable(path))
+            return HeldFile(
+                printable(path),
+                printable(os.path.basename(path)),
+                file.size,
+                file.mtime,
+                QuarantineReason.UNREADABLE,
+                f"unexpected error while reading the headers: {type(error).__name__}: {error}",
+            )
+
+    def _may_be_growing(self, path: str, file: FileStat, answer: HeldFile) -> bool:
+        """A file that is too short may still be copied: it is waited for while it is fresh."""
+        if answer.reason is not QuarantineReason.TRUNCATED:
+            return False
+        return self._settle.quiet_for(path, file) < self.settings.truncated_seconds
+
+    def _store(self, frames: Sequence[NewFrame], held: Sequence[HeldFile], report: IngestReport) -> None:
+        with self.archive.read() as session:
+            exists = {path: os.path.exists(path) for path in twin_paths(session, frames)}
+        with self.archive.write() as session:
+            results = store_frames(session, frames, exists=exists, actor=self.actor)
+            duplicates = [_duplicate(result) for result in results if result.outcome is Outcome.DUPLICATE]
+            fresh = hold_files(session, [*held, *duplicates], actor=self.actor)
+        for result in results:
+            self._count(result, report)
+        for file in (*held, *duplicates):
+            report.held[file.reason] += 1
+            if file.path in fresh:
+                log.warning("quarantine %s: %s: %s", file.path, file.reason, file.text)
+        report.fresh += len(fresh)
+        for path in (*(frame.path for frame in frames), *(file.path for file in held)):
+            self._done(path)
+
+    def _store_alone(self, frame: NewFrame, file: FileStat, report: IngestReport) -> None:
+        try:
+            self._store([frame], [], report)
+        except SQLAlchemyError as error:
+            text = f"the archive refused it: {str(error).splitlines()[0]}"
+            name = os.path.basename(frame.path)
+            held = HeldFile(frame.path, name, file.size, file.mtime, QuarantineReason.UNREADABLE, text)
+            self._store([], [held], report)
+
+    def _count(self, result: Stored, report: IngestReport) -> None:
+        if result.outcome is Outcome.DUPLICATE:
+            return
+        report.new += result.outcome is Outcome.NEW
+        report.updated += result.outcome is Outcome.UPDATED
+        report.moved += result.outcome is Outcome.MOVED
+        report.released += result.released
+        report.nights.add(result.frame.columns["night"].isoformat())
+
+    def _finish_tree(self, root: str, tree: TreeScan, report: IngestReport) -> None:
+        """Note what is gone, and the directories that could not be read."""
+        if tree.unreadable:
+            held = [
+                HeldFile(
+                    printable(folder),
+                    printable(os.path.basename(folder)),
+                    None,
+                    None,
+                    QuarantineReason.UNREADABLE,
+                    f"the directory cannot be read: {reason}",
+                )
+                for folder, reason in tree.unreadable.items()
+            ]
+            with self.archive.write() as session:
+                report.fresh += len(hold_files(session, held, actor=self.actor))
+            report.held[QuarantineReason.UNREADABLE] += len(held)
+            return
+        if not tree.files:
+            return  # an empty tree is more likely a disk that is not mounted than a night deleted at once
+        seen = {printable(path) for path in tree.files}
+        with self.archive.write() as session:
+            frames, files = forget_vanished(session, printable(root), seen, actor=self.actor)
+        report.vanished += frames + files
+        self._retry_duplicates |= frames > 0  # the original of a duplicate may be among them
+
+    def _done(self, path: str) -> None:
+        self._open.discard(path)
+        self._settle.forget(path)
+
+
+def ingest_once(
+    archive: Archive,
+    settings: Settings,
+    paths: Sequence[str | Path] | None = None,
+    *,
+    actor: str = "ingest",
+    progress: Callable[[IngestReport], None] | None = None,
+) -> IngestReport:
+    """Ingest files and directories until nothing is left to wait for, and return.
+
+    Parameters
+    ----------
+    paths : sequence of path-like, optional
+        The archive directories of the settings if not given.
+    progress : callable, optional
+        Called after each round with all that was done so far.
+
+    Raises
+    ------
+    ArchiveUnavailableError
+        If the database does not answer.
+    """
+    paths = list(paths) if paths is not None else list(settings.archive_dirs)
+    ingestor = Ingestor(archive, settings, actor)
+    total = ingestor.round(paths)
+    while ingestor.open_paths or ingestor.wants_rescan:
+        if progress is not None:
+            progress(total)
+        if ingestor.open_paths:
+            time.sleep(min(0.25, settings.settle_seconds))
+        total.add(ingestor.round(paths if ingestor.wants_rescan else ()))
+    return total
+
+
+def release(archive: Archive, settings: Settings, path: str | Path | None = None, *, actor: str) -> IngestReport:
+    """Read quarantined files again now: one, or all; those that are usable become frames.
+
+    The report says what became of them.
+
+    Raises
+    ------
+    NotFoundError
+        If ``path`` is not in quarantine.
+    """
+    wanted = None if path is None else [printable(os.path.abspath(path))]
+    with archive.read() as session:
+        paths = held_paths(session, wanted)
+    if path is not None and not paths:
+        raise NotFoundError(f"{path} is not in quarantine", file=path)
+    ingestor = Ingestor(archive, settings, actor)
+    total = ingestor.round([item for item in paths if os.path.lexists(item)], force=True)
+    while ingestor.open_paths:
+        time.sleep(min(0.25, settings.settle_seconds))
+        total.add(ingestor.round((), force=True))
+    return total
+
+
+def hash_frames(archive: Archive, stop: threading.Event, limit: int = 20) -> int:
+    """Hash the content of some frames that have no hash yet; returns how many (off the hot path of ingest)."""
+    with archive.read() as session:
+        todo = frames_to_hash(session, limit)
+    done = 0
+    for frame_id, path, size, mtime in todo:
+        if stop.is_set():
+            break
+        try:
+            digest = file_sha256(Path(path))
+        except OSError as error:
+            log.warning("%s cannot be hashed: %s", path, error)
+            continue
+        file = stat_file(path)
+        if (file.size, file.mtime) != (size, mtime):
+            continue  # it changed; the next round of ingest reads it again
+        with archive.write() as session:
+            twin = store_hash(session, frame_id, digest, size=size, mtime=mtime)
+        if twin is not None:
+            log.warning("quarantine %s: duplicate: same content as %s", path, twin)
+        done += 1
+    return done
+
+
+def run_daemon(
+    archive: Archive,
+    settings: Settings,
+    stop: threading.Event,
+    on_frames: Callable[[IngestReport], None] | None = None,
+) -> None:
+    """Ingest for ever, until ``stop`` is set. Nothing raises out of it.
+
+    Parameters
+    ----------
+    on_frames : callable, optional
+        Called after each round that stored frames (e.g. to plan their nights).
+    """
+    life = _Life(archive, settings.heartbeat_seconds, stop)
+    changed = _ChangedPaths(settings.archive_dirs, stop)
+    threads = [
+        threading.Thread(target=life.run, name="heartbeat", daemon=True),
+        threading.Thread(target=changed.run, name="watch", daemon=True),
+        threading.Thread(target=_hash_for_ever, args=(archive, stop), name="hasher", daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    ingestor = Ingestor(archive, settings, life.name)
+    next_scan = 0.0
+    while not stop.is_set():
+        now = time.monotonic()
+        paths: list[str | Path] = list(changed.take())
+        rescan = now >= next_scan
+        if rescan:
+            paths = list(settings.archive_dirs)
+        try:
+            if paths or ingestor.open_paths:
+                report = ingestor.round(paths)
+                if report.frames or report.fresh or report.vanished:
+                    log.info("%s", report.sentence())
+                    life.doing = f"{datetime.now(UTC):%H:%M:%S} {report.sentence()}"
+                if report.frames and on_frames is not None:
+                    on_frames(report)
+            if rescan:
+                next_scan = 0.0 if ingestor.wants_rescan else now + settings.rescan_seconds
+        except Exception:
+            # Whatever it is: the files are still there, and the next rescan finds them.
+            log.exception("a round of ingest failed; it is tried again")
+            next_scan = 0.0
+            stop.wait(2.0)
+        changed.wait(0.2 if ingestor.open_paths else 1.0)
+    for thread in threads:
+        thread.join()
+    life.stopped()
+
+
+class _Life:
+    """Says that the daemon lives, also while it is busy with ten thousand files."""
+
+    def __init__(self, archive: Archive, seconds: float, stop: threading.Event) -> None:
+        self.name = f"ingest@{socket.gethostname()}:{os.getpid()}"
+        self.doing = "looking at the archive directories"
+        self._archive = archive
+        self._seconds = seconds
+        self._stop = stop
+
+    def run(self) -> None:
+        while True:
+            try:
+                with self._archive.write() as session:
+                    beat(
+                        session,
+                        self.name,
+                        WorkerKind.INGEST,
+                        host=socket.gethostname(),
+                        pid=os.getpid(),
+                        doing=self.doing,
+                    )
+            except Exception:
+                log.exception("the heartbeat could not be written")
+            if self._stop.wait(self._seconds):
+                return
+
+    def stopped(self) -> None:
+        try:
+            with self._archive.write() as session:
+                worker_stopped(session, self.name)
+        except ArchiveUnavailableError:
+            log.warning("the archive does not answer: the stop of %s is not noted", self.name)
+
+
+class _ChangedPaths:
+    """Collects the paths that the file system says have changed."""
+
+    def __init__(self, directories: Sequence[Path], stop: threading.Event) -> None:
+        self._directories = directories
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._paths: set[str] = set()
+        self._woken = threading.Event()
+
+    def take(self) -> set[str]:
+        with self._lock:
+            paths, self._paths = self._paths, set()
+            self._woken.clear()
+        return paths
+
+    def wait(self, seconds: float) -> None:
+        self._woken.wait(seconds)
+
+    def run(self) -> None:
+        from watchfiles import watch  # here, since it loads compiled code that one-shot commands do not need
+
+        while not self._stop.is_set():
+            existing = [path for path in self._directories if path.is_dir()]
+            try:
+                if existing:
+                    for changes in watch(*existing, stop_event=self._stop, rust_timeout=500, yield_on_timeout=True):
+                        self._collect(path for _, path in changes)
+            except Exception:
+                # The periodic rescan does its work alone until watching succeeds again.
+                log.exception("watching %s failed; tried again in a minute", existing)
+                self._stop.wait(60.0)
+            else:
+                self._stop.wait(1.0)
+
+    def _collect(self, paths: Iterable[str]) -> None:
+        # A directory that was moved in brings files that make no noise of their own.
+        found = {path for path in paths if is_candidate(os.path.basename(path)) or os.path.isdir(path)}
+        if found:
+            with self._lock:
+                self._paths |= found
+                self._woken.set()
+
+
+def _hash_for_ever(archive: Archive, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            done = hash_frames(archive, stop)
+        except Exception:
+            log.exception("hashing failed; tried again in a minute")
+            stop.wait(60.0)
+        else:
+            stop.wait(0.1 if done else 5.0)
+
+
+def _unchanged(entry: Known, file: FileStat, retry_duplicates: bool) -> bool:
+    if entry.reason is QuarantineReason.DUPLICATE and retry_duplicates:
+        return False
+    if entry.reason is QuarantineReason.UNREADABLE and file.problem is None:
+        return False  # permissions may be repaired without a trace in size and time
+    return (entry.size, entry.mtime) == (file.size, file.mtime)
+
+
+def _duplicate(result: Stored) -> HeldFile:
+    frame = result.frame
+    return HeldFile(
+        frame.path,
+        os.path.basename(frame.path),
+        frame.size,
+        frame.mtime,
+        QuarantineReason.DUPLICATE,
+        f"the same exposure as {result.twin}",
+        night=frame.columns["night"],
+    )

@@ -1,0 +1,250 @@
+"""One file, read by its headers, becomes a frame for the archive or a reason to hold it.
+
+`examine` never raises for what is wrong with a file: the answer says it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from astropy.io import fits
+
+from core.archive.intake import HeldFile, NewFrame
+from core.archive.models import ifu_mask
+from core.archive.results import setup_columns
+from core.archive.states import QuarantineReason
+from core.classify import BadDateError, Classification, Exposure, classify, exposure_of, lamps_of, parse_date
+from core.errors import BadFitsError, ClassificationError, MissingKeywordError, MuseError
+from core.fitsfile.cards import CardValue, parse_cards
+from core.fitsfile.raw import detector_of_header
+from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.instrument import RAW_SHAPE
+
+__all__ = ["FileStat", "dp_id_of", "examine", "is_candidate", "printable", "stat_file"]
+
+_SUFFIXES = (".fits", ".fits.fz")
+# Keywords of the primary header that are kept in the archive; the rest stays in the file.
+_KEPT = re.compile(
+    r"(DPR|TPL|OBS|OCS\.IPS|PRO)\."
+    r"|INS\.(MODE|PATH|OPTI\d\.NAME|LAMP\d\.|SHUT\d\.|TEMP\d\.VAL|TEMP1\d\.VAL|DROT\.(POSANG|START|END|MODE)"
+    r"|AMPL\d\.|POS\d\.POS|PRES\d\.VAL|ID$)"
+    r"|DET\.(READ|BINX|BINY|CHIPS|DIT|NDIT|EXP|NAME|DKTM|UIT)"
+    r"|TEL\.(AIRM|ALT|AZ|AMBI|MOON|PARANG|IA|TARG|GEO|TRAK|TH)"
+    r"|ADA\.(ABSROT|POSANG|GUID)"
+    r"|[^.]*$"
+)
+_TEXT_LIMITS = {
+    "det_read_curname": 32,
+    "opti1_name": 32,
+    "field_mode": 32,
+    "ins_mode": 32,
+    "archive_name": 128,
+    "tpl_id": 64,
+    "prog_id": 64,
+    "object": 128,
+}
+
+
+@dataclass(frozen=True)
+class FileStat:
+    """What `os.stat` says of a file, as far as ingest needs it; ``problem`` if it is no regular file."""
+
+    size: int | None
+    mtime: float | None
+    problem: str | None = None
+
+
+def is_candidate(name: str) -> bool:
+    """Whether a file name is that of a raw frame to be: ``*.fits`` or ``*.fits.fz``, not hidden."""
+    return not name.startswith(".") and name.lower().endswith(_SUFFIXES)
+
+
+def dp_id_of(name: str) -> str:
+    """File name without directory and suffix: the same for a plain and a compressed file."""
+    lower = name.lower()
+    suffix = next((suffix for suffix in reversed(_SUFFIXES) if lower.endswith(suffix)), "")
+    return name[: len(name) - len(suffix)]
+
+
+def printable(path: str) -> str:
+    """A path that every database can store: bytes that are not UTF-8 are written as ``\\xNN``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def stat_file(path: str) -> FileStat:
+    """Look at a path, following symbolic links, without opening it."""
+    try:
+        info = os.stat(path)
+    except OSError as error:
+        return FileStat(None, None, _os_problem(error, path))
+    if not stat.S_ISREG(info.st_mode):
+        kind = "a directory" if stat.S_ISDIR(info.st_mode) else "a pipe, socket or device"
+        return FileStat(None, info.st_mtime, f"it is {kind}, not a file")
+    return FileStat(info.st_size, info.st_mtime)
+
+
+def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
+    """Read a file by its headers and classify it.
+
+    Parameters
+    ----------
+    path : str
+        Absolute path.
+    file : FileStat
+        What `stat_file` gave; the answer is about that state of the file.
+
+    Returns
+    -------
+    NewFrame or HeldFile
+        A file that shrinks or grows meanwhile is held as truncated or found to have another size later.
+    """
+    name = os.path.basename(path)
+
+    def held(reason: QuarantineReason, text: str) -> HeldFile:
+        return HeldFile(printable(path), printable(name), file.size, file.mtime, reason, text)
+
+    if file.problem is not None:
+        return held(QuarantineReason.UNREADABLE, file.problem)
+    if printable(path) != path:
+        return held(QuarantineReason.UNREADABLE, "the file name is not UTF-8")
+    try:
+        scan = scan_fits(path)
+        keywords = parse_cards(scan.hdus[0].header_bytes, keep=lambda key: _KEPT.match(key) is not None)
+        if scan.truncated:
+            return held(
+                QuarantineReason.TRUNCATED,
+                f"the headers promise {scan.expected_size} bytes, the file has {scan.size}",
+            )
+        classification = classify(keywords)
+        ifus = _channels(scan)
+        exposure = exposure_of(keywords)
+        start = keywords.get("TPL.START")
+        if start is not None and (not isinstance(start, str) or parse_date(start) is None):
+            raise BadDateError(f"TPL.START is {start!r}, not a date", keyword="TPL.START")
+    except BadFitsError as error:
+        reason = QuarantineReason.TRUNCATED if error.context.get("reason") == "truncated" else QuarantineReason.NOT_FITS
+        return held(reason, error.message)
+    except ClassificationError as error:
+        return held(QuarantineReason(error.context["reason"]), error.message)
+    except MissingKeywordError as error:
+        return held(QuarantineReason.MISSING_KEYWORD, error.message)
+    except BadDateError as error:
+        return held(QuarantineReason.BAD_DATE, error.message)
+    except OSError as error:
+        return held(QuarantineReason.UNREADABLE, _os_problem(error, path))
+    return _frame(path, name, file, scan, keywords, classification, exposure, ifus)
+
+
+def _frame(
+    path: str,
+    name: str,
+    file: FileStat,
+    scan: FitsScan,
+    keywords: dict[str, CardValue],
+    classification: Classification,
+    exposure: Exposure,
+    ifus: tuple[int, ...],
+) -> NewFrame:
+    start = keywords.get("TPL.START")
+    columns = {
+        "file_name": name,
+        "archive_name": _text(keywords, "ARCFILE"),
+        "dpr_catg": classification.catg,
+        "dpr_type": classification.type,
+        "dpr_tech": classification.tech,
+        "tag": classification.tag,
+        "rule": classification.rule,
+        "rules_version": classification.rules_version,
+        "night": exposure.night,
+        "mjd_obs": exposure.mjd_obs,
+        "exptime": exposure.exptime,
+        "mjd_mid": exposure.mjd_mid,
+        "lamps": "+".join(lamps_of(keywords)),
+        "tpl_id": _text(keywords, "TPL.ID"),
+        "tpl_start": parse_date(start) if isinstance(start, str) else None,
+        "tpl_expno": keywords.get("TPL.EXPNO"),
+        "tpl_nexp": keywords.get("TPL.NEXP"),
+        "obs_id": keywords.get("OBS.ID"),
+        "prog_id": _text(keywords, "OBS.PROG.ID"),
+        "object": _text(keywords, "OBJECT"),
+        "ifu_mask": ifu_mask(ifus),
+        "ambient_temp": _number(keywords, "INS.TEMP4.VAL"),
+        "header": keywords,
+        **setup_columns(keywords),
+    }
+    for column, limit in _TEXT_LIMITS.items():
+        value = columns[column]
+        if isinstance(value, str):
+            columns[column] = value[:limit]
+    return NewFrame(
+        path=path,
+        dp_id=dp_id_of(name),
+        size=scan.size,
+        mtime=file.mtime or 0.0,
+        instrument="MUSE",
+        date_obs=exposure.date_obs,
+        columns=columns,
+    )
+
+
+def _channels(scan: FitsScan) -> tuple[int, ...]:
+    """IFU numbers of the channels, whose structure is that of a raw frame.
+
+    Raises
+    ------
+    ClassificationError
+        If there is no channel, one is there twice, or one is not the image its port keywords describe.
+    """
+    channels = [(ifu_of_extname(hdu.extname), hdu) for hdu in scan.hdus[1:]]
+    science = [(ifu, hdu) for ifu, hdu in channels if ifu is not None]
+    if not science:
+        raise _structure("there is no CHANnn extension")
+    twice = [ifu for ifu, count in Counter(ifu for ifu, _ in science).items() if count > 1]
+    if twice:
+        raise _structure(f"extension CHAN{twice[0]:02d} is there more than once")
+    for _, hdu in science:
+        _check_channel(hdu)
+    return tuple(sorted(ifu for ifu, _ in science))
+
+
+def _check_channel(hdu: HduScan) -> None:
+    if hdu.kind == "table" or len(hdu.shape) != 2:
+        raise _structure(f"extension {hdu.extname} is not an image")
+    if hdu.bitpix != 16:
+        raise _structure(f"extension {hdu.extname} has BITPIX {hdu.bitpix}, raw frames have 16")
+    if hdu.shape == RAW_SHAPE:
+        return
+    try:
+        wanted = detector_of_header(hdu.header).raw_shape
+    except (MuseError, fits.VerifyError) as error:
+        raise _structure(f"the ports of extension {hdu.extname} are not described: {error}") from error
+    if hdu.shape != wanted:
+        raise _structure(
+            f"extension {hdu.extname} has {hdu.shape[1]} x {hdu.shape[0]} pixels, "
+            f"its port keywords make {wanted[1]} x {wanted[0]}"
+        )
+
+
+def _structure(text: str) -> ClassificationError:
+    return ClassificationError(f"not a MUSE raw frame: {text}", reason="unknown_type")
+
+
+def _text(keywords: dict[str, CardValue], key: str) -> str | None:
+    value = keywords.get(key)
+    return None if value is None else str(value)
+
+
+def _number(keywords: dict[str, CardValue], key: str) -> float | None:
+    value = keywords.get(key)
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _os_problem(error: OSError, path: str) -> str:
+    if os.path.islink(path):
+        return f"symbolic link to {printable(str(Path(path).readlink()))}: {error.strerror or error}"
+    return f"it cannot be read: {error.strerror or error}"
