@@ -1,26 +1,22 @@
 """Ingest: raw files of the archive directories become frames, or go to quarantine with a reason.
 
 `Ingestor` does one round: look, wait for what is still being copied, read headers, store. `ingest_once` repeats that
-until nothing is open; `run_daemon` does it for ever, woken by the file system and by a periodic rescan. The state is
-the database: the file tree is the queue, and a killed daemon has lost nothing.
+until nothing is open; `workers.ingest_daemon` does it for ever. The state is the database: the file tree is the queue,
+and a killed daemon has lost nothing.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from core.archive.events import beat, worker_stopped
 from core.archive.intake import (
     HeldFile,
     Known,
@@ -28,23 +24,20 @@ from core.archive.intake import (
     Outcome,
     Stored,
     forget_vanished,
-    frames_to_hash,
     held_paths,
     hold_files,
     known_files,
     store_frames,
-    store_hash,
     twin_paths,
 )
 from core.archive.sessions import Archive, ArchiveUnavailableError
-from core.archive.states import QuarantineReason, WorkerKind
-from core.archive.store import file_sha256
+from core.archive.states import QuarantineReason
 from core.errors import NotFoundError
 from core.settings import Settings
 from workers.ingest_examine import FileStat, examine, is_candidate, printable, stat_file
 from workers.ingest_scan import SettleWatch, TreeScan, scan_tree
 
-__all__ = ["IngestReport", "Ingestor", "ingest_once", "release", "run_daemon"]
+__all__ = ["IngestReport", "Ingestor", "ingest_once", "release"]
 
 log = logging.getLogger(__name__)
 
@@ -396,171 +389,6 @@ def release(archive: Archive, settings: Settings, path: str | Path | None = None
         time.sleep(min(0.25, settings.settle_seconds))
         total.add(ingestor.round((), force=True))
     return total
-
-
-def hash_frames(archive: Archive, stop: threading.Event, limit: int = 20) -> int:
-    """Hash the content of some frames that have no hash yet; returns how many (off the hot path of ingest)."""
-    with archive.read() as session:
-        todo = frames_to_hash(session, limit)
-    done = 0
-    for frame_id, path, size, mtime in todo:
-        if stop.is_set():
-            break
-        try:
-            digest = file_sha256(Path(path))
-        except OSError as error:
-            log.warning("%s cannot be hashed: %s", path, error)
-            continue
-        file = stat_file(path)
-        if (file.size, file.mtime) != (size, mtime):
-            continue  # it changed; the next round of ingest reads it again
-        with archive.write() as session:
-            twin = store_hash(session, frame_id, digest, size=size, mtime=mtime)
-        if twin is not None:
-            log.warning("quarantine %s: duplicate: same content as %s", path, twin)
-        done += 1
-    return done
-
-
-def run_daemon(
-    archive: Archive,
-    settings: Settings,
-    stop: threading.Event,
-    on_frames: Callable[[IngestReport], None] | None = None,
-) -> None:
-    """Ingest for ever, until ``stop`` is set. Nothing raises out of it.
-
-    Parameters
-    ----------
-    on_frames : callable, optional
-        Called after each round that stored frames (e.g. to plan their nights).
-    """
-    life = _Life(archive, settings.heartbeat_seconds, stop)
-    changed = _ChangedPaths(settings.archive_dirs, stop)
-    threads = [
-        threading.Thread(target=life.run, name="heartbeat", daemon=True),
-        threading.Thread(target=changed.run, name="watch", daemon=True),
-        threading.Thread(target=_hash_for_ever, args=(archive, stop), name="hasher", daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    ingestor = Ingestor(archive, settings, life.name)
-    next_scan = 0.0
-    while not stop.is_set():
-        now = time.monotonic()
-        paths: list[str | Path] = list(changed.take())
-        rescan = now >= next_scan
-        if rescan:
-            paths = list(settings.archive_dirs)
-        try:
-            if paths or ingestor.open_paths:
-                report = ingestor.round(paths)
-                if report.frames or report.fresh or report.vanished:
-                    log.info("%s", report.sentence())
-                    life.doing = f"{datetime.now(UTC):%H:%M:%S} {report.sentence()}"
-                if report.frames and on_frames is not None:
-                    on_frames(report)
-            if rescan:
-                next_scan = 0.0 if ingestor.wants_rescan else now + settings.rescan_seconds
-        except Exception:
-            # Whatever it is: the files are still there, and the next rescan finds them.
-            log.exception("a round of ingest failed; it is tried again")
-            next_scan = 0.0
-            stop.wait(2.0)
-        changed.wait(0.2 if ingestor.open_paths else 1.0)
-    for thread in threads:
-        thread.join()
-    life.stopped()
-
-
-class _Life:
-    """Says that the daemon lives, also while it is busy with ten thousand files."""
-
-    def __init__(self, archive: Archive, seconds: float, stop: threading.Event) -> None:
-        self.name = f"ingest@{socket.gethostname()}:{os.getpid()}"
-        self.doing = "looking at the archive directories"
-        self._archive = archive
-        self._seconds = seconds
-        self._stop = stop
-
-    def run(self) -> None:
-        while True:
-            try:
-                with self._archive.write() as session:
-                    beat(
-                        session,
-                        self.name,
-                        WorkerKind.INGEST,
-                        host=socket.gethostname(),
-                        pid=os.getpid(),
-                        doing=self.doing,
-                    )
-            except Exception:
-                log.exception("the heartbeat could not be written")
-            if self._stop.wait(self._seconds):
-                return
-
-    def stopped(self) -> None:
-        try:
-            with self._archive.write() as session:
-                worker_stopped(session, self.name)
-        except ArchiveUnavailableError:
-            log.warning("the archive does not answer: the stop of %s is not noted", self.name)
-
-
-class _ChangedPaths:
-    """Collects the paths that the file system says have changed."""
-
-    def __init__(self, directories: Sequence[Path], stop: threading.Event) -> None:
-        self._directories = directories
-        self._stop = stop
-        self._lock = threading.Lock()
-        self._paths: set[str] = set()
-        self._woken = threading.Event()
-
-    def take(self) -> set[str]:
-        with self._lock:
-            paths, self._paths = self._paths, set()
-            self._woken.clear()
-        return paths
-
-    def wait(self, seconds: float) -> None:
-        self._woken.wait(seconds)
-
-    def run(self) -> None:
-        from watchfiles import watch  # here, since it loads compiled code that one-shot commands do not need
-
-        while not self._stop.is_set():
-            existing = [path for path in self._directories if path.is_dir()]
-            try:
-                if existing:
-                    for changes in watch(*existing, stop_event=self._stop, rust_timeout=500, yield_on_timeout=True):
-                        self._collect(path for _, path in changes)
-            except Exception:
-                # The periodic rescan does its work alone until watching succeeds again.
-                log.exception("watching %s failed; tried again in a minute", existing)
-                self._stop.wait(60.0)
-            else:
-                self._stop.wait(1.0)
-
-    def _collect(self, paths: Iterable[str]) -> None:
-        # A directory that was moved in brings files that make no noise of their own.
-        found = {path for path in paths if is_candidate(os.path.basename(path)) or os.path.isdir(path)}
-        if found:
-            with self._lock:
-                self._paths |= found
-                self._woken.set()
-
-
-def _hash_for_ever(archive: Archive, stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            done = hash_frames(archive, stop)
-        except Exception:
-            log.exception("hashing failed; tried again in a minute")
-            stop.wait(60.0)
-        else:
-            stop.wait(0.1 if done else 5.0)
 
 
 def _unchanged(entry: Known, file: FileStat, retry_duplicates: bool) -> bool:
