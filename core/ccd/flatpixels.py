@@ -128,35 +128,41 @@ def slice_fluxes(data: Image, trace: Trace, middle: int) -> tuple[SliceFlux, ...
 
 
 @njit(cache=True, nogil=True)
-def _select(values, k):  # type: ignore[no-untyped-def]
-    """The k-th smallest value (0-based); reorders the values so that smaller ones come before it."""
-    low, high = 0, len(values) - 1
+def _select(values, n, k):  # type: ignore[no-untyped-def]
+    """The k-th smallest (0-based) of the first n values; reorders them so that smaller ones come before it.
+
+    Partitions without branches on the data, which the processor could not predict.
+    """
+    low, high = 0, n - 1
     while low < high:
-        pivot = values[(low + high) // 2]
-        i, j = low, high
-        while i <= j:
-            while values[i] < pivot:
-                i += 1
-            while pivot < values[j]:
-                j -= 1
-            if i <= j:
-                values[i], values[j] = values[j], values[i]
-                i += 1
-                j -= 1
-        if k <= j:
-            high = j
-        elif k >= i:
-            low = i
-        else:
+        a, b, c = values[low], values[(low + high) // 2], values[high]
+        pivot = max(min(a, b), min(max(a, b), c))
+        i = low
+        for j in range(low, high + 1):
+            value = values[j]
+            values[j] = values[i]
+            values[i] = value
+            i += value < pivot
+        if k < i:
+            high = i - 1
+            continue
+        # values[i:] are at least the pivot; those equal to it come first
+        m = i
+        for j in range(i, high + 1):
+            value = values[j]
+            values[j] = values[m]
+            values[m] = value
+            m += value == pivot
+        if k < m:
             break
+        low = m
     return values[k]
 
 
 @njit(cache=True, nogil=True)
-def _median_and_adev(values):  # type: ignore[no-untyped-def]
-    """Median and mean absolute deviation about it; reorders the values."""
-    n = len(values)
-    median = _select(values, n // 2)
+def _median_and_adev(values, n):  # type: ignore[no-untyped-def]
+    """Median of the first n values and the mean absolute deviation about it; reorders the values."""
+    median = np.float64(_select(values, n, n // 2))
     if n % 2 == 0:
         below = values[0]
         for i in range(1, n // 2):
@@ -170,15 +176,15 @@ def _median_and_adev(values):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _flag_slice(data, dq, first, last, losigma, hisigma, low_qe, counts):  # type: ignore[no-untyped-def]
+    values = np.empty(data.shape[1], dtype=np.float32)
     for row in range(len(first)):
         start, stop = first[row] - 1, last[row]  # 0-based, half open
         n = stop - start
         if n < 1:
             continue
-        values = np.empty(n)
         for i in range(n):
             values[i] = data[row, start + i]
-        median, deviation = _median_and_adev(values)
+        median, deviation = _median_and_adev(values, n)
         low = median - losigma * deviation
         if low <= 0:
             low = _LOWEST_LIMIT

@@ -217,56 +217,54 @@ def _quantile(y, total, fraction):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _gauss_normal_equations(y, p, matrix, vector):  # type: ignore[no-untyped-def]
-    """Chi square of a Gaussian (centre, sigma, area) and its normal equations."""
-    chi2 = 0.0
-    for k in range(3):
-        vector[k] = 0.0
-        for m in range(3):
-            matrix[k, m] = 0.0
-    jacobian = np.empty(3)
+def _gauss_normal_equations(y, x0, sigma, area):  # type: ignore[no-untyped-def]
+    """Chi square of a Gaussian, its gradient (3) and curvature (xx, xs, xa, ss, sa, aa), by centre, sigma, area."""
+    chi2 = gx = gs = ga = xx = xs = xa = ss = sa = aa = 0.0
+    scale = 1 / (_SQRT_2PI * sigma)
     for i in range(len(y)):
-        u = (i - p[0]) / p[1]
-        unit = np.exp(-0.5 * u * u) / (_SQRT_2PI * p[1])
-        value = p[2] * unit
+        u = (i - x0) / sigma
+        unit = np.exp(-0.5 * u * u) * scale
+        value = area * unit
         residual = y[i] - value
+        dx = value * u / sigma
+        ds = value * (u * u - 1) / sigma
         chi2 += residual * residual
-        jacobian[0] = value * u / p[1]
-        jacobian[1] = value * (u * u - 1) / p[1]
-        jacobian[2] = unit
-        for k in range(3):
-            vector[k] += jacobian[k] * residual
-            for m in range(3):
-                matrix[k, m] += jacobian[k] * jacobian[m]
-    return chi2
+        gx += dx * residual
+        gs += ds * residual
+        ga += unit * residual
+        xx += dx * dx
+        xs += dx * ds
+        xa += dx * unit
+        ss += ds * ds
+        sa += ds * unit
+        aa += unit * unit
+    return chi2, (gx, gs, ga), (xx, xs, xa, ss, sa, aa)
 
 
 @njit(cache=True, nogil=True)
-def _solve_damped(matrix, vector, damping, step):  # type: ignore[no-untyped-def]
-    """Solve the 3x3 normal equations with the diagonal enlarged (Cholesky); False if singular."""
-    lower = np.empty((3, 3))
-    for k in range(3):
-        for m in range(k + 1):
-            total = matrix[k, m] * (1 + damping) if k == m else matrix[k, m]
-            for j in range(m):
-                total -= lower[k, j] * lower[m, j]
-            if k == m:
-                if total <= 0:
-                    return False
-                lower[k, k] = np.sqrt(total)
-            else:
-                lower[k, m] = total / lower[m, m]
-    for k in range(3):
-        total = vector[k]
-        for j in range(k):
-            total -= lower[k, j] * step[j]
-        step[k] = total / lower[k, k]
-    for k in range(2, -1, -1):
-        total = step[k]
-        for j in range(k + 1, 3):
-            total -= lower[j, k] * step[j]
-        step[k] = total / lower[k, k]
-    return True
+def _solve_damped(gradient, curvature, damping):  # type: ignore[no-untyped-def]
+    """Solve the 3x3 normal equations with the diagonal enlarged (Cholesky); the first value is False if singular."""
+    xx, xs, xa, ss, sa, aa = curvature
+    xx, ss, aa = xx * (1 + damping), ss * (1 + damping), aa * (1 + damping)
+    if xx <= 0:
+        return False, 0.0, 0.0, 0.0
+    l00 = np.sqrt(xx)
+    l10, l20 = xs / l00, xa / l00
+    rest = ss - l10 * l10
+    if rest <= 0:
+        return False, 0.0, 0.0, 0.0
+    l11 = np.sqrt(rest)
+    l21 = (sa - l20 * l10) / l11
+    rest = aa - l20 * l20 - l21 * l21
+    if rest <= 0:
+        return False, 0.0, 0.0, 0.0
+    l22 = np.sqrt(rest)
+    z0 = gradient[0] / l00
+    z1 = (gradient[1] - l10 * z0) / l11
+    z2 = (gradient[2] - l20 * z0 - l21 * z1) / l22
+    area = z2 / l22
+    sigma = (z1 - l21 * area) / l11
+    return True, (z0 - l10 * sigma - l20 * area) / l00, sigma, area
 
 
 @njit(cache=True, nogil=True)
@@ -285,41 +283,34 @@ def _fit_gauss(y):  # type: ignore[no-untyped-def]
         peak = max(peak, y[i])
     if total <= 0:
         return False, (n - 1) / 2
-    p = np.empty(3)
-    start = _quantile(y, total, 0.5)
-    p[0] = start
-    p[1] = (_quantile(y, total, 0.75) - _quantile(y, total, 0.25)) / 1.3488
-    p[2] = peak * _SQRT_2PI * p[1]
-    matrix, vector, step = np.empty((3, 3)), np.empty(3), np.zeros(3)
-    trial_matrix, trial_vector, trial = np.empty((3, 3)), np.empty(3), np.empty(3)
-    chi2 = _gauss_normal_equations(y, p, matrix, vector)
+    start = x0 = _quantile(y, total, 0.5)
+    sigma = (_quantile(y, total, 0.75) - _quantile(y, total, 0.25)) / 1.3488
+    area = peak * _SQRT_2PI * sigma
+    chi2, gradient, curvature = _gauss_normal_equations(y, x0, sigma, area)
     damping = 1e-3
     calm = 0
     last_length = np.inf
     for _ in range(_MAX_ITERATIONS):
-        solved = _solve_damped(matrix, vector, damping, step)
-        length = 0.0
-        for k in range(3):
-            trial[k] = p[k] + step[k]
-            length += step[k] * step[k]
-        if not solved or trial[1] == 0:
-            trial_chi2 = np.inf
-        else:
-            trial_chi2 = _gauss_normal_equations(y, trial, trial_matrix, trial_vector)
-        if not trial_chi2 <= chi2:
+        solved, step_x0, step_sigma, step_area = _solve_damped(gradient, curvature, damping)
+        better = False
+        if solved and sigma + step_sigma != 0:
+            trial = _gauss_normal_equations(y, x0 + step_x0, sigma + step_sigma, area + step_area)
+            better = trial[0] <= chi2
+        if not better:
             damping *= 9
             if damping > _MAX_DAMPING:
                 break
             continue
         damping /= 10
-        calm = calm + 1 if chi2 - trial_chi2 < 0.01 * chi2 else 0
-        p[:] = trial
-        chi2 = trial_chi2
-        matrix[:] = trial_matrix
-        vector[:] = trial_vector
+        calm = calm + 1 if chi2 - trial[0] < 0.01 * chi2 else 0
+        chi2, gradient, curvature = trial
+        x0 += step_x0
+        sigma += step_sigma
+        area += step_area
+        length = step_x0 * step_x0 + step_sigma * step_sigma + step_area * step_area
         if calm >= 5 and length >= last_length:
             break
         last_length = length
-    if not (0 <= p[0] <= n - 1 and 0 < p[1] < n and p[2] > 0):
+    if not (0 <= x0 <= n - 1 and 0 < sigma < n and area > 0):
         return False, start
-    return True, p[0]
+    return True, x0
