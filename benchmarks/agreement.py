@@ -94,7 +94,7 @@ _NOISE: tuple[tuple[str, float], ...] = (
     (r"QC\.BIAS\.MASTER\d\.(MIN|MAX)$", 0.5),
     (r"QC\.DARK\.MASTER\.(MEDIAN|MEAN)$", 0.05),
     (r"QC\.FLAT\.(INPUT\d+|MASTER)\.MIN$", 1.0),
-    (r"QC\.TRACE\.SLICE(_[LR]|\d+)\.(TILT|MAXSLOPE)$", 2e-4),
+    (r"QC\.TRACE\.SLICE(_[LR]|\d+)\.(TILT|MAXSLOPE)$", 6e-4),
     (r"QC\.WAVECAL\.SLICE\d+\.DWLEN\.", 0.02),
     (r"QC\.WAVECAL\.SLICE\d+\.LINES\.(NDET|NID)$", 2.0),
     (r"QC\.WAVECAL\.SLICE\d+\.FIT\.NLINES$", 1.0),

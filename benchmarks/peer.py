@@ -25,11 +25,12 @@ from rich.console import Console
 from rich.table import Table
 
 from core.classify import classify
+from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
 from core.fitsfile.sof import format_sof
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import InstrumentTruth, truth_for
-from core.staticcal import write_line_catalog
+from core.staticcal.line_catalog import write_line_catalog
 
 NIGHT = "2026-11-01"
 RECIPES = ("bias", "dark", "flat", "wavecal", "lsf")
@@ -117,7 +118,7 @@ def _raw_frames(
         truths = {ifu: truth_for(ifu, options.mode, options.seed) for ifu in ifus}
     raws: dict[str, list[Path]] = {}
     for path in paths:
-        raws.setdefault(classify(scan_fits(path).primary).tag, []).append(path)
+        raws.setdefault(classify(parse_cards(scan_fits(path).hdus[0].header_bytes)).tag, []).append(path)
     return raws, truths
 
 
