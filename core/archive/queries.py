@@ -59,6 +59,7 @@ class BlockTask:
     state: BlockState
     tries: int
     signature: str | None
+    plan_signature: str
     rules_hash: str
     raws: tuple[TaskFile, ...]
     calibrations: tuple[TaskFile, ...]
@@ -134,6 +135,7 @@ def block_task(session: Session, block_id: int) -> BlockTask:
         state=block.state,
         tries=block.tries,
         signature=block.signature,
+        plan_signature=block.plan_signature,
         rules_hash=block.rules_hash,
         raws=tuple(raws),
         calibrations=tuple(calibrations),

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import CursorResult, delete, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from core.archive.base import utc_now
@@ -17,7 +17,9 @@ from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Par
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
 
 __all__ = [
+    "block_tries",
     "blocks_with_stale_inputs",
+    "change_marks",
     "earlier_values",
     "failed_signatures",
     "fresh_frames",
@@ -25,7 +27,10 @@ __all__ = [
     "last_plan_time",
     "next_try_time",
     "nights_changed",
+    "nights_executed",
+    "nights_no_longer_running",
     "nights_with_open_blocks",
+    "remove_old_events",
     "runnable_blocks",
 ]
 
@@ -33,6 +38,32 @@ __all__ = [
 def last_plan_time(session: Session) -> datetime | None:
     """When a plan was saved last; None if never."""
     return session.scalar(select(func.max(Event.time)).where(Event.kind == "plan"))
+
+
+def change_marks(session: Session) -> tuple[int, ...]:
+    """Numbers that differ when something came in or happened that may change a plan."""
+    again = (BlockState.FAILED.value, BlockState.CANCELLED.value)
+    frames = session.execute(select(func.count(), func.max(Frame.id)).select_from(Frame)).one()
+    on_frames = session.scalar(select(func.max(Event.id)).where(Event.kind == "frame"))
+    run_again = session.scalar(select(func.max(Event.id)).where(Event.kind == "block", Event.from_state.in_(again)))
+    changed = session.scalar(
+        select(func.count())
+        .select_from(Block)
+        .where(Block.state == BlockState.DONE, Block.signature != Block.plan_signature)
+    )
+    return tuple(number or 0 for number in (*frames, on_frames, run_again, changed))
+
+
+def nights_executed(session: Session, since: datetime) -> set[date]:
+    """Nights of the blocks that run now or ended after a moment."""
+    query = select(Block.night).where(or_(Block.state == BlockState.RUNNING, Block.finished_at > since))
+    return set(session.scalars(query.distinct()))
+
+
+def nights_no_longer_running(session: Session, names: Iterable[str]) -> set[date]:
+    """Nights of those among the named blocks that do not run any more."""
+    query = select(Block.night).where(Block.name.in_(list(names)), Block.state != BlockState.RUNNING)
+    return set(session.scalars(query.distinct()))
 
 
 def nights_changed(session: Session, since: datetime | None) -> set[date]:
@@ -154,9 +185,25 @@ def next_try_time(session: Session, nights: Iterable[date] | None = None) -> dat
     return session.scalar(query)
 
 
+def block_tries(session: Session, block_id: int) -> int:
+    """How often a block was begun; 0 if there is no such block."""
+    return session.scalar(select(Block.tries).where(Block.id == block_id)) or 0
+
+
 def known_plot_paths(session: Session) -> set[str]:
     """Paths of the plots of all blocks."""
     return {str(plot["path"]) for plots in session.scalars(select(Block.plots)) for plot in plots}
+
+
+def remove_old_events(session: Session, before: datetime) -> int:
+    """Remove the events before a moment; returns how many. The last plan stays: the next one starts from it."""
+    last_plan = select(func.max(Event.id)).where(Event.kind == "plan").scalar_subquery()
+    result = session.execute(
+        delete(Event)
+        .where(Event.time < before, Event.id != func.coalesce(last_plan, 0))
+        .execution_options(synchronize_session=False)
+    )
+    return result.rowcount if isinstance(result, CursorResult) else 0
 
 
 def earlier_values(

@@ -1,0 +1,1 @@
+"""The daemons: ingest, dispatcher, block execution, housekeeping, and their supervisor."""

@@ -1,0 +1,50 @@
+"""The child process of one block: ``python -m workers.block_child job.json <parent pid>``.
+
+Runs the recipe as `core.recipes.run_job` does, then the QC procedure of the raw type, whose pictures go to ``plots``
+beside the products. Events are lines of JSON on standard output. Pictures that cannot be made never fail the block: an
+event says why. The process dies with its parent, and its children with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from dataclasses import asdict
+from pathlib import Path
+
+from core.recipes import run_job
+from core.recipes.engine import die_with_parent, event_line
+
+__all__ = ["main"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the job; the exit code is that of the recipe."""
+    job_file, parent = sys.argv[1:] if arguments is None else arguments
+    die_with_parent()
+    if os.getppid() != int(parent):
+        return 1  # the parent died before the kernel knew that we want to die with it
+    code = run_job.main([job_file])
+    if code == 0:
+        _plots(json.loads(Path(job_file).read_text(encoding="utf-8")))
+    return code
+
+
+def _plots(job: dict[str, object]) -> None:
+    try:
+        from core.procedures.run import ProcedureInput, make_plots
+
+        folder = Path(str(job["plot_dir"]))
+        folder.mkdir()
+        plots = make_plots(ProcedureInput.from_job(job), folder)
+        event: dict[str, object] = {"event": "plots", "plots": [asdict(plot) for plot in plots]}
+    except Exception as error:
+        traceback.print_exc()
+        event = {"event": "plots_failed", "message": f"{type(error).__name__}: {error}"}
+    os.write(1, (event_line(event) + "\n").encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

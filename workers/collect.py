@@ -1,0 +1,252 @@
+"""What a recipe left in the work directory goes to its place and becomes rows.
+
+Files are placed first (flushed, hashed, renamed), then a *receipt* with the signature of the work and the hashes of the
+files is placed beside them, then everything is committed in one transaction. A crash in between loses nothing: the next
+try finds the receipt, checks the files and adopts them instead of reducing again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+
+from core.archive.queries import BlockTask
+from core.archive.records import BlockResult, NewPlot, NewProduct, NewQc1Value, NewScore
+from core.archive.sessions import Archive
+from core.archive.store import PlacedFile, ProductStore
+from core.archive.watch import earlier_values
+from core.cascade.model import Setup
+from core.fitsfile.keywords import dot_name
+from core.fitsfile.scan import FitsScan, ifu_of_extname, scan_fits
+from core.qc1.extract import Measurement, extract
+from core.qc1.rules import SCORE_RULES, rules_version
+from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
+from workers.child import ChildResult
+from workers.definitions import qc1_definitions
+
+__all__ = ["Receipt", "adopt", "block_result", "place", "receipt_path"]
+
+_LOG = logging.getLogger(__name__)
+RECEIPT_PREFIX = "receipt-"
+_RULES_VERSION = rules_version(SCORE_RULES)
+
+
+@dataclass(frozen=True)
+class ReceiptFile:
+    """One placed product."""
+
+    tag: str
+    ifu: int | None
+    name: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """Proof that the work with a signature is on disk."""
+
+    signature: str
+    seconds: float
+    text: str
+    products: tuple[ReceiptFile, ...]
+    plots: tuple[dict[str, Any], ...]
+
+    @classmethod
+    def from_json(cls, text: str) -> Receipt:
+        """Read what `place` wrote."""
+        values = json.loads(text)
+        products = tuple(ReceiptFile(**entry) for entry in values.pop("products"))
+        return cls(products=products, plots=tuple(values.pop("plots")), **values)
+
+
+def receipt_path(store: ProductStore, task: BlockTask, signature: str) -> Path:
+    """Where the receipt of a block lies between placing and committing."""
+    return store.directory(task.night, task.name) / f"{RECEIPT_PREFIX}{signature[:16]}.json"
+
+
+def adopt(store: ProductStore, task: BlockTask, signature: str) -> Receipt | None:
+    """The receipt of an earlier try of the same work, if all its files are still as they were written."""
+    path = receipt_path(store, task, signature)
+    try:
+        receipt = Receipt.from_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        _LOG.warning("%s cannot be read, the block is reduced again: %s", path, error)
+        return None
+    whole = all(store.verify(path.parent / entry.name, entry.size, entry.sha256) for entry in receipt.products)
+    plots = all(Path(plot["path"]).is_file() for plot in receipt.plots)
+    return receipt if receipt.signature == signature and whole and plots else None
+
+
+def place(store: ProductStore, task: BlockTask, signature: str, result: ChildResult, work: Path) -> Receipt:
+    """Bring products, plots and receipt to their place.
+
+    Raises
+    ------
+    ProductStoreError
+        If disk or permissions fail.
+    """
+    products = []
+    for entry in result.products:
+        if entry["ifu"] is not None and entry["ifu"] not in task.ifus:
+            continue  # an IFU that not all frames have
+        placed = store.place(Path(entry["path"]), night=task.night, block=task.name)
+        products.append(_receipt_file(entry, placed))
+    plots = []
+    for plot in result.plots:
+        placed = store.place(Path(plot["path"]), night=task.night, block=task.name)
+        plots.append({**plot, "path": str(placed.path)})
+    skipped = [f"IFU {entry['ifu']} skipped: {entry['message']}" for entry in result.skipped]
+    if result.plot_error:
+        skipped.append(f"no plots: {result.plot_error}")
+    receipt = Receipt(signature, result.seconds, "; ".join(skipped), tuple(products), tuple(plots))
+    draft = work / receipt_path(store, task, signature).name
+    draft.write_text(json.dumps(asdict(receipt)), encoding="utf-8")
+    store.place(draft, night=task.night, block=task.name)
+    return receipt
+
+
+def _receipt_file(entry: Mapping[str, Any], placed: PlacedFile) -> ReceiptFile:
+    return ReceiptFile(entry["tag"], entry["ifu"], placed.path.name, placed.size, placed.sha256)
+
+
+def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt: Receipt) -> BlockResult:
+    """Rows of a block from its placed products: products, QC1 values, scores, plots."""
+    folder = store.directory(task.night, task.name)
+    scans = [scan_fits(folder / entry.name) for entry in receipt.products]
+    headers = [_plain(scan.hdus[0].header) for scan in scans]
+    products = tuple(
+        NewProduct(
+            tag=entry.tag,
+            ifu=entry.ifu,
+            path=str(folder / entry.name),
+            size=entry.size,
+            sha256=entry.sha256,
+            mjd_obs=float(header.get("MJD-OBS", task.mjd_mid)),
+            mjd_mid=task.mjd_mid,
+            night=task.night,
+            header=header,
+            datamd5=header.get("DATAMD5"),
+        )
+        for entry, header in zip(receipt.products, headers, strict=True)
+    )
+    measurements, text = _measure(products, scans)
+    paths = [product.path for product in products]
+    verdicts = _scores(archive, task, measurements, headers[0] if headers else {})
+    return BlockResult(
+        products=products,
+        qc1_values=tuple(_value(measured, products[measured.product]) for measured in measurements),
+        scores=tuple(_score(verdict, paths) for verdict in verdicts),
+        text="; ".join(part for part in (receipt.text, text) if part),
+        plots=tuple(NewPlot(**plot) for plot in receipt.plots),
+    )
+
+
+def _measure(products: Iterable[NewProduct], scans: Iterable[FitsScan]) -> tuple[tuple[Measurement, ...], str]:
+    """QC1 measurements, and what is odd about the QC keywords, in words."""
+    sources: list[tuple[str, int | None, Mapping[str, object]]] = []
+    owners: list[int] = []
+    for number, (product, scan) in enumerate(zip(products, scans, strict=True)):
+        if product.ifu is not None:
+            sources.append((product.tag, product.ifu, product.header))
+            owners.append(number)
+            continue
+        for hdu in scan.hdus[1:]:  # a merged file: the extensions carry the QC keywords of their IFU
+            ifu = ifu_of_extname(hdu.extname.partition(".")[0])
+            if ifu is not None:
+                sources.append((product.tag, ifu, _plain(hdu.header)))
+                owners.append(number)
+    found = extract(sources, qc1_definitions())
+    odd = []
+    if found.undeclared:
+        odd.append(f"undeclared QC keywords: {', '.join(found.undeclared)}")
+    if found.unusable:
+        odd.append(f"QC keywords without a number: {', '.join(found.unusable)}")
+    measurements = tuple(replace(entry, product=owners[entry.product]) for entry in found.measurements)
+    return measurements, "; ".join(odd)
+
+
+def _scores(
+    archive: Archive, task: BlockTask, measurements: Iterable[Measurement], header: Mapping[str, Any]
+) -> tuple[Verdict, ...]:
+    setup = Setup.from_keywords(header)
+    measured = tuple(measurements)
+    present = {entry.parameter.name for entry in measured}
+    history: dict[HistoryKey, list[float]] = {}
+    for name, rule in statistical_rules().items():
+        if name not in present:
+            continue
+        table, _, column = name.partition("..")
+        with archive.read() as session:
+            series = earlier_values(
+                session,
+                {(table, column): rule.days},
+                float(header.get("MJD-OBS", task.mjd_mid)),
+                readout=setup.readout,
+                ins_mode=str(header["INS.MODE"]) if rule.same_mode and header.get("INS.MODE") else None,
+            )
+        for position, values in series[table, column].items():
+            ifu, quadrant, slice_, lamp, item = position
+            history[name, (ifu, quadrant, slice_, lamp, item)] = values
+    return score(measured, setup.ins_mode, history)
+
+
+def _value(measured: Measurement, product: NewProduct) -> NewQc1Value:
+    return NewQc1Value(
+        table=measured.parameter.table,
+        column=measured.parameter.column,
+        value=measured.value,
+        mjd_obs=product.mjd_obs,
+        product=product.path,
+        ifu=measured.ifu,
+        quadrant=measured.quadrant,
+        slice=measured.slice,
+        lamp=measured.lamp,
+        item=measured.input,
+    )
+
+
+def _score(verdict: Verdict, paths: list[str]) -> NewScore:
+    measured = verdict.measurement
+    return NewScore(
+        table=measured.parameter.table,
+        column=measured.parameter.column,
+        value=measured.value,
+        rule=verdict.rule,
+        score=verdict.score,
+        low=verdict.low,
+        high=verdict.high,
+        rules_version=_RULES_VERSION,
+        product=paths[measured.product],
+        ifu=measured.ifu,
+        quadrant=measured.quadrant,
+        slice=measured.slice,
+        lamp=measured.lamp,
+        item=measured.input,
+    )
+
+
+def _plain(header: fits.Header) -> dict[str, Any]:
+    """A header as keywords in dot notation with plain values; comments and structure are left out."""
+    return {
+        dot_name(card.keyword): card.value
+        for card in header.cards
+        if card.keyword not in ("", "COMMENT", "HISTORY", "END", "CHECKSUM", "DATASUM")
+        and isinstance(card.value, str | int | float | bool)
+    }
+
+
+def night_folder(root: Path, night: date) -> Path:
+    """Directory of a night below a root, made if missing."""
+    path = root / night.isoformat()
+    path.mkdir(parents=True, exist_ok=True)
+    return path

@@ -1,0 +1,47 @@
+"""What the installed recipes declare, in the form in which planning and QC1 need it."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from core.archive.records import Qc1Definition
+from core.archive.results import register_parameters
+from core.archive.sessions import Archive
+from core.cascade.rules import RULES
+from core.qc1.definitions import Definitions, define
+from core.recipes.registry import get_recipe
+
+__all__ = ["qc1_definitions", "recipe_versions", "register_definitions"]
+
+
+@cache
+def recipe_versions(with_recipes: frozenset[str] = frozenset()) -> dict[str, str]:
+    """Version of each recipe that the cascade runs."""
+    names = [task.recipe for task in RULES.tasks if not task.asked or task.recipe in with_recipes]
+    return {name: get_recipe(name).version for name in names}
+
+
+@cache
+def qc1_definitions() -> Definitions:
+    """QC1 parameters of all recipes of the cascade."""
+    return define({task.recipe: get_recipe(task.recipe).qc for task in RULES.tasks})
+
+
+def register_definitions(archive: Archive) -> int:
+    """Bring the QC1 definitions of the archive up to date; returns how many changed."""
+    rows = [
+        Qc1Definition(
+            table=parameter.table,
+            column=parameter.column,
+            keyword=parameter.shown_keyword,
+            unit=parameter.unit,
+            qc_class=parameter.klass,
+            value_type=parameter.type,
+            axes=parameter.axes,
+            description=parameter.description,
+        )
+        for parameter in qc1_definitions()
+        if parameter.type != "str"
+    ]
+    with archive.write() as session:
+        return register_parameters(session, rows)

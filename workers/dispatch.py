@@ -1,0 +1,157 @@
+"""The dispatcher: plans what came in, queues what is ready, takes back what got lost. ``python -m workers.dispatch``.
+
+It holds no state of its own that matters: killed at any moment, the next one goes on from the database.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+
+from celery import Celery
+from kombu.exceptions import OperationalError as BrokerError
+
+from core.archive.base import utc_now
+from core.archive.events import beat, worker_stopped
+from core.archive.planning import SavedPlan
+from core.archive.queries import block_states, ready_blocks
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.states import BlockState, WorkerKind
+from core.archive.transitions import queue_block, release_expired_leases, requeue_stale
+from core.errors import MuseError
+from core.settings import Settings
+from workers.broker import make_app, send_block
+from workers.definitions import register_definitions
+from workers.execute import worker_name
+from workers.housekeeping import Housekeeping
+from workers.planning import Planner
+from workers.process import run_daemon
+
+__all__ = ["Dispatcher", "Tick", "main"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What one round did."""
+
+    planned: SavedPlan | None
+    released: int
+    resent: int
+    queued: int
+
+
+@dataclass
+class Dispatcher:
+    """Moves blocks to the broker.
+
+    Attributes
+    ----------
+    archive, settings
+    app : celery.Celery
+    """
+
+    archive: Archive
+    settings: Settings
+    app: Celery
+    name: str = field(default_factory=lambda: worker_name("dispatch"))
+
+    def __post_init__(self) -> None:
+        self.planner = Planner(self.archive, self.settings)
+        self._housekeeping = Housekeeping(self.archive, self.settings)
+
+    def tick(self) -> Tick:
+        """One round: plan, take back, queue."""
+        planned = self.planner.plan_changes()
+        with self.archive.write() as session:
+            released = release_expired_leases(session, actor=self.name)
+            resent = requeue_stale(session, older_than=self.settings.resend_seconds, actor=self.name)
+        return Tick(planned, len(released), len(resent), self._queue())
+
+    def _queue(self) -> int:
+        """Queue ready blocks, the most urgent first, up to the depth of the queue."""
+        with self.archive.read() as session:
+            queued = block_states(session, only_open=True).get(BlockState.QUEUED, 0)
+            ready = ready_blocks(session, limit=max(self.settings.queue_depth - queued, 0))
+        count = 0
+        for block_id, _ in ready:
+            with self.archive.write() as session:
+                taken = queue_block(session, block_id, actor=self.name)
+            if taken:
+                # A message that is lost between the two is sent again after `resend_seconds`.
+                send_block(self.app, block_id)
+                count += 1
+        return count
+
+    def run(self, stop: threading.Event) -> None:
+        """Rounds until told to stop. What fails in one round is logged and tried again in the next."""
+        last_beat = 0.0
+        doing = "looks for work"
+        while not stop.is_set():
+            try:
+                tick = self.tick()
+                if tick.planned is not None or tick.queued:
+                    doing = _words(tick)
+                    _LOG.info("%s", doing)
+                if time.monotonic() - last_beat >= min(self.settings.heartbeat_seconds, 5.0):
+                    self._beat(doing)
+                    last_beat = time.monotonic()
+                self._housekeeping.run_if_due()
+            except ArchiveUnavailableError as error:
+                _LOG.warning("%s", error)
+            except (BrokerError, OSError) as error:
+                _LOG.error("the broker does not answer, blocks stay in the database: %s", error)
+            except MuseError as error:
+                _LOG.error("%s", error)
+            except Exception:
+                _LOG.exception("unexpected error; the next round tries again")
+            stop.wait(self.settings.dispatch_seconds)
+        with self.archive.write() as session:
+            worker_stopped(session, self.name)
+
+    def _beat(self, doing: str) -> None:
+        with self.archive.write() as session:
+            beat(
+                session,
+                self.name,
+                WorkerKind.DISPATCH,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                doing=doing,
+                now=utc_now(),
+            )
+
+
+def _words(tick: Tick) -> str:
+    parts = []
+    if tick.planned is not None:
+        plan = tick.planned
+        parts.append(f"planned: {len(plan.created)} new, {len(plan.changed)} changed, {len(plan.superseded)} replaced")
+    if tick.queued:
+        parts.append(f"queued {tick.queued}")
+    return "; ".join(parts)
+
+
+def main() -> int:
+    """Run the dispatcher until SIGTERM or SIGINT."""
+    settings = Settings()
+
+    def work(stop: threading.Event) -> None:
+        archive = Archive(settings.database_url)
+        register_definitions(archive)
+        try:
+            Dispatcher(archive, settings, make_app(settings)).run(stop)
+        finally:
+            archive.dispose()
+
+    return run_daemon("dispatch", settings, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

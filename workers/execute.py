@@ -1,0 +1,261 @@
+"""One block is executed: claimed with a lease, reduced in a child process, placed, committed.
+
+The same path serves the Celery task, `workers.runner` and the tests. Whatever happens, the state of the block in the
+archive says it: DONE, FAILED with the error, READY for another try, CANCELLED. A second execution of the same block (a
+doubled message) finds it claimed and does nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from core.archive.queries import BlockTask, block_task
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.store import ProductStore
+from core.archive.transitions import (
+    claim_block,
+    confirm_cancel,
+    fail_block,
+    finish_block,
+    heartbeat,
+    release_block,
+)
+from core.archive.watch import block_tries
+from core.errors import MuseError, NonRetriableError, StateConflictError
+from core.settings import Settings
+from workers.child import ChildResult, RecipeChild, failure_of
+from workers.collect import Receipt, adopt, block_result, night_folder, place, receipt_path
+from workers.interrupts import BlockCancelled, LeaseLost, RecipeTimeout, ShutdownRequested
+from workers.lease import LeaseKeeper
+
+__all__ = ["BlockExecutor", "Outcome", "worker_name"]
+
+_LOG = logging.getLogger(__name__)
+T = TypeVar("T")
+EventSink = Callable[[str, dict[str, Any]], None]
+
+
+class Outcome(StrEnum):
+    """How an execution ended."""
+
+    SKIPPED = "skipped"  # somebody else has it, or it is not to be run
+    DONE = "done"
+    FAILED = "failed"
+    RETRY = "retry"  # READY again, after a pause
+    CANCELLED = "cancelled"
+    LOST = "lost"  # the lease went to somebody else; nothing was written
+    RELEASED = "released"  # given back because the worker ends
+
+
+def worker_name(kind: str) -> str:
+    """Name of this process as holder of leases: ``execute@host:pid``."""
+    return f"{kind}@{socket.gethostname()}:{os.getpid()}"
+
+
+@dataclass
+class BlockExecutor:
+    """Executes blocks for one worker process; may be used by several threads at once.
+
+    Attributes
+    ----------
+    archive, settings
+    stop : threading.Event
+        Set it to break off what runs now; blocks are given back.
+    on_event : callable, optional
+        Called with the block name and each event of its recipe.
+    """
+
+    archive: Archive
+    settings: Settings
+    stop: threading.Event
+    on_event: EventSink | None = None
+
+    def __post_init__(self) -> None:
+        self.store = ProductStore(self.settings.product_dir)
+
+    def execute(self, block_id: int) -> Outcome:
+        """Execute a block, if it can be claimed.
+
+        Raises
+        ------
+        ArchiveUnavailableError
+            If the database does not answer when the block is claimed; nothing has happened then.
+        """
+        if self.stop.is_set():
+            return Outcome.SKIPPED
+        # The thread is part of the name: two threads of one worker must not take each other's lease for theirs.
+        owner = f"{worker_name('execute')}:{threading.get_ident():x}"
+        with self.archive.write() as session:
+            claimed = claim_block(session, block_id, owner=owner, lease_seconds=self.settings.lease_seconds)
+        if not claimed:
+            return Outcome.SKIPPED
+        try:
+            return self._execute(block_id, owner)
+        except LeaseLost as interrupt:
+            _LOG.warning("block %d: %s", block_id, interrupt)
+            return Outcome.LOST
+        except ShutdownRequested as interrupt:
+            reason = str(interrupt)
+            self._insist(lambda session: release_block(session, block_id, owner=owner, reason=reason))
+            return Outcome.RELEASED
+        except BlockCancelled:
+            self._insist(lambda session: confirm_cancel(session, block_id, owner=owner))
+            return Outcome.CANCELLED
+        except RecipeTimeout as interrupt:
+            return self._fail(block_id, owner, "recipe_timeout", str(interrupt), retriable=True)
+        except StateConflictError as error:
+            _LOG.warning("block %d: %s", block_id, error)
+            return self._fail(block_id, owner, error.error_type, str(error), retriable=False)
+        except MuseError as error:
+            _LOG.warning("block %d: %s", block_id, error)
+            return self._fail(block_id, owner, error.error_type, str(error), retriable=error.retriable)
+        except Exception as error:
+            _LOG.exception("block %d: unexpected error", block_id)
+            message = f"{type(error).__name__}: {error}"
+            return self._fail(block_id, owner, NonRetriableError.error_type, message, retriable=False)
+
+    def _execute(self, block_id: int, owner: str) -> Outcome:
+        with self.archive.read() as session:
+            task = block_task(session, block_id)
+        signature = work_signature(task)
+        log_file = night_folder(self.settings.log_dir, task.night) / f"{_file_name(task.name)}.log"
+        with self.archive.write() as session:
+            lease = self.settings.lease_seconds
+            heartbeat(session, block_id, owner=owner, lease_seconds=lease, log_path=str(log_file))
+        _append(log_file, f"try {task.tries} of block {task.name} by {owner}")
+
+        receipt = adopt(self.store, task, signature)
+        if receipt is not None:
+            _append(log_file, f"the {len(receipt.products)} products of an earlier try are complete: adopted")
+            self._commit(task, owner, signature, receipt)
+        else:
+            with self._work_directory(task.name) as work:
+                result = self._reduce(task, owner, work, log_file)
+                failure = failure_of(result, task.ifus)
+                if failure is not None:
+                    raise failure
+                receipt = place(self.store, task, signature, result, work)
+                self._commit(task, owner, signature, receipt)
+        receipt_path(self.store, task, signature).unlink(missing_ok=True)
+        _append(log_file, f"done: {len(receipt.products)} products, {len(receipt.plots)} plots")
+        return Outcome.DONE
+
+    @contextmanager
+    def _work_directory(self, name: str) -> Iterator[Path]:
+        work = self.store.work_directory(name)
+        try:
+            yield work
+        finally:
+            self.store.discard_work(work)
+
+    def _reduce(self, task: BlockTask, owner: str, work: Path, log_file: Path) -> ChildResult:
+        """Run the recipe in a child process while the lease is kept."""
+        output = work / "products"
+        output.mkdir()
+        job = {
+            "recipe": task.recipe,
+            "parameters": {"nifu": -1, **task.parameters},
+            "frames": [{"path": file.path, "tag": file.tag} for file in (*task.raws, *task.calibrations)],
+            "output_dir": str(output),
+            "log_file": str(log_file),
+            "plot_dir": str(work / "plots"),
+            "block": task.name,
+        }
+        job_file = work / "job.json"
+        job_file.write_text(json.dumps(job, indent=1), encoding="utf-8")
+        child = RecipeChild(job_file, log_file)
+        try:
+            keeper = LeaseKeeper(self.archive, self.settings, task.block_id, owner, child.kill, self.stop)
+
+            def listen(event: dict[str, Any]) -> None:
+                keeper.report(event)
+                if self.on_event is not None:
+                    self.on_event(task.name, event)
+
+            with keeper:
+                try:
+                    result = child.wait(listen)
+                except MuseError:
+                    keeper.check()  # it ended because it was stopped
+                    raise
+                keeper.check()
+        finally:
+            child.kill()
+        return result
+
+    def _commit(self, task: BlockTask, owner: str, signature: str, receipt: Receipt) -> None:
+        result = replace(block_result(self.archive, self.store, task, receipt), signature=signature)
+        # The lease may have run short while files were flushed.
+        self._insist(
+            lambda session: heartbeat(session, task.block_id, owner=owner, lease_seconds=self.settings.lease_seconds)
+        )
+        self._insist(lambda session: finish_block(session, task.block_id, result, owner=owner))
+        _LOG.info("block %s done: %d products", task.name, len(result.products))
+
+    def _fail(self, block_id: int, owner: str, error_type: str, message: str, *, retriable: bool) -> Outcome:
+        with self.archive.read() as session:
+            tries = block_tries(session, block_id)
+        pause = self.settings.retry_seconds * 4 ** max(tries - 1, 0)
+        try:
+            state = self._insist(
+                lambda session: fail_block(
+                    session,
+                    block_id,
+                    owner=owner,
+                    error_type=error_type,
+                    message=message,
+                    retriable=retriable,
+                    retry_seconds=pause,
+                )
+            )
+        except StateConflictError as conflict:
+            _LOG.warning("block %d: %s", block_id, conflict)
+            return Outcome.LOST
+        return Outcome.RETRY if state.value == "ready" else Outcome.FAILED
+
+    def _insist(self, change: Callable[[Any], T]) -> T:
+        """Commit a change; wait and try again while the database does not answer, for as long as a lease lasts."""
+        until = time.monotonic() + self.settings.lease_seconds
+        pause = 0.2
+        while True:
+            try:
+                with self.archive.write() as session:
+                    return change(session)
+            except ArchiveUnavailableError as error:
+                if time.monotonic() + pause > until:
+                    raise
+                _LOG.warning("the archive does not answer, trying again: %s", error)
+                time.sleep(pause)
+                pause = min(2 * pause, 10.0)
+
+
+def work_signature(task: BlockTask) -> str:
+    """Signature of the work: the planned one, or, for changed parameters, a hash over both."""
+    if task.signature is not None:
+        return task.signature
+    content = json.dumps([task.plan_signature, task.parameters], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _append(log_file: Path, text: str) -> None:
+    """A line of our own in the log of a block, in the form of the recipes' lines."""
+    when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    with log_file.open("a", encoding="utf-8") as log:
+        log.write(f"{when} [ INFO  ] cascade: {text}\n")
+
+
+def _file_name(block: str) -> str:
+    return "".join(char if char.isalnum() or char in "-_.+" else "_" for char in block)

@@ -1,0 +1,132 @@
+"""While a block is executed: the heartbeat that keeps its lease, carries its progress, and listens for orders."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.transitions import LeaseAnswer, heartbeat
+from core.settings import Settings
+from workers.interrupts import BlockCancelled, BlockInterrupt, LeaseLost, RecipeTimeout, ShutdownRequested
+
+__all__ = ["LeaseKeeper"]
+
+_LOG = logging.getLogger(__name__)
+_PROGRESS_SECONDS = 1.0  # how often changed progress is written
+_LOOK_SECONDS = 0.1
+
+
+class LeaseKeeper:
+    """A thread that keeps the lease of one block.
+
+    Parameters
+    ----------
+    archive, settings
+    block_id : int
+    owner : str
+        Holder of the lease.
+    on_interrupt : callable
+        Called once, from the thread, when the execution shall stop; the reason is then in `interrupt`.
+    stop : threading.Event
+        Set when the worker shall end.
+    """
+
+    def __init__(
+        self,
+        archive: Archive,
+        settings: Settings,
+        block_id: int,
+        owner: str,
+        on_interrupt: Callable[[], None],
+        stop: threading.Event,
+    ) -> None:
+        self._archive, self._settings = archive, settings
+        self._block_id, self._owner = block_id, owner
+        self._on_interrupt, self._stop = on_interrupt, stop
+        self._ended = threading.Event()
+        self._lock = threading.Lock()
+        self._progress: dict[str, dict[str, Any]] = {}
+        self._changed = False
+        self._lease_until = time.monotonic() + settings.lease_seconds
+        self._give_up = time.monotonic() + settings.recipe_seconds
+        self.interrupt: BlockInterrupt | None = None
+        self._thread = threading.Thread(target=self._run, name=f"lease-{block_id}", daemon=True)
+
+    def __enter__(self) -> LeaseKeeper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def report(self, event: dict[str, Any]) -> None:
+        """Take note of an event of the recipe."""
+        ifu = event.get("ifu")
+        if ifu is None:
+            return
+        steps: dict[str, dict[str, Any]] = {
+            "ifu_started": {"phase": "started", "fraction": 0.0},
+            "progress": {"phase": str(event.get("text", "")), "fraction": float(event.get("fraction", 0.0))},
+            "ifu_done": {"phase": "done", "fraction": 1.0},
+            "ifu_failed": {"phase": "failed", "fraction": 1.0},
+        }
+        step = steps.get(str(event.get("event")))
+        if step is not None:
+            with self._lock:
+                self._progress[f"{int(ifu):02d}"] = step
+                self._changed = True
+
+    def check(self) -> None:
+        """Raise the interrupt, if there is one."""
+        if self.interrupt is not None:
+            raise self.interrupt
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._ended.wait(_LOOK_SECONDS):
+            now = time.monotonic()
+            reason = self._reason(now)
+            due = now - last >= self._settings.heartbeat_seconds
+            if reason is None and (due or (self._changed and now - last >= _PROGRESS_SECONDS)):
+                last = now
+                reason = self._beat(now)
+            if reason is not None:
+                self.interrupt = reason
+                self._on_interrupt()
+                return
+
+    def _reason(self, now: float) -> BlockInterrupt | None:
+        if self._stop.is_set():
+            return ShutdownRequested("the worker was told to end")
+        if now > self._give_up:
+            return RecipeTimeout(f"stopped after {self._settings.recipe_seconds:g} s")
+        return None
+
+    def _beat(self, now: float) -> BlockInterrupt | None:
+        with self._lock:
+            progress, self._changed = dict(self._progress), False
+        try:
+            with self._archive.write() as session:
+                answer = heartbeat(
+                    session,
+                    self._block_id,
+                    owner=self._owner,
+                    lease_seconds=self._settings.lease_seconds,
+                    progress=progress,
+                )
+        except ArchiveUnavailableError as error:
+            _LOG.warning("no heartbeat for block %d: %s", self._block_id, error)
+            if now > self._lease_until:
+                return LeaseLost("the archive database did not answer until the lease ran out")
+            return None
+        self._lease_until = now + self._settings.lease_seconds
+        if answer is LeaseAnswer.CANCEL:
+            return BlockCancelled("cancelled by a person")
+        if answer is LeaseAnswer.LOST:
+            return LeaseLost("the block belongs to somebody else")
+        return None

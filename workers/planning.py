@@ -1,0 +1,169 @@
+"""Frames in the archive become blocks: reads, calls the pure planner, saves. Doing it twice changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy.orm import Session
+
+from core.archive.base import utc_now
+from core.archive.events import record_event
+from core.archive.planning import SavedPlan, planning_frames, planning_products, save_plan
+from core.archive.sessions import Archive
+from core.archive.watch import (
+    blocks_with_stale_inputs,
+    change_marks,
+    failed_signatures,
+    fresh_frames,
+    last_plan_time,
+    nights_changed,
+    nights_executed,
+    nights_no_longer_running,
+    nights_with_open_blocks,
+)
+from core.cascade.model import BlockPlan, FrameInfo, Plan
+from core.cascade.plan import PlanOptions, make_plan
+from core.cascade.rules import RULES
+from core.settings import Settings
+from workers.definitions import recipe_versions
+from workers.statics import ensure_line_catalog, static_calibrations
+
+__all__ = ["Planner", "plan_nights", "save_nights"]
+
+_OVERLAP = timedelta(seconds=60)  # a frame may be committed a little after the time in its row
+_REACH = timedelta(days=max(source.widest for source in RULES.masters if not source.static))
+
+
+def plan_nights(
+    archive: Archive, settings: Settings, nights: Collection[date], *, wait_for_templates: bool = False
+) -> Plan:
+    """Plan nights without saving anything.
+
+    Parameters
+    ----------
+    nights : collection of date
+        They are planned together with the nights next to them, and with those around them that have open blocks, so
+        that masters that are still to be made there are seen.
+    wait_for_templates : bool
+        Leave alone templates of which exposures may still come in.
+    """
+    ensure_line_catalog(settings.static_dir)
+    with archive.read() as session:
+        frames = _frames(session, nights)
+        if not frames:
+            return make_plan(())
+        first = min(frame.mjd_mid for frame in frames) - _REACH.days
+        last = max(frame.mjd_mid for frame in frames) + _REACH.days
+        products = planning_products(session, first, last)
+        failed = failed_signatures(session, first, last)
+        fresh = (
+            fresh_frames(session, utc_now() - timedelta(seconds=settings.template_seconds))
+            if wait_for_templates
+            else frozenset[str]()
+        )
+    options = PlanOptions(versions=recipe_versions(), failed=failed, fresh=fresh)
+    return make_plan(frames, [*products, *static_calibrations(settings.static_dir)], options)
+
+
+def save_nights(
+    archive: Archive,
+    settings: Settings,
+    nights: Collection[date],
+    *,
+    wait_for_templates: bool = False,
+    now: datetime | None = None,
+) -> tuple[Plan, SavedPlan]:
+    """Plan nights and save the plan, with an event that says so."""
+    now = now or utc_now()
+    plan = plan_nights(archive, settings, nights, wait_for_templates=wait_for_templates)
+    with archive.write() as session:
+        saved = save_plan(session, plan, recipe_versions=recipe_versions(), max_tries=settings.max_tries)
+        text = (
+            f"{len(saved.created)} blocks created, {len(saved.changed)} changed, "
+            f"{len(saved.superseded)} superseded, {len(saved.unchanged)} as before"
+        )
+        record_event(session, "plan", _span(nights), actor="planner", text=text, now=now)
+    return plan, saved
+
+
+@dataclass
+class Planner:
+    """Plans what has changed since the last plan.
+
+    Attributes
+    ----------
+    archive, settings
+    """
+
+    archive: Archive
+    settings: Settings
+    _marks: tuple[int, ...] = ()
+    _stale_seen: frozenset[int] = frozenset()
+    _arriving: frozenset[date] = frozenset()
+    _postponed: tuple[str, ...] = ()
+
+    def plan_changes(self, *, wait_for_templates: bool = True) -> SavedPlan | None:
+        """Plan the nights with new or lost frames, withdrawn masters or failed sources; None if nothing changed."""
+        now = utc_now()
+        nights: set[date] = set()
+        with self.archive.read() as session:
+            marks = change_marks(session)
+            stale = blocks_with_stale_inputs(session)
+            fresh = fresh_frames(session, now - timedelta(seconds=self.settings.template_seconds))
+            if marks != self._marks:
+                since = last_plan_time(session)
+                nights |= nights_changed(session, None if since is None else since - _OVERLAP)
+                if not self._marks and since is not None:  # what the planner before this one may have postponed
+                    nights |= nights_executed(session, since)
+            nights |= nights_no_longer_running(session, self._postponed)
+        if not stale.keys() <= self._stale_seen:
+            nights |= set(stale.values())
+        if not fresh:  # the templates that were waited for will get no more frames
+            nights |= self._arriving
+        saved = None
+        if nights:
+            plan, saved = save_nights(
+                self.archive, self.settings, nights, wait_for_templates=wait_for_templates, now=now
+            )
+            with self.archive.read() as session:
+                stale = blocks_with_stale_inputs(session)
+            arriving = {block.night for block in plan.blocks if _arriving(block)}
+            self._arriving = frozenset(date.fromisoformat(night) for night in arriving)
+            self._postponed = saved.postponed
+        # What a plan could not cure is not planned again until something changes.
+        self._marks, self._stale_seen = marks, frozenset(stale)
+        return saved
+
+
+def _arriving(block: BlockPlan) -> bool:
+    return any(lack.code == "arriving" for lack in block.missing)
+
+
+def _frames(session: Session, nights: Collection[date]) -> list[FrameInfo]:
+    """Frames of the nights, of those next to them, and of those around them with open blocks."""
+    if not nights:
+        return []
+    day = timedelta(days=1)
+    wanted = {night + step * day for night in nights for step in (-1, 0, 1)}
+    wanted |= nights_with_open_blocks(session, min(nights) - _REACH, max(nights) + _REACH)
+    return [frame for first, last in _runs(wanted) for frame in planning_frames(session, first, last)]
+
+
+def _runs(nights: Iterable[date]) -> list[tuple[date, date]]:
+    """First and last night of each run of consecutive nights."""
+    runs: list[tuple[date, date]] = []
+    for night in sorted(nights):
+        if runs and night - runs[-1][1] <= timedelta(days=1):
+            runs[-1] = (runs[-1][0], night)
+        else:
+            runs.append((night, night))
+    return runs
+
+
+def _span(nights: Collection[date]) -> str:
+    if not nights:
+        return "no night"
+    first, last = min(nights), max(nights)
+    return str(first) if first == last else f"{first} to {last}"

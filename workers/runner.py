@@ -1,0 +1,101 @@
+"""Run everything that can be run, in this process and without a broker: ``cascade run``, demos and tests.
+
+The execution path is that of the workers; daemons may be at work at the same time.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import date
+
+from core.archive.base import utc_now
+from core.archive.sessions import Archive
+from core.archive.transitions import release_expired_leases
+from core.archive.watch import next_try_time, runnable_blocks
+from core.settings import Settings
+from workers.definitions import register_definitions
+from workers.execute import BlockExecutor, EventSink, Outcome
+from workers.planning import Planner, save_nights
+
+__all__ = ["RunSummary", "run_until_idle"]
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass
+class RunSummary:
+    """What was executed.
+
+    Attributes
+    ----------
+    outcomes : dict
+        Block name to its last outcome, in order of execution.
+    """
+
+    outcomes: dict[str, Outcome] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> Counter[Outcome]:
+        """How many blocks ended how."""
+        return Counter(self.outcomes.values())
+
+
+def run_until_idle(
+    archive: Archive,
+    settings: Settings,
+    *,
+    nights: Collection[date] | None = None,
+    on_block: Callable[[str, Outcome | None], None] | None = None,
+    on_event: EventSink | None = None,
+    stop: threading.Event | None = None,
+) -> RunSummary:
+    """Plan and execute until nothing is left to do.
+
+    Parameters
+    ----------
+    archive, settings
+    nights : collection of date, optional
+        Plan and execute only these; otherwise everything that changed since the last plan.
+    on_block : callable, optional
+        Called with the block name and None when it begins, and with its outcome when it ends.
+    on_event : callable, optional
+        Called with the block name and each progress event of its recipe.
+    stop : threading.Event, optional
+        Set it to end early; the block that runs is given back.
+
+    Returns
+    -------
+    RunSummary
+    """
+    stop = stop or threading.Event()
+    executor = BlockExecutor(archive, settings, stop, on_event)
+    planner = Planner(archive, settings)
+    summary = RunSummary()
+    register_definitions(archive)
+    settings.make_directories()
+    if nights is not None:
+        save_nights(archive, settings, nights)
+    while not stop.is_set():
+        planner.plan_changes(wait_for_templates=False)
+        with archive.write() as session:
+            release_expired_leases(session, actor="runner")
+        with archive.read() as session:
+            blocks = runnable_blocks(session, nights)
+            pause_until = next_try_time(session, nights)
+        if not blocks:
+            if pause_until is None:
+                break
+            stop.wait(min(max((pause_until - utc_now()).total_seconds(), 0.05), 5.0))
+            continue
+        block_id, name = blocks[0]
+        if on_block is not None:
+            on_block(name, None)
+        outcome = executor.execute(block_id)
+        summary.outcomes[name] = outcome
+        if on_block is not None:
+            on_block(name, outcome)
+    return summary

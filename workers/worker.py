@@ -1,0 +1,127 @@
+"""The worker: takes block numbers from the broker and executes the blocks. ``python -m workers.worker``.
+
+A Celery worker with one task and a pool of threads; each thread waits for the child process of its block. On SIGTERM
+the running blocks are given back and the worker ends within seconds.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+import threading
+from typing import Any
+
+from celery import Celery, signals
+
+from core.archive.events import beat, worker_stopped
+from core.archive.schema import check_schema
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.states import WorkerKind
+from core.errors import MuseError
+from core.settings import Settings
+from workers.broker import EXECUTE_TASK, QUEUE, make_app
+from workers.definitions import register_definitions
+from workers.execute import BlockExecutor, worker_name
+from workers.process import configure_daemon_logging
+
+__all__ = ["main", "make_worker_app"]
+
+_LOG = logging.getLogger(__name__)
+
+
+def make_worker_app(settings: Settings, executor: BlockExecutor) -> Celery:
+    """The Celery application with the task registered."""
+    app = make_app(settings)
+
+    @app.task(name=EXECUTE_TASK)
+    def execute_block(block_id: int) -> str:
+        """Execute one block; the state of the block says how it ended, so the message is always used up."""
+        try:
+            return executor.execute(int(block_id)).value
+        except ArchiveUnavailableError as error:
+            # The block stays QUEUED or its lease runs out; the dispatcher sends it again.
+            _LOG.error("block %s: %s", block_id, error)
+            return "archive_unavailable"
+
+    return app
+
+
+class _Heartbeat(threading.Thread):
+    """Says that the worker lives."""
+
+    def __init__(self, archive: Archive, settings: Settings, stop: threading.Event) -> None:
+        super().__init__(name="worker-heartbeat", daemon=True)
+        self._archive, self._settings, self._stop_event = archive, settings, stop
+        self._name = worker_name("execute")
+
+    def run(self) -> None:
+        while True:
+            try:
+                with self._archive.write() as session:
+                    beat(
+                        session,
+                        self._name,
+                        WorkerKind.EXECUTE,
+                        host=socket.gethostname(),
+                        pid=os.getpid(),
+                        doing=f"up to {self._settings.worker_concurrency} blocks at once",
+                    )
+            except ArchiveUnavailableError as error:
+                _LOG.warning("no heartbeat: %s", error)
+            if self._stop_event.wait(min(self._settings.heartbeat_seconds, 5.0)):
+                break
+        try:
+            with self._archive.write() as session:
+                worker_stopped(session, self._name)
+        except ArchiveUnavailableError as error:
+            _LOG.warning("the end of the worker is not noted: %s", error)
+
+
+def main() -> int:
+    """Run the worker until SIGTERM or SIGINT."""
+    settings = Settings()
+    configure_daemon_logging(f"worker-{os.getpid()}", settings)
+    stop = threading.Event()
+    try:
+        check_schema(settings.database_url)
+        archive = Archive(settings.database_url)
+        register_definitions(archive)
+        app = make_worker_app(settings, BlockExecutor(archive, settings, stop))
+    except MuseError as error:
+        _LOG.error("worker: %s", error)
+        return 1
+
+    @signals.worker_shutting_down.connect(weak=False)
+    def _shutting_down(**_: Any) -> None:
+        _LOG.info("worker: told to stop")
+        stop.set()
+
+    heartbeat = _Heartbeat(archive, settings, stop)
+    heartbeat.start()
+    _LOG.info("worker: started, %d blocks at once", settings.worker_concurrency)
+    try:
+        app.worker_main(
+            [
+                "worker",
+                "--pool=threads",
+                f"--concurrency={settings.worker_concurrency}",
+                f"--hostname=cascade-{os.getpid()}@%h",
+                f"--queues={QUEUE}",
+                "--without-gossip",
+                "--without-mingle",
+                "--without-heartbeat",
+                "--loglevel=WARNING",
+            ]
+        )
+    finally:
+        stop.set()
+        heartbeat.join(timeout=10)
+        archive.dispose()
+    _LOG.info("worker: stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
