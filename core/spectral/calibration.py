@@ -7,7 +7,7 @@ guess becomes line centres in every column (`measure_slice` for each lamp image)
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -85,12 +85,10 @@ class WavecalOptions:
 
 @dataclass(frozen=True, eq=False)
 class CentralLines:
-    """What was found in the centre of a slice in the light of one lamp.
+    """What was found in the centre of a slice on one image.
 
     Attributes
     ----------
-    lamp : str
-        Lamp name; empty for an image of several lamps.
     n_detected : int
         Lines detected.
     lines : DetectedLines
@@ -99,7 +97,6 @@ class CentralLines:
         Catalogue index of each identified line.
     """
 
-    lamp: str
     n_detected: int
     lines: DetectedLines
     index: NDArray[np.intp]
@@ -157,7 +154,7 @@ def identify_center(
     stat: NDArray[np.float32],
     dq: NDArray[np.int32],
     catalogue: LineList,
-    lamp: str | None,
+    lamps: Collection[str] | None,
     options: WavecalOptions,
 ) -> CentralLines:
     """Detect the lines in the central columns of a slice and identify them.
@@ -167,8 +164,8 @@ def identify_center(
     data, stat, dq : ndarray (ny, 4)
         Central columns.
     catalogue : LineList
-    lamp : str or None
-        Only lines of this lamp; None takes all.
+    lamps : collection of str or None
+        Lamps that were on; None takes all lines of the catalogue.
     options : WavecalOptions
 
     Raises
@@ -181,12 +178,12 @@ def identify_center(
     except DataError as error:
         raise WavelengthError(error.message) from error
     if len(lines) == 0:
-        return CentralLines(lamp or "", 0, lines, np.empty(0, dtype=np.intp))
-    candidates = catalogue.for_matching(lamp, float(lines.flux.min()))
+        return CentralLines(0, lines, np.empty(0, dtype=np.intp))
+    candidates = catalogue.for_matching(lamps, float(lines.flux.min()))
     peaks, found = match_positions(
         lines.center, catalogue.wave[candidates], dres=options.dres, tolerance=options.tolerance
     )
-    return CentralLines(lamp or "", len(lines), lines.select(peaks), candidates[found])
+    return CentralLines(len(lines), lines.select(peaks), candidates[found])
 
 
 def guess_rows(centers: Sequence[CentralLines], catalogue: LineList, options: WavecalOptions) -> IteratedFit:
@@ -216,22 +213,23 @@ def measure_slice(
     slice_no: int,
     guess: IteratedFit,
     catalogue: LineList,
-    lamp: str,
+    lamps: Collection[str],
     options: WavecalOptions,
 ) -> LinePoints:
-    """Centres of all lines of a lamp across a slice of its image.
+    """Centres of all lines of some lamps across a slice of their image.
 
     Parameters
     ----------
     data, stat, bad : ndarray (ny, nx)
-        Image of the lamp [count], variance, and mask of the pixels to leave out.
+        Image of the lamps [count], variance, and mask of the pixels to leave out.
     trace : Trace
     slice_no : int
     guess : IteratedFit
         Row in the middle of the slice as a function of wavelength.
     catalogue : LineList
-    lamp : str
-        Lines of an absent lamp are never looked for (the reference fits them on another lamp's image).
+    lamps : collection of str
+        Lamps that were on. Lines of an absent lamp are never looked for (the reference fits them on the image of
+        another lamp).
     options : WavecalOptions
 
     Returns
@@ -242,7 +240,7 @@ def measure_slice(
     rows = guess(catalogue.wave)
     sampling = 1.0 / guess.derivative(catalogue.wave)
     usable = (
-        (catalogue.lamp == lamp)
+        catalogue.of_lamps(lamps)
         & (sampling > _PLAUSIBLE_SAMPLING[0])
         & (sampling < _PLAUSIBLE_SAMPLING[1])
         & (rows - HALF_WINDOW >= 1)
@@ -352,9 +350,14 @@ def solve_slice(points: FitPoints, options: WavecalOptions) -> SliceSolution:
     )
 
 
-def line_widths(points: LinePoints, catalogue: LineList, guess: IteratedFit) -> LineWidths:
-    """Widths of the reference lines (quality 5) in all columns."""
-    use = (catalogue.quality[points.line] >= QUALITY_REFERENCE) & np.isfinite(points.sigma)
+def line_widths(points: LinePoints, catalogue: LineList, guess: IteratedFit, ins_mode: str | None = None) -> LineWidths:
+    """Widths of the reference lines (quality 5) in all columns.
+
+    Only lines that the instrument mode covers: where there is no light, noise is fitted with any width (the reference
+    counts those fits too, which makes its mean a few per cent too large and its maximum some 30 Angstrom).
+    """
+    reference = (catalogue.quality >= QUALITY_REFERENCE) & covered(catalogue.wave, ins_mode)
+    use = reference[points.line] & np.isfinite(points.sigma)
     wave = catalogue.wave[points.line[use]]
     fwhm = points.fwhm[use] * np.abs(1.0 / guess.derivative(wave))
     return LineWidths(fwhm, wave / fwhm)

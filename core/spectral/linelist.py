@@ -6,7 +6,7 @@ isolated, reference for the line width.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -108,13 +108,17 @@ class LineList:
         mask[index[well_separated(self.wave[index])]] = True
         return mask
 
-    def for_matching(self, lamp: str | None, faintest: float) -> NDArray[np.intp]:
+    def of_lamps(self, lamps: Collection[str]) -> NDArray[np.bool_]:
+        """Mask of the lines of these lamps."""
+        return np.isin(self.lamp, list(lamps))
+
+    def for_matching(self, lamps: Collection[str] | None, faintest: float) -> NDArray[np.intp]:
         """Indices of the lines that the identification uses.
 
         Parameters
         ----------
-        lamp : str or None
-            Only lines of this lamp; None takes all.
+        lamps : collection of str or None
+            Only lines of these lamps; None takes all.
         faintest : float
             Flux of the faintest detected line [count pix]; fainter catalogue lines cannot have been seen.
 
@@ -124,8 +128,8 @@ class LineList:
             Ascending; close pairs are left out.
         """
         usable = (self.quality >= QUALITY_MATCH) & (self.flux >= FLUX_MARGIN * faintest)
-        if lamp is not None:
-            usable &= self.lamp == lamp
+        if lamps is not None:
+            usable &= self.of_lamps(lamps)
         index = np.flatnonzero(usable)
         return index[well_separated(self.wave[index])]
 

@@ -25,7 +25,7 @@ def calibrate(arc, slice_no, options=OPTIONS, lamps=None, images=None):
     lamps = list(lamps or images)
     window = central_columns(arc.trace, slice_no, next(iter(images.values()))[0].shape)
     centers = [
-        identify_center(*(np.ascontiguousarray(p[:, window]) for p in images[lamp]), arc.catalogue, lamp, options)
+        identify_center(*(np.ascontiguousarray(p[:, window]) for p in images[lamp]), arc.catalogue, (lamp,), options)
         for lamp in lamps
     ]
     guess = guess_rows(centers, arc.catalogue, options)
@@ -33,7 +33,7 @@ def calibrate(arc, slice_no, options=OPTIONS, lamps=None, images=None):
         [
             measure_slice(
                 images[lamp][0], images[lamp][1], images[lamp][2] != 0, arc.trace, slice_no, guess,
-                arc.catalogue, lamp, options,
+                arc.catalogue, (lamp,), options,
             )
             for lamp in lamps
         ]
@@ -140,7 +140,7 @@ def test_dark_slice_has_a_reason(arc):
     rng = np.random.default_rng(1)
     shape = (4112, 4)
     center = identify_center(
-        rng.normal(4, 2, shape).astype("f4"), np.full(shape, 4, "f4"), np.zeros(shape, "i4"), arc.catalogue, "Ne",
+        rng.normal(4, 2, shape).astype("f4"), np.full(shape, 4, "f4"), np.zeros(shape, "i4"), arc.catalogue, ("Ne",),
         OPTIONS,
     )  # fmt: skip
     with pytest.raises(WavelengthError, match="too few"):

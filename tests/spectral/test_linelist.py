@@ -29,8 +29,8 @@ def test_float32_wavelengths_mean_their_decimal_digits(lines):
 
 def test_matching_lines_of_a_lamp_are_bright_and_apart(lines):
     # fainter than 1.15 times the faintest detection: out; 5400.562 (Ne) and 5401.3 (Hg) exclude each other
-    assert lines.for_matching("Ne", 800.0).tolist() == [2, 3, 4, 7]
-    assert lines.for_matching("Ne", 100.0).tolist() == [2, 3, 4, 5, 7]
+    assert lines.for_matching(("Ne",), 800.0).tolist() == [2, 3, 4, 7]
+    assert lines.for_matching(("Ne",), 100.0).tolist() == [2, 3, 4, 5, 7]
     assert lines.for_matching(None, 100.0).tolist() == [0, 1, 2, 3, 4, 7]
 
 

@@ -1,0 +1,276 @@
+"""Raw arc frames by lamp: which lamps were on, which frames belong together, and their combined images.
+
+Shared by muse_wavecal and muse_lsf. The combined images of the lamps are needed twice (first all of them to find out
+where the lines are, then one after the other to measure them), so that they are put aside in a temporary file instead
+of in memory: the memory a recipe needs depends neither on the number of frames nor on that of lamps.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import IO, Final
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from core.ccd.combine import CombineOptions, combine_images
+from core.ccd.trace_model import Trace
+from core.errors import DataError, MissingInputError, ProductStoreError, WavelengthError
+from core.fitsfile.image import MuseImage
+from core.fitsfile.keywords import get_key
+from core.fitsfile.tables import FORMATS, LINE_CATALOG, MuseTable, read_table
+from core.instrument import LAMPS
+from core.recipes.basic import RawStack
+from core.recipes.declaration import Frame, FrameSet
+from core.spectral.dispersion import Dispersion
+from core.spectral.linelist import LineList
+
+__all__ = [
+    "ImageStore",
+    "LampGroup",
+    "group_by_lamps",
+    "lamp_states",
+    "load_dispersion",
+    "load_line_list",
+    "load_trace",
+]
+
+CATALOG_VERSION: Final = 3
+_N_LAMPS: Final = 6
+_PREFIX: Final = "CU-LAMP-"
+_PLAIN_NAMES: Final = {"CU-LAMP3": "Ne", "CU-LAMP4": "Xe", "CU-LAMP5": "HgCd", "CU-LAMP6": "Ne"}
+_SLAB_ROWS: Final = 128
+
+
+@dataclass(frozen=True)
+class LampGroup:
+    """Raw frames taken with one lamp set-up.
+
+    Attributes
+    ----------
+    frames : tuple of int
+        Indices into ``stack.frames``.
+    numbers : tuple of int
+        Numbers of the lamps that were on.
+    names : tuple of str
+        Their names (``Ne``, ``Xe``, ``HgCd``).
+    """
+
+    frames: tuple[int, ...]
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Names, joined."""
+        return ",".join(self.names) or "no lamp"
+
+
+def _lamp_name(header: fits.Header, number: int) -> str:
+    name = get_key(header, f"INS.LAMP{number}.NAME", str, default="").strip()
+    name = _PLAIN_NAMES.get(name, name.removeprefix(_PREFIX))
+    return name or LAMPS.get(number, "")
+
+
+def lamp_states(header: fits.Header) -> tuple[tuple[bool, bool], ...]:
+    """State of the lamps 1, 2, ...: lamp on, shutter open. Missing keywords count as off and closed."""
+    count = max(get_key(header, "INS.LAMPNUM", int, default=_N_LAMPS), 1)
+    return tuple(
+        (
+            get_key(header, f"INS.LAMP{i}.ST", bool, default=False),
+            get_key(header, f"INS.SHUT{i}.ST", bool, default=False),
+        )
+        for i in range(1, count + 1)
+    )
+
+
+def group_by_lamps(stack: RawStack) -> list[LampGroup]:
+    """Groups of raw frames with equal states of all lamps and shutters, in order of first appearance.
+
+    Raises
+    ------
+    DataError
+        If a lamp has different names in two frames.
+    """
+    groups: dict[tuple[tuple[bool, bool], ...], list[int]] = {}
+    names: dict[int, tuple[str, str]] = {}
+    for index, item in enumerate(stack.frames):
+        states = lamp_states(item.header)
+        groups.setdefault(states, []).append(index)
+        for number in range(1, len(states) + 1):
+            name, file = _lamp_name(item.header, number), item.frame.path.name
+            known, first = names.setdefault(number, (name, file))
+            if known != name:
+                raise DataError(
+                    f"lamp {number} is called {known} in {first} and {name} in {file}",
+                    keyword=f"INS.LAMP{number}.NAME",
+                )
+    result = []
+    for states, members in groups.items():
+        on = tuple(number for number, state in enumerate(states, start=1) if all(state))
+        result.append(LampGroup(tuple(members), on, tuple(dict.fromkeys(names[number][0] for number in on))))
+    return result
+
+
+def load_line_list(frames: FrameSet, *, check_version: bool) -> tuple[LineList, Frame]:
+    """The arc line catalogue of a set of frames.
+
+    Parameters
+    ----------
+    frames : FrameSet
+    check_version : bool
+        Refuse catalogues of another ``VERSION`` than 3.
+
+    Raises
+    ------
+    WavelengthError
+        If the catalogue is of another version, or cannot be used.
+    """
+    frame = frames.one("LINE_CATALOG")
+    table = read_table(frame.path, LINE_CATALOG)
+    version = get_key(table.header, "VERSION", int, default=None)
+    if check_version and version != CATALOG_VERSION:
+        raise WavelengthError(
+            f"the line catalogue is of version {version}, version {CATALOG_VERSION} is needed",
+            file=frame.path,
+            keyword="VERSION",
+        )
+    ions = [bytes(ion).decode("ascii", "replace") for ion in table["ion"]]
+    return LineList.from_columns(table["lambda"], table["flux"], ions, table["quality"]), frame
+
+
+def load_trace(frames: FrameSet, ifu: int) -> tuple[Trace, Frame]:
+    """The trace of an IFU: of the frames tagged TRACE_TABLE the one that holds it."""
+    table, frame = _table_of_ifu(frames, "TRACE_TABLE", ifu)
+    return Trace.from_columns(table), frame
+
+
+def load_dispersion(frames: FrameSet, ifu: int) -> tuple[Dispersion, Frame]:
+    """The wavelength solution of an IFU: of the frames tagged WAVECAL_TABLE the one that holds it."""
+    table, frame = _table_of_ifu(frames, "WAVECAL_TABLE", ifu)
+    return Dispersion.from_columns(table), frame
+
+
+def _table_of_ifu(frames: FrameSet, tag: str, ifu: int) -> tuple[MuseTable, Frame]:
+    refused: MissingInputError | None = None
+    for frame in frames.tagged(tag):
+        try:
+            return read_table(frame.path, FORMATS[tag], ifu), frame
+        except MissingInputError as error:
+            refused = refused or error
+    raise refused or MissingInputError(f"the set of frames has no {tag}", rule=tag)
+
+
+class ImageStore:
+    """Images of one shape, put aside in a temporary file; use as a context manager.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(ny, nx)``.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._shape = shape
+        self._file: IO[bytes] | None = None
+        self._count = 0
+
+    def __enter__(self) -> ImageStore:
+        self._file = tempfile.TemporaryFile(prefix="cascade-arc-", buffering=0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __len__(self) -> int:
+        return self._count
+
+    @property
+    def _plane(self) -> int:
+        return 4 * self._shape[0] * self._shape[1]
+
+    def _open_file(self) -> IO[bytes]:
+        if self._file is None:
+            raise DataError("the image store is closed")
+        return self._file
+
+    def add(self, image: MuseImage) -> None:
+        """Put an image aside.
+
+        Raises
+        ------
+        ProductStoreError
+            If the temporary file cannot be written.
+        """
+        file = self._open_file()
+        try:
+            file.seek(3 * self._count * self._plane)
+            for plane in (image.data, image.stat, image.dq):
+                view = np.ascontiguousarray(plane).reshape(-1).view(np.uint8).data
+                while view:
+                    view = view[file.write(view) :]
+        except OSError as error:
+            raise ProductStoreError(f"an arc image cannot be put aside: {error}") from error
+        self._count += 1
+
+    def _read(self, index: int, part: int, y0: int, y1: int, dtype: str) -> NDArray[np.generic]:
+        file = self._open_file()
+        out = np.empty((y1 - y0, self._shape[1]), dtype)
+        file.seek((3 * index + part) * self._plane + 4 * y0 * self._shape[1])
+        view = out.reshape(-1).view(np.uint8).data
+        while view:
+            done = file.readinto(view)  # type: ignore[attr-defined]
+            if not done:
+                raise ProductStoreError("the temporary file of an arc image is cut")
+            view = view[done:]
+        return out
+
+    def rows(self, index: int, y0: int, y1: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
+        """DATA, STAT and DQ of rows ``y0`` (0-based) to ``y1`` (excluded) of an image."""
+        return (
+            self._read(index, 0, y0, y1, "f4").view(np.float32),
+            self._read(index, 1, y0, y1, "f4").view(np.float32),
+            self._read(index, 2, y0, y1, "i4").view(np.int32),
+        )
+
+    def slabs(self) -> Iterator[tuple[int, int]]:
+        """Row ranges that together make an image."""
+        for y0 in range(0, self._shape[0], _SLAB_ROWS):
+            yield y0, min(y0 + _SLAB_ROWS, self._shape[0])
+
+    def load(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """DATA and STAT of an image, and the mask of its flagged pixels."""
+        ny, nx = self._shape
+        bad = np.empty((ny, nx), dtype=np.bool_)
+        for y0, y1 in self.slabs():
+            np.not_equal(self._read(index, 2, y0, y1, "i4"), 0, out=bad[y0:y1])
+        data = self._read(index, 0, 0, ny, "f4").view(np.float32)
+        return data, self._read(index, 1, 0, ny, "f4").view(np.float32), bad
+
+    def combine(self, options: CombineOptions, header: fits.Header) -> MuseImage:
+        """All images combined into one, slab by slab."""
+        ny, nx = self._shape
+        out = MuseImage(
+            np.empty((ny, nx), np.float32),
+            np.empty((ny, nx), np.int32),
+            np.empty((ny, nx), np.float32),
+            header,
+            "count",
+        )
+        for y0, y1 in self.slabs():
+            parts = [self.rows(index, y0, y1) for index in range(self._count)]
+            out.data[y0:y1], out.dq[y0:y1], out.stat[y0:y1] = combine_images(
+                np.stack([part[0] for part in parts]),
+                np.stack([part[2] for part in parts]),
+                np.stack([part[1] for part in parts]),
+                options,
+            )
+        return out

@@ -1,0 +1,428 @@
+"""The way of one IFU through muse_wavecal: lamp images, slices, solution, products and QC.
+
+`core.spectral` does the numbers; here they meet files and headers. A slice that fails is logged with its reason and
+leaves a null row; the IFU fails only if no slice is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from core.ccd.combine import CombineOptions
+from core.ccd.trace_model import Trace
+from core.errors import WavelengthError
+from core.fitsfile.image import MuseImage
+from core.fitsfile.keywords import del_keys
+from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
+from core.instrument import N_SLICES, Dq, mode_class
+from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states
+from core.recipes.basic import RawStack, combine_frames
+from core.recipes.declaration import (
+    CubeProduct,
+    Frame,
+    ImageProduct,
+    Product,
+    Recipe,
+    RecipeContext,
+    TableProduct,
+)
+from core.recipes.qcwriter import QcWriter
+from core.spectral.calibration import (
+    CentralLines,
+    FitPoints,
+    LineWidths,
+    WavecalOptions,
+    central_columns,
+    central_widths,
+    fit_points,
+    guess_rows,
+    identify_center,
+    line_widths,
+    measure_identified,
+    measure_slice,
+    solve_slice,
+)
+from core.spectral.dispersion import Dispersion, SliceSolution
+from core.spectral.iterfit import IteratedFit
+from core.spectral.linelist import LineList
+from core.spectral.resample2d import resample_slices
+from core.spectral.tracing import LinePoints, concatenate_points
+
+__all__ = ["LAMP_QC_SLICE", "WavecalFlow"]
+
+LAMP_QC_SLICE: Final = 20
+_SUMMED: Final = 99  # "lamp number" of the summed image
+_MAX_DWLEN: Final = 5.9  # [Angstrom] between the edges of a slice
+_MAX_DWLEN_BLUE: Final = 6.5  # [Angstrom], at the lower end in the nominal and narrow-field modes
+_BLUE_MODES: Final = ("WFM-NOAO-N", "WFM-AO-N", "NFM-AO-N")
+
+Columns = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]
+
+
+@dataclass(frozen=True)
+class _Lamp:
+    """What is remembered of the combined image of one lamp set-up."""
+
+    group: LampGroup
+    header: fits.Header
+    n_saturated: int
+    input_saturated: tuple[int, ...]
+    columns: dict[int, Columns]
+
+
+@dataclass
+class _Slice:
+    """State of one slice; `reason` says why it has no solution."""
+
+    number: int
+    centers: list[CentralLines] = field(default_factory=list)
+    guess: IteratedFit | None = None
+    points: list[LinePoints] = field(default_factory=list)
+    fitted: FitPoints | None = None
+    solution: SliceSolution | None = None
+    widths: LineWidths | None = None
+    reason: str = ""
+
+
+@dataclass
+class WavecalFlow:
+    """One IFU on its way from raw frames to products.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    stack : RawStack
+        All raw arc frames of the IFU.
+    catalogue : LineList
+    trace : Trace
+    options : WavecalOptions
+    ctx : RecipeContext
+    store : ImageStore
+        Opened; keeps the lamp images.
+    calibs : tuple of Frame
+        Calibrations used, for the provenance.
+    combine : str
+        Method to combine the frames of a lamp.
+    products : list of Product
+        Result.
+    """
+
+    recipe: Recipe
+    stack: RawStack
+    catalogue: LineList
+    trace: Trace
+    options: WavecalOptions
+    ctx: RecipeContext
+    store: ImageStore
+    calibs: tuple[Frame, ...]
+    combine: Literal["average", "median", "minmax", "sigclip"]
+    products: list[Product] = field(default_factory=list)
+    _lamps: list[_Lamp] = field(default_factory=list)
+    _summed: MuseImage | None = None
+    _slices: list[_Slice] = field(default_factory=lambda: [_Slice(number) for number in range(1, N_SLICES + 1)])
+
+    # -- images --------------------------------------------------------------------------------------------
+    def reduce_lamps(self, *, keep: bool) -> None:
+        """Combine the frames of each lamp, remember the centres of the slices, put the image aside.
+
+        ``keep`` makes the images products.
+        """
+        groups = group_by_lamps(self.stack)
+        for number, group in enumerate(groups, start=1):
+            self._reduce_lamp(number, group, keep)
+            self.ctx.progress(0.3 + 0.3 * number / len(groups), f"combined lamp {group.label}")
+        present = {name for lamp in self._lamps for name in lamp.group.names}
+        if absent := sorted(set(self.catalogue.lamp.tolist()) - present - {""}):
+            self.ctx.log.warning("no exposure of lamp %s; its lines are not used", ", ".join(absent))
+
+    def _reduce_lamp(self, number: int, group: LampGroup, keep: bool) -> None:
+        # a function of its own, so that the image is gone before the next one is made
+        combined = combine_frames(self.stack, CombineOptions(self.combine), self.ctx, select=group.frames)
+        image = combined.image
+        n_saturated = int(np.count_nonzero(image.dq == Dq.SATURATED))
+        self._lamps.append(
+            _Lamp(group, image.header.copy(), n_saturated, combined.n_saturated, self._central_columns(image))
+        )
+        self.store.add(image)
+        self.ctx.log.info("%d frames of lamp %s combined", len(group.frames), group.label)
+        if keep:
+            qc = QcWriter(self.recipe, "ARC_RED_LAMP", image.header)
+            qc.write_each("QC.WAVECAL.INPUT{input}.NSATURATED", "input", combined.n_saturated)
+            qc.write("QC.WAVECAL.NSATURATED", n_saturated)
+            self.products.append(ImageProduct("ARC_RED_LAMP", image, combined.raws, self.calibs, number=number))
+
+    def _central_columns(self, image: MuseImage) -> dict[int, Columns]:
+        columns: dict[int, Columns] = {}
+        for state in self._slices:
+            try:
+                window = central_columns(self.trace, state.number, (image.data.shape[0], image.data.shape[1]))
+            except WavelengthError as error:
+                state.reason = error.message
+                continue
+            columns[state.number] = (
+                image.data[:, window].copy(),
+                image.stat[:, window].copy(),
+                image.dq[:, window].copy(),
+            )
+        return columns
+
+    def sum_lamps(self, *, keep: bool) -> None:
+        """Sum the images of all lamps; ``keep`` makes the sum a product."""
+        header = self._lamps[0].header.copy()
+        self._summed = self.store.combine(CombineOptions("sum"), header)
+        self.ctx.log.info("%d lamp images summed", len(self._lamps))
+        if not keep:
+            return
+        qc = QcWriter(self.recipe, "ARC_RED", header)
+        for k, lamp in enumerate(self._lamps, start=1):
+            qc.write_each("QC.WAVECAL.LAMP{lamp}.INPUT{input}.NSATURATED", "input", lamp.input_saturated, lamp=k)
+        qc.write("QC.WAVECAL.NSATURATED", np.count_nonzero(self._summed.dq == Dq.SATURATED))
+        self.products.append(ImageProduct("ARC_RED", self._summed, self.stack.raws, self.calibs))
+
+    # -- measuring -------------------------------------------------------------------------------------------
+    def measure_lampwise(self) -> None:
+        """Identify the lines lamp by lamp, then follow all lines of each lamp on its own image."""
+        for state in self._alive():
+            for lamp in self._lamps:
+                self._attempt(state, self._identify, lamp.columns[state.number], lamp.group.names)
+            self._attempt(state, self._guess)
+            self._tell_identified(state)
+        for index, lamp in enumerate(self._lamps):
+            data, stat, bad = self.store.load(index)
+            for state in self._alive():
+                if state.guess is None:
+                    continue
+                state.points.append(
+                    measure_slice(
+                        data, stat, bad, self.trace, state.number, state.guess, self.catalogue, lamp.group.names,
+                        self.options,
+                    )
+                )  # fmt: skip
+            del data, stat, bad
+            self.ctx.progress(0.6 + 0.3 * (index + 1) / len(self._lamps), f"measured lamp {lamp.group.label}")
+        for state in self._alive():
+            if state.guess is not None:
+                points = concatenate_points(state.points)
+                state.fitted = fit_points(points, self.catalogue, state.guess, self.options)
+                state.widths = line_widths(points, self.catalogue, state.guess, self.options.ins_mode)
+
+    def measure_summed(self) -> None:
+        """Identify the lines on the sum of all lamps, and follow only those."""
+        if self._summed is None:
+            raise WavelengthError("the lamp images have not been summed")
+        image = self._summed
+        columns = self._central_columns(image)
+        bad = image.dq != 0
+        for state in self._alive():
+            self._attempt(state, self._identify, columns[state.number], None)
+            self._tell_identified(state)
+            if state.reason:
+                continue
+            center = state.centers[0]
+            points = measure_identified(image.data, image.stat, bad, self.trace, state.number, center, self.options)
+            state.fitted = fit_points(points, self.catalogue, None, self.options)
+            state.widths = central_widths(center, self.catalogue)
+        self.ctx.progress(0.9, "measured the lines")
+
+    def _alive(self) -> list[_Slice]:
+        return [state for state in self._slices if not state.reason]
+
+    def _attempt(self, state: _Slice, step: Any, *args: Any) -> None:
+        """A step of one slice; if it fails the slice keeps the reason."""
+        if state.reason:
+            return
+        try:
+            step(state, *args)
+        except WavelengthError as error:
+            state.reason = error.message
+            self.ctx.log.error("slice %d: %s", state.number, error.message)
+
+    def _identify(self, state: _Slice, columns: Columns, lamps: Sequence[str] | None) -> None:
+        state.centers.append(identify_center(*columns, self.catalogue, lamps, self.options))
+
+    def _guess(self, state: _Slice) -> None:
+        state.guess = guess_rows(state.centers, self.catalogue, self.options)
+
+    def _tell_identified(self, state: _Slice) -> None:
+        self.ctx.log.info(
+            "identified %d of %d detected arc lines in slice %d",
+            sum(map(len, state.centers)),
+            sum(center.n_detected for center in state.centers),
+            state.number,
+        )
+
+    def solve(self) -> None:
+        """Fit the solution of each slice.
+
+        Raises
+        ------
+        WavelengthError
+            If no slice has one.
+        """
+        for state in self._alive():
+            self._attempt(state, self._solve)
+        solved = [state for state in self._slices if state.solution is not None]
+        if not solved:
+            raise WavelengthError(f"no slice has a wavelength solution; slice 1: {self._slices[0].reason}")
+        failed = [str(state.number) for state in self._slices if state.solution is None]
+        if failed:
+            self.ctx.log.warning("no solution in %d slices: %s", len(failed), ", ".join(failed))
+        rms = [state.solution.rms for state in solved if state.solution]
+        self.ctx.log.info(
+            "%d slices solved, rms %.4f Angstrom (median), %.4f (worst)", len(solved), np.median(rms), np.max(rms)
+        )
+
+    def _solve(self, state: _Slice) -> None:
+        if state.fitted is None:
+            raise WavelengthError("no line was measured")
+        solution = solve_slice(state.fitted, self.options)
+        state.solution = solution
+        self.ctx.log.info(
+            "fit of %d of %d positions in slice %d: rms %.6f Angstrom",
+            solution.iterations[-1].points.size,
+            solution.iterations[0].points.size,
+            state.number,
+            solution.rms,
+        )
+
+    # -- products ----------------------------------------------------------------------------------------------
+    def _dispersion(self) -> Dispersion:
+        shape = (N_SLICES, self.options.xorder + 1, self.options.yorder + 1)
+        coefficients, mse = np.full(shape, np.nan), np.full(N_SLICES, np.nan)
+        for row, state in enumerate(self._slices):
+            if state.solution is not None:
+                coefficients[row] = state.solution.coefficients
+                mse[row] = state.solution.mse
+        return Dispersion(np.arange(1, N_SLICES + 1, dtype=np.int32), coefficients, mse)
+
+    def save_solution(self) -> None:
+        """Make the WAVECAL_TABLE with its QC."""
+        dispersion = self._dispersion()
+        header = self._lamps[0].header.copy()
+        qc = QcWriter(self.recipe, "WAVECAL_TABLE", header)
+        for state in self._slices:
+            self._write_lines(qc, state)
+            if state.solution is not None:
+                self._write_solution(qc, state, state.solution, dispersion)
+        for lamp in self._lamps:
+            for number in lamp.group.numbers[:1]:
+                qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", lamp.n_saturated, lamp=number)
+        if self._summed is not None:
+            saturated = np.count_nonzero(self._summed.dq == Dq.SATURATED)
+            qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", saturated, lamp=_SUMMED)
+        fmt = wavecal_table_format(self.options.xorder, self.options.yorder)
+        table = MuseTable(dispersion.columns(), header)
+        self.products.insert(0, TableProduct("WAVECAL_TABLE", fmt, table, self.stack.raws, self.calibs))
+
+    def _write_lines(self, qc: QcWriter, state: _Slice) -> None:
+        prefix, number = "QC.WAVECAL.SLICE{slice}", state.number
+        qc.write(f"{prefix}.LINES.NDET", sum(center.n_detected for center in state.centers), slice=number)
+        if not state.centers:
+            return
+        qc.write(f"{prefix}.LINES.NID", sum(map(len, state.centers)), slice=number)
+        peaks = np.concatenate([center.lines.peak for center in state.centers])
+        _write_moments(qc, f"{prefix}.LINES.PEAK", peaks, slice=number)
+        if number == LAMP_QC_SLICE and len(state.centers) == len(self._lamps):
+            for lamp, center in zip(self._lamps, state.centers, strict=True):
+                # the reference leaves out the highest lamp number
+                if len(center) and lamp.group.numbers and lamp.group.numbers[0] < len(lamp_states(lamp.header)):
+                    peak, index = center.lines.peak, {"slice": number, "lamp": lamp.group.numbers[0]}
+                    qc.write(f"{prefix}.LAMP{{lamp}}.LINES.PEAK.MEAN", peak.mean(), **index)
+                    if peak.size > 1:
+                        qc.write(f"{prefix}.LAMP{{lamp}}.LINES.PEAK.STDEV", peak.std(ddof=1), **index)
+                    qc.write(f"{prefix}.LAMP{{lamp}}.LINES.PEAK.MAX", peak.max(), **index)
+        if state.widths is not None and state.widths.fwhm.size:
+            _write_moments(qc, f"{prefix}.LINES.FWHM", state.widths.fwhm, slice=number)
+            if state.widths.resolution.size:
+                qc.write(f"{prefix}.RESOL", state.widths.resolution.mean(), slice=number)
+
+    def _write_solution(self, qc: QcWriter, state: _Slice, solution: SliceSolution, dispersion: Dispersion) -> None:
+        prefix, number = "QC.WAVECAL.SLICE{slice}", state.number
+        ny = self.stack.detector.trimmed_shape[0]
+        qc.write(f"{prefix}.FIT.NLINES", solution.n_lines, slice=number)
+        qc.write(f"{prefix}.FIT.RMS", solution.rms, slice=number)
+        mode = mode_class(self.options.ins_mode)
+        bottom_limit = _MAX_DWLEN_BLUE if mode in _BLUE_MODES else _MAX_DWLEN
+        for end, y, limit in (("BOTTOM", 1.0, bottom_limit), ("TOP", float(ny), _MAX_DWLEN)):
+            left, right = self.trace.left(number, y), self.trace.right(number, y)
+            difference = float(dispersion.wavelength(number, left, y) - dispersion.wavelength(number, right, y))
+            qc.write(f"{prefix}.DWLEN.{end}", difference, slice=number)
+            if abs(difference) > limit:
+                self.ctx.log.warning(
+                    "slice %d: wavelengths differ by %.2f Angstrom between the edges at the %s, more than expected",
+                    number,
+                    difference,
+                    end.lower(),
+                )
+        middle = 0.5 * (ny + 1)
+        center = self.trace.center(number, middle)
+        qc.write(f"{prefix}.WLPOS", middle, slice=number)
+        qc.write(f"{prefix}.WLEN", float(dispersion.wavelength(number, center, middle)), slice=number)
+
+    def _bare_header(self) -> fits.Header:
+        header = self._lamps[0].header.copy()
+        del_keys(header, r"QC\.")
+        return header
+
+    def save_residuals(self) -> None:
+        """Make the WAVECAL_RESIDUALS: all points of all iterations of all slices."""
+        parts: dict[str, list[NDArray[Any]]] = {column.name: [] for column in WAVECAL_RESIDUALS.columns}
+        for state in self._slices:
+            if state.solution is None or state.fitted is None:
+                continue
+            for iteration, step in enumerate(state.solution.iterations, start=1):
+                n = step.points.size
+                parts["slice"].append(np.full(n, state.number, np.uint8))
+                parts["iteration"].append(np.full(n, iteration, np.int32))
+                parts["x"].append(state.fitted.x[step.points].astype(np.int32))
+                parts["y"].append(state.fitted.y[step.points].astype(np.float32))
+                parts["lambda"].append(state.fitted.wave[step.points].astype(np.float32))
+                parts["residual"].append(step.residual)
+                parts["rejlimit"].append(np.full(n, step.limit))
+        table = MuseTable({name: np.concatenate(values) for name, values in parts.items()}, self._bare_header())
+        self.products.append(TableProduct("WAVECAL_RESIDUALS", WAVECAL_RESIDUALS, table, self.stack.raws, self.calibs))
+
+    def save_resampled(self) -> None:
+        """Make the ARC_RESAMPLED image from the sum of the lamps."""
+        if self._summed is None:
+            raise WavelengthError("the lamp images have not been summed")
+        resampled = resample_slices(self._summed.data, self._summed.dq, self.trace, self._dispersion())
+        own = fits.Header()
+        own["CRPIX1"], own["CRPIX2"] = 1.0, 1.0
+        own["CRVAL1"], own["CRVAL2"] = 1.0, resampled.first_wave
+        own["CD1_1"], own["CD1_2"], own["CD2_1"], own["CD2_2"] = 1.0, 0.0, 0.0, resampled.step
+        own["CTYPE1"], own["CTYPE2"] = "PIXEL", "AWAV"
+        own["CUNIT1"], own["CUNIT2"] = "pixel", "Angstrom"
+        own["BUNIT"] = "count"
+        self._add_cube("ARC_RESAMPLED", "DATA", resampled.data, own)
+
+    def save_wavemap(self) -> None:
+        """Make the WAVE_MAP."""
+        ny, nx = self.stack.detector.trimmed_shape
+        out = np.zeros((ny, nx), dtype=np.float32)
+        dispersion, rows = self._dispersion(), np.arange(1.0, ny + 1)
+        for number in dispersion.valid_slices:
+            dispersion.fill_map(number, self.trace.left(number, rows), self.trace.right(number, rows), out)
+        own = fits.Header()
+        own["BUNIT"] = "Angstrom"
+        self._add_cube("WAVE_MAP", "DATA", out, own)
+
+    def _add_cube(self, tag: str, extension: str, data: NDArray[np.float32], own: fits.Header) -> None:
+        self.products.append(CubeProduct(tag, extension, data, self._bare_header(), own, self.stack.raws, self.calibs))
+
+
+def _write_moments(qc: QcWriter, prefix: str, values: NDArray[np.float64], **indices: int) -> None:
+    """Write MEAN, STDEV, MIN, MAX of some values; nothing of none, no STDEV of one."""
+    if values.size == 0:
+        return
+    qc.write(f"{prefix}.MEAN", values.mean(), **indices)
+    if values.size > 1:
+        qc.write(f"{prefix}.STDEV", values.std(ddof=1), **indices)
+    qc.write(f"{prefix}.MIN", values.min(), **indices)
+    qc.write(f"{prefix}.MAX", values.max(), **indices)

@@ -1,0 +1,153 @@
+"""Slices laid side by side on a common wavelength axis: a quick look at a calibrated arc.
+
+Pixels keep their column within the slice (1 pix) and are averaged along the wavelength (1.25 Angstrom) with weights
+that fall with distance. Meant for the eye: neighbouring columns are not interpolated, hence the small wiggles.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from core.ccd.trace_model import Trace
+from core.errors import WavelengthError
+from core.instrument import SAMPLING, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
+from core.spectral.dispersion import Dispersion
+
+__all__ = ["Resampled", "resample_slices"]
+
+_SLICE_PITCH: Final = SLICE_WIDTH_LIMITS[1]  # [pix] from slice to slice in the output
+_CRITICAL: Final = 1.25 * SAMPLING  # [Angstrom] radius of influence of a pixel
+_HUGE: Final = 1e30
+_WAVE_LIMITS: Final = (3000.0, 11000.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Resampled:
+    """A resampled image.
+
+    Attributes
+    ----------
+    data : ndarray of float32 (n_wave, n_x)
+        Zero where nothing contributed.
+    first_wave, step : float
+        Wavelength of row 1 and step [Angstrom].
+    """
+
+    data: NDArray[np.float32]
+    first_wave: float
+    step: float
+
+
+@njit(cache=True, nogil=True)
+def _wave_at(in_x, x):  # type: ignore[no-untyped-def]
+    value = in_x[in_x.size - 1]
+    for i in range(in_x.size - 2, -1, -1):
+        value = value * x + in_x[i]
+    return value
+
+
+@njit(cache=True, nogil=True)
+def _row_polynomial(coef, y, in_x):  # type: ignore[no-untyped-def]
+    for i in range(coef.shape[0]):
+        value = coef[i, coef.shape[1] - 1]
+        for j in range(coef.shape[1] - 2, -1, -1):
+            value = value * y + coef[i, j]
+        in_x[i] = value
+
+
+@njit(cache=True, nogil=True)
+def _wave_range(coef, left, right, limits):  # type: ignore[no-untyped-def]
+    low, high = np.inf, -np.inf
+    in_x = np.empty(coef.shape[0])
+    for row in range(left.size):
+        _row_polynomial(coef, row + 1.0, in_x)
+        for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
+            wave = _wave_at(in_x, float(x))
+            if limits[0] <= wave <= limits[1]:
+                low = min(low, wave)
+                high = max(high, wave)
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _spread(data, dq, coef, left, right, width, limits, first_wave, step, sums, weights):  # type: ignore[no-untyped-def]
+    """Add the pixels of one slice to their neighbouring output bins."""
+    n_wave, n_x = sums.shape
+    in_x = np.empty(coef.shape[0])
+    for row in range(left.size):
+        _row_polynomial(coef, row + 1.0, in_x)
+        center = 0.5 * (left[row] + right[row])
+        scale = width / (right[row] - left[row])
+        for x in range(max(1, math.ceil(left[row])), min(data.shape[1], math.floor(right[row])) + 1):
+            if dq[row, x - 1] != 0:
+                continue
+            wave = _wave_at(in_x, float(x))
+            if not limits[0] <= wave <= limits[1]:
+                continue
+            column = math.floor((center - x) * scale + 0.5 * width + 0.5)
+            if column < 0 or column >= n_x:
+                continue
+            position = (wave - first_wave) / step
+            nearest = math.floor(position + 0.5)
+            for k in range(nearest - 1, nearest + 2):
+                if k < 0 or k >= n_wave:
+                    continue
+                r = abs(position - k) * step
+                if r >= _CRITICAL:
+                    continue
+                w = _HUGE if r == 0.0 else ((_CRITICAL - r) / (_CRITICAL * r)) ** 2
+                sums[k, column] += w * data[row, x - 1]
+                weights[k, column] += w
+
+
+def resample_slices(
+    data: NDArray[np.float32], dq: NDArray[np.int32], trace: Trace, dispersion: Dispersion
+) -> Resampled:
+    """Resample all slices that have a trace and a solution.
+
+    Parameters
+    ----------
+    data : ndarray of float32 (ny, nx)
+    dq : ndarray of int32 (ny, nx)
+        Flagged pixels are left out.
+    trace : Trace
+    dispersion : Dispersion
+
+    Returns
+    -------
+    Resampled
+
+    Raises
+    ------
+    WavelengthError
+        If no slice has a solution.
+    """
+    rows = np.arange(1.0, data.shape[0] + 1)
+    slices = [number for number in dispersion.valid_slices if trace.has(number)]
+    edges = {number: (trace.left(number, rows), trace.right(number, rows)) for number in slices}
+    ranges = [_wave_range(dispersion.polynomial(number), *edges[number], _WAVE_LIMITS) for number in slices]
+    if not ranges or not math.isfinite(min(low for low, _ in ranges)):
+        raise WavelengthError("no slice can be resampled")
+    first, last = min(low for low, _ in ranges), max(high for _, high in ranges)
+    n_wave = math.ceil((last - first) / SAMPLING) + 1
+    # x = (slice - 1) * pitch + distance from the left end of the slice; column 1 is the first pixel of the first slice
+    pitch, width = _SLICE_PITCH, SLICE_WIDTH_NOMINAL
+    n_x = math.ceil((max(slices) - min(slices)) * pitch + width) + 1
+    out = np.zeros((n_wave, n_x), dtype=np.float32)
+    for number in slices:
+        sums = np.zeros((n_wave, int(width) + 1))
+        weights = np.zeros_like(sums)
+        _spread(
+            data, dq, dispersion.polynomial(number), *edges[number], width, _WAVE_LIMITS, first, SAMPLING, sums, weights
+        )
+        x0 = math.floor((number - min(slices)) * pitch + 0.5)
+        block = out[:, x0 : x0 + sums.shape[1]]
+        np.divide(sums, weights, out=sums, where=weights > 0)
+        block[:] = sums[:, : block.shape[1]]
+    return Resampled(data=out, first_wave=first, step=SAMPLING)
