@@ -11,6 +11,7 @@ from astropy.io import fits
 
 from core.fitsfile.keywords import set_key
 from core.instrument import LAMPS, N_IFU, PORT_X, PORT_Y, chip_name
+from core.simulator.channel import chip_card
 from core.simulator.exposure import READ_TIME
 from core.simulator.scenes import Scene
 from core.simulator.truth import InstrumentTruth
@@ -253,8 +254,6 @@ def channel_header(truth: InstrumentTruth) -> fits.Header:
 
     ``DET.OUTn.GAIN`` is electrons per adu, the sense in which pipelines use it; ``DET.OUTn.CONAD`` is its inverse.
     """
-    from core.simulator.channel import chip_card
-
     det = truth.detector
     chip = chip_card(truth.ifu)
     header = fits.Header()

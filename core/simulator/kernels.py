@@ -81,8 +81,8 @@ def render_continuum(
             x_right = _cubic(right[s], t)
             width = x_right - x_left
             center = 0.5 * (x_left + x_right)
-            first = max(1, int(math.floor(x_left - 5.0)))
-            last = min(nx, int(math.ceil(x_right + 5.0)))
+            first = max(1, math.floor(x_left - 5.0))
+            last = min(nx, math.ceil(x_right + 5.0))
             slope = tilt[s, 0] + tilt[s, 1] * t
             along = _cubic(wave[s], dy)
             for x in range(first, last + 1):
@@ -136,14 +136,12 @@ def render_lines(
             t = dy / half_height
             if abs(dy) > y_middle + 200.0:
                 continue
-            first = max(1, int(math.floor(_cubic(left[s], t) - 8.0)))
-            last = min(nx, int(math.ceil(_cubic(right[s], t) + 8.0)))
+            first = max(1, math.floor(_cubic(left[s], t) - 8.0))
+            last = min(nx, math.ceil(_cubic(right[s], t) + 8.0))
             for x in range(first, last + 1):
                 dx = x - x_middle[s]
                 for _ in range(8):
-                    slope = (
-                        wave[s, 1] + dy * (2.0 * wave[s, 2] + 3.0 * dy * wave[s, 3]) + tilt[s, 1] * dx / half_height
-                    )
+                    slope = wave[s, 1] + dy * (2.0 * wave[s, 2] + 3.0 * dy * wave[s, 3]) + tilt[s, 1] * dx / half_height
                     step = (lam - _wavelength(dx, dy, wave[s], tilt[s], curvature[s], half_height)) / slope
                     dy += step
                     if abs(step) < 1e-7:
@@ -157,8 +155,8 @@ def render_lines(
                 q = (x - 0.5 * (x_left + x_right)) / (x_right - x_left)
                 light = line_area[k] * throughput[s] * (1.0 + q * (slit[s, 0] + q * slit[s, 1])) * part
                 y0 = dy + y_middle
-                low = max(1, int(math.floor(y0 - reach / 1.15)))
-                high = min(ny, int(math.ceil(y0 + reach / 1.15)))
+                low = max(1, math.floor(y0 - reach / 1.15))
+                high = min(ny, math.ceil(y0 + reach / 1.15))
                 edge = low - 0.5 - y_middle
                 below = _slit_fraction(
                     _wavelength(dx, edge, wave[s], tilt[s], curvature[s], half_height) - lam, half_slit, sigma
@@ -240,9 +238,7 @@ def digitise(
                     x = k if half == 0 else 2 * port_nx - 1 - k
                     mean = electrons[d, x]
                     if mean > 50.0:
-                        value += mean * per_adu + normal[r, raw_x] * math.sqrt(
-                            mean * per_adu * per_adu + noise * noise
-                        )
+                        value += mean * per_adu + normal[r, raw_x] * math.sqrt(mean * per_adu * per_adu + noise * noise)
                     else:
                         u = uniform[d, x]
                         n = 0

@@ -76,10 +76,10 @@ def night_state(night: date, ifu: int, seed: int) -> NightState:
     """Read noise and level of an IFU in a night: a slow drift over the years, a seasonal wave, and chance."""
     rng = stream(seed, "night", night.isoformat(), ifu)
     years = (night - _EPOCH).days / 365.25
-    drift = 0.35 * years + 0.8 * math.sin(2.0 * math.pi * years + ifu)
+    drift = 0.1 * years + 0.8 * math.sin(2.0 * math.pi * years + ifu)
     shifts = drift + rng.normal(0.0, 0.4, 4)
     return NightState(
-        noise=float(1.0 + 0.004 * years + 0.006 * math.sin(2.0 * math.pi * years) + rng.normal(0.0, 0.006)),
+        noise=float(1.0 + 0.001 * years + 0.006 * math.sin(2.0 * math.pi * years) + rng.normal(0.0, 0.006)),
         level=(float(shifts[0]), float(shifts[1]), float(shifts[2]), float(shifts[3])),
     )
 
@@ -91,9 +91,10 @@ def _temperature(night: date, seed: int) -> float:
 
 
 def _lamp_brightness(night: date, seed: int, lamp: str) -> float:
-    """Lamps fade by a per cent in a year and flicker from night to night."""
+    """Lamps fade by a per cent in a year, are replaced every four years, and flicker from night to night."""
     rng = stream(seed, "lamp", night.isoformat(), lamp)
-    return float(0.99 ** ((night - _EPOCH).days / 365.25) * (1.0 + rng.normal(0.0, 0.008)))
+    age = ((night - _EPOCH).days / 365.25) % 4.0
+    return float(1.02 * 0.99**age * (1.0 + rng.normal(0.0, 0.008)))
 
 
 def _templates(plan: NightPlan, night: date, seed: int) -> Iterator[tuple[datetime, list[Scene]]]:

@@ -163,7 +163,7 @@ def make_optics(ifu: int, seed: int, detector: Detector | None = None) -> Optics
     tilt = np.stack((-0.5 * (top + bottom) / width, -0.5 * (top - bottom) / width), axis=1)
 
     lsf_sigma = np.empty((N_SLICES, 3))
-    lsf_sigma[:, 0] = 0.45 + 0.04 * place + rng.normal(0.0, 0.02, N_SLICES)
+    lsf_sigma[:, 0] = 0.48 + 0.04 * place + rng.normal(0.0, 0.02, N_SLICES)
     lsf_sigma[:, 1] = rng.normal(-0.008, 0.004, N_SLICES)
     lsf_sigma[:, 2] = rng.normal(0.008, 0.002, N_SLICES)
     return OpticsTruth(

@@ -32,6 +32,8 @@ _FLAT_WAVE: Final = 7250.0
 _FLAT_WIDTH: Final = 1250.0
 _GRID: Final = np.arange(4100.0, 9900.0, 1.0)  # [Angstrom]
 
+_LEAK: Final = 0.015  # of the filters below the cut-off
+
 # mode -> (cut-off wavelength, its width, notch) [Angstrom]
 _FILTERS: Final[dict[str, tuple[float, float, tuple[float, float] | None]]] = {
     "WFM-NOAO-E": (4450.0, 60.0, None),
@@ -53,10 +55,10 @@ def transmission(mode: str, wave: NDArray[np.float64]) -> F64:
     if mode not in _FILTERS:
         raise ParameterError(f"unknown mode {mode!r}; known are {', '.join(_FILTERS)}", parameter="mode")
     cut, width, notch = _FILTERS[mode]
-    through: F64 = 0.5 * (1.0 + erf((wave - cut) / width))
+    through: F64 = _LEAK + (1.0 - _LEAK) * 0.5 * (1.0 + erf((wave - cut) / width))
     if notch is not None:
         inside = 0.5 * (erf((wave - notch[0] - 8.0) / 6.0) - erf((wave - notch[1] + 8.0) / 6.0))
-        through = through * (1.0 - 0.999 * inside)
+        through = through * (1.0 - 0.998 * inside)
     return through
 
 

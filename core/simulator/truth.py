@@ -104,9 +104,7 @@ def _truth_for(ifu: int, mode: str, seed: int, detector: Detector | None) -> Ins
     )
 
 
-def truth_for(
-    ifu: int, mode: str = "WFM-NOAO-N", seed: int = 1, detector: Detector | None = None
-) -> InstrumentTruth:
+def truth_for(ifu: int, mode: str = "WFM-NOAO-N", seed: int = 1, detector: Detector | None = None) -> InstrumentTruth:
     """Truth of an IFU; the same arguments always give the same instrument.
 
     Parameters
@@ -195,8 +193,9 @@ def load_truth(path: str | os.PathLike[str]) -> InstrumentTruth:
     """
     with np.load(path) as stored:
         ifu, seed = (int(value) for value in stored["identity"])
-        geometry = dict(zip(_GEOMETRY, (int(value) for value in stored["geometry"]), strict=True))
-        truth = truth_for(ifu, str(stored["mode"]), seed, Detector(**geometry))
+        nx, ny, prescan_x, prescan_y, overscan_x, overscan_y = (int(value) for value in stored["geometry"])
+        detector = Detector(nx, ny, prescan_x, prescan_y, overscan_x, overscan_y)
+        truth = truth_for(ifu, str(stored["mode"]), seed, detector)
         for name, value in _fields(truth):
             if name not in stored or not np.array_equal(stored[name], value):
                 raise BadFitsError(f"{name} differs from the present simulator's: simulate again", file=path)

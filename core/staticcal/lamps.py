@@ -4,7 +4,7 @@ The wavelengths are NIST's (``data/arc_lines_nist.csv``, see ``data/README.md``)
 how strong a line is in the discharge where it was measured, not in the lamps of MUSE; the model turns them into
 areas in counts per detector column of a standard arc exposure:
 
-* area = peak_area * (intensity / reference_intensity) ** exponent, one set of numbers per element and range;
+* a curve of growth with one set of numbers per element and range;
 * a published measurement of the area (``data/arc_lines_measured.csv``) wins over the formula.
 """
 
@@ -14,7 +14,7 @@ import csv
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from typing import Final
 
@@ -32,29 +32,36 @@ _ELEMENTS: Final = {"Ne": ("Ne",), "Xe": ("Xe",), "HgCd": ("Hg", "Cd")}
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """Area [count] of a line with the reference intensity, and how fast weaker lines fade.
+class _Growth:
+    """Area [count] of a line from its relative intensity, for one element up to a wavelength [Angstrom].
 
-    Valid for one element up to a wavelength [Angstrom].
+    Strong lines grow slower than NIST's intensity (they are self-absorbed), weak ones faster, with the knee
+    between: area = peak_area * r**strong / (1 + (knee / r)**weak), r = intensity / reference.
     """
 
     element: str
     upto: float
     peak_area: float
-    reference_intensity: float
-    exponent: float
+    reference: float
+    strong: float
+    knee: float
+    weak: float
+
+    def area(self, intensity: float) -> float:
+        r = intensity / self.reference
+        return self.peak_area * r**self.strong / (1.0 + (self.knee / r) ** self.weak)
 
 
 # NIST's intensities of neon come from several sources that do not join at 6900 Angstrom; the blue lines of the
 # higher levels, strong in NIST's discharge, are weak in the lamps of MUSE.
-_SCALES: Final = (
-    _Scale("Ne", 5800.0, 120000.0, 150000.0, 1.75),
-    _Scale("Ne", 6900.0, 120000.0, 26000.0, 1.75),
-    _Scale("Ne", math.inf, 120000.0, 100000.0, 1.75),
-    _Scale("Xe", math.inf, 125000.0, 10000.0, 1.35),
+_GROWTHS: Final = (
+    _Growth("Ne", 5800.0, 90000.0, 220000.0, 1.6, 0.04, 2.0),
+    _Growth("Ne", 6900.0, 90000.0, 26000.0, 1.6, 0.25, 2.0),
+    _Growth("Ne", math.inf, 90000.0, 100000.0, 1.6, 0.04, 2.0),
+    _Growth("Xe", math.inf, 140000.0, 10000.0, 0.75, 0.04, 3.6),
     # Measured lines apart, MUSE's HgCd lamp shows next to nothing above the noise.
-    _Scale("Hg", math.inf, 60.0, 1000.0, 1.0),
-    _Scale("Cd", math.inf, 60.0, 300.0, 1.0),
+    _Growth("Hg", math.inf, 60.0, 1000.0, 1.0, 0.0, 1.0),
+    _Growth("Cd", math.inf, 60.0, 300.0, 1.0, 0.0, 1.0),
 )
 
 _FAINTEST_AREA: Final = 1.0
@@ -88,7 +95,7 @@ def _rows(name: str) -> Iterator[dict[str, str]]:
     yield from csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def lamp_lines(lamp: str) -> LampLines:
     """Lines of a lamp with their areas in a standard exposure.
 
@@ -112,12 +119,11 @@ def lamp_lines(lamp: str) -> LampLines:
     found: list[tuple[float, float, str]] = []
     for row in _rows("arc_lines_nist.csv"):
         element = row["element"]
-        if element not in _ELEMENTS[lamp] or not row["rel_intensity"]:
+        if element not in _ELEMENTS[lamp] or not row["rel_intensity"] or float(row["rel_intensity"]) <= 0.0:
             continue
         line = float(row["wave_air"])
-        scale = next(scale for scale in _SCALES if scale.element == element and line < scale.upto)
-        relative = float(row["rel_intensity"]) / scale.reference_intensity
-        found.append((line, scale.peak_area * relative**scale.exponent, element + row["ion"]))
+        growth = next(law for law in _GROWTHS if law.element == element and line < law.upto)
+        found.append((line, growth.area(float(row["rel_intensity"])), element + row["ion"]))
     found.sort()
     wave = np.array([line[0] for line in found])
     area_of = np.array([line[1] for line in found])

@@ -1,20 +1,20 @@
 """The lines of the arc lamps become LINE_CATALOG: which line is good for what, decided by computed rules.
 
-Each line is seen as MUSE sees it: with the resolution of the spectrograph, next to all other lines of the same lamp.
-From the areas follow two numbers per line,
+Each lamp is seen at the resolution of MUSE, where close lines are one peak. The quality of a peak follows from its
+area and from the shift of its fitted centre by the other lines of the lamp (`core.staticcal.virtual_fit`):
 
-* the *shift* of its fitted centre caused by its neighbours (first order: projection of each neighbour's profile on
-  the derivative of the line's own Gaussian), and
-* the *contamination*: light of the neighbours inside the fitting window relative to that of the line;
-
-and from these, the quality: 0 unused, 1 only for pattern matching, 2 member of a multiplet, 3 good single line,
-5 bright and isolated, reference for the line width.
+    0  unused: a blend whose centre is no measure of the wavelength
+    1  only for pattern matching: faint or disturbed
+    2  member of a multiplet: resolved neighbours, good when they are fitted together
+    3  good single line
+    5  bright and isolated: reference for the line width
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -23,28 +23,29 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.fitsfile.keywords import set_key
+from core.fitsfile.tables import LINE_CATALOG, MuseTable, write_table
 from core.instrument import ARC_RANGE
 from core.staticcal.lamps import LAMP_EXPTIME, LampLines, lamp_lines
+from core.staticcal.virtual_fit import multiplet_shift, single_shift
 
 __all__ = ["CATALOG_VERSION", "LineCatalog", "build_line_catalog", "write_line_catalog"]
 
 CATALOG_VERSION: Final = 3
 
-_SIGMA: Final = 1.06  # Gaussian width of a line of 2.5 Angstrom FWHM
-_WINDOW: Final = 8.2  # half the fitting window of pipelines, 6 pixels, and half a pixel [Angstrom]
 _UNRESOLVED: Final = 2.0  # closer lines are one peak [Angstrom]
-_MULTIPLET_GAP: Final = 8.0  # resolved lines that disturb each other's single fit [Angstrom]
+_MULTIPLET_GAP: Final = 10.5  # lines that see each other in their windows [Angstrom]
 _MULTIPLET_SPAN: Final = 40.0  # pipelines fit all multiplet members within this distance together [Angstrom]
-_REMOVED_GAP: Final = 1.5  # pipelines drop both of two usable lines that are closer [Angstrom]
+_WINDOW: Final = 9.5  # reach of the fitting window and of the wing of a line that enters it [Angstrom]
+_MULTIPLET_RANGE: Final = 0.05  # faintest to brightest member
 
-_MATCH_AREA: Final = 90.0  # faintest line that is detected reliably [count]
-_FIT_AREA: Final = 300.0
+_LISTED_AREA: Final = 70.0  # about the faintest line that can be detected [count]
+_MATCH_AREA: Final = 90.0
+_FIT_AREA: Final = 250.0
 _REFERENCE_AREA: Final = 3000.0
-_MATCH_SHIFT: Final = 0.25  # [Angstrom]
-_FIT_SHIFT: Final = 0.012
-_FIT_CONTAMINATION: Final = 0.06
-_REFERENCE_SHIFT: Final = 0.004
-_REFERENCE_CONTAMINATION: Final = 0.02
+_MATCH_SHIFT: Final = 0.3  # [Angstrom]
+_FIT_SHIFT: Final = 0.006
+_REFERENCE_SHIFT: Final = 0.002
+_FOREIGN_LIGHT: Final = 0.25  # in the window, relative to the line: more of it and the fit may go astray
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +79,6 @@ class _Peaks:
     wave: NDArray[np.float64]
     area: NDArray[np.float64]
     ion: tuple[str, ...]
-    offset: NDArray[np.float64]  # centroid of the peak minus wavelength of its brightest line
-    members: NDArray[np.int64]
 
 
 def _peaks(lines: LampLines) -> _Peaks:
@@ -91,62 +90,47 @@ def _peaks(lines: LampLines) -> _Peaks:
             continue
         near = free & (np.abs(lines.wave - lines.wave[k]) < _UNRESOLVED)
         free[near] = False
-        total = float(lines.area[near].sum())
-        offset = float((lines.area[near] * (lines.wave[near] - lines.wave[k])).sum()) / total
-        found.append((float(lines.wave[k]), total, lines.ion[k], offset, int(near.sum())))
+        found.append((float(lines.wave[k]), float(lines.area[near].sum()), lines.ion[k]))
     found.sort()
     return _Peaks(
         wave=np.array([peak[0] for peak in found]),
         area=np.array([peak[1] for peak in found]),
         ion=tuple(peak[2] for peak in found),
-        offset=np.array([peak[3] for peak in found]),
-        members=np.array([peak[4] for peak in found]),
     )
 
 
-def _neighbours(peaks: _Peaks, lines: LampLines, k: int, besides: tuple[int, ...] = ()) -> tuple[float, float]:
-    """Shift [Angstrom] and contamination of peak ``k`` by all lines of the lamp that are not its own.
-
-    Lines that belong to the peaks ``besides`` do not count: they are fitted together with it.
-    """
-    distance = lines.wave - peaks.wave[k]
-    others = np.ones(len(distance), bool)
-    for member in (k, *besides):
-        others &= np.abs(lines.wave - peaks.wave[member]) >= _UNRESOLVED
-    distance, ratio = distance[others], lines.area[others] / peaks.area[k]
-    # Two unit Gaussians of the same width: <g(x - d), g'(x)> / <g', g'> = d exp(-d^2 / (4 s^2)).
-    shift = float(np.abs((ratio * distance * np.exp(-(distance**2) / (4.0 * _SIGMA**2))).sum()))
-    inside = 0.5 * (1.0 - np.tanh((np.abs(distance) - _WINDOW) / _SIGMA))
-    return shift + abs(float(peaks.offset[k])), float((ratio * inside).sum())
+def _foreign_light(peaks: _Peaks, k: int) -> float:
+    """Light of other peaks inside the fitting window of a peak, relative to its own."""
+    distance = np.abs(peaks.wave - peaks.wave[k])
+    return float(peaks.area[(distance < _WINDOW) & (distance > 0.0)].sum() / peaks.area[k])
 
 
 def _judge(peaks: _Peaks, lines: LampLines) -> tuple[NDArray[np.int32], list[str]]:
     """Quality of each peak as a single line, and why."""
     quality = np.zeros(len(peaks.wave), np.int32)
-    why = [""] * len(quality)
-    for k, area in enumerate(peaks.area):
-        shift, dirt = _neighbours(peaks, lines, k)
-        if area < _MATCH_AREA:
-            why[k] = "too faint"
-        elif shift > _MATCH_SHIFT:
-            why[k] = f"blend, centre shifted by {shift:.2f} A"
-        elif area >= _REFERENCE_AREA and shift < _REFERENCE_SHIFT and dirt < _REFERENCE_CONTAMINATION:
+    why = ["too faint"] * len(quality)
+    for k in np.flatnonzero(peaks.area >= _MATCH_AREA).tolist():
+        wave, area = float(peaks.wave[k]), peaks.area[k]
+        frozen = single_shift(lines, wave, free_width=False)
+        if frozen > _MATCH_SHIFT:
+            why[k] = f"blend, centre off by {frozen:.2f} A"
+        elif area < _FIT_AREA:
+            quality[k], why[k] = 1, "faint"
+        elif _foreign_light(peaks, k) > _FOREIGN_LIGHT:
+            quality[k], why[k] = 1, "bright neighbour in the window"
+        elif area >= _REFERENCE_AREA and single_shift(lines, wave, free_width=True) < _REFERENCE_SHIFT:
             quality[k], why[k] = 5, "bright, isolated"
-        elif area >= _FIT_AREA and shift < _FIT_SHIFT and dirt < _FIT_CONTAMINATION:
+        elif frozen < _FIT_SHIFT:
             quality[k], why[k] = 3, "single"
         else:
-            quality[k] = 1
-            why[k] = "faint" if area < _FIT_AREA else f"disturbed: shift {shift:.3f} A, light {dirt:.3f}"
+            quality[k], why[k] = 1, f"disturbed, centre off by {frozen:.3f} A"
     return quality, why
 
 
-def _mark_multiplets(
-    peaks: _Peaks, lines: LampLines, quality: NDArray[np.int32], why: list[str]
-) -> None:
-    """Turn groups of bright, resolved neighbours into multiplets, if nothing else disturbs them (in place)."""
-    bright = [k for k in range(len(quality)) if peaks.area[k] >= _FIT_AREA and abs(peaks.offset[k]) < _FIT_SHIFT]
+def _mark_multiplets(peaks: _Peaks, lines: LampLines, quality: NDArray[np.int32], why: list[str]) -> None:
+    """Turn groups of resolved neighbours into multiplets, if a common fit finds their centres (in place)."""
     groups: list[list[int]] = []
-    for k in bright:
+    for k in np.flatnonzero(peaks.area >= _FIT_AREA).tolist():
         if groups and peaks.wave[k] - peaks.wave[groups[-1][-1]] < _MULTIPLET_GAP:
             groups[-1].append(k)
         else:
@@ -154,21 +138,18 @@ def _mark_multiplets(
     last_member = -np.inf
     for group in groups:
         area = peaks.area[group]
-        if not 2 <= len(group) <= 3 or all(quality[k] >= 3 for k in group):
+        if not 2 <= len(group) <= 3 or np.all(quality[group] >= 3):
             continue
-        if area.min() < 0.05 * area.max() or peaks.wave[group[0]] - last_member < _MULTIPLET_SPAN:
+        if area.min() < _MULTIPLET_RANGE * area.max() or peaks.wave[group[0]] - last_member < _MULTIPLET_SPAN:
             continue
-        clean = []
-        for k in group:
-            shift, dirt = _neighbours(peaks, lines, k, tuple(group))
-            clean.append(shift < _FIT_SHIFT and dirt < _FIT_CONTAMINATION)
-        if not all(clean):
+        if np.any(multiplet_shift(lines, peaks.wave[group]) > _FIT_SHIFT):
             continue
         for k in group:
             quality[k], why[k] = 2, f"multiplet of {len(group)}"
         last_member = peaks.wave[group[-1]]
 
 
+@lru_cache(maxsize=1)
 def build_line_catalog() -> LineCatalog:
     """Catalogue of the arc lines of the three lamps.
 
@@ -190,10 +171,8 @@ def build_line_catalog() -> LineCatalog:
         quality, why = _judge(peaks, lines)
         _mark_multiplets(peaks, lines, quality, why)
         for k in range(len(quality)):
-            if ARC_RANGE[0] <= peaks.wave[k] <= ARC_RANGE[1] and peaks.area[k] >= _MATCH_AREA:
-                rows.append(
-                    (float(peaks.wave[k]), float(peaks.area[k]), peaks.ion[k], int(quality[k]), why[k])
-                )
+            if ARC_RANGE[0] <= peaks.wave[k] <= ARC_RANGE[1] and peaks.area[k] >= _LISTED_AREA:
+                rows.append((float(peaks.wave[k]), float(peaks.area[k]), peaks.ion[k], int(quality[k]), why[k]))
     rows.sort()
     return LineCatalog(
         wave=np.array([row[0] for row in rows], np.float32),
@@ -211,29 +190,20 @@ def write_line_catalog(path: str | os.PathLike[str]) -> Path:
     -------
     pathlib.Path
     """
-    target = Path(path)
     catalog = build_line_catalog()
-    primary = fits.PrimaryHDU()
-    header = primary.header
+    header = fits.Header()
     header["ORIGIN"] = ("cascade-muse", "built from published wavelengths")
     header["INSTRUME"] = ("MUSE", "Instrument used.")
-    set_key(header, "PRO.CATG", "LINE_CATALOG", "Category of pipeline product frame")
+    set_key(header, "PRO.CATG", LINE_CATALOG.name, "Category of pipeline product frame")
     header["VERSION"] = (CATALOG_VERSION, "version of the catalogue format")
     header["COMMENT"] = "Wavelengths in air: NIST Atomic Spectra Database. Fluxes: areas in counts per"
     header["COMMENT"] = "detector column of a standard exposure of each lamp. Quality: computed from"
-    header["COMMENT"] = "brightness and isolation at the resolution of MUSE."
-    columns = [
-        fits.Column(name="lambda", format="E", unit="Angstrom", array=catalog.wave),
-        fits.Column(name="flux", format="E", array=catalog.flux),
-        fits.Column(name="ion", format=f"{max(map(len, catalog.ion))}A", array=np.array(catalog.ion)),
-        fits.Column(name="quality", format="J", array=catalog.quality),
-        fits.Column(name="comment", format=f"{max(map(len, catalog.comment))}A", array=np.array(catalog.comment)),
-    ]
-    table = fits.BinTableHDU.from_columns(columns)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        fits.HDUList([primary, table]).writeto(temporary, overwrite=True, checksum=True)
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return target
+    header["COMMENT"] = "the brightness and the isolation of the lines at the resolution of MUSE."
+    columns = {
+        "lambda": catalog.wave,
+        "flux": catalog.flux,
+        "ion": np.array(catalog.ion),
+        "quality": catalog.quality,
+        "comment": np.array(catalog.comment),
+    }
+    return write_table(path, LINE_CATALOG, MuseTable(columns=columns, header=header))
