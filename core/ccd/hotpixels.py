@@ -113,7 +113,7 @@ def measure_dark_current(
         raise DataError(f"a dark with an exposure time of {exptime:g} s has no dark current", keyword="EXPTIME")
     ny, nx = data.shape
     means = []
-    for x, y in random_windows(1, nx, 1, ny, N_WINDOWS, seed):
+    for x, y in random_windows(1, nx, 1, ny, N_WINDOWS, seed, gap=0):
         window = (slice(y, y + _SIZE), slice(x, x + _SIZE))
         good = data[window][dq[window] == 0]
         if good.size:

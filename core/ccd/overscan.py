@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Literal, cast
 
 import numpy as np
@@ -296,11 +297,23 @@ class VerticalPolynomial:
     @property
     def coefficients(self) -> tuple[float, ...]:
         """Coefficients of the plain powers of the raw FITS row, as they are stored in headers."""
-        series = np.polynomial.Legendre(self.legendre, domain=self.domain)
-        plain = series.convert(kind=np.polynomial.Polynomial, domain=[-1.0, 1.0], window=[-1.0, 1.0])
-        filled = np.zeros(len(self.legendre))
-        filled[: plain.coef.size] = plain.coef
-        return tuple(float(c) for c in filled)
+        # Exact arithmetic: terms of high order cancel each other in all digits of a float.
+        low, high = (Fraction(limit) for limit in self.domain)
+        scale, offset = 2 / (high - low), -(high + low) / (high - low)
+        before, current = [Fraction(0)], [Fraction(1)]
+        total = [Fraction(0)] * len(self.legendre)
+        for degree, coefficient in enumerate(self.legendre):
+            for power, value in enumerate(current):
+                total[power] += Fraction(coefficient) * value
+            # (k+1) P(k+1) = (2k+1) t P(k) - k P(k-1) with t = scale y + offset
+            following = [Fraction(0)] * (len(current) + 1)
+            for power, value in enumerate(current):
+                following[power] += (2 * degree + 1) * offset * value
+                following[power + 1] += (2 * degree + 1) * scale * value
+            for power, value in enumerate(before):
+                following[power] -= degree * value
+            before, current = current, [value / (degree + 1) for value in following]
+        return tuple(float(value) for value in total)
 
 
 @njit(cache=True, nogil=True)

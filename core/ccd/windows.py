@@ -88,7 +88,7 @@ def _place(area: _Placement, n: int, generator: FeedbackGenerator) -> NDArray[np
 
 
 @lru_cache(maxsize=64)
-def random_windows(x1: int, x2: int, y1: int, y2: int, n: int, seed: int) -> NDArray[np.int32]:
+def random_windows(x1: int, x2: int, y1: int, y2: int, n: int, seed: int, gap: int = 1) -> NDArray[np.int32]:
     """Corners of ``n`` windows of 19 x 19 pix placed at random in a rectangle, well spread.
 
     Parameters
@@ -99,6 +99,8 @@ def random_windows(x1: int, x2: int, y1: int, y2: int, n: int, seed: int) -> NDA
         Number of windows.
     seed : int
         Seed of the generator.
+    gap : int
+        Pixels kept free at the left and lower limit; the reference has 1 for ports and 0 for whole images.
 
     Returns
     -------
@@ -112,7 +114,7 @@ def random_windows(x1: int, x2: int, y1: int, y2: int, n: int, seed: int) -> NDA
     """
     if x2 - x1 < 2 * HALF_SIZE + 3 or y2 - y1 < 2 * HALF_SIZE + 3:
         raise DataError(f"{x2 - x1 + 1} x {y2 - y1 + 1} pix are too small for windows of 19 x 19 pix")
-    area = _Placement(x1 + HALF_SIZE + 1, x2 - HALF_SIZE - 1, y1 + HALF_SIZE + 1, y2 - HALF_SIZE - 1)
+    area = _Placement(x1 + HALF_SIZE + gap, x2 - HALF_SIZE - 1, y1 + HALF_SIZE + gap, y2 - HALF_SIZE - 1)
     centres = _place(area, n, FeedbackGenerator(seed))
     corners = np.trunc(centres).astype(np.int32) - HALF_SIZE - 1
     corners.flags.writeable = False
