@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import IO, Final
+from typing import IO, Any, Final
 
 import numpy as np
 from astropy.io import fits
@@ -172,10 +172,13 @@ class ImageStore:
     ----------
     shape : tuple of int
         ``(ny, nx)``.
+    flags : bool
+        Keep the flags, which `combine` needs; else only the mask of flagged pixels.
     """
 
-    def __init__(self, shape: tuple[int, int]) -> None:
+    def __init__(self, shape: tuple[int, int], *, flags: bool = False) -> None:
         self._shape = shape
+        self._types = ("f4", "f4", "i4" if flags else "?")
         self._file: IO[bytes] | None = None
         self._count = 0
 
@@ -193,17 +196,8 @@ class ImageStore:
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def _plane(self) -> int:
-        return 4 * self._shape[0] * self._shape[1]
-
-    def _open_file(self) -> IO[bytes]:
-        if self._file is None:
-            raise DataError("the image store is closed")
-        return self._file
-
-    def add(self, image: MuseImage) -> None:
-        """Put an image aside.
+    def add(self, image: MuseImage) -> int:
+        """Put an image aside; returns its index.
 
         Raises
         ------
@@ -212,65 +206,62 @@ class ImageStore:
         """
         file = self._open_file()
         try:
-            file.seek(3 * self._count * self._plane)
-            for plane in (image.data, image.stat, image.dq):
-                view = np.ascontiguousarray(plane).reshape(-1).view(np.uint8).data
+            file.seek(self._offset(self._count, 0))
+            for plane, dtype in zip((image.data, image.stat, image.dq), self._types, strict=True):
+                view = np.ascontiguousarray(plane, dtype=dtype).reshape(-1).view(np.uint8).data
                 while view:
                     view = view[file.write(view) :]
         except OSError as error:
             raise ProductStoreError(f"an arc image cannot be put aside: {error}") from error
         self._count += 1
+        return self._count - 1
 
-    def _read(self, index: int, part: int, y0: int, y1: int, dtype: str) -> NDArray[np.generic]:
+    def read(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """DATA and STAT of an image, and the mask of its flagged pixels."""
+        ny = self._shape[0]
+        bad = np.empty(self._shape, dtype=np.bool_)
+        for y0, y1 in self._slabs():
+            np.not_equal(self._rows(index, 2, y0, y1), 0, out=bad[y0:y1])
+        return self._rows(index, 0, 0, ny), self._rows(index, 1, 0, ny), bad
+
+    def combine(self, options: CombineOptions, header: fits.Header) -> MuseImage:
+        """All images combined into one, slab by slab; ``header`` becomes that of the result.
+
+        Raises
+        ------
+        DataError
+            If the flags have not been kept.
+        """
+        if self._types[2] != "i4":
+            raise DataError("the flags of the arc images have not been kept")
+        data, stat = np.empty(self._shape, np.float32), np.empty(self._shape, np.float32)
+        dq = np.empty(self._shape, np.int32)
+        for y0, y1 in self._slabs():
+            planes = [np.stack([self._rows(i, part, y0, y1) for i in range(self._count)]) for part in range(3)]
+            data[y0:y1], dq[y0:y1], stat[y0:y1] = combine_images(planes[0], planes[2], planes[1], options)
+        return MuseImage(data, dq, stat, header, "count")
+
+    def _offset(self, index: int, part: int) -> int:
+        sizes = [np.dtype(dtype).itemsize for dtype in self._types]
+        return (index * sum(sizes) + sum(sizes[:part])) * self._shape[0] * self._shape[1]
+
+    def _open_file(self) -> IO[bytes]:
+        if self._file is None:
+            raise DataError("the image store is closed")
+        return self._file
+
+    def _slabs(self) -> Iterator[tuple[int, int]]:
+        for y0 in range(0, self._shape[0], _SLAB_ROWS):
+            yield y0, min(y0 + _SLAB_ROWS, self._shape[0])
+
+    def _rows(self, index: int, part: int, y0: int, y1: int) -> NDArray[Any]:
         file = self._open_file()
-        out = np.empty((y1 - y0, self._shape[1]), dtype)
-        file.seek((3 * index + part) * self._plane + 4 * y0 * self._shape[1])
+        out = np.empty((y1 - y0, self._shape[1]), self._types[part])
+        file.seek(self._offset(index, part) + y0 * self._shape[1] * out.itemsize)
         view = out.reshape(-1).view(np.uint8).data
         while view:
             done = file.readinto(view)  # type: ignore[attr-defined]
             if not done:
                 raise ProductStoreError("the temporary file of an arc image is cut")
             view = view[done:]
-        return out
-
-    def rows(self, index: int, y0: int, y1: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]:
-        """DATA, STAT and DQ of rows ``y0`` (0-based) to ``y1`` (excluded) of an image."""
-        return (
-            self._read(index, 0, y0, y1, "f4").view(np.float32),
-            self._read(index, 1, y0, y1, "f4").view(np.float32),
-            self._read(index, 2, y0, y1, "i4").view(np.int32),
-        )
-
-    def slabs(self) -> Iterator[tuple[int, int]]:
-        """Row ranges that together make an image."""
-        for y0 in range(0, self._shape[0], _SLAB_ROWS):
-            yield y0, min(y0 + _SLAB_ROWS, self._shape[0])
-
-    def load(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-        """DATA and STAT of an image, and the mask of its flagged pixels."""
-        ny, nx = self._shape
-        bad = np.empty((ny, nx), dtype=np.bool_)
-        for y0, y1 in self.slabs():
-            np.not_equal(self._read(index, 2, y0, y1, "i4"), 0, out=bad[y0:y1])
-        data = self._read(index, 0, 0, ny, "f4").view(np.float32)
-        return data, self._read(index, 1, 0, ny, "f4").view(np.float32), bad
-
-    def combine(self, options: CombineOptions, header: fits.Header) -> MuseImage:
-        """All images combined into one, slab by slab."""
-        ny, nx = self._shape
-        out = MuseImage(
-            np.empty((ny, nx), np.float32),
-            np.empty((ny, nx), np.int32),
-            np.empty((ny, nx), np.float32),
-            header,
-            "count",
-        )
-        for y0, y1 in self.slabs():
-            parts = [self.rows(index, y0, y1) for index in range(self._count)]
-            out.data[y0:y1], out.dq[y0:y1], out.stat[y0:y1] = combine_images(
-                np.stack([part[0] for part in parts]),
-                np.stack([part[2] for part in parts]),
-                np.stack([part[1] for part in parts]),
-                options,
-            )
         return out

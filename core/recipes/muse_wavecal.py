@@ -265,10 +265,11 @@ class MuseWavecal(Recipe):
         stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
         calibs = (catalogue_frame, *stack.calibs, trace_frame)
         options = params.options(get_key(stack.frames[0].header, "INS.MODE", str, default=None))
-        with ImageStore(stack.detector.trimmed_shape) as store:
+        summed = not params.lampwise or params.resample
+        with ImageStore(stack.detector.trimmed_shape, flags=summed) as store:
             flow = WavecalFlow(self, stack, catalogue, trace, options, ctx, store, calibs, params.combine)
-            flow.reduce_lamps(keep=params.saveimages)
-            if not params.lampwise or params.resample:
+            flow.reduce_lamps(keep=params.saveimages, hold_last=not summed)
+            if summed:
                 flow.sum_lamps(keep=params.saveimages)
             if params.lampwise:
                 flow.measure_lampwise()

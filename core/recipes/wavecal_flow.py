@@ -104,7 +104,7 @@ class WavecalFlow:
     options : WavecalOptions
     ctx : RecipeContext
     store : ImageStore
-        Opened; keeps the lamp images.
+        Opened; keeps the lamp images (with their flags if they are to be summed).
     calibs : tuple of Frame
         Calibrations used, for the provenance.
     combine : str
@@ -124,38 +124,48 @@ class WavecalFlow:
     combine: Literal["average", "median", "minmax", "sigclip"]
     products: list[Product] = field(default_factory=list)
     _lamps: list[_Lamp] = field(default_factory=list)
+    _last: MuseImage | None = None
     _summed: MuseImage | None = None
     _slices: list[_Slice] = field(default_factory=lambda: [_Slice(number) for number in range(1, N_SLICES + 1)])
 
     # -- images --------------------------------------------------------------------------------------------
-    def reduce_lamps(self, *, keep: bool) -> None:
+    def reduce_lamps(self, *, keep: bool, hold_last: bool) -> None:
         """Combine the frames of each lamp, remember the centres of the slices, put the image aside.
 
-        ``keep`` makes the images products.
+        Parameters
+        ----------
+        keep : bool
+            The images are products.
+        hold_last : bool
+            The last image stays in memory instead: it is the first to be measured.
         """
         groups = group_by_lamps(self.stack)
         for number, group in enumerate(groups, start=1):
-            self._reduce_lamp(number, group, keep)
+            image = self._reduce_lamp(number, group, keep)
+            if hold_last and number == len(groups):
+                self._last = image
+            else:
+                self.store.add(image)
+            del image  # before the next one is made
             self.ctx.progress(0.3 + 0.3 * number / len(groups), f"combined lamp {group.label}")
         present = {name for lamp in self._lamps for name in lamp.group.names}
         if absent := sorted(set(self.catalogue.lamp.tolist()) - present - {""}):
             self.ctx.log.warning("no exposure of lamp %s; its lines are not used", ", ".join(absent))
 
-    def _reduce_lamp(self, number: int, group: LampGroup, keep: bool) -> None:
-        # a function of its own, so that the image is gone before the next one is made
+    def _reduce_lamp(self, number: int, group: LampGroup, keep: bool) -> MuseImage:
         combined = combine_frames(self.stack, CombineOptions(self.combine), self.ctx, select=group.frames)
         image = combined.image
         n_saturated = int(np.count_nonzero(image.dq == Dq.SATURATED))
         self._lamps.append(
             _Lamp(group, image.header.copy(), n_saturated, combined.n_saturated, self._central_columns(image))
         )
-        self.store.add(image)
         self.ctx.log.info("%d frames of lamp %s combined", len(group.frames), group.label)
         if keep:
             qc = QcWriter(self.recipe, "ARC_RED_LAMP", image.header)
             qc.write_each("QC.WAVECAL.INPUT{input}.NSATURATED", "input", combined.n_saturated)
             qc.write("QC.WAVECAL.NSATURATED", n_saturated)
             self.products.append(ImageProduct("ARC_RED_LAMP", image, combined.raws, self.calibs, number=number))
+        return image
 
     def _central_columns(self, image: MuseImage) -> dict[int, Columns]:
         columns: dict[int, Columns] = {}
@@ -193,24 +203,29 @@ class WavecalFlow:
                 self._attempt(state, self._identify, lamp.columns[state.number], lamp.group.names)
             self._attempt(state, self._guess)
             self._tell_identified(state)
-        for index, lamp in enumerate(self._lamps):
-            data, stat, bad = self.store.load(index)
-            for state in self._alive():
-                if state.guess is None:
-                    continue
-                state.points.append(
-                    measure_slice(
-                        data, stat, bad, self.trace, state.number, state.guess, self.catalogue, lamp.group.names,
-                        self.options,
-                    )
-                )  # fmt: skip
-            del data, stat, bad
-            self.ctx.progress(0.6 + 0.3 * (index + 1) / len(self._lamps), f"measured lamp {lamp.group.label}")
+        for step, index in enumerate(reversed(range(len(self._lamps))), start=1):
+            self._measure_lamp(index)
+            self.ctx.progress(0.6 + 0.3 * step / len(self._lamps), f"measured lamp {self._lamps[index].group.label}")
         for state in self._alive():
             if state.guess is not None:
-                points = concatenate_points(state.points)
+                points = concatenate_points(state.points[::-1])
                 state.fitted = fit_points(points, self.catalogue, state.guess, self.options)
                 state.widths = line_widths(points, self.catalogue, state.guess, self.options.ins_mode)
+
+    def _measure_lamp(self, index: int) -> None:
+        if self._last is not None:
+            data, stat, bad = self._last.data, self._last.stat, self._last.dq != 0
+            self._last = None
+        else:
+            data, stat, bad = self.store.read(index)
+        lamps = self._lamps[index].group.names
+        for state in self._alive():
+            if state.guess is not None:
+                state.points.append(
+                    measure_slice(
+                        data, stat, bad, self.trace, state.number, state.guess, self.catalogue, lamps, self.options
+                    )
+                )
 
     def measure_summed(self) -> None:
         """Identify the lines on the sum of all lamps, and follow only those."""

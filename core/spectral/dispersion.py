@@ -252,12 +252,13 @@ def _fill_map(coef, left, right, out):  # type: ignore[no-untyped-def]
 
 def _to_powers(order: int, shift: float, scale: float) -> NDArray[np.float64]:
     """Matrix of the coefficients of ``x**i`` in ``T_k((x - shift) / scale)``, indexed [k, i]."""
-    affine = np.polynomial.Polynomial([-shift / scale, 1.0 / scale])
     matrix = np.zeros((order + 1, order + 1))
-    for k in range(order + 1):
-        powers = chebyshev.cheb2poly(np.eye(order + 1)[k])
-        expanded = np.polynomial.Polynomial(powers)(affine).coef
-        matrix[k, : expanded.size] = expanded
+    matrix[0, 0] = 1.0
+    if order > 0:
+        matrix[1, :2] = -shift / scale, 1.0 / scale
+    for k in range(2, order + 1):  # T_k = 2 u T_(k-1) - T_(k-2)
+        matrix[k] = 2.0 * matrix[1, 0] * matrix[k - 1] - matrix[k - 2]
+        matrix[k, 1:] += 2.0 * matrix[1, 1] * matrix[k - 1, :-1]
     return matrix
 
 

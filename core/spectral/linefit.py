@@ -48,7 +48,7 @@ _DAMPING_DOWN: Final = 10.0
 _DAMPING_UP: Final = 9.0
 _TOLERANCE: Final = 0.01  # relative change of chi^2 that counts as "no change"
 _TOLERANCE_REPEAT: Final = 5  # ... this many times in a row
-_TOLERANCE_DONE: Final = 1e-10  # a quadratically converging search need not repeat itself
+_TOLERANCE_DONE: Final = 1e-7  # a quadratically converging search need not repeat itself
 _SQRT_2PI: Final = math.sqrt(2.0 * math.pi)
 _QUARTILE: Final = 0.6744  # of a unit Gaussian
 

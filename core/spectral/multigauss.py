@@ -34,7 +34,7 @@ _DAMPING_DOWN: Final = 10.0
 _DAMPING_UP: Final = 9.0
 _TOLERANCE: Final = 0.01
 _TOLERANCE_REPEAT: Final = 5
-_TOLERANCE_DONE: Final = 1e-10
+_TOLERANCE_DONE: Final = 1e-7
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ CORE: Final = 2  # [pix] around the expected position that must be (nearly) free
 MAX_FLAGGED_CORE: Final = 1
 FAILED_FIT_ERROR: Final = 10.0  # [pix] centring error of the points of a line without polynomial
 _MAX_COLUMNS: Final = 128
+_DRIFT: Final = 12  # [pix] that a line may wander from its start across a slice
 
 
 class Weighting(StrEnum):
@@ -101,16 +102,19 @@ def concatenate_points(parts: list[LinePoints]) -> LinePoints:
 
 
 @njit(cache=True, nogil=True)
-def _load_window(data, stat, bad, column, low, n, y, w):  # type: ignore[no-untyped-def]
-    """Samples of rows low .. low+n-1 (1-based) of a column; weight 0 where flagged."""
-    for i in range(n):
-        row = low - 1 + i
-        y[i] = data[row, column - 1]
-        variance = stat[row, column - 1]
-        if bad[row, column - 1] or not variance > 0.0 or not math.isfinite(y[i]):
-            w[i] = 0.0
-        else:
-            w[i] = 1.0 / variance
+def _load_block(data, stat, bad, first, last, low, high, values, weights):  # type: ignore[no-untyped-def]
+    """Samples of columns first .. last and rows low .. high (1-based), column by column; weight 0 where flagged.
+
+    The image is read along its rows: reading it column by column would miss the cache at every sample.
+    """
+    for row in range(low - 1, high):
+        k = row - low + 1
+        for column in range(first - 1, last):
+            value = data[row, column]
+            variance = stat[row, column]
+            use = not bad[row, column] and variance > 0.0 and math.isfinite(value)
+            values[column - first + 1, k] = value
+            weights[column - first + 1, k] = 1.0 / variance if use else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -129,9 +133,9 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
     """Fill ``table`` with rows (line, x, y, error, sigma); returns their number."""
     ny, nx = data.shape
     size = 2 * int(np.max(half)) + 1
+    values = np.empty((_MAX_COLUMNS, size + 2 * _DRIFT))
+    weights = np.empty((_MAX_COLUMNS, size + 2 * _DRIFT))
     x = np.empty(size)
-    y = np.empty(size)
-    w = np.empty(size)
     work = np.empty(size + 64)
     par = np.empty(4)
     cov = np.zeros((4, 4))
@@ -140,21 +144,25 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
         h = half[line]
         if start[line] - h < 1.0 or start[line] + h > ny:
             continue
+        n = 2 * h + 1
+        for i in range(n):
+            x[i] = i - h
         middle = int(0.5 * (left[line] + right[line]))
         first = max(1, math.ceil(left[line]))
         last = min(nx, math.floor(right[line]))
+        block_low = max(1, int(start[line]) - h - _DRIFT)
+        block_high = min(ny, int(start[line]) + h + _DRIFT)
+        _load_block(data, stat, bad, first, last, block_low, block_high, values, weights)
         for direction in (-1, 1):
             expected = start[line]
             column = middle if direction == -1 else middle + 1
             while first <= column <= last:
                 low = int(expected) - h
-                n = 2 * h + 1
-                if low >= 1 and low + n - 1 <= ny:
-                    _load_window(data, stat, bad, column, low, n, y, w)
-                    position = expected - low
-                    if _flagged_core(w, n, position) <= MAX_FLAGGED_CORE:
-                        for i in range(n):
-                            x[i] = i - h
+                if low >= block_low and low + n - 1 <= block_high:
+                    k = low - block_low
+                    y = values[column - first, k : k + n]
+                    w = weights[column - first, k : k + n]
+                    if _flagged_core(w, n, expected - low) <= MAX_FLAGGED_CORE:
                         par[1] = SIGMA_GUESS
                         status = gauss_lm(x, y, w, n, free[line], True, par, cov, work)
                         center = low + h + par[0]
@@ -182,9 +190,9 @@ def _trace_multiplet(data, stat, bad, start, fluxes, left, right, work, table): 
     if low < 1 or high > ny:
         return 0
     n = high - low + 1
+    values = np.empty((_MAX_COLUMNS, n))
+    weights = np.empty((_MAX_COLUMNS, n))
     x = np.empty(n)
-    y = np.empty(n)
-    w = np.empty(n)
     par = np.empty(npar)
     good = np.empty(npar)  # parameters that the next fit starts from, relative to the window
     shifts = np.empty(m)
@@ -199,6 +207,7 @@ def _trace_multiplet(data, stat, bad, start, fluxes, left, right, work, table): 
     middle = int(0.5 * (left + right))
     first = max(1, math.ceil(left))
     last = min(nx, math.floor(right))
+    _load_block(data, stat, bad, first, last, low, high, values, weights)
     count = 0
     for direction in (-1, 1):
         for j in range(m):
@@ -208,7 +217,8 @@ def _trace_multiplet(data, stat, bad, start, fluxes, left, right, work, table): 
         tracked = False
         column = middle if direction == -1 else middle + 1
         while first <= column <= last:
-            _load_window(data, stat, bad, column, low, n, y, w)
+            y = values[column - first]
+            w = weights[column - first]
             flagged = 0
             for j in range(m):
                 flagged = max(flagged, _flagged_core(w, n, good[3 + j] + reference))
