@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import CursorResult, and_, exists, or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from core.archive.base import utc_now
 from core.archive.events import record_event
@@ -285,12 +285,10 @@ def settle_inputs(session: Session, *, source_block_id: int, actor: str, now: da
         .values(kind=InputKind.PRODUCT)
         .execution_options(synchronize_session="fetch")
     )
+    other = aliased(BlockInput)
     still_open = exists().where(
-        BlockInput.block_id == Block.id,
-        or_(
-            BlockInput.kind == InputKind.PLANNED,
-            and_(BlockInput.kind == InputKind.MISSING, BlockInput.required),
-        ),
+        other.block_id == Block.id,
+        or_(other.kind == InputKind.PLANNED, and_(other.kind == InputKind.MISSING, other.required)),
     )
     waiting = session.scalars(
         select(Block.id)
