@@ -13,6 +13,7 @@ import sys
 import traceback
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from core.recipes import run_job
 from core.recipes.engine import die_with_parent, event_line
@@ -32,14 +33,16 @@ def main(arguments: list[str] | None = None) -> int:
     return code
 
 
-def _plots(job: dict[str, object]) -> None:
+def _plots(job: dict[str, Any]) -> None:
     try:
-        from core.procedures.run import ProcedureInput, make_plots
+        # Here, since the recipe has no need of matplotlib.
+        from core.procedures.model import ProcedureInput
+        from core.procedures.run import make_plots
 
-        folder = Path(str(job["plot_dir"]))
+        folder = Path(job["plot_dir"])
         folder.mkdir()
         plots = make_plots(ProcedureInput.from_job(job), folder)
-        event: dict[str, object] = {"event": "plots", "plots": [asdict(plot) for plot in plots]}
+        event: dict[str, Any] = {"event": "plots", "plots": [asdict(plot) for plot in plots]}
     except Exception as error:
         traceback.print_exc()
         event = {"event": "plots_failed", "message": f"{type(error).__name__}: {error}"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 
 from core.archive.records import Qc1Definition
 from core.archive.results import register_parameters
@@ -11,7 +12,14 @@ from core.cascade.rules import RULES
 from core.qc1.definitions import Definitions, define
 from core.recipes.registry import get_recipe
 
-__all__ = ["qc1_definitions", "recipe_versions", "register_definitions"]
+__all__ = ["installed_recipes", "qc1_definitions", "recipe_versions", "register_definitions"]
+
+
+@cache
+def installed_recipes() -> tuple[str, ...]:
+    """Recipes of the cascade that this installation has."""
+    names = dict.fromkeys(task.recipe for task in RULES.tasks)
+    return tuple(name for name in names if find_spec(f"core.recipes.{name}") is not None)
 
 
 @cache
@@ -23,8 +31,8 @@ def recipe_versions(with_recipes: frozenset[str] = frozenset()) -> dict[str, str
 
 @cache
 def qc1_definitions() -> Definitions:
-    """QC1 parameters of all recipes of the cascade."""
-    return define({task.recipe: get_recipe(task.recipe).qc for task in RULES.tasks})
+    """QC1 parameters of the installed recipes of the cascade."""
+    return define({name: get_recipe(name).qc for name in installed_recipes()})
 
 
 def register_definitions(archive: Archive) -> int:

@@ -33,7 +33,7 @@ from core.archive.transitions import (
     heartbeat,
     release_block,
 )
-from core.archive.watch import block_tries
+from core.archive.watch import block_tries, products_before
 from core.errors import MuseError, NonRetriableError, StateConflictError
 from core.settings import Settings
 from workers.child import ChildResult, RecipeChild, failure_of
@@ -165,6 +165,8 @@ class BlockExecutor:
         """Run the recipe in a child process while the lease is kept."""
         output = work / "products"
         output.mkdir()
+        with self.archive.read() as session:
+            references = products_before(session, task.block_id)
         job = {
             "recipe": task.recipe,
             "parameters": {"nifu": -1, **task.parameters},
@@ -173,6 +175,8 @@ class BlockExecutor:
             "log_file": str(log_file),
             "plot_dir": str(work / "plots"),
             "block": task.name,
+            "raw_tags": [task.tag],
+            "references": [{"tag": tag, "ifu": ifu, "path": path} for tag, ifu, path in references],
         }
         job_file = work / "job.json"
         job_file.write_text(json.dumps(job, indent=1), encoding="utf-8")

@@ -30,6 +30,7 @@ __all__ = [
     "nights_executed",
     "nights_no_longer_running",
     "nights_with_open_blocks",
+    "products_before",
     "remove_old_events",
     "runnable_blocks",
 ]
@@ -193,6 +194,35 @@ def block_tries(session: Session, block_id: int) -> int:
 def known_plot_paths(session: Session) -> set[str]:
     """Paths of the plots of all blocks."""
     return {str(plot["path"]) for plots in session.scalars(select(Block.plots)) for plot in plots}
+
+
+def products_before(session: Session, block_id: int) -> list[tuple[str, int | None, str]]:
+    """Products of the last DONE block before this one, of the same recipe and setup: (tag, IFU, path).
+
+    They are what the pictures of a block compare it with.
+    """
+    block = session.get(Block, block_id)
+    if block is None:
+        return []
+    earlier = session.scalar(
+        select(Block.id)
+        .where(
+            Block.recipe == block.recipe,
+            Block.state == BlockState.DONE,
+            Block.mjd_mid < block.mjd_mid,
+            Block.group_key != block.group_key,
+            Block.ins_mode == block.ins_mode,
+            Block.det_read_curid == block.det_read_curid,
+        )
+        .order_by(Block.mjd_mid.desc())
+        .limit(1)
+    )
+    rows = session.execute(
+        select(Product.tag, Product.ifu, Product.path)
+        .where(Product.block_id == earlier, Product.state != ProductState.SUPERSEDED)
+        .order_by(Product.id)
+    )
+    return [(tag, ifu, path) for tag, ifu, path in rows]
 
 
 def remove_old_events(session: Session, before: datetime) -> int:

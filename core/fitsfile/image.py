@@ -101,9 +101,9 @@ class ImageRows:
         """The whole image."""
         return MuseImage(*self.rows(0, self.shape[0]), header=self.header, unit=self.unit)
 
-    def read_part(self, part: str) -> npt.NDArray[Any]:
-        """One of ``DATA``, ``DQ``, ``STAT`` wholly."""
-        return self._read(part, 0, self.shape[0])
+    def read_part(self, part: str, y0: int = 0, y1: int | None = None) -> npt.NDArray[Any]:
+        """One of ``DATA``, ``DQ``, ``STAT``: wholly, or its rows ``y0`` (0-based) up to but not including ``y1``."""
+        return self._read(part, y0, self.shape[0] if y1 is None else y1)
 
     def _read(self, part: str, y0: int, y1: int) -> npt.NDArray[Any]:
         hdu = self._parts[part]

@@ -1,0 +1,1 @@
+"""QC procedures: the pictures of a finished block, one module per raw type."""

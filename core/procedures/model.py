@@ -1,0 +1,74 @@
+"""What a QC procedure takes and gives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+__all__ = ["PlotFile", "ProcedureInput"]
+
+_NAME: Final = re.compile(r"(?P<tag>[A-Z][A-Z_]*[A-Z])(-(?P<ifu>\d\d))?\.fits$")
+
+
+@dataclass(frozen=True)
+class PlotFile:
+    """A picture: ``name`` is the stem of its file; ``ifu`` is None if it shows all of them."""
+
+    name: str
+    title: str
+    caption: str
+    path: str
+    ifu: int | None = None
+
+
+@dataclass(frozen=True)
+class ProcedureInput:
+    """A finished block on disk.
+
+    Attributes
+    ----------
+    block : str
+        Name, for titles.
+    recipe : str
+    raws : tuple of pathlib.Path
+        Raw frames by time.
+    products : dict
+        (tag, ifu) to file; ifu is None for merged files.
+    references : dict
+        (tag, ifu) to the file of an earlier block of the same kind and setup, to compare with.
+    """
+
+    block: str
+    recipe: str
+    raws: tuple[Path, ...]
+    products: dict[tuple[str, int | None], Path]
+    references: dict[tuple[str, int | None], Path]
+
+    @classmethod
+    def from_job(cls, job: Mapping[str, Any]) -> ProcedureInput:
+        """From the job of a worker, after its recipe has written to ``output_dir``."""
+        raw_tags = set(job["raw_tags"])
+        return cls(
+            block=str(job["block"]),
+            recipe=str(job["recipe"]),
+            raws=tuple(Path(frame["path"]) for frame in job["frames"] if frame["tag"] in raw_tags),
+            products=_products(Path(job["output_dir"])),
+            references={(str(item["tag"]), item["ifu"]): Path(item["path"]) for item in job["references"]},
+        )
+
+    def ifus(self, tag: str) -> tuple[int, ...]:
+        """IFUs that have a product file of their own with this tag, ascending."""
+        return tuple(sorted(ifu for found, ifu in self.products if found == tag and ifu is not None))
+
+
+def _products(folder: Path) -> dict[tuple[str, int | None], Path]:
+    """Product files by the names that recipes give: ``TAG-nn.fits``, ``TAG.fits``."""
+    found: dict[tuple[str, int | None], Path] = {}
+    for path in sorted(folder.glob("*.fits")):
+        name = _NAME.match(path.name)
+        if name:
+            found[name["tag"], int(name["ifu"]) if name["ifu"] else None] = path
+    return found

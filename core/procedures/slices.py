@@ -1,0 +1,85 @@
+"""Pictures of quantities that exist for each of the 48 slices: one line per IFU, limits where there are any."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+
+from core.fitsfile.keywords import get_key
+from core.fitsfile.scan import scan_fits
+from core.instrument import N_SLICES
+from core.procedures.model import PlotFile, ProcedureInput
+from core.procedures.style import label, new_figure, save
+
+__all__ = ["SlicePanel", "slice_plot"]
+
+
+@dataclass(frozen=True)
+class SlicePanel:
+    """One panel: a keyword with ``{slice}``, and how it is shown."""
+
+    keyword: str
+    title: str
+    unit: str
+
+
+def slice_plot(
+    block: ProcedureInput,
+    tag: str,
+    panels: Sequence[SlicePanel],
+    folder: Path,
+    name: str,
+    title: str,
+) -> PlotFile | None:
+    """QC parameters of product headers against the slice number.
+
+    Parameters
+    ----------
+    block : ProcedureInput
+    tag : str
+        Product whose headers carry the keywords.
+    panels : sequence of SlicePanel
+        At most six.
+    folder : pathlib.Path
+    name, title : str
+        Of the picture.
+
+    Returns
+    -------
+    PlotFile or None
+        None if no header has any of the keywords.
+    """
+    ifus = block.ifus(tag)
+    headers = {ifu: scan_fits(block.products[tag, ifu]).hdus[0].header for ifu in ifus}
+    slices = np.arange(1, N_SLICES + 1)
+    series = {
+        (panel, ifu): np.array(
+            [get_key(header, panel.keyword.format(slice=number), float, np.nan) for number in slices]
+        )
+        for panel in panels
+        for ifu, header in headers.items()
+    }
+    if not any(np.isfinite(values).any() for values in series.values()):
+        return None
+    rows = -(-len(panels) // 2)
+    figure = new_figure(12.0, 2.7 * rows + 0.4)
+    figure.suptitle(f"{block.block}   {title}", fontsize=10, x=0.01, ha="left")
+    grid = figure.subplots(rows, 2, squeeze=False)
+    colours = colormaps["viridis"](np.linspace(0.0, 0.9, max(len(ifus), 1)))
+    for axis in grid.flat[len(panels) :]:
+        axis.axis("off")
+    for axis, panel in zip(grid.flat, panels, strict=False):
+        for colour, ifu in zip(colours, ifus, strict=True):
+            axis.plot(slices, series[panel, ifu], ".-", color=colour, linewidth=0.7, markersize=3, label=f"{ifu:02d}")
+        axis.set_xlim(0, N_SLICES + 1)
+        axis.set_xticks(range(12, N_SLICES + 1, 12))
+        label(axis, panel.title, "slice on the detector", panel.unit)
+    grid.flat[0].legend(
+        fontsize=6, frameon=False, ncols=12, loc="lower left", bbox_to_anchor=(0.18, 0.99), handlelength=1.0, title=None
+    )
+    text = "One line per IFU (dark: low numbers); a gap is a slice without a value."
+    return save(figure, folder, name, title, text)

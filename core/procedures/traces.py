@@ -1,0 +1,61 @@
+"""Pictures of trace tables: where the slices lie, how wide they are, how they lean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from numpy.typing import NDArray
+
+from core.fitsfile.image import open_image
+from core.fitsfile.tables import TRACE_TABLE, MuseTable, read_table
+from core.instrument import N_SLICES
+from core.procedures.model import PlotFile, ProcedureInput
+from core.procedures.style import label, new_figure, save
+
+__all__ = ["trace_plot"]
+
+
+def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
+    """Traces of all IFUs of a block in four panels; None if there is no trace table."""
+    ifus = block.ifus("TRACE_TABLE")
+    if not ifus:
+        return None
+    tables = {ifu: read_table(block.products["TRACE_TABLE", ifu], TRACE_TABLE, ifu) for ifu in ifus}
+    figure = new_figure(12.0, 5.8)
+    figure.suptitle(f"{block.block}   traces of the slices", fontsize=10, x=0.01, ha="left")
+    axes = figure.subplots(2, 2)
+    colours = colormaps["viridis"](np.linspace(0.0, 0.9, len(ifus)))
+    slices = np.arange(1, N_SLICES + 1)
+    first = ifus[0]
+    height = float(open_image(block.products["MASTER_FLAT", first], first).shape[0])
+    rows = np.linspace(1, height, 40)
+    centres = _evaluate(tables[first], 0, rows)
+    for number in range(N_SLICES):
+        axes[0, 0].plot(centres[number] - centres[number].mean() + 8 * number, rows, color="#1f4e9c", linewidth=0.6)
+    label(axes[0, 0], f"IFU {first:02d}: shape of the centres, 8 pix apart", "X [pix, shifted]", "Y [pix]")
+    middle = np.array([height / 2])
+    for colour, ifu in zip(colours, ifus, strict=True):
+        table = tables[ifu]
+        left, right = (_evaluate(table, edge, middle)[:, 0] for edge in (1, 2))
+        style = {"color": colour, "linewidth": 0.7, "markersize": 3, "label": f"{ifu:02d}"}
+        axes[0, 1].plot(slices, right - left, ".-", **style)
+        axes[1, 0].plot(slices[1:], left[1:] - right[:-1], ".-", **style)
+        lean = _evaluate(table, 0, np.array([1.0, height]))
+        axes[1, 1].plot(slices, lean[:, 1] - lean[:, 0], ".-", **style)
+    label(axes[0, 1], "width at the middle row", "slice on the detector", "pix")
+    label(axes[1, 0], "gap to the slice on the left, middle row", "slice on the detector", "pix")
+    label(axes[1, 1], "centre at the top minus at the bottom", "slice on the detector", "pix")
+    axes[0, 1].legend(fontsize=6, frameon=False, ncols=12, loc="lower right", bbox_to_anchor=(1.0, 0.99))
+    caption = "One line per IFU (dark: low numbers); a gap is a slice that could not be traced."
+    return save(figure, folder, "trace0", "traces of the slices", caption)
+
+
+def _evaluate(table: MuseTable, edge: int, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Positions (48, n) of the centre (0), left (1) or right (2) edge at some rows; NaN for slices without a trace."""
+    order = max(int(name[len(f"tc{edge}_") :]) for name in table if name.startswith(f"tc{edge}_"))
+    result = np.zeros((N_SLICES, rows.size))
+    for power in range(order, -1, -1):
+        result = result * rows + np.asarray(table[f"tc{edge}_{power:02d}"], dtype=np.float64)[:, None]
+    return result
