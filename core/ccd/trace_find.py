@@ -25,6 +25,7 @@ _CUT_ROWS = 16  # rows summed on either side of the middle
 _LOWER_BY = 1.2  # the fraction is divided by this for the next try
 _LARGEST_SPLIT = 3  # a dark run not wider than this [pix] inside a slice is a column defect; gaps are wider
 _LOWEST_FRACTION = 0.01  # below, noise between the slices is taken for light
+_IRREGULAR = 0.25  # largest deviation of a step between slices from their pitch, as a fraction of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +145,7 @@ def _apart(edges: FloatArray) -> bool:
         edges[0, 0] < SLICE_FIRST_SEARCH
         and SLICE_WIDTH_LIMITS[0] <= width <= SLICE_WIDTH_LIMITS[1]
         and (steps >= SLICE_WIDTH_LIMITS[0]).all()
-        and (steps < 1.5 * np.median(steps)).all()
+        and (np.abs(steps - np.median(steps)) < _IRREGULAR * np.median(steps)).all()
     )
 
 
@@ -162,7 +163,10 @@ def _complete(edges: FloatArray, fraction: float) -> SlicePositions:
         )
     steps = np.diff(centers)
     pitch = float(np.median(steps[steps < 1.5 * np.median(steps)]))
-    numbers = np.concatenate(([0], np.cumsum(np.maximum(np.floor(steps / pitch + 0.5), 1)))).astype(np.int64)
+    multiples = np.maximum(np.floor(steps / pitch + 0.5), 1)
+    if (np.abs(steps - multiples * pitch) > _IRREGULAR * pitch).any():
+        raise TracingError("what is bright in the middle of the flat field has no regular pitch like slices")
+    numbers = np.concatenate(([0], np.cumsum(multiples))).astype(np.int64)
     # The leftmost slice begins well within one pitch of the detector's edge.
     numbers += int(max(np.floor((centers[0] - pitch / 2) / pitch), 0))
     if numbers[-1] >= N_SLICES:

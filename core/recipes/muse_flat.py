@@ -256,8 +256,12 @@ def _trace_master(
         ifu=ifu,
         year=int(date[:4]) if date[:4].isdigit() else None,
     )
-    if len(result.failed) == N_SLICES:
-        raise TracingError(f"no slice could be traced; the first one: {result.failed[0].reason}", ifu=ifu)
+    if len(result.failed) > N_SLICES // 2:
+        first = result.failed[0]
+        raise TracingError(
+            f"{len(result.failed)} of {N_SLICES} slices could not be traced; slice {first.slice_no}: {first.reason}",
+            ifu=ifu,
+        )
     for report in result.failed:
         ctx.log.error("the trace fit in slice %d failed: %s", report.slice_no, report.reason)
     for report in result.warnings:
