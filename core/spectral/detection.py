@@ -254,8 +254,9 @@ def detect_lines(data: NDArray[np.float32], stat: NDArray[np.float32], sigma: fl
     """
     values = np.ascontiguousarray(data, dtype=np.float64)
     variance = np.ascontiguousarray(stat, dtype=np.float64)
-    if not np.all(variance > 0):
-        raise DataError(f"{int(np.sum(~(variance > 0)))} pixels of the spectrum have no positive variance")
+    usable = (variance > 0) & np.isfinite(values)
+    if not np.all(usable):
+        raise DataError(f"{int(np.sum(~usable))} pixels of the spectrum have no value or no positive variance")
     signal = (values - running_median(values, BACKGROUND_WINDOW)) / np.sqrt(variance)
     median = float(np.median(signal))
     threshold = max(MIN_THRESHOLD, median + sigma * float(np.mean(np.abs(signal - median))))

@@ -22,6 +22,7 @@ from core.errors import DataError
 
 __all__ = [
     "CONVERGED",
+    "LANES",
     "NOT_CONVERGED",
     "NO_DATA",
     "SINGULAR",
@@ -51,6 +52,9 @@ _TOLERANCE_REPEAT: Final = 5  # ... this many times in a row
 _TOLERANCE_DONE: Final = 1e-7  # a quadratically converging search need not repeat itself
 _SQRT_2PI: Final = math.sqrt(2.0 * math.pi)
 _QUARTILE: Final = 0.6744  # of a unit Gaussian
+_EXP_LIMIT: Final = 40.0  # exp(-40) is nothing
+_E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12 = (1.0 / math.factorial(k) for k in range(2, 13))
+LANES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -179,9 +183,13 @@ def _estimate(x, y, w, n, free_sigma, free_offset, par, buf):  # type: ignore[no
     return m
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
 def _curvature(x, y, w, n, free_sigma, free_offset, par, hess, grad):  # type: ignore[no-untyped-def]
-    """Chi^2 of the model, half its gradient (downhill) and its curvature matrix (lower triangle)."""
+    """Chi^2 of the model, half its gradient (downhill) and its curvature matrix (lower triangle).
+
+    One branch-free loop that compiles to vector instructions: the exponential is (Taylor series of z / 64) ^ 64, exact
+    to 2e-11, and reordering of sums is allowed.
+    """
     center, sigma, area, offset = par[0], par[1], par[2], par[3]
     inv = 1.0 / sigma
     norm = 1.0 / (_SQRT_2PI * abs(sigma))
@@ -189,11 +197,18 @@ def _curvature(x, y, w, n, free_sigma, free_offset, par, hess, grad):  # type: i
     h00 = h10 = h11 = h20 = h21 = h22 = h30 = h31 = h32 = h33 = 0.0
     g0 = g1 = g2 = g3 = 0.0
     for i in range(n):
-        wi = w[i]
-        if wi <= 0.0:
-            continue
         t = (x[i] - center) * inv
-        e = norm * math.exp(-0.5 * t * t)
+        z = 0.5 * t * t
+        z = (z if z < _EXP_LIMIT else _EXP_LIMIT) * (-1.0 / 64.0)
+        p = _E8 + z * (_E9 + z * (_E10 + z * (_E11 + z * _E12)))
+        p = 1.0 + z * (1.0 + z * (_E2 + z * (_E3 + z * (_E4 + z * (_E5 + z * (_E6 + z * (_E7 + z * p)))))))
+        p = p * p
+        p = p * p
+        p = p * p
+        p = p * p
+        p = p * p
+        e = p * p * norm
+        wi = w[i]
         r = y[i] - (area * e + offset)
         ae = area * e * inv
         d0 = ae * t
@@ -247,9 +262,9 @@ def gauss_lm(x, y, w, n, free_sigma, free_offset, par, cov, work):  # type: igno
     Parameters
     ----------
     x, y, w : float64 arrays, at least ``n`` long
-        Positions, values, weights (1 / variance); samples of weight 0 are left out.
+        Positions, values, weights (1 / variance); samples of weight 0 are left out (but must be finite).
     n : int
-        Number of samples.
+        Number of samples; fastest if padded with samples of weight 0 to a multiple of `LANES`.
     free_sigma, free_offset : bool
         Whether the width and the background are free; else ``par[1]``, ``par[3]`` are kept.
     par : float64 array (4,)
@@ -374,6 +389,7 @@ def fit_gaussian(
     cov = np.full((4, 4), np.nan)
     shift = float(xs.mean())
     xs = xs - shift  # keeps the squares small
+    ys = np.where(good, ys, 0.0)
     status = int(gauss_lm(xs, ys, weight, xs.size, sigma is None, offset is None, par, cov, np.empty(xs.size + 64)))
     if status != CONVERGED:
         cov[:] = np.nan

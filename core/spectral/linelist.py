@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import WavelengthError
-from core.instrument import covers
+from core.instrument import MODE_COVERAGE, mode_class
 from core.spectral.matching import well_separated
 
 __all__ = [
@@ -44,7 +44,10 @@ def lamp_of_ion(ion: str) -> str:
 
 def covered(wave: NDArray[np.float64], ins_mode: str | None) -> NDArray[np.bool_]:
     """Which wavelengths [Angstrom] an instrument mode has light at."""
-    return np.array([covers(ins_mode, float(value)) for value in wave], dtype=np.bool_)
+    result = np.zeros(wave.shape, dtype=np.bool_)
+    for low, high in MODE_COVERAGE[mode_class(ins_mode)]:
+        result |= (wave >= low) & (wave <= high)
+    return result
 
 
 @dataclass(frozen=True, eq=False)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.instrument import FWHM_PER_SIGMA, SAMPLING, SLIT_WIDTH_ANGSTROM
 from core.spectral.iterfit import iterate_fit_kernel
-from core.spectral.linefit import CONVERGED, gauss_lm
+from core.spectral.linefit import CONVERGED, LANES, gauss_lm
 from core.spectral.multigauss import multi_lm, multi_work_size
 
 __all__ = [
@@ -113,7 +113,7 @@ def _load_block(data, stat, bad, first, last, low, high, values, weights):  # ty
             value = data[row, column]
             variance = stat[row, column]
             use = not bad[row, column] and variance > 0.0 and math.isfinite(value)
-            values[column - first + 1, k] = value
+            values[column - first + 1, k] = value if use else 0.0
             weights[column - first + 1, k] = 1.0 / variance if use else 0.0
 
 
@@ -133,10 +133,13 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
     """Fill ``table`` with rows (line, x, y, error, sigma); returns their number."""
     ny, nx = data.shape
     size = 2 * int(np.max(half)) + 1
+    padded = (size + LANES - 1) // LANES * LANES
     values = np.empty((_MAX_COLUMNS, size + 2 * _DRIFT))
     weights = np.empty((_MAX_COLUMNS, size + 2 * _DRIFT))
-    x = np.empty(size)
-    work = np.empty(size + 64)
+    x = np.zeros(padded)
+    y = np.zeros(padded)
+    w = np.zeros(padded)
+    work = np.empty(padded + 64)
     par = np.empty(4)
     cov = np.zeros((4, 4))
     count = 0
@@ -147,6 +150,7 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
         n = 2 * h + 1
         for i in range(n):
             x[i] = i - h
+        w[n:] = 0.0
         middle = int(0.5 * (left[line] + right[line]))
         first = max(1, math.ceil(left[line]))
         last = min(nx, math.floor(right[line]))
@@ -160,11 +164,12 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
                 low = int(expected) - h
                 if low >= block_low and low + n - 1 <= block_high:
                     k = low - block_low
-                    y = values[column - first, k : k + n]
-                    w = weights[column - first, k : k + n]
+                    for i in range(n):
+                        y[i] = values[column - first, k + i]
+                        w[i] = weights[column - first, k + i]
                     if _flagged_core(w, n, expected - low) <= MAX_FLAGGED_CORE:
                         par[1] = SIGMA_GUESS
-                        status = gauss_lm(x, y, w, n, free[line], True, par, cov, work)
+                        status = gauss_lm(x, y, w, padded, free[line], True, par, cov, work)
                         center = low + h + par[0]
                         if status == CONVERGED and cov[0, 0] > 0.0 and abs(center - expected) <= MAX_SHIFT:
                             table[count, 0] = line
