@@ -10,8 +10,18 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from core.procedures.model import PlotFile, ProcedureInput
-from core.procedures.sample import F64, Difference, ImageSample, RowReader, gauss_of, product_rows, raw_rows, sample
-from core.procedures.style import GAUSS, MASTER, RAW, REFERENCE, label, limits, line, new_figure, save
+from core.procedures.sample import (
+    F32,
+    F64,
+    Difference,
+    ImageSample,
+    RowReader,
+    gauss_of,
+    product_rows,
+    raw_rows,
+    sample,
+)
+from core.procedures.style import GAUSS, MASTER, RAW, REFERENCE, label, limits, line, log_scale, new_figure, save
 
 __all__ = ["DetectorPlots", "detector_plots", "overview_plot", "panel_plot"]
 
@@ -93,13 +103,24 @@ def panel_plot(
         Master, first raw frame, master minus an earlier master; the last two may be missing.
     folder : pathlib.Path
     """
-    figure = new_figure()
-    figure.suptitle(f"{block}   IFU {ifu:02d}   {kind.noun}", fontsize=10, x=0.01, ha="left")
+    figure = new_figure(f"{kind.noun}, IFU {ifu:02d}     {block}")
     axes = figure.subplots(3, 3)
     ny, nx = master.shape
-    _cut(axes[0, 0], f"cut along X, row {ny // 4}", "X [pix]", kind, None if raw is None else raw.x_cut, master.x_cut)
     _cut(
-        axes[0, 1], f"cut along Y, column {nx // 4}", "Y [pix]", kind, None if raw is None else raw.y_cut, master.y_cut
+        axes[0, 0],
+        f"cut along X, row {ny // 4} (right: raw, adu)",
+        "X [pix]",
+        kind,
+        None if raw is None else raw.x_cut,
+        master.x_cut,
+    )
+    _cut(
+        axes[0, 1],
+        f"cut along Y, column {nx // 4} (right: raw, adu)",
+        "Y [pix]",
+        kind,
+        None if raw is None else raw.y_cut,
+        master.y_cut,
     )
     _histogram(axes[0, 2], f"pixel values ({kind.unit})", kind.unit, raw, master)
     for axis, title, values, length in (
@@ -130,7 +151,6 @@ def _cut(axes: Axes, title: str, x: str, kind: DetectorPlots, raw: F64 | None, m
         line(twin, raw, RAW)
         twin.set_ylim(*limits([raw], 0.6))
         twin.tick_params(labelsize=7, colors=RAW)
-        twin.set_ylabel("raw [adu]", fontsize=8, color=RAW)
         for spine in twin.spines.values():
             spine.set_visible(False)
         axes.set_zorder(twin.get_zorder() + 1)
@@ -140,22 +160,32 @@ def _cut(axes: Axes, title: str, x: str, kind: DetectorPlots, raw: F64 | None, m
 
 
 def _histogram(axes: Axes, title: str, unit: str, raw: ImageSample | None, master: ImageSample) -> None:
-    label(axes, title, f"value - median [{unit}, raw adu]", "pixels per bin")
+    label(axes, title, f"value - median [{unit}; raw: adu]", "pixels per unit")
     centre, sigma = gauss_of(master.pixels)
     width = 6 * max(sigma, raw.sigma if raw else 0.0) or 1.0
-    edges = np.linspace(-width, width, 121).tolist()
     if raw is not None:
-        axes.hist(raw.pixels - raw.median, edges, color=RAW, histtype="stepfilled", alpha=0.6, label="raw")
-    axes.hist(master.pixels - master.median, edges, color=MASTER, histtype="step", linewidth=1.2, label="master")
+        # raw values are whole numbers: bins of one or more of them, between the whole numbers
+        step = float(max(1, round(width / 40)))
+        bins = np.arange(-np.ceil(width) - 0.5, width + step, step)
+        _steps(axes, raw.pixels - raw.median, bins, RAW, "raw")
+    bins = np.linspace(-width, width, 121)
+    _steps(axes, master.pixels - master.median, bins, MASTER, "master")
     if sigma > 0:
         x = np.linspace(-width, width, 400)
         inside = np.count_nonzero(np.abs(master.pixels - centre) < 3 * sigma) / 0.9973
-        height = inside * (edges[1] - edges[0]) / (np.sqrt(2 * np.pi) * sigma)
+        height = inside / (np.sqrt(2 * np.pi) * sigma)
         shape = height * np.exp(-0.5 * ((x - (centre - master.median)) / sigma) ** 2)
-        axes.plot(x, shape, color=GAUSS, linewidth=1.0, label=f"Gauss {centre:.4g} \u00b1 {sigma:.3g}")
-    axes.set_yscale("log")
-    axes.set_ylim(bottom=0.5)
+        axes.plot(x, shape, color=GAUSS, linewidth=1.0, label=f"Gauss {centre:.3g} \u00b1 {sigma:.3g}")
+        axes.set_ylim(height * 1e-5, height * 100)
+    axes.set_xlim(-width, width)
+    log_scale(axes)
     axes.legend(fontsize=7, frameon=False, loc="upper right")
+
+
+def _steps(axes: Axes, values: F32, edges: F64, colour: str, name: str) -> None:
+    """Histogram in pixels per unit, so that bins of different width can be compared."""
+    counts, _ = np.histogram(values, edges)
+    axes.stairs(counts / np.diff(edges), edges, color=colour, linewidth=1.0, label=name)
 
 
 def _difference_row(axes: Sequence[Axes], kind: DetectorPlots, difference: ImageSample | None) -> None:
@@ -176,9 +206,9 @@ def _difference_row(axes: Sequence[Axes], kind: DetectorPlots, difference: Image
         axis.axhline(0, color="#22262b", linewidth=0.5)
         label(axis, title, x, kind.unit)
     width = 6 * difference.sigma or 1.0
-    axes[2].hist(difference.pixels, np.linspace(-width, width, 121).tolist(), color=REFERENCE, histtype="step")
-    axes[2].set_yscale("log")
-    label(axes[2], f"{titles[2]}: {difference.median:.3g} \u00b1 {difference.sigma:.3g}", kind.unit, "pixels per bin")
+    _steps(axes[2], difference.pixels, np.linspace(-width, width, 121), REFERENCE, "")
+    log_scale(axes[2])
+    label(axes[2], f"{titles[2]}: {difference.median:.3g} \u00b1 {difference.sigma:.3g}", kind.unit, "pixels per unit")
 
 
 def overview_plot(block: str, kind: DetectorPlots, samples: Mapping[int, ImageSample], folder: Path) -> PlotFile:
@@ -186,8 +216,9 @@ def overview_plot(block: str, kind: DetectorPlots, samples: Mapping[int, ImageSa
     count = len(samples)
     columns = min(count, 8)
     rows = -(-count // columns)
-    figure = new_figure(max(1.5 * columns, 4.0), 1.75 * rows + 0.5)
-    figure.suptitle(f"{block}   {kind.noun}, all detectors", fontsize=9, x=0.01, ha="left")
+    width, height = max(1.5 * columns, 6.0), 1.75 * rows + 0.6
+    figure = new_figure(f"{kind.noun}, all detectors     {block}", width, height)
+    figure.subplots_adjust(0.1 / width, 0.05 / height, 1 - 0.1 / width, 1 - 0.55 / height, wspace=0.05, hspace=0.17)
     pool = np.concatenate([entry.thumbnail.ravel() for entry in samples.values()])
     low, high = np.percentile(pool, [1, 99])
     grid = figure.subplots(rows, columns, squeeze=False)

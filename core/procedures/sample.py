@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.fitsfile.image import open_image
 from core.fitsfile.raw import open_raw
 
-__all__ = ["F64", "Difference", "ImageSample", "RowReader", "gauss_of", "product_rows", "raw_rows", "sample"]
+__all__ = ["F32", "F64", "Difference", "ImageSample", "RowReader", "gauss_of", "product_rows", "raw_rows", "sample"]
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]

@@ -66,8 +66,7 @@ def slice_plot(
     if not any(np.isfinite(values).any() for values in series.values()):
         return None
     rows = -(-len(panels) // 2)
-    figure = new_figure(12.0, 2.7 * rows + 0.4)
-    figure.suptitle(f"{block.block}   {title}", fontsize=10, x=0.01, ha="left")
+    figure = new_figure(f"{title}     {block.block}", 12.0, 2.6 * rows + 0.7)
     grid = figure.subplots(rows, 2, squeeze=False)
     colours = colormaps["viridis"](np.linspace(0.0, 0.9, max(len(ifus), 1)))
     for axis in grid.flat[len(panels) :]:

@@ -23,8 +23,7 @@ def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
     if not ifus:
         return None
     tables = {ifu: read_table(block.products["TRACE_TABLE", ifu], TRACE_TABLE, ifu) for ifu in ifus}
-    figure = new_figure(12.0, 5.8)
-    figure.suptitle(f"{block.block}   traces of the slices", fontsize=10, x=0.01, ha="left")
+    figure = new_figure(f"traces of the slices     {block.block}", 12.0, 5.9)
     axes = figure.subplots(2, 2)
     colours = colormaps["viridis"](np.linspace(0.0, 0.9, len(ifus)))
     slices = np.arange(1, N_SLICES + 1)
