@@ -1,0 +1,216 @@
+"""Blocks, their inputs and what waits for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session, selectinload, undefer
+
+from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, Score
+from core.archive.states import BlockState, InputKind
+from core.errors import NotFoundError
+
+__all__ = [
+    "Outlier",
+    "block_events",
+    "block_inputs",
+    "block_products",
+    "blocks_in_states",
+    "blocks_of_night",
+    "blocks_using",
+    "calibration_inputs",
+    "expected_seconds",
+    "find_block",
+    "last_done_by_tag",
+    "last_outliers",
+    "list_blocks",
+    "running_blocks",
+]
+
+
+@dataclass(frozen=True)
+class Outlier:
+    """An outlier score with what it belongs to."""
+
+    score: Score
+    parameter: Qc1Parameter
+    block: Block
+
+
+def find_block(session: Session, name: str) -> Block:
+    """A block by its name, with its progress and plots.
+
+    Raises
+    ------
+    NotFoundError
+        If the archive has no such block.
+    """
+    block = session.scalar(
+        select(Block).where(Block.name == name).options(undefer(Block.progress), undefer(Block.plots))
+    )
+    if block is None:
+        raise NotFoundError(f"the archive has no block {name}; see the page of its night", block=name)
+    return block
+
+
+def blocks_of_night(session: Session, night: date) -> list[Block]:
+    """Blocks of a night by time, superseded ones left out."""
+    return list(
+        session.scalars(
+            select(Block)
+            .where(Block.night == night, Block.state != BlockState.SUPERSEDED)
+            .order_by(Block.mjd_mid, Block.id)
+        )
+    )
+
+
+def list_blocks(
+    session: Session,
+    *,
+    night: date | None = None,
+    state: BlockState | None = None,
+    recipe: str | None = None,
+    after: int | None = None,
+    limit: int = 100,
+) -> list[Block]:
+    """Blocks by descending id; the next page starts after the last id of this one."""
+    statement = select(Block).order_by(Block.id.desc()).limit(limit)
+    if night is not None:
+        statement = statement.where(Block.night == night)
+    if state is not None:
+        statement = statement.where(Block.state == state)
+    if recipe is not None:
+        statement = statement.where(Block.recipe == recipe)
+    if after is not None:
+        statement = statement.where(Block.id < after)
+    return list(session.scalars(statement))
+
+
+def block_inputs(session: Session, block_id: int) -> list[BlockInput]:
+    """All inputs of a block with frames, sources, products and refused candidates."""
+    return list(
+        session.scalars(
+            select(BlockInput)
+            .where(BlockInput.block_id == block_id)
+            .options(
+                selectinload(BlockInput.frame),
+                selectinload(BlockInput.source_block),
+                selectinload(BlockInput.product),
+                undefer(BlockInput.refused),
+            )
+            .order_by(BlockInput.position, BlockInput.id)
+        )
+    )
+
+
+def calibration_inputs(session: Session, block_ids: Sequence[int]) -> list[BlockInput]:
+    """Inputs of several blocks that are not raw frames, with the blocks they come from."""
+    return list(
+        session.scalars(
+            select(BlockInput)
+            .where(BlockInput.block_id.in_(block_ids), BlockInput.kind != InputKind.RAW)
+            .options(selectinload(BlockInput.source_block), selectinload(BlockInput.product))
+            .order_by(BlockInput.block_id, BlockInput.position)
+        )
+    )
+
+
+def block_products(session: Session, block_id: int) -> list[Product]:
+    """Products of a block by tag and IFU."""
+    return list(session.scalars(select(Product).where(Product.block_id == block_id).order_by(Product.tag, Product.ifu)))
+
+
+def block_events(session: Session, name: str, limit: int = 100) -> list[Event]:
+    """What happened to a block, oldest first."""
+    rows = session.scalars(
+        select(Event)
+        .where(Event.kind == "block", Event.subject == name)
+        .order_by(Event.time.desc(), Event.id.desc())
+        .limit(limit)
+    )
+    return list(rows)[::-1]
+
+
+def blocks_using(session: Session, block_id: int, limit: int = 200) -> list[tuple[Block, str]]:
+    """Blocks that take a product of this block, with the tag they take."""
+    rows = session.execute(
+        select(Block, BlockInput.role)
+        .join(BlockInput, BlockInput.block_id == Block.id)
+        .where(BlockInput.source_block_id == block_id, Block.state != BlockState.SUPERSEDED)
+        .order_by(Block.mjd_mid)
+        .limit(limit)
+    )
+    return [(block, role) for block, role in rows]
+
+
+def blocks_in_states(session: Session, states: Iterable[BlockState], limit: int) -> list[Block]:
+    """Blocks in any of these states, the next to go first."""
+    return list(
+        session.scalars(
+            select(Block)
+            .where(Block.state.in_(list(states)))
+            .order_by(Block.priority.desc(), Block.mjd_mid)
+            .limit(limit)
+        )
+    )
+
+
+def running_blocks(session: Session) -> list[Block]:
+    """Blocks that run now, with their progress."""
+    return list(
+        session.scalars(
+            select(Block)
+            .where(Block.state == BlockState.RUNNING)
+            .options(undefer(Block.progress))
+            .order_by(Block.started_at)
+        )
+    )
+
+
+def expected_seconds(session: Session, recipe: str, n_ifu: int, last: int = 10) -> float | None:
+    """Median duration of the last blocks of a recipe that reduced as many IFUs [s]; None if there were none."""
+    rows = session.execute(
+        select(Block.duration, Block.ifu_mask)
+        .where(Block.recipe == recipe, Block.state == BlockState.DONE, Block.duration.is_not(None))
+        .order_by(Block.mjd_mid.desc())
+        .limit(5 * last)
+    )
+    durations = sorted(
+        [duration for duration, mask in rows if duration is not None and mask.bit_count() == n_ifu][:last]
+    )
+    return durations[len(durations) // 2] if durations else None
+
+
+def last_outliers(session: Session, limit: int) -> list[Outlier]:
+    """The newest outlier scores."""
+    rows = session.execute(
+        select(Score, Qc1Parameter, Block)
+        .join(Qc1Parameter, Qc1Parameter.id == Score.parameter_id)
+        .join(Block, Block.id == Score.block_id)
+        .where(Score.score == 1)
+        .order_by(Score.created_at.desc())
+        .limit(limit)
+    )
+    return [Outlier(*row) for row in rows.tuples()]
+
+
+def last_done_by_tag(session: Session, now: datetime, days: float) -> list[tuple[str, str, float, float | None]]:
+    """For each raw tag and mode of the last days: (tag, mode, MJD of the last frame, MJD of the last block done)."""
+    since = (now - timedelta(days=days)).date()
+    rows = session.execute(
+        select(Frame.tag, Frame.ins_mode, func.max(Frame.mjd_mid))
+        .where(Frame.night >= since)
+        .group_by(Frame.tag, Frame.ins_mode)
+    )
+    done = {
+        (tag, mode): mjd
+        for tag, mode, mjd in session.execute(
+            select(Block.tag, Block.ins_mode, func.max(Block.mjd_mid))
+            .where(Block.night >= since, Block.state == BlockState.DONE)
+            .group_by(Block.tag, Block.ins_mode)
+        )
+    }
+    return [(tag, mode or "", float(mjd), done.get((tag, mode))) for tag, mode, mjd in rows]

@@ -1,0 +1,171 @@
+"""Raw frames and quarantined files, as pages and REST show them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session, undefer
+
+from core.archive.models import Block, BlockInput, Event, Frame, Product, QuarantinedFile
+from core.archive.states import BlockState, InputKind, QuarantineState
+from core.errors import NotFoundError
+
+__all__ = [
+    "FrameFilter",
+    "TimelineTick",
+    "blocks_of_frame",
+    "find_frame",
+    "find_names",
+    "list_frames",
+    "list_quarantine",
+    "products_of_blocks",
+    "quarantine_count",
+    "quarantine_history",
+    "timeline",
+]
+
+
+@dataclass(frozen=True)
+class FrameFilter:
+    """What a list of frames is restricted to; None means all."""
+
+    night: date | None = None
+    tag: str | None = None
+    ins_mode: str | None = None
+    from_mjd: float | None = None
+    to_mjd: float | None = None
+
+
+@dataclass(frozen=True)
+class TimelineTick:
+    """One frame on the time axis of a night."""
+
+    dp_id: str
+    tag: str
+    mjd_obs: float
+    exptime: float
+    lamps: str
+
+
+def list_frames(session: Session, wanted: FrameFilter, after: int | None, limit: int) -> list[Frame]:
+    """Frames by descending id; the next page starts after the last id of this one."""
+    statement = select(Frame).order_by(Frame.id.desc()).limit(limit)
+    if after is not None:
+        statement = statement.where(Frame.id < after)
+    if wanted.night is not None:
+        statement = statement.where(Frame.night == wanted.night)
+    if wanted.tag is not None:
+        statement = statement.where(Frame.tag == wanted.tag)
+    if wanted.ins_mode is not None:
+        statement = statement.where(Frame.ins_mode == wanted.ins_mode)
+    if wanted.from_mjd is not None:
+        statement = statement.where(Frame.mjd_obs >= wanted.from_mjd)
+    if wanted.to_mjd is not None:
+        statement = statement.where(Frame.mjd_obs <= wanted.to_mjd)
+    return list(session.scalars(statement))
+
+
+def find_frame(session: Session, dp_id: str) -> Frame:
+    """A frame by its name, with its header.
+
+    Raises
+    ------
+    NotFoundError
+        If the archive has no such frame.
+    """
+    frame = session.scalar(select(Frame).where(Frame.dp_id == dp_id).options(undefer(Frame.header)))
+    if frame is None:
+        raise NotFoundError(f"the archive has no frame {dp_id}; was it ingested? See the quarantine", frame=dp_id)
+    return frame
+
+
+def timeline(session: Session, night: date) -> list[TimelineTick]:
+    """All frames of a night on the time axis, by time."""
+    rows = session.execute(
+        select(Frame.dp_id, Frame.tag, Frame.mjd_obs, Frame.exptime, Frame.lamps)
+        .where(Frame.night == night)
+        .order_by(Frame.mjd_obs)
+    )
+    return [TimelineTick(*row) for row in rows.tuples()]
+
+
+def blocks_of_frame(session: Session, frame_id: int) -> list[Block]:
+    """Blocks that take a frame, newest plan first."""
+    return list(
+        session.scalars(
+            select(Block)
+            .join(BlockInput, BlockInput.block_id == Block.id)
+            .where(BlockInput.frame_id == frame_id, BlockInput.kind == InputKind.RAW)
+            .order_by(Block.id.desc())
+        )
+    )
+
+
+def products_of_blocks(session: Session, block_ids: Sequence[int]) -> list[Product]:
+    """Products of blocks, by block, tag and IFU."""
+    return list(
+        session.scalars(
+            select(Product).where(Product.block_id.in_(block_ids)).order_by(Product.block_id, Product.tag, Product.ifu)
+        )
+    )
+
+
+def list_quarantine(
+    session: Session,
+    *,
+    night: date | None = None,
+    state: QuarantineState | None = QuarantineState.HELD,
+    after: int | None = None,
+    limit: int = 200,
+) -> list[QuarantinedFile]:
+    """Quarantined files by descending id."""
+    statement = select(QuarantinedFile).order_by(QuarantinedFile.id.desc()).limit(limit)
+    if night is not None:
+        statement = statement.where(QuarantinedFile.night == night)
+    if state is not None:
+        statement = statement.where(QuarantinedFile.state == state)
+    if after is not None:
+        statement = statement.where(QuarantinedFile.id < after)
+    return list(session.scalars(statement))
+
+
+def quarantine_count(session: Session) -> int:
+    """Files held in quarantine now."""
+    return (
+        session.scalar(
+            select(func.count()).select_from(QuarantinedFile).where(QuarantinedFile.state == QuarantineState.HELD)
+        )
+        or 0
+    )
+
+
+def quarantine_history(session: Session, subject: str, kind: str, limit: int = 50) -> list[Event]:
+    """Events of one thing, oldest first."""
+    rows = session.scalars(
+        select(Event).where(Event.kind == kind, Event.subject == subject).order_by(Event.time.desc()).limit(limit)
+    )
+    return list(rows)[::-1]
+
+
+def find_names(session: Session, text: str, limit: int) -> list[tuple[str, str, str]]:
+    """What the search box finds: (kind, name, key) of frames and blocks whose name starts with a text, and products.
+
+    A date or time alone is looked for behind the instrument's prefix.
+    """
+    starts = [text] if text.upper().startswith("MUSE") else [text, f"MUSE.{text}"]
+    found: list[tuple[str, str, str]] = []
+    for kind, name, key in (
+        ("block", Block.name, Block.name),
+        ("frame", Frame.dp_id, Frame.dp_id),
+        ("product", Product.file_name, Product.id),
+    ):
+        # A range on the index instead of LIKE, which would read the whole table.
+        ranges = [name.between(start, start + "\uffff") for start in starts]
+        statement = select(name, key).where(or_(*ranges)).order_by(name.desc()).limit(limit)
+        if kind == "block":
+            statement = statement.where(Block.state != BlockState.SUPERSEDED)
+        found += [(kind, str(label), str(value)) for label, value in session.execute(statement)]
+    return found

@@ -1,0 +1,172 @@
+"""Which nights are there, and how did they go."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from core.archive.models import Block, Frame, QuarantinedFile
+from core.archive.states import BLOCK_OPEN_STATES, BlockState, QuarantineState
+
+__all__ = ["NightSummary", "latest_night", "neighbours", "night_numbers", "nights_before", "nights_between"]
+
+_NO_WORK = (BlockState.SUPERSEDED, BlockState.CANCELLED)
+
+
+@dataclass(frozen=True)
+class NightSummary:
+    """One night in numbers.
+
+    Attributes
+    ----------
+    night : datetime.date
+        Evening date; a night goes from noon to noon UT.
+    states : dict of BlockState to int
+        Blocks by state, superseded ones left out.
+    outliers : int
+        Blocks with at least one outlier score.
+    scored : int
+        Blocks that have a score.
+    held : int
+        Files in quarantine.
+    """
+
+    night: date
+    frames: int = 0
+    states: dict[BlockState, int] = field(default_factory=dict)
+    outliers: int = 0
+    scored: int = 0
+    held: int = 0
+
+    def count(self, *states: BlockState) -> int:
+        """Blocks in any of these states."""
+        return sum(self.states.get(state, 0) for state in states)
+
+    @property
+    def blocks(self) -> int:
+        """Blocks that count: not superseded, not cancelled."""
+        return sum(number for state, number in self.states.items() if state not in _NO_WORK)
+
+    @property
+    def done(self) -> int:
+        """Blocks that are done."""
+        return self.count(BlockState.DONE)
+
+    @property
+    def open(self) -> int:
+        """Blocks with work still to come."""
+        return self.count(*BLOCK_OPEN_STATES)
+
+    @property
+    def verdict(self) -> str:
+        """``bad`` (outlier, failure), ``warn`` (incomplete, quarantine), ``run`` (work to come), ``good``, ``none``."""
+        if self.outliers or self.count(BlockState.FAILED):
+            return "bad"
+        if self.count(BlockState.INCOMPLETE) or self.held:
+            return "warn"
+        if self.open:
+            return "run"
+        return "good" if self.scored else "none"
+
+
+def latest_night(session: Session) -> date | None:
+    """The last night with frames or blocks."""
+    nights = [session.scalar(select(func.max(column))) for column in (Frame.night, Block.night)]
+    return max((night for night in nights if night is not None), default=None)
+
+
+def night_numbers(session: Session) -> tuple[date | None, date | None]:
+    """First and last night of the archive."""
+    firsts = [session.scalar(select(func.min(column))) for column in (Frame.night, Block.night)]
+    return min((night for night in firsts if night is not None), default=None), latest_night(session)
+
+
+def nights_between(session: Session, first: date, last: date) -> list[NightSummary]:
+    """Summaries of the nights ``first`` to ``last`` (both included) that have anything, newest first."""
+    frames = session.execute(
+        select(Frame.night, func.count()).where(Frame.night.between(first, last)).group_by(Frame.night)
+    )
+    blocks = session.execute(
+        select(Block.night, Block.state, Block.score, func.count())
+        .where(Block.night.between(first, last))
+        .group_by(Block.night, Block.state, Block.score)
+    )
+    held = session.execute(
+        select(QuarantinedFile.night, func.count())
+        .where(QuarantinedFile.night.between(first, last), QuarantinedFile.state == QuarantineState.HELD)
+        .group_by(QuarantinedFile.night)
+    )
+    return _summaries(
+        dict(frames.tuples().all()),
+        [(night, state, score, number) for night, state, score, number in blocks],
+        {night: number for night, number in held if night is not None},
+    )
+
+
+def _summaries(
+    frames: dict[date, int],
+    blocks: Sequence[tuple[date, BlockState, int | None, int]],
+    held: dict[date, int],
+) -> list[NightSummary]:
+    states: dict[date, dict[BlockState, int]] = defaultdict(lambda: defaultdict(int))
+    outliers: dict[date, int] = defaultdict(int)
+    scored: dict[date, int] = defaultdict(int)
+    for night, state, score, number in blocks:
+        if state is BlockState.SUPERSEDED:
+            continue
+        states[night][state] += number
+        if state is BlockState.DONE and score is not None:
+            scored[night] += number
+            outliers[night] += number if score else 0
+    return [
+        NightSummary(
+            night,
+            frames.get(night, 0),
+            dict(states.get(night, {})),
+            outliers.get(night, 0),
+            scored.get(night, 0),
+            held.get(night, 0),
+        )
+        for night in sorted({*frames, *states, *held}, reverse=True)
+    ]
+
+
+def nights_before(session: Session, before: date | None, limit: int) -> list[NightSummary]:
+    """The last ``limit`` nights before a date (or of all), newest first."""
+    dates: set[date] = set()
+    for column in (Frame.night, Block.night):
+        dates.update(_last_dates(session, column, before, limit))
+    chosen = sorted(dates, reverse=True)[:limit]
+    return nights_between(session, chosen[-1], chosen[0]) if chosen else []
+
+
+def _last_dates(session: Session, column: Any, before: date | None, limit: int) -> Iterable[date]:
+    # One index look-up per night: DISTINCT would walk every row of the nights passed.
+    found: list[date] = []
+    bound = before
+    while len(found) < limit:
+        statement = select(func.max(column))
+        if bound is not None:
+            statement = statement.where(column < bound)
+        night = session.scalar(statement)
+        if night is None:
+            break
+        found.append(night)
+        bound = night
+    return found
+
+
+def neighbours(session: Session, night: date) -> tuple[date | None, date | None]:
+    """The nights before and after that have frames or blocks."""
+    before = [session.scalar(select(func.max(c)).where(c < night)) for c in (Frame.night, Block.night)]
+    after = [session.scalar(select(func.min(c)).where(c > night)) for c in (Frame.night, Block.night)]
+    return (
+        max((found for found in before if found is not None), default=None),
+        min((found for found in after if found is not None), default=None),
+    )

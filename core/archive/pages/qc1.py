@@ -1,0 +1,453 @@
+"""QC1 tables, series of values with their scores, and summaries of one block."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from sqlalchemy import Select, func, select
+from sqlalchemy.orm import Session
+
+from core.archive.models import Block, Qc1Parameter, Qc1Value, Score
+from core.archive.states import BlockState
+from core.errors import NotFoundError
+
+__all__ = [
+    "INDEX_COLUMNS",
+    "Band",
+    "BlockKey",
+    "BrowseRow",
+    "LastValue",
+    "OutlierMark",
+    "ParameterSummary",
+    "Series",
+    "SeriesFilter",
+    "block_means",
+    "block_qc1",
+    "browse_rows",
+    "last_values",
+    "modes_of_table",
+    "parameters_of_table",
+    "qc1_tables",
+    "series",
+    "series_modes",
+]
+
+INDEX_COLUMNS = ("ifu", "quadrant", "slice", "lamp", "item")
+_CHUNK = 500  # bound variables of one IN list
+
+
+@dataclass(frozen=True)
+class LastValue:
+    """The newest values of a parameter: those of one block.
+
+    Attributes
+    ----------
+    mjd_obs : float
+    median, low, high : float
+        Over all IFUs, quadrants, slices ... of that block.
+    number : int
+    score : int or None
+        1 if any of them is an outlier, 0 if scored and good, None if not scored.
+    outliers : int
+    """
+
+    mjd_obs: float
+    block_id: int
+    median: float
+    low: float
+    high: float
+    number: int
+    score: int | None
+    outliers: int
+
+
+@dataclass(frozen=True)
+class SeriesFilter:
+    """What a series is restricted to; empty means all. Times are MJD."""
+
+    from_mjd: float | None = None
+    to_mjd: float | None = None
+    mode: str | None = None
+    ifus: tuple[int, ...] = ()
+    quadrants: tuple[int, ...] = ()
+    slices: tuple[int, ...] = ()
+    lamps: tuple[int, ...] = ()
+    block_id: int | None = None
+
+
+@dataclass(frozen=True)
+class BlockKey:
+    """What the points of a series need to know of their block."""
+
+    id: int
+    name: str
+    night: str
+    mode: str
+    recipe_version: str
+
+
+@dataclass(frozen=True)
+class OutlierMark:
+    """Position of an outlier: parameter, block and index values in the order of `INDEX_COLUMNS`."""
+
+    parameter_id: int
+    block_id: int
+    index: tuple[int | None, ...]
+
+
+@dataclass(frozen=True)
+class Band:
+    """Limits of one score rule as they were for one block (the envelope over what is shown)."""
+
+    parameter_id: int
+    block_id: int
+    rule: str
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """Values in columns of equal length, by time.
+
+    Attributes
+    ----------
+    columns : dict of str to list
+        ``parameter`` (id), ``mjd``, ``value``, ``block`` (id), ``product`` (id) and the index columns.
+    truncated : bool
+        More values exist than were allowed; those left out are the oldest.
+    """
+
+    columns: dict[str, list[Any]]
+    blocks: dict[int, BlockKey]
+    outliers: list[OutlierMark]
+    bands: list[Band]
+    truncated: bool = False
+
+    def __len__(self) -> int:
+        return len(self.columns["mjd"])
+
+
+@dataclass
+class BrowseRow:
+    """One line of the table: an element (IFU, quadrant, ...) of a block with its values by parameter id."""
+
+    mjd_obs: float
+    block_id: int
+    product_id: int | None
+    index: tuple[int | None, ...]
+    values: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass
+class ParameterSummary:
+    """The values of one parameter in one block."""
+
+    parameter: Qc1Parameter
+    values: list[float] = field(default_factory=list)
+    scored: int = 0
+    outliers: int = 0
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def median(self) -> float:
+        """Median over all elements."""
+        return median(self.values)
+
+    @property
+    def score(self) -> int | None:
+        """1 outlier, 0 good, None not scored."""
+        if not self.scored:
+            return None
+        return 1 if self.outliers else 0
+
+
+def qc1_tables(session: Session) -> dict[str, list[Qc1Parameter]]:
+    """All QC1 tables with their parameters, in the order of definition."""
+    tables: dict[str, list[Qc1Parameter]] = defaultdict(list)
+    for parameter in session.scalars(select(Qc1Parameter).order_by(Qc1Parameter.id)):
+        tables[parameter.table_name].append(parameter)
+    return dict(tables)
+
+
+def parameters_of_table(session: Session, table: str) -> list[Qc1Parameter]:
+    """Parameters of a QC1 table.
+
+    Raises
+    ------
+    NotFoundError
+        Naming the tables that exist.
+    """
+    found = list(
+        session.scalars(select(Qc1Parameter).where(Qc1Parameter.table_name == table).order_by(Qc1Parameter.id))
+    )
+    if not found:
+        names = session.scalars(select(Qc1Parameter.table_name).distinct().order_by(Qc1Parameter.table_name))
+        known = ", ".join(names) or "none yet: they are registered when a worker or the service starts"
+        raise NotFoundError(f"there is no QC1 table {table}; there are: {known}", table=table)
+    return found
+
+
+def last_values(session: Session, parameter_ids: Sequence[int] | None = None) -> dict[int, LastValue]:
+    """The newest values of parameters, by parameter id; parameters without values are left out."""
+    newest = (
+        select(func.max(Qc1Value.mjd_obs))
+        .where(Qc1Value.parameter_id == Qc1Parameter.id, Qc1Value.hidden.is_(False))
+        .correlate(Qc1Parameter)
+        .scalar_subquery()
+    )
+    statement = select(Qc1Parameter.id, newest)
+    if parameter_ids is not None:
+        statement = statement.where(Qc1Parameter.id.in_(parameter_ids))
+    times = {identity: mjd for identity, mjd in session.execute(statement) if mjd is not None}
+    values: dict[int, list[float]] = defaultdict(list)
+    blocks: dict[int, int] = {}
+    by_time: dict[float, list[int]] = defaultdict(list)
+    for identity, mjd in times.items():
+        by_time[mjd].append(identity)
+    for mjd, identities in by_time.items():
+        rows = session.execute(
+            select(Qc1Value.parameter_id, Qc1Value.value, Qc1Value.block_id).where(
+                Qc1Value.parameter_id.in_(identities), Qc1Value.mjd_obs == mjd, Qc1Value.hidden.is_(False)
+            )
+        )
+        for identity, value, block_id in rows.tuples():
+            values[identity].append(value)
+            blocks[identity] = block_id
+    scores = _scores_of_blocks(session, set(blocks.values()))
+    result = {}
+    for identity, found in values.items():
+        scored, outliers = scores.get((blocks[identity], identity), (0, 0))
+        result[identity] = LastValue(
+            times[identity],
+            blocks[identity],
+            median(found),
+            min(found),
+            max(found),
+            len(found),
+            None if not scored else int(outliers > 0),
+            outliers,
+        )
+    return result
+
+
+def _scores_of_blocks(session: Session, block_ids: set[int]) -> dict[tuple[int, int], tuple[int, int]]:
+    rows = session.execute(
+        select(Score.block_id, Score.parameter_id, func.count(Score.score), func.sum(Score.score))
+        .where(Score.block_id.in_(block_ids))
+        .group_by(Score.block_id, Score.parameter_id)
+    )
+    return {(block, parameter): (scored, int(outliers or 0)) for block, parameter, scored, outliers in rows}
+
+
+def modes_of_table(session: Session, recipes: Sequence[str]) -> list[str]:
+    """Modes in which the recipes of a table were run, the most recent first."""
+    rows = session.execute(
+        select(Block.ins_mode, func.max(Block.mjd_mid))
+        .where(Block.recipe.in_(recipes), Block.state == BlockState.DONE, Block.ins_mode.is_not(None))
+        .group_by(Block.ins_mode)
+        .order_by(func.max(Block.mjd_mid).desc())
+    )
+    return [mode for mode, _ in rows if mode]
+
+
+def series_modes(session: Session, parameter_id: int) -> tuple[str | None, float | None]:
+    """Mode and time of the newest value of a parameter."""
+    row = session.execute(
+        select(Qc1Value.ins_mode, Qc1Value.mjd_obs)
+        .where(Qc1Value.parameter_id == parameter_id, Qc1Value.hidden.is_(False))
+        .order_by(Qc1Value.mjd_obs.desc())
+        .limit(1)
+    ).first()
+    return (row[0], row[1]) if row else (None, None)
+
+
+def _restricted(statement: Select[Any], wanted: SeriesFilter) -> Select[Any]:
+    if wanted.from_mjd is not None:
+        statement = statement.where(Qc1Value.mjd_obs >= wanted.from_mjd)
+    if wanted.to_mjd is not None:
+        statement = statement.where(Qc1Value.mjd_obs <= wanted.to_mjd)
+    if wanted.mode is not None:
+        statement = statement.where(Qc1Value.ins_mode == wanted.mode)
+    if wanted.block_id is not None:
+        statement = statement.where(Qc1Value.block_id == wanted.block_id)
+    for column, allowed in _index_filters(wanted, Qc1Value):
+        statement = statement.where(column.in_(allowed))
+    return statement
+
+
+def _index_filters(wanted: SeriesFilter, table: Any) -> list[tuple[Any, tuple[int, ...]]]:
+    pairs = (
+        (table.ifu, wanted.ifus),
+        (table.quadrant, wanted.quadrants),
+        (table.slice, wanted.slices),
+        (table.lamp, wanted.lamps),
+    )
+    return [(column, allowed) for column, allowed in pairs if allowed]
+
+
+def series(session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter, limit: int) -> Series:
+    """Values of parameters with their blocks, outliers and limits.
+
+    Parameters
+    ----------
+    limit : int
+        Most values returned; the newest are kept.
+    """
+    statement = _restricted(
+        select(
+            Qc1Value.parameter_id,
+            Qc1Value.mjd_obs,
+            Qc1Value.value,
+            Qc1Value.block_id,
+            Qc1Value.product_id,
+            *(getattr(Qc1Value, name) for name in INDEX_COLUMNS),
+        ).where(Qc1Value.parameter_id.in_(parameter_ids), Qc1Value.hidden.is_(False)),
+        wanted,
+    )
+    rows = session.execute(statement.order_by(Qc1Value.mjd_obs.desc()).limit(limit + 1)).fetchall()
+    truncated = len(rows) > limit
+    rows = rows[:limit][::-1]
+    names = ("parameter", "mjd", "value", "block", "product", *INDEX_COLUMNS)
+    columns: dict[str, list[Any]] = (
+        {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+        if rows
+        else {name: [] for name in names}
+    )
+    block_ids = sorted(set(columns["block"]))
+    return Series(
+        columns,
+        _block_keys(session, block_ids),
+        *_marks(session, parameter_ids, block_ids, wanted),
+        truncated,
+    )
+
+
+def browse_rows(
+    session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter, offset: int, limit: int
+) -> tuple[list[BrowseRow], dict[int, BlockKey]]:
+    """Values of several parameters side by side, newest first; one row per block and element.
+
+    Returns
+    -------
+    list of BrowseRow
+        At most ``limit`` rows after the first ``offset``.
+    dict of int to BlockKey
+        The blocks of these rows.
+    """
+    index = [getattr(Qc1Value, name) for name in INDEX_COLUMNS]
+    statement = _restricted(
+        select(
+            Qc1Value.mjd_obs, Qc1Value.block_id, Qc1Value.parameter_id, Qc1Value.value, Qc1Value.product_id, *index
+        ).where(Qc1Value.parameter_id.in_(parameter_ids), Qc1Value.hidden.is_(False)),
+        wanted,
+    )
+    most = (offset + limit) * len(parameter_ids)
+    rows: dict[tuple[Any, ...], BrowseRow] = {}
+    for mjd, block, parameter, value, product, *element in session.execute(
+        statement.order_by(Qc1Value.mjd_obs.desc(), Qc1Value.block_id, *index).limit(most)
+    ):
+        key = (block, *element)
+        if key not in rows:
+            rows[key] = BrowseRow(mjd, block, product, tuple(element))
+        rows[key].values[parameter] = value
+    shown = list(rows.values())[offset : offset + limit]
+    return shown, _block_keys(session, sorted({row.block_id for row in shown}))
+
+
+def _chunks(values: Sequence[int]) -> Iterable[Sequence[int]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]
+
+
+def _block_keys(session: Session, block_ids: Sequence[int]) -> dict[int, BlockKey]:
+    keys = {}
+    for chunk in _chunks(block_ids):
+        rows = session.execute(
+            select(Block.id, Block.name, Block.night, Block.ins_mode, Block.recipe_version).where(Block.id.in_(chunk))
+        )
+        for identity, name, night, mode, version in rows.tuples():
+            keys[identity] = BlockKey(identity, name, night.isoformat(), mode or "", version)
+    return keys
+
+
+def _marks(
+    session: Session, parameter_ids: Sequence[int], block_ids: Sequence[int], wanted: SeriesFilter
+) -> tuple[list[OutlierMark], list[Band]]:
+    outliers: list[OutlierMark] = []
+    bands: list[Band] = []
+    filters = [column.in_(allowed) for column, allowed in _index_filters(wanted, Score)]
+    for chunk in _chunks(block_ids):
+        where = (Score.block_id.in_(chunk), Score.parameter_id.in_(parameter_ids), *filters)
+        marked = session.execute(
+            select(Score.parameter_id, Score.block_id, *(getattr(Score, name) for name in INDEX_COLUMNS))
+            .where(*where, Score.score == 1)
+            .distinct()
+        )
+        outliers += [OutlierMark(row[0], row[1], tuple(row[2:])) for row in marked]
+        limits = session.execute(
+            select(Score.parameter_id, Score.block_id, Score.rule, func.min(Score.low), func.max(Score.high))
+            .where(*where, Score.score.is_not(None))
+            .group_by(Score.parameter_id, Score.block_id, Score.rule)
+        )
+        bands += [Band(*row) for row in limits.tuples()]
+    return outliers, bands
+
+
+def block_means(
+    session: Session, parameter_id: int, mode: str | None, from_mjd: float, to_mjd: float
+) -> list[tuple[float, float]]:
+    """Mean of all elements of a parameter per block, by time: what a sparkline draws."""
+    statement = (
+        select(func.min(Qc1Value.mjd_obs), func.avg(Qc1Value.value))
+        .where(
+            Qc1Value.parameter_id == parameter_id,
+            Qc1Value.mjd_obs.between(from_mjd, to_mjd),
+            Qc1Value.hidden.is_(False),
+        )
+        .group_by(Qc1Value.block_id)
+    )
+    if mode is not None:
+        statement = statement.where(Qc1Value.ins_mode == mode)
+    return sorted((float(mjd), float(value)) for mjd, value in session.execute(statement))
+
+
+def block_qc1(session: Session, block_id: int) -> list[ParameterSummary]:
+    """The QC1 values of a block, one summary per parameter, in the order of definition."""
+    grouped: dict[int, list[float]] = defaultdict(list)
+    rows = session.execute(
+        select(Qc1Value.parameter_id, Qc1Value.value).where(Qc1Value.block_id == block_id, Qc1Value.hidden.is_(False))
+    )
+    for identity, value in rows.tuples():
+        grouped[identity].append(value)
+    parameters = session.scalars(select(Qc1Parameter).where(Qc1Parameter.id.in_(grouped)).order_by(Qc1Parameter.id))
+    result = {item.id: ParameterSummary(item, grouped[item.id]) for item in parameters}
+    _add_scores(session, block_id, result)
+    return list(result.values())
+
+
+def _add_scores(session: Session, block_id: int, summaries: dict[int, ParameterSummary]) -> None:
+    limits = session.execute(
+        select(Score.parameter_id, Score.rule, func.count(Score.score), func.min(Score.low), func.max(Score.high))
+        .where(Score.block_id == block_id, Score.score.is_not(None))
+        .group_by(Score.parameter_id, Score.rule)
+    )
+    for identity, _, scored, low, high in limits.tuples():
+        item = summaries.get(identity)
+        if item is not None:  # several rules hold at once: the narrowest limits count
+            item.scored = max(item.scored, scored)
+            item.low = low if item.low is None else item.low if low is None else max(item.low, low)
+            item.high = high if item.high is None else item.high if high is None else min(item.high, high)
+    outliers = session.execute(
+        select(Score.parameter_id, *(getattr(Score, name) for name in INDEX_COLUMNS))
+        .where(Score.block_id == block_id, Score.score == 1)
+        .distinct()
+    )
+    for row in outliers:
+        if row[0] in summaries:
+            summaries[row[0]].outliers += 1

@@ -1,0 +1,14 @@
+"""REST interface: one router per thing, all below ``/api``."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from service.api import blocks, docs, frames, health, nights, products, qc1, quarantine, recipes
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/api")
+for module in (health, nights, frames, quarantine, blocks, products, qc1, recipes):
+    router.include_router(module.router)
+router.include_router(docs.router, include_in_schema=False)

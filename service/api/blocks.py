@@ -1,0 +1,112 @@
+"""``/api/blocks``."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, PlainTextResponse, Response
+
+from core.archive.models import Block
+from core.archive.pages import blocks as queries
+from core.archive.pages.qc1 import block_qc1
+from core.archive.states import BlockState
+from core.errors import NotFoundError
+from service.api.schemas import (
+    BlockDetail,
+    BlockInputOut,
+    BlockOut,
+    BlockProgress,
+    BlockQc1,
+    EventOut,
+    Page,
+    ProductOut,
+)
+from service.dependencies import SessionDep
+from service.explain import explain_block
+from service.files import block_plots, existing, tail_text
+from service.progress import progress_of
+
+router = APIRouter(prefix="/blocks", tags=["blocks"])
+
+
+@router.get("", summary="Blocks")
+def list_blocks(
+    session: SessionDep,
+    night: date | None = None,
+    state: BlockState | None = None,
+    recipe: str | None = None,
+    after: Annotated[int | None, Query(description="Key of the page, from `next`")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Page[BlockOut]:
+    """Newest first, in pages by key."""
+    rows = queries.list_blocks(session, night=night, state=state, recipe=recipe, after=after, limit=limit)
+    return Page(items=[BlockOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
+
+
+@router.get("/running/progress", summary="Progress of all running blocks")
+def running_progress(session: SessionDep) -> list[BlockProgress]:
+    """What runs now, how far it is, and how long it usually takes."""
+    return [progress_of(session, block) for block in queries.running_blocks(session)]
+
+
+@router.get("/{name}", summary="One block")
+def get_block(session: SessionDep, name: str) -> BlockDetail:
+    """With inputs, the reasons of their choice, refused candidates, products and events."""
+    block = queries.find_block(session, name)
+    inputs = queries.block_inputs(session, block.id)
+    return BlockDetail(
+        **BlockOut.of(block).model_dump(),
+        parameters=block.parameters,
+        signature=block.signature,
+        rules_hash=block.rules_hash,
+        plan_version=block.plan_version,
+        inputs=[BlockInputOut.of(item) for item in inputs],
+        explanation=explain_block(block, inputs),
+        products=[ProductOut.of(product) for product in queries.block_products(session, block.id)],
+        events=[EventOut.of(event) for event in queries.block_events(session, block.name)],
+        plots=[plot.path.name for plot in block_plots(block)],
+    )
+
+
+@router.get("/{name}/progress", summary="Progress of a block")
+def get_progress(session: SessionDep, name: str) -> BlockProgress:
+    """By IFU while it runs."""
+    return progress_of(session, queries.find_block(session, name))
+
+
+@router.get("/{name}/qc1", summary="QC1 of a block")
+def get_qc1(session: SessionDep, name: str) -> list[BlockQc1]:
+    """One summary per parameter; single values come from ``/api/qc1/{table}/series?block=...``."""
+    return [BlockQc1.of(item) for item in block_qc1(session, queries.find_block(session, name).id)]
+
+
+@router.get("/{name}/log", response_class=PlainTextResponse, summary="Log of a block")
+def get_log(
+    session: SessionDep,
+    name: str,
+    tail: Annotated[int | None, Query(ge=1, le=100_000, description="Only the last lines")] = None,
+) -> Response:
+    """Plain text; understands ``Range``, so that a growing log can be followed."""
+    path = _log_path(queries.find_block(session, name))
+    if tail is not None:
+        return PlainTextResponse(tail_text(path, tail))
+    return FileResponse(path, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-cache"})
+
+
+@router.get("/{name}/plots/{file_name}", response_class=FileResponse, summary="One plot of a block")
+def get_plot(session: SessionDep, name: str, file_name: str) -> Response:
+    """PNG made by the QC procedure."""
+    block = queries.find_block(session, name)
+    for plot in block_plots(block):
+        if plot.path.name == file_name:
+            return FileResponse(plot.path, media_type="image/png", headers={"Cache-Control": "max-age=60"})
+    raise NotFoundError(f"block {name} has no plot {file_name}", block=name, file=file_name)
+
+
+def _log_path(block: Block) -> Path:
+    if not block.log_path:
+        raise NotFoundError(f"block {block.name} has no log yet: it is {block.state.value}", block=block.name)
+    return existing(Path(block.log_path))

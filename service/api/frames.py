@@ -1,0 +1,55 @@
+"""``/api/frames``."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import Response
+
+from core.archive.pages import frames as queries
+from core.fitsfile.preview import Cuts
+from service.api.schemas import FrameDetail, FrameOut, Page
+from service.dependencies import SessionDep, SettingsDep
+from service.files import preview_response
+
+router = APIRouter(prefix="/frames", tags=["frames"])
+
+
+@router.get("", summary="Raw frames")
+def list_frames(
+    session: SessionDep,
+    night: Annotated[date | None, Query(description="Evening date")] = None,
+    tag: Annotated[str | None, Query(description="BIAS, DARK, FLAT, ARC, ...")] = None,
+    mode: Annotated[str | None, Query(description="INS.MODE")] = None,
+    from_mjd: Annotated[float | None, Query(description="Start of exposure, MJD")] = None,
+    to_mjd: Annotated[float | None, Query(description="Start of exposure, MJD")] = None,
+    after: Annotated[int | None, Query(description="Key of the page, from `next`")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Page[FrameOut]:
+    """Newest first, in pages by key."""
+    wanted = queries.FrameFilter(night, tag, mode, from_mjd, to_mjd)
+    rows = queries.list_frames(session, wanted, after, limit)
+    return Page(items=[FrameOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
+
+
+@router.get("/{dp_id}", summary="One raw frame")
+def get_frame(session: SessionDep, dp_id: str) -> FrameDetail:
+    """With its primary header, its blocks and everything made from it."""
+    frame = queries.find_frame(session, dp_id)
+    blocks = queries.blocks_of_frame(session, frame.id)
+    return FrameDetail.of_all(frame, blocks, queries.products_of_blocks(session, [block.id for block in blocks]))
+
+
+@router.get("/{dp_id}/preview.png", response_class=Response, summary="Picture of one channel")
+def get_preview(
+    session: SessionDep,
+    settings: SettingsDep,
+    dp_id: str,
+    ext: Annotated[str, Query(description="Extension, e.g. CHAN01")],
+    cuts: Cuts = "zscale",
+) -> Response:
+    """Block averages of the raw image, at most 768 pixels wide."""
+    return preview_response(settings, Path(queries.find_frame(session, dp_id).path), ext, cuts)

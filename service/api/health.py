@@ -1,0 +1,86 @@
+"""``/api/health``."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from core.archive.pages.health import state_counts
+from core.archive.states import BlockState
+from service.broker import broker_state
+from service.dependencies import SessionDep, SettingsDep
+from service.status import read_status
+
+router = APIRouter(tags=["health"])
+
+
+class DaemonOut(BaseModel):
+    """One daemon."""
+
+    name: str
+    kind: str
+    state: str = Field(description="alive, stopped or dead")
+    last_seen: datetime
+    host: str
+    pid: int
+    doing: str
+
+
+class FreshnessOut(BaseModel):
+    """The newest thing of a kind."""
+
+    key: str
+    time: datetime | None
+    limit_seconds: float
+    stale: bool
+
+
+class HealthOut(BaseModel):
+    """State of the installation."""
+
+    ok: bool = Field(description="No alarm, and broker and database answer")
+    time: datetime
+    database: str
+    broker: dict[str, Any]
+    daemons: list[DaemonOut]
+    freshness: list[FreshnessOut]
+    blocks: dict[BlockState, int]
+    alarms: list[str]
+
+
+@router.get("/health", summary="Is everything alive")
+def get_health(session: SessionDep, settings: SettingsDep, response: Response) -> HealthOut:
+    """Database, broker, heartbeats of the daemons, freshness of the feeds; 503 if something is wrong."""
+    status = read_status(session, settings)
+    broker = broker_state(settings)
+    ok = not status.alarms and bool(broker["ok"])
+    if not ok:
+        response.status_code = 503
+    response.headers["Cache-Control"] = "no-store"
+    return HealthOut(
+        ok=ok,
+        time=status.now,
+        database=session.get_bind().dialect.name,
+        broker=broker,
+        daemons=[
+            DaemonOut(
+                name=item.name,
+                kind=item.kind.value,
+                state=item.state,
+                last_seen=item.last_seen,
+                host=item.host,
+                pid=item.pid,
+                doing=item.doing,
+            )
+            for item in status.daemons
+        ],
+        freshness=[
+            FreshnessOut(key=box.key, time=box.time, limit_seconds=box.limit.total_seconds(), stale=box.stale)
+            for box in status.boxes
+        ],
+        blocks=state_counts(session),
+        alarms=[f"{alarm.text} {alarm.cure}" for alarm in status.alarms],
+    )

@@ -1,0 +1,83 @@
+"""``/api/products``."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from fastapi.responses import FileResponse, Response
+
+from core.archive.pages import products as queries
+from core.archive.states import ProductState
+from core.fitsfile.preview import Cuts
+from service.api.schemas import Page, ProductDetail, ProductOut
+from service.dependencies import SessionDep, SettingsDep
+from service.files import existing, preview_response
+from service.fitsview import extension_cards, extensions
+
+router = APIRouter(prefix="/products", tags=["products"])
+
+
+@router.get("", summary="Products")
+def list_products(
+    session: SessionDep,
+    night: date | None = None,
+    tag: Annotated[str | None, Query(description="PRO.CATG, e.g. MASTER_BIAS")] = None,
+    ifu: Annotated[int | None, Query(ge=1, le=24)] = None,
+    state: ProductState | None = None,
+    after: Annotated[int | None, Query(description="Key of the page, from `next`")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Page[ProductOut]:
+    """Newest first, in pages by key."""
+    rows = queries.list_products(session, night=night, tag=tag, ifu=ifu, state=state, after=after, limit=limit)
+    return Page(items=[ProductOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
+
+
+@router.get("/{product_id}", summary="One product")
+def get_product(session: SessionDep, product_id: int) -> ProductDetail:
+    """With its extensions and the blocks that used it."""
+    product = queries.find_product(session, product_id)
+    path = Path(product.path)
+    return ProductDetail(
+        **ProductOut.of(product).model_dump(),
+        block=product.block.name if product.block else None,
+        extensions=[item.data() for item in extensions(path)] if path.is_file() else [],
+        used_by=[block.name for block in queries.used_by(session, product)],
+    )
+
+
+@router.get("/{product_id}/header", summary="Header of one extension")
+def get_header(
+    session: SessionDep,
+    product_id: int,
+    ext: Annotated[int, Query(ge=0, description="Number of the HDU, 0 is the primary one")] = 0,
+) -> list[dict[str, Any]]:
+    """Cards in the order of the file, keywords in dot notation."""
+    cards = extension_cards(Path(queries.find_product(session, product_id).path), ext)
+    return [{"key": card.key, "value": card.value, "comment": card.comment} for card in cards]
+
+
+@router.get("/{product_id}/file", response_class=FileResponse, summary="Download")
+def get_file(session: SessionDep, product_id: int) -> Response:
+    """The FITS file; understands ``Range``. The entity tag is the SHA-256."""
+    product = queries.find_product(session, product_id)
+    return FileResponse(
+        existing(Path(product.path)),
+        media_type="application/fits",
+        filename=product.file_name,
+        headers={"ETag": f'"{product.sha256}"'},
+    )
+
+
+@router.get("/{product_id}/preview.png", response_class=Response, summary="Picture of one extension")
+def get_preview(
+    session: SessionDep,
+    settings: SettingsDep,
+    product_id: int,
+    ext: Annotated[str, Query(description="Extension, e.g. DATA or CHAN01.DATA")] = "DATA",
+    cuts: Cuts = "zscale",
+) -> Response:
+    """Block averages of the image, at most 768 pixels wide."""
+    return preview_response(settings, Path(queries.find_product(session, product_id).path), ext, cuts)

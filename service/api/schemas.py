@@ -1,0 +1,391 @@
+"""What the REST interface returns, as pydantic models."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel, Field
+
+from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, QuarantinedFile
+from core.archive.pages.nights import NightSummary
+from core.archive.pages.qc1 import LastValue, ParameterSummary
+from core.archive.states import (
+    BlockState,
+    FrameState,
+    InputKind,
+    ProductState,
+    QuarantineReason,
+    QuarantineState,
+)
+
+__all__ = [
+    "BlockDetail",
+    "BlockInputOut",
+    "BlockOut",
+    "BlockProgress",
+    "BlockQc1",
+    "EventOut",
+    "FrameDetail",
+    "FrameOut",
+    "LastValueOut",
+    "NightDetail",
+    "NightOut",
+    "Page",
+    "ProductDetail",
+    "ProductOut",
+    "Qc1ParameterOut",
+    "Qc1TableOut",
+    "QuarantinedOut",
+]
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list; ask for the next with ``after=next``."""
+
+    items: list[T]
+    next: int | None = Field(None, description="Key of the next page; null: this is the last")
+
+
+class NightOut(BaseModel):
+    """One night in numbers."""
+
+    night: date = Field(description="Evening date; a night goes from noon to noon UT")
+    frames: int
+    blocks: int
+    done: int
+    open: int
+    outliers: int
+    held: int = Field(description="Files in quarantine")
+    states: dict[BlockState, int]
+    verdict: str = Field(description="good, warn, bad, run or none")
+
+    @classmethod
+    def of(cls, item: NightSummary) -> NightOut:
+        """From a summary."""
+        return cls(
+            night=item.night,
+            frames=item.frames,
+            blocks=item.blocks,
+            done=item.done,
+            open=item.open,
+            outliers=item.outliers,
+            held=item.held,
+            states=item.states,
+            verdict=item.verdict,
+        )
+
+
+class SetupOut(BaseModel):
+    """The keys that calibrations must share."""
+
+    ins_mode: str | None
+    det_read_curid: int | None
+    det_read_curname: str | None
+    opti1_name: str | None
+    blue_filter: bool | None
+    field_mode: str | None
+    bin_x: int | None
+    bin_y: int | None
+
+
+class FrameOut(BaseModel):
+    """One raw frame."""
+
+    id: int
+    dp_id: str
+    night: date
+    date_obs: datetime
+    mjd_obs: float
+    exptime: float = Field(description="[s]")
+    tag: str
+    rule: str = Field(description="Classification rule that gave the tag")
+    dpr_catg: str
+    dpr_type: str
+    dpr_tech: str | None
+    lamps: str
+    ifus: list[int]
+    setup: SetupOut
+    tpl_id: str | None
+    tpl_start: datetime | None
+    tpl_expno: int | None
+    tpl_nexp: int | None
+    ambient_temp: float | None = Field(description="[deg C]")
+    size: int = Field(description="[byte]")
+    state: FrameState
+
+    @classmethod
+    def of(cls, row: Frame) -> FrameOut:
+        """From a row."""
+        return cls.model_validate(_fields(cls, row))
+
+
+class FrameDetail(FrameOut):
+    """One raw frame with its header and what was made from it."""
+
+    path: str
+    sha256: str | None
+    header: dict[str, Any] = Field(description="Primary keywords in dot notation")
+    blocks: list[str]
+    products: list[int]
+
+    @classmethod
+    def of_all(cls, row: Frame, blocks: list[Block], products: list[Product]) -> FrameDetail:
+        """From a row and its descendants."""
+        extra = {"blocks": [block.name for block in blocks], "products": [product.id for product in products]}
+        return cls.model_validate({**_fields(FrameOut, row), **_plain(row, "path", "sha256", "header"), **extra})
+
+
+class QuarantinedOut(BaseModel):
+    """A file that could not be ingested."""
+
+    id: int
+    file_name: str
+    path: str
+    night: date | None
+    size: int | None
+    reason: QuarantineReason
+    text: str
+    first_seen: datetime
+    last_seen: datetime
+    tries: int
+    state: QuarantineState
+
+    @classmethod
+    def of(cls, row: QuarantinedFile) -> QuarantinedOut:
+        """From a row."""
+        return cls.model_validate(_fields(cls, row))
+
+
+class BlockOut(BaseModel):
+    """One block: one execution of one recipe."""
+
+    id: int
+    name: str
+    night: date
+    tag: str
+    recipe: str
+    recipe_version: str
+    n_raw: int
+    ifus: list[int]
+    setup: SetupOut
+    mjd_mid: float
+    state: BlockState
+    state_reason: str
+    tries: int
+    max_tries: int
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    duration: float | None = Field(description="[s]")
+    score: int | None = Field(description="0 good, 1 outlier, null not scored")
+    n_outliers: int
+    error_type: str | None
+    error_message: str | None
+
+    @classmethod
+    def of(cls, row: Block) -> BlockOut:
+        """From a row."""
+        return cls.model_validate(_fields(cls, row))
+
+
+class BlockInputOut(BaseModel):
+    """One input with the reason of its choice and the candidates that were refused."""
+
+    role: str
+    kind: InputKind
+    required: bool
+    frame: str | None
+    product: int | None
+    source_block: str | None
+    static_path: str | None
+    level: int | None = Field(description="0 calibration plan, 1 extended validity, 2 last resort")
+    age_days: float | None = Field(description="Calibration minus block, mid-exposure [d]")
+    rule: str
+    reason: str
+    refused: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, row: BlockInput) -> BlockInputOut:
+        """From a row with everything loaded."""
+        return cls(
+            frame=row.frame.dp_id if row.frame else None,
+            product=row.product_id,
+            source_block=row.source_block.name if row.source_block else None,
+            **_plain(row, "role", "kind", "required", "static_path", "level", "age_days", "rule", "reason", "refused"),
+        )
+
+
+class EventOut(BaseModel):
+    """Something that happened."""
+
+    time: datetime
+    from_state: str | None
+    to_state: str | None
+    actor: str
+    text: str
+
+    @classmethod
+    def of(cls, row: Event) -> EventOut:
+        """From a row."""
+        return cls.model_validate(_fields(cls, row))
+
+
+class ProductOut(BaseModel):
+    """One product file."""
+
+    id: int
+    tag: str = Field(description="PRO.CATG")
+    ifu: int | None = Field(description="null: merged, or of the whole instrument")
+    file_name: str
+    night: date
+    mjd_obs: float
+    mjd_mid: float
+    size: int = Field(description="[byte]")
+    sha256: str
+    datamd5: str | None
+    state: ProductState
+    created_at: datetime
+    block_id: int | None
+    setup: SetupOut
+
+    @classmethod
+    def of(cls, row: Product) -> ProductOut:
+        """From a row."""
+        return cls.model_validate(_fields(cls, row))
+
+
+class ProductDetail(ProductOut):
+    """One product with its extensions and what used it."""
+
+    block: str | None
+    extensions: list[dict[str, Any]]
+    used_by: list[str]
+
+
+class BlockProgress(BaseModel):
+    """How far a block is."""
+
+    name: str
+    state: BlockState
+    fraction: float = Field(description="Mean over the IFUs, 0 to 1")
+    ifus: dict[str, Any] = Field(description="By IFU: fraction and phase")
+    elapsed: float | None = Field(description="[s]")
+    expected: float | None = Field(description="Median of the last runs with as many IFUs [s]")
+
+
+class BlockDetail(BlockOut):
+    """One block with everything that decided it."""
+
+    parameters: dict[str, Any] = Field(description="Those that differ from the defaults")
+    signature: str | None
+    rules_hash: str
+    plan_version: int
+    inputs: list[BlockInputOut]
+    explanation: list[str] = Field(description="Why these inputs, in sentences")
+    products: list[ProductOut]
+    events: list[EventOut]
+    plots: list[str]
+
+
+class BlockQc1(BaseModel):
+    """Summary of one QC1 parameter of one block."""
+
+    table: str
+    column: str
+    keyword: str
+    unit: str
+    qc_class: str
+    number: int
+    median: float
+    low: float
+    high: float
+    score: int | None
+    outliers: int
+    limits: tuple[float | None, float | None]
+
+    @classmethod
+    def of(cls, item: ParameterSummary) -> BlockQc1:
+        """From a summary."""
+        return cls(
+            table=item.parameter.table_name,
+            column=item.parameter.column_name,
+            keyword=item.parameter.keyword,
+            unit=item.parameter.unit,
+            qc_class=item.parameter.qc_class,
+            number=len(item.values),
+            median=item.median,
+            low=min(item.values),
+            high=max(item.values),
+            score=item.score,
+            outliers=item.outliers,
+            limits=(item.low, item.high),
+        )
+
+
+class NightDetail(NightOut):
+    """One night with its frames by type, blocks and quarantine."""
+
+    frames_by_tag: dict[str, int]
+    block_list: list[BlockOut]
+    quarantine: list[QuarantinedOut]
+
+
+class LastValueOut(BaseModel):
+    """The newest values of a parameter, over all elements of one block."""
+
+    mjd_obs: float
+    median: float
+    low: float
+    high: float
+    number: int
+    score: int | None
+    outliers: int
+
+
+class Qc1ParameterOut(BaseModel):
+    """Definition of a QC1 parameter: one column of one table."""
+
+    column: str
+    keyword: str
+    unit: str
+    qc_class: str
+    value_type: str
+    axes: list[str] = Field(description="What it is split by: ifu, quadrant, slice, lamp, item")
+    description: str
+    last: LastValueOut | None = None
+
+    @classmethod
+    def of(cls, row: Qc1Parameter, last: LastValue | None = None) -> Qc1ParameterOut:
+        """From a row."""
+        return cls(
+            column=row.column_name,
+            keyword=row.keyword,
+            unit=row.unit,
+            qc_class=row.qc_class,
+            value_type=row.value_type,
+            axes=[axis for axis in row.axes.split(",") if axis],
+            description=row.description,
+            last=None if last is None else LastValueOut.model_validate(last, from_attributes=True),
+        )
+
+
+class Qc1TableOut(BaseModel):
+    """One QC1 table."""
+
+    table: str
+    parameters: list[Qc1ParameterOut]
+
+
+def _plain(row: Any, *names: str) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in names}
+
+
+def _fields(model: type[BaseModel], row: Any) -> dict[str, Any]:
+    values = {}
+    for name in model.model_fields:
+        value = getattr(row, name)
+        values[name] = value() if name == "setup" else list(value) if name == "ifus" else value
+    return values

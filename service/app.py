@@ -1,0 +1,99 @@
+"""The application factory.
+
+``uvicorn --factory service.app:create_app`` serves the installation of the environment (`core.settings.Settings`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+
+from fastapi import FastAPI, Request, Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from core.archive.schema import check_schema
+from core.archive.sessions import Archive
+from core.settings import Settings
+from service import api
+from service.compression import GzipPages
+from service.problems import PROBLEM_RESPONSES, install_error_handlers
+from service.web import views
+from service.web.templating import STATIC_DIR
+from workers.definitions import register_definitions
+
+__all__ = ["create_app"]
+
+
+class _VersionedFiles(StaticFiles):
+    """Static files whose address changes with their content."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        if b"v=" in scope.get("query_string", b""):
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the application of one installation.
+
+    Parameters
+    ----------
+    settings : Settings, optional
+        Read from the environment if not given.
+
+    Raises
+    ------
+    SchemaVersionError
+        If the database was made by another version; the message says which command cures it.
+    """
+    settings = settings or Settings()
+    check_schema(settings.database_url)
+    archive = Archive(settings.database_url)
+    register_definitions(archive)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        archive.dispose()
+
+    app = FastAPI(
+        title="Cascade",
+        summary="Nights, frames, blocks, products and QC1 of MUSE",
+        version=_version(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        responses=PROBLEM_RESPONSES,
+        lifespan=lifespan,
+    )
+    app.state.settings = settings
+    app.state.archive = archive
+    app.add_middleware(GzipPages)
+    install_error_handlers(app)
+
+    @app.middleware("http")
+    async def _headers(request: Request, call_next):  # type: ignore[no-untyped-def]
+        response = await call_next(request)
+        # Everything comes from here: no other host is asked for anything.
+        response.headers.setdefault(
+            "Content-Security-Policy",
+            "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
+        )
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "same-origin")
+        return response
+
+    app.mount("/static", _VersionedFiles(directory=STATIC_DIR), name="static")
+    app.include_router(api.router)
+    app.include_router(views.router, include_in_schema=False)
+    return app
+
+
+def _version() -> str:
+    try:
+        return version("cascade-muse")
+    except PackageNotFoundError:  # run from a source tree
+        return "0.0.0+source"

@@ -1,0 +1,23 @@
+"""Compression of pages and JSON; files and pictures go out as they are, so that ranges keep their meaning."""
+
+from __future__ import annotations
+
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+__all__ = ["GzipPages"]
+
+_AS_THEY_ARE = ("/file", "/preview.png", "/log")
+
+
+class GzipPages:
+    """Gzip for everything that is not a file."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._plain = app
+        self._gzip = GZipMiddleware(app, minimum_size=1024, compresslevel=4)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Choose by the path."""
+        plain = scope["type"] != "http" or scope["path"].endswith(_AS_THEY_ARE) or "/plots/" in scope["path"]
+        await (self._plain if plain else self._gzip)(scope, receive, send)

@@ -1,0 +1,44 @@
+"""The declaration of a recipe as plain values, for REST and for the documentation pages."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from core.recipes.declaration import Recipe
+from core.recipes.registry import get_recipe
+from workers.definitions import installed_recipes
+
+__all__ = ["installed", "recipe_data"]
+
+
+def recipe_data(recipe: Recipe) -> dict[str, Any]:
+    """Everything a recipe declares."""
+    return {
+        "name": recipe.name,
+        "version": recipe.version,
+        "summary": recipe.summary,
+        "description": recipe.description,
+        "inputs": [asdict(item) for item in recipe.inputs],
+        "parameters": [asdict(item) for item in recipe.Params.listing()],
+        "parameter_schema": recipe.Params.model_json_schema(),
+        "products": [asdict(item) for item in recipe.products],
+        "qc": [
+            {
+                "keyword": item.keyword,
+                "unit": item.unit,
+                "type": item.type,
+                "class": item.klass,
+                "description": item.description,
+                "products": list(item.products),
+                "only": {name: list(values) for name, values in item.only.items()},
+            }
+            for item in recipe.qc
+        ],
+        "differences": list(recipe.differences),
+    }
+
+
+def installed() -> tuple[Recipe, ...]:
+    """The recipes that this installation has, in the order of the cascade."""
+    return tuple(get_recipe(name) for name in installed_recipes())

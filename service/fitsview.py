@@ -1,0 +1,115 @@
+"""What a FITS file on disk says about itself: extensions, headers, the first rows of tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from astropy.io import fits
+
+from core.errors import NotFoundError
+from core.fitsfile.keywords import dot_name
+from core.fitsfile.scan import FitsScan, HduScan, scan_fits
+from service.files import existing
+
+__all__ = ["Card", "ExtensionInfo", "TableView", "extension_cards", "extensions", "table_rows"]
+
+_COMMENTARY = ("COMMENT", "HISTORY", "")
+
+
+@dataclass(frozen=True)
+class ExtensionInfo:
+    """One HDU of a file."""
+
+    index: int
+    name: str
+    kind: str
+    size: str
+    unit: str
+
+    @property
+    def is_image(self) -> bool:
+        """Whether a preview can be made."""
+        return self.kind in ("image", "compressed") and "×" in self.size
+
+    def data(self) -> dict[str, Any]:
+        """Plain values."""
+        return {"index": self.index, "name": self.name, "kind": self.kind, "size": self.size, "unit": self.unit}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One header card in dot notation."""
+
+    key: str
+    value: Any
+    comment: str
+
+
+@dataclass(frozen=True)
+class TableView:
+    """The first rows of a table extension."""
+
+    columns: tuple[str, ...]
+    units: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: int
+
+
+def extensions(path: Path) -> tuple[ExtensionInfo, ...]:
+    """All HDUs of a file, the primary one first."""
+    return tuple(_describe(hdu) for hdu in scan_fits(existing(path)).hdus)
+
+
+def _describe(hdu: HduScan) -> ExtensionInfo:
+    if hdu.kind == "table":
+        size = f"{hdu.shape[0]} rows, {hdu.header.get('TFIELDS', 0)} columns"
+    else:
+        size = " × ".join(str(length) for length in reversed(hdu.shape))
+    name = hdu.extname or ("PRIMARY" if hdu.index == 0 else f"#{hdu.index}")
+    kind = "header" if not hdu.shape else hdu.kind
+    return ExtensionInfo(hdu.index, name, kind, size or "no data", str(hdu.header.get("BUNIT", "")))
+
+
+def _hdu(scan: FitsScan, index: int) -> HduScan:
+    if not 0 <= index < len(scan.hdus):
+        raise NotFoundError(f"{scan.path.name} has {len(scan.hdus)} HDUs, numbered from 0", file=scan.path, index=index)
+    return scan.hdus[index]
+
+
+def extension_cards(path: Path, index: int) -> list[Card]:
+    """Header cards of one HDU, in the order of the file, in dot notation."""
+    header = _hdu(scan_fits(existing(path)), index).header
+    return [
+        Card(dot_name(card.keyword), "" if isinstance(card.value, fits.card.Undefined) else card.value, card.comment)
+        for card in header.cards
+        if card.keyword not in _COMMENTARY
+    ]
+
+
+def table_rows(path: Path, index: int, limit: int) -> TableView:
+    """The first rows of a table, as text; arrays in cells are cut after four elements.
+
+    Raises
+    ------
+    NotFoundError
+        If the HDU is no table.
+    """
+    if _hdu(scan_fits(existing(path)), index).kind != "table":
+        raise NotFoundError(f"HDU {index} of {path.name} is no table", file=path, index=index)
+    with fits.open(path, memmap=True, lazy_load_hdus=True) as file:
+        data = file[index].data
+        columns = file[index].columns
+        rows = tuple(tuple(_cell(value) for value in row) for row in data[:limit])
+        units = tuple(str(column.unit or "") for column in columns)
+        return TableView(tuple(columns.names), units, rows, len(data))
+
+
+def _cell(value: Any) -> str:
+    if hasattr(value, "shape") and getattr(value, "shape", ()):
+        flat = value.ravel()
+        return ", ".join(_cell(item) for item in flat[:4]) + (" …" if flat.size > 4 else "")
+    if hasattr(value, "dtype") and value.dtype.kind == "f":
+        return f"{float(value):.7g}"
+    return str(value).strip()

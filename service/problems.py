@@ -1,0 +1,124 @@
+"""Errors over HTTP: problem+json for programs, a page with cause, cure and request id for browsers."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from core.errors import MuseError
+from service.web.templating import render
+
+__all__ = ["PROBLEM_RESPONSES", "Problem", "install_error_handlers"]
+
+log = logging.getLogger(__name__)
+
+TITLES: Final = {
+    400: "The request cannot be understood",
+    404: "There is no such thing",
+    405: "This cannot be done here",
+    409: "It does not fit the present state",
+    416: "The range lies outside the file",
+    422: "The request is not valid",
+    500: "The service made an error",
+    503: "The service cannot answer now",
+}
+CURES: Final = {
+    "not_found": "Check the name, or search for it with the key /.",
+    "archive_unavailable": "Check that the database runs (cascade status), then load the page again.",
+    "schema_version": "Run: cascade db upgrade",
+    "validation": "Correct the values named above; the REST documentation at /api/docs says what is accepted.",
+    "file_gone": "The archive knows the file, but it is not on the disk of this machine: mount the directory or run "
+    "the block again.",
+    "internal": "Look for the request id in the log of the service and report it with the traceback.",
+}
+
+
+class Problem(BaseModel):
+    """An error as RFC 9457 wants it, with the type of the project's own taxonomy."""
+
+    type: str = Field("about:blank", description="Always about:blank; error_type tells errors apart")
+    title: str
+    status: int
+    detail: str = Field(description="One sentence with the cause and, where there is one, the cure")
+    error_type: str = Field(description="Stable name of the error class, see core/errors.py")
+    context: dict[str, str] = Field(default_factory=dict, description="The things concerned: file, keyword, block ...")
+    request_id: str
+
+
+PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    "4XX": {"model": Problem, "description": "Problem"},
+    "5XX": {"model": Problem, "description": "Problem"},
+}
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Give every response a request id, and every error the same shape."""
+
+    @app.middleware("http")
+    async def _request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        given = request.headers.get("X-Request-ID", "")
+        usable = given.isascii() and given.replace("-", "").isalnum() and len(given) <= 64
+        request.state.request_id = given if usable else uuid.uuid4().hex[:12]
+        try:
+            response = await call_next(request)
+        except Exception:  # the last line of defence: the client gets an answer, the log the traceback
+            log.exception("request %s %s failed [%s]", request.method, request.url.path, request.state.request_id)
+            response = _answer(request, 500, "An unexpected error; nothing was changed.", "internal", {})
+        response.headers["X-Request-ID"] = request.state.request_id
+        return response
+
+    @app.exception_handler(MuseError)
+    def _muse_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, MuseError)
+        if error.http_status >= 500:
+            log.error("request %s failed: %s [%s]", request.url.path, error, request.state.request_id)
+        return _answer(request, error.http_status, error.message, error.error_type, error.context)
+
+    @app.exception_handler(HTTPException)
+    def _http_error(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        status = error.status_code
+        kind = {404: "not_found", 405: "method_not_allowed"}.get(status, "http")
+        detail = str(error.detail)
+        if status == 404 and detail == "Not Found":
+            detail = f"There is no page {request.url.path}."
+        return _answer(request, status, detail, kind, {"path": request.url.path}, dict(error.headers or {}))
+
+    @app.exception_handler(RequestValidationError)
+    def _invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        context = {".".join(str(part) for part in item["loc"][1:]): str(item["msg"]) for item in error.errors()}
+        detail = "; ".join(f"{name or 'request'}: {text}" for name, text in context.items())
+        return _answer(request, 422, detail, "validation", context)
+
+
+def _answer(
+    request: Request,
+    status: int,
+    detail: str,
+    error_type: str,
+    context: dict[str, str],
+    headers: dict[str, str] | None = None,
+) -> Response:
+    problem = Problem(
+        title=TITLES.get(status, "The request failed"),
+        status=status,
+        detail=detail,
+        error_type=error_type,
+        context=context,
+        request_id=request.state.request_id,
+    )
+    if request.url.path.startswith("/api") or "text/html" not in request.headers.get("accept", ""):
+        return JSONResponse(
+            problem.model_dump(), status_code=status, media_type="application/problem+json", headers=headers
+        )
+    # No session here: the error may be that the database does not answer.
+    return render(request, "error.html", {"problem": problem, "cure": CURES.get(error_type, "")}, status_code=status)

@@ -1,0 +1,1 @@
+"""The pages: views on the archive, rendered on the server."""

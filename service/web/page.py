@@ -1,0 +1,33 @@
+"""What every page needs: the request, a session, the settings, and the alarms at its top."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse
+
+from service.dependencies import SessionDep, SettingsDep
+from service.status import read_status
+from service.web.templating import render
+
+__all__ = ["PageDep", "PageMaker"]
+
+
+class PageMaker:
+    """Renders templates with the status of the installation."""
+
+    def __init__(self, request: Request, session: SessionDep, settings: SettingsDep) -> None:
+        self.request = request
+        self.session = session
+        self.settings = settings
+        self.status = read_status(session, settings)
+
+    def render(self, template: str, **context: Any) -> HTMLResponse:
+        """The page; never kept by caches, since it tells how things are now."""
+        response = render(self.request, template, {"status": self.status, "now": self.status.now, **context})
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+PageDep = Annotated[PageMaker, Depends()]

@@ -1,0 +1,103 @@
+"""Jinja2 environment of the pages: filters, static file versions, state words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from core.archive.states import BlockState, ProductState
+from service import text
+
+__all__ = ["STATES", "STATIC_DIR", "VERDICTS", "environment", "render", "static_url"]
+
+HERE: Final = Path(__file__).parent
+STATIC_DIR: Final = HERE / "static"
+
+# What is shown of a state: (colour class, glyph, word). Never the colour alone.
+STATES: Final[dict[str, tuple[str, str, str]]] = {
+    BlockState.INCOMPLETE: ("warn", "▲", "incomplete"),
+    BlockState.WAITING: ("none", "◷", "waiting"),
+    BlockState.READY: ("none", "○", "ready"),
+    BlockState.QUEUED: ("none", "◔", "queued"),
+    BlockState.RUNNING: ("run", "▶", "running"),
+    BlockState.DONE: ("good", "✓", "done"),
+    BlockState.FAILED: ("bad", "✕", "failed"),
+    BlockState.CANCELLED: ("none", "⊘", "cancelled"),
+    BlockState.SUPERSEDED: ("none", "↷", "superseded"),
+    ProductState.PROVISIONAL: ("none", "○", "provisional"),
+    ProductState.CERTIFIED: ("good", "✓", "certified"),
+    ProductState.REJECTED: ("bad", "✕", "rejected"),
+    "alive": ("good", "✓", "alive"),
+    "stopped": ("none", "■", "stopped"),
+    "dead": ("bad", "✕", "silent"),
+}
+SCORES: Final[dict[int | None, tuple[str, str, str]]] = {
+    0: ("good", "✓", "good"),
+    1: ("bad", "✕", "outlier"),
+    None: ("none", "–", "not scored"),
+}
+VERDICTS: Final = {
+    "good": ("good", "✓", "good"),
+    "warn": ("warn", "▲", "incomplete"),
+    "bad": ("bad", "✕", "outlier or failed"),
+    "run": ("run", "▶", "in work"),
+    "none": ("none", "–", "not scored"),
+}
+
+
+@cache
+def _digest(path: str) -> str:
+    return hashlib.sha256((STATIC_DIR / path).read_bytes()).hexdigest()[:10]
+
+
+def static_url(path: str) -> str:
+    """Address of a static file that changes with its content, so that browsers may keep it for ever."""
+    return f"/static/{path}?v={_digest(path)}"
+
+
+def _segment(value: Any) -> str:
+    return quote(str(value), safe=":+,@")
+
+
+@cache
+def environment() -> Environment:
+    """The environment, made once."""
+    env = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(
+        {
+            "age": text.age,
+            "bytes": text.byte_count,
+            "clock": text.clock,
+            "duration": text.duration,
+            "moment": text.moment,
+            "mjd": text.mjd_moment,
+            "num": text.number,
+            "quantity": text.quantity,
+            "range": text.range_text,
+            "signed_age": text.signed_age,
+            "unit": text.unit_text,
+            "seg": _segment,
+        }
+    )
+    env.globals.update({"static": static_url, "STATES": STATES, "SCORES": SCORES, "VERDICTS": VERDICTS})
+    return env
+
+
+def render(request: Request, template: str, context: Mapping[str, Any], status_code: int = 200) -> HTMLResponse:
+    """Render a page; ``status`` (the alarms of the installation) may be missing, e.g. on error pages."""
+    html = environment().get_template(template).render({"request": request, "status": None, **context})
+    return HTMLResponse(html, status_code=status_code)

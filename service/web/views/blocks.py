@@ -1,0 +1,65 @@
+"""``/blocks/<name>``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from core.archive.models import Block
+from core.archive.pages import blocks as queries
+from core.archive.pages.qc1 import block_qc1
+from core.archive.states import InputKind
+from core.errors import NotFoundError
+from core.recipes.declaration import ParameterInfo
+from core.recipes.registry import get_recipe
+from service.explain import LEVELS, waits_for
+from service.files import block_plots, tail_text
+from service.progress import progress_of
+from service.web.page import PageDep
+from service.web.sentences import block_sentence
+
+router = APIRouter()
+LOG_LINES = 200
+
+
+@router.get("/blocks/{name}")
+def block_page(page: PageDep, name: str) -> HTMLResponse:
+    """Inputs and why, progress, parameters, QC1, plots, products, log, history."""
+    session = page.session
+    block = queries.find_block(session, name)
+    inputs = queries.block_inputs(session, block.id)
+    progress = progress_of(session, block)
+    waiting = waits_for(block, inputs)
+    log = Path(block.log_path) if block.log_path else None
+    return page.render(
+        "block.html",
+        block=block,
+        sentence=block_sentence(block, inputs, waiting, progress.expected),
+        raws=[item for item in inputs if item.kind is InputKind.RAW],
+        calibrations=[item for item in inputs if item.kind is not InputKind.RAW],
+        levels=LEVELS,
+        progress=progress,
+        parameters=_parameters(block),
+        qc1=block_qc1(session, block.id),
+        plots=block_plots(block),
+        products=queries.block_products(session, block.id),
+        used_by=queries.blocks_using(session, block.id),
+        events=queries.block_events(session, block.name),
+        log=tail_text(log, LOG_LINES) if log is not None and log.is_file() else None,
+        log_lines=LOG_LINES,
+    )
+
+
+def _parameters(block: Block) -> list[tuple[ParameterInfo, object, bool]]:
+    """Parameters of the recipe with the values of this block; (definition, value, changed)."""
+    try:
+        recipe = get_recipe(block.recipe)
+    except NotFoundError:  # a recipe of an earlier version of the project
+        return []
+    return [
+        (info, block.parameters.get(info.name, info.default), info.name in block.parameters)
+        for info in recipe.Params.listing()
+        if not info.hidden or info.name in block.parameters
+    ]

@@ -1,0 +1,52 @@
+"""``/frames/<name>`` and ``/quarantine``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from core.archive.pages import frames as queries
+from core.archive.states import QuarantineState
+from core.classify import RAW_RULES
+from core.fitsfile.preview import Cuts
+from core.instrument import chip_name
+from service.web.page import PageDep
+
+router = APIRouter()
+QUARANTINE_ROWS = 200
+
+
+@router.get("/frames/{dp_id}")
+def frame_page(
+    page: PageDep, dp_id: str, ext: Annotated[str | None, Query()] = None, cuts: Cuts = "zscale"
+) -> HTMLResponse:
+    """Facts, preview, classification, block, descendants."""
+    frame = queries.find_frame(page.session, dp_id)
+    blocks = queries.blocks_of_frame(page.session, frame.id)
+    channels = [chip_name(ifu) for ifu in frame.ifus]
+    return page.render(
+        "frame.html",
+        frame=frame,
+        blocks=blocks,
+        products=queries.products_of_blocks(page.session, [block.id for block in blocks]),
+        channels=channels,
+        ext=ext if ext in channels else (channels[0] if channels else None),
+        cuts=cuts,
+        on_disk=Path(frame.path).is_file(),
+        rule=next((rule for rule in RAW_RULES if rule.name == frame.rule), None),
+    )
+
+
+@router.get("/quarantine")
+def quarantine_page(page: PageDep, after: Annotated[int | None, Query()] = None) -> HTMLResponse:
+    """Files that could not be ingested, with reasons and cures."""
+    rows = queries.list_quarantine(page.session, state=QuarantineState.HELD, after=after, limit=QUARANTINE_ROWS)
+    return page.render(
+        "quarantine.html",
+        rows=rows,
+        count=queries.quarantine_count(page.session),
+        older=rows[-1].id if len(rows) == QUARANTINE_ROWS else None,
+    )

@@ -1,0 +1,91 @@
+"""``/nights`` and ``/nights/<date>``."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from fastapi.responses import HTMLResponse
+
+from core.archive.models import BlockInput
+from core.archive.pages import blocks as block_queries
+from core.archive.pages import frames as frame_queries
+from core.archive.pages import nights as queries
+from core.archive.states import InputKind, QuarantineState
+from core.errors import NotFoundError
+from service.web.calendar import calendar_weeks
+from service.web.cascade_graph import cascade_graph, cascade_order
+from service.web.page import PageDep
+from service.web.sentences import night_sentence, plural
+from service.web.timeline import make_timeline
+
+router = APIRouter()
+TABLE_ROWS = 60
+
+
+@router.get("/nights")
+def nights_page(
+    page: PageDep,
+    year: Annotated[int | None, Query(ge=1990, le=2100)] = None,
+    before: Annotated[date | None, Query()] = None,
+) -> HTMLResponse:
+    """A calendar of the year and the last nights as a table."""
+    first, last = queries.night_numbers(page.session)
+    shown = year or (last.year if last else page.status.now.year)
+    nights = queries.nights_between(page.session, date(shown, 1, 1), date(shown, 12, 31)) if last else []
+    if before is not None or year is not None:
+        end = before or date(shown + 1, 1, 1)
+        rows = queries.nights_before(page.session, end, TABLE_ROWS)
+    else:
+        rows = queries.nights_before(page.session, None, TABLE_ROWS)
+    blocks = sum(night.blocks for night in nights)
+    bad = sum(night.verdict == "bad" for night in nights)
+    sentence = (
+        f"{shown}: {plural(len(nights), 'night')} with data, {plural(blocks, 'block')}, "
+        f"{plural(bad, 'night')} with an outlier or a failure"
+        if nights
+        else f"{shown}: no night has data"
+    )
+    return page.render(
+        "nights.html",
+        year=shown,
+        years=range(first.year, last.year + 1) if first and last else range(shown, shown + 1),
+        weeks=calendar_weeks(shown, {night.night: night for night in nights}),
+        rows=rows,
+        sentence=sentence,
+        older=rows[-1].night if len(rows) == TABLE_ROWS else None,
+        archive_dirs=page.settings.archive_dirs,
+    )
+
+
+@router.get("/nights/{night}")
+def night_page(page: PageDep, night: date) -> HTMLResponse:
+    """Timeline, blocks, cascade and quarantine of a night."""
+    found = queries.nights_between(page.session, night, night)
+    before, after = queries.neighbours(page.session, night)
+    held = frame_queries.list_quarantine(page.session, night=night, state=QuarantineState.HELD)
+    if not found and before is None and after is None:
+        raise NotFoundError(f"the archive is empty, so it has nothing of the night {night}: run cascade ingest")
+    blocks = block_queries.blocks_of_night(page.session, night)
+    inputs: dict[int, list[BlockInput]] = defaultdict(list)
+    for item in block_queries.calibration_inputs(page.session, [block.id for block in blocks]):
+        inputs[item.block_id].append(item)
+    missing = [
+        item.role for items in inputs.values() for item in items if item.kind is InputKind.MISSING and item.required
+    ]
+    ordered = cascade_order(blocks, inputs)
+    return page.render(
+        "night.html",
+        night=night,
+        next_day=night + timedelta(days=1),
+        summary=found[0] if found else None,
+        sentence=night_sentence(found[0] if found else None, missing) if found else "nothing was taken",
+        before=before,
+        after=after,
+        timeline=make_timeline(night, frame_queries.timeline(page.session, night)),
+        blocks=ordered,
+        graph=cascade_graph(ordered, inputs),
+        quarantine=held,
+    )

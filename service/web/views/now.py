@@ -1,0 +1,147 @@
+"""``/``: how it stands now."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
+
+from core.archive.models import Block, BlockInput, Qc1Parameter
+from core.archive.pages import blocks as block_queries
+from core.archive.pages import nights as night_queries
+from core.archive.pages.frames import quarantine_count
+from core.archive.pages.qc1 import LastValue, last_values, qc1_tables
+from core.archive.states import BlockState, InputKind
+from core.cascade.rules import RULES
+from service.explain import waits_for
+from service.progress import progress_of
+from service.text import age
+from service.web.page import PageDep
+from service.web.sentences import night_sentence
+
+router = APIRouter()
+
+# The trends that are looked at every morning, with the name people call them by.
+KEY_TRENDS: Final = (
+    ("muse_bias", "master_ron", "Read-out noise"),
+    ("muse_bias", "level_median", "Bias level"),
+    ("muse_dark", "master_dc", "Dark current"),
+    ("muse_lampflat", "flat_intflux", "Flat lamp flux"),
+    ("muse_tracetable", "trace_widths_median", "Slice width"),
+    ("muse_wave", "slice_resol", "Resolving power"),
+    ("muse_wave", "slice_fit_rms", "Wavelength residuals"),
+    ("muse_wave", "slice_lines_fwhm_mean", "Arc line width"),
+    ("muse_lsf", "slice_fwhm_mean", "Line-spread function width"),
+)
+RECENT_DAYS: Final = 30.0
+_MJD_OF_UNIX: Final = 40587.0
+
+
+@dataclass(frozen=True)
+class Trend:
+    """One line of the key numbers."""
+
+    label: str
+    parameter: Qc1Parameter
+    last: LastValue
+
+
+@dataclass(frozen=True)
+class TakeNext:
+    """A calibration that is missing or gets old, and why it is needed."""
+
+    tag: str
+    mode: str
+    urgency: str
+    text: str
+
+
+@router.get("/")
+def now_page(page: PageDep) -> HTMLResponse:
+    """Verdict of the latest night, freshness, what runs, what waits, outliers, what to take next."""
+    session = page.session
+    latest = night_queries.latest_night(session)
+    summary = next(iter(night_queries.nights_between(session, latest, latest)), None) if latest else None
+    waiting = block_queries.blocks_in_states(
+        session, (BlockState.INCOMPLETE, BlockState.WAITING, BlockState.READY, BlockState.QUEUED), limit=30
+    )
+    failed = block_queries.blocks_in_states(session, (BlockState.FAILED,), limit=10)
+    inputs: dict[int, list[BlockInput]] = defaultdict(list)
+    for item in block_queries.calibration_inputs(session, [block.id for block in waiting]):
+        inputs[item.block_id].append(item)
+    running = [(block, progress_of(session, block)) for block in block_queries.running_blocks(session)]
+    missing = [
+        item.role
+        for block in waiting
+        if block.night == latest
+        for item in inputs[block.id]
+        if item.kind is InputKind.MISSING and item.required
+    ]
+    return page.render(
+        "now.html",
+        night=latest,
+        summary=summary,
+        sentence=night_sentence(summary, missing),
+        running=running,
+        waiting=[(block, waits_for(block, inputs[block.id])) for block in waiting],
+        failed=failed,
+        outliers=block_queries.last_outliers(session, limit=10),
+        trends=_trends(session),
+        take_next=[*_missing(waiting, inputs), *_ageing(session, page.status.now)],
+        held=quarantine_count(session),
+        archive_dirs=page.settings.archive_dirs,
+    )
+
+
+def _trends(session: Session) -> list[Trend]:
+    tables = qc1_tables(session)
+    known = {(item.table_name, item.column_name): item for items in tables.values() for item in items}
+    wanted = [(known[table, column], label) for table, column, label in KEY_TRENDS if (table, column) in known]
+    last = last_values(session, [item.id for item, _ in wanted])
+    return [Trend(label, item, last[item.id]) for item, label in wanted if item.id in last]
+
+
+def _missing(waiting: list[Block], inputs: dict[int, list[BlockInput]]) -> list[TakeNext]:
+    lacks: dict[tuple[str, str], list[Block]] = defaultdict(list)
+    for block in waiting:
+        for item in inputs[block.id]:
+            if item.kind is InputKind.MISSING and item.required:
+                lacks[item.role, block.ins_mode or ""].append(block)
+    source = {product: task.main for task in RULES.tasks for product in task.products}
+    return [
+        TakeNext(
+            source.get(role, role),
+            mode,
+            "bad",
+            f"{role} is missing for {', '.join(sorted({block.tag for block in blocks}))} of "
+            f"{', '.join(sorted({block.night.isoformat() for block in blocks}))}",
+        )
+        for (role, mode), blocks in lacks.items()
+    ]
+
+
+def _ageing(session: Session, now: datetime) -> list[TakeNext]:
+    """Calibrations in use whose newest block leaves the validity of the calibration plan."""
+    mjd_now = now.timestamp() / 86400.0 + _MJD_OF_UNIX
+    plan_days: dict[str, float] = {}
+    for task in RULES.tasks:
+        for product in task.products:
+            windows = next((source.windows for source in RULES.masters if source.tag == product), ())
+            if windows:
+                plan_days[task.main] = min(plan_days.get(task.main, windows[0][0]), windows[0][0])
+    found = []
+    for tag, mode, _, done in block_queries.last_done_by_tag(session, now, RECENT_DAYS):
+        days = plan_days.get(tag)
+        if days is None:
+            continue
+        if done is None:
+            found.append(TakeNext(tag, mode, "warn", f"taken in the last {RECENT_DAYS:.0f} days, but no block is done"))
+        elif mjd_now - done > days:
+            text = f"last one {age((mjd_now - done) * 86400)} ago, the plan wants one every {days:g} d"
+            found.append(TakeNext(tag, mode, "warn", text))
+    return found

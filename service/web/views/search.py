@@ -1,0 +1,52 @@
+"""``/search``: names of nights, frames, blocks, products, recipes, tables and keywords."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import RedirectResponse
+
+from core.archive.pages.frames import find_names
+from core.archive.pages.qc1 import qc1_tables
+from service.web.page import PageDep
+from workers.definitions import installed_recipes
+
+router = APIRouter()
+LIMIT = 20
+
+
+@router.get("/search")
+def search_page(page: PageDep, q: Annotated[str, Query(max_length=200)] = "") -> Response:
+    """Goes to the only hit, or lists what was found."""
+    text = q.strip()
+    hits = _hits(page, text) if text else []
+    if len(hits) == 1:
+        return RedirectResponse(hits[0][2], status_code=303)
+    return page.render("search.html", q=text, hits=hits, limit=LIMIT)
+
+
+def _hits(page: PageDep, text: str) -> list[tuple[str, str, str]]:
+    hits: list[tuple[str, str, str]] = []
+    try:
+        night = date.fromisoformat(text)
+    except ValueError:
+        pass
+    else:
+        return [("night", night.isoformat(), f"/nights/{night.isoformat()}")]
+    folded = text.lower().replace(".", "_").replace(" ", "_")
+    hits += [("recipe", name, f"/docs/recipes/{name}") for name in installed_recipes() if folded in name]
+    for table, parameters in qc1_tables(page.session).items():
+        if folded in table:
+            hits.append(("QC1 table", table, f"/qc1/{table}"))
+        for item in parameters:
+            words = f"{item.column_name} {item.keyword.lower().replace('.', '_')} {item.description.lower()}"
+            if folded in words or text.lower() in words:
+                hits.append(
+                    ("QC1", f"{table}..{item.column_name}: {item.description}", f"/qc1/{table}?y={item.column_name}")
+                )
+    for kind, name, key in find_names(page.session, text, LIMIT):
+        hits.append((kind, name, f"/{kind}s/{quote(key, safe=':+,@')}"))
+    return hits[: 4 * LIMIT]

@@ -1,0 +1,35 @@
+"""What states and reasons mean, and what to do, in one sentence each."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.archive.states import BlockState, ProductState, QuarantineReason
+
+__all__ = ["QUARANTINE_CURES", "STATE_WORDS"]
+
+STATE_WORDS: Final[dict[str, str]] = {
+    BlockState.INCOMPLETE: "A needed calibration is missing; the reason stands with the input.",
+    BlockState.WAITING: "All inputs are known, but some are not made yet.",
+    BlockState.READY: "All inputs exist; the dispatcher sends it to a worker next.",
+    BlockState.QUEUED: "The task is on the broker and waits for a free worker.",
+    BlockState.RUNNING: "A worker holds the lease and reports progress.",
+    BlockState.DONE: "Products, QC1 values and scores are in the archive.",
+    BlockState.FAILED: "It cannot be made: the error stands on the page of the block.",
+    BlockState.CANCELLED: "A person stopped it.",
+    BlockState.SUPERSEDED: "A newer plan replaced it.",
+    ProductState.PROVISIONAL: "Made, and not yet judged.",
+    ProductState.CERTIFIED: "Judged good.",
+    ProductState.REJECTED: "Judged bad: it is never chosen as an input.",
+}
+
+QUARANTINE_CURES: Final[dict[QuarantineReason, str]] = {
+    QuarantineReason.NOT_FITS: "The file does not start like FITS. Remove it from the archive directory.",
+    QuarantineReason.TRUNCATED: "The file is shorter than its headers promise. Copy it again.",
+    QuarantineReason.NO_DPR: "DPR.CATG, DPR.TYPE or DPR.TECH is missing. Repair the header; the next scan takes it.",
+    QuarantineReason.UNKNOWN_TYPE: "No classification rule fits its DPR keywords; see the rules under Docs.",
+    QuarantineReason.MISSING_KEYWORD: "A keyword that this type needs is missing. Repair the header.",
+    QuarantineReason.BAD_DATE: "The time of observation cannot be read or is impossible. Repair the header.",
+    QuarantineReason.DUPLICATE: "The archive has this frame already under another path. Remove one of the two.",
+    QuarantineReason.UNREADABLE: "The file cannot be opened. Check permissions and the disk.",
+}
