@@ -11,7 +11,7 @@ Per pixel, over the n images with DQ = 0 there:
 * ``sum``: the sum, scaled up for missing images.
 
 Where no image is good, the image with the smallest flags gives value, variance and flags. The common case (sigclip or
-average, no flags) works on whole rows at once; only pixels with a flag somewhere are handled one by one.
+no flags) works on whole rows at once; only pixels with a flag somewhere are handled one by one.
 """
 
 from __future__ import annotations
@@ -208,10 +208,9 @@ def _combine_pixel(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _clip_row(data, stat, ordered, work, network, lsigma, hsigma, out, out_stat):  # type: ignore[no-untyped-def]
-    """Sigma clipping of a row without flags, vector by vector."""
+def _sort_rows(data, ordered, network):  # type: ignore[no-untyped-def]
+    """Sort the images of each pixel of a row, all pixels at once."""
     n, nx = data.shape
-    middle, deviation, low, high, total, variance, count = work
     for k in range(n):
         for x in range(nx):
             ordered[k, x] = data[k, x]
@@ -223,6 +222,53 @@ def _clip_row(data, stat, ordered, work, network, lsigma, hsigma, out, out_stat)
             v = b[x]
             a[x] = u if u < v else v
             b[x] = v if u < v else u
+
+
+@njit(cache=True, nogil=True)
+def _sort_rows_with(data, stat, ordered, carried, network):  # type: ignore[no-untyped-def]
+    """The same, and the variances go with their values."""
+    n, nx = data.shape
+    for k in range(n):
+        for x in range(nx):
+            ordered[k, x] = data[k, x]
+            carried[k, x] = stat[k, x]
+    for c in range(network.shape[0]):
+        a = ordered[network[c, 0]]
+        b = ordered[network[c, 1]]
+        p = carried[network[c, 0]]
+        q = carried[network[c, 1]]
+        for x in range(nx):
+            u = a[x]
+            v = b[x]
+            s = p[x]
+            t = q[x]
+            right = u <= v
+            a[x] = u if right else v
+            b[x] = v if right else u
+            p[x] = s if right else t
+            q[x] = t if right else s
+
+
+@njit(cache=True, nogil=True)
+def _median_row(ordered, carried, out, out_stat):  # type: ignore[no-untyped-def]
+    n, nx = ordered.shape
+    half = n // 2
+    if n % 2:
+        for x in range(nx):
+            out[x] = ordered[half, x]
+            out_stat[x] = carried[half, x]
+    else:
+        for x in range(nx):
+            out[x] = 0.5 * (np.float64(ordered[half - 1, x]) + np.float64(ordered[half, x]))
+            out_stat[x] = np.float64(carried[half - 1, x]) + np.float64(carried[half, x])
+
+
+@njit(cache=True, nogil=True)
+def _clip_row(data, stat, ordered, work, network, lsigma, hsigma, out, out_stat):  # type: ignore[no-untyped-def]
+    """Sigma clipping of a row without flags, vector by vector."""
+    n, nx = data.shape
+    middle, deviation, low, high, total, variance, count = work
+    _sort_rows(data, ordered, network)
     upper = ordered[n // 2]
     lower = ordered[(n - 1) // 2]
     for x in range(nx):
@@ -290,7 +336,7 @@ def _average_row(data, stat, total, variance, out, out_stat):  # type: ignore[no
 
 @njit(cache=True, nogil=True)
 def combine_row(  # type: ignore[no-untyped-def]
-    data, stat, dq, any_dq, method, counts, sigmas, network, ordered, work, few, out, out_stat, out_dq
+    data, stat, dq, any_dq, method, counts, sigmas, network, ordered, carried, work, few, out, out_stat, out_dq
 ):
     """Combine one row of all images (called from compiled code).
 
@@ -308,7 +354,7 @@ def combine_row(  # type: ignore[no-untyped-def]
         lsigma, hsigma.
     network : ndarray, int64, shape (m, 2)
         See `sorting_network`.
-    ordered : ndarray, float32, shape (n, nx)
+    ordered, carried : ndarray, float32, shape (n, nx)
     work : ndarray, float64, shape (7, nx)
     few : ndarray, float64, shape (2, n)
         Scratch space.
@@ -322,16 +368,22 @@ def combine_row(  # type: ignore[no-untyped-def]
             out_stat[x] = stat[0, x]
             out_dq[x] = dq[0, x]
         return
-    by_row = method in (_SIGCLIP, _AVERAGE)
     if method == _SIGCLIP:
         _clip_row(
             data, stat, ordered, (work[0], work[1], work[2], work[3], work[4], work[5], work[6]),
             network, sigmas[0], sigmas[1], out, out_stat,
         )  # fmt: skip
+    elif method == _MEDIAN:
+        _sort_rows_with(data, stat, ordered, carried, network)
+        _median_row(ordered, carried, out, out_stat)
+    elif method == _MINMAX:
+        _sort_rows_with(data, stat, ordered, carried, network)
+        last = data.shape[0] - counts[1]
+        _average_row(ordered[counts[0] : last], carried[counts[0] : last], work[0], work[1], out, out_stat)
     elif method == _AVERAGE:
         _average_row(data, stat, work[0], work[1], out, out_stat)
     for x in range(nx):
-        if by_row and any_dq[x] == 0:
+        if method != _SUM and any_dq[x] == 0:
             out_dq[x] = 0
             continue
         value, variance, flags = _combine_pixel(
@@ -348,6 +400,7 @@ def _combine_images(  # type: ignore[no-untyped-def]
 ):
     n, ny, nx = data.shape
     ordered = np.empty((n, nx), np.float32)
+    carried = np.empty((n, nx), np.float32)
     work = np.empty((7, nx), np.float64)
     few = np.empty((2, n), np.float64)
     any_dq = np.empty(nx, np.int32)
@@ -362,7 +415,7 @@ def _combine_images(  # type: ignore[no-untyped-def]
             row_dq[k] = dq[k, y]
             any_dq |= row_dq[k]
         combine_row(
-            row, row_stat, row_dq, any_dq, method, counts, sigmas, network, ordered, work, few,
+            row, row_stat, row_dq, any_dq, method, counts, sigmas, network, ordered, carried, work, few,
             out[y], out_stat[y], out_dq[y],
         )  # fmt: skip
 

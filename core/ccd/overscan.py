@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal, cast
 
 import numpy as np
@@ -344,6 +345,12 @@ def _row_sums(strip, bad, count, mean, low, high):  # type: ignore[no-untyped-de
     return within
 
 
+@lru_cache(maxsize=256)
+def _unweighted_basis(n: int, order: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    q, r = np.linalg.qr(np.polynomial.legendre.legvander(np.linspace(-1.0, 1.0, n), order))
+    return np.asarray(q, np.float64), np.asarray(r, np.float64)
+
+
 class _StripFit:
     """Weighted least squares of row means: the same solution as fitting every pixel."""
 
@@ -361,10 +368,11 @@ class _StripFit:
         self.n = int(self.count.sum())
 
     def basis(self, order: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        low, high = self.domain
-        scaled = (2.0 * self.rows - low - high) / (high - low)
-        design = np.polynomial.legendre.legvander(scaled, order) * np.sqrt(self.count)[:, None]
-        return cast(tuple[NDArray[np.float64], NDArray[np.float64]], np.linalg.qr(design))
+        q, r = _unweighted_basis(self.rows.size, order)
+        if np.all(self.count == self.count[0]):
+            return q, r * np.sqrt(self.count[0])
+        weighted, triangle = np.linalg.qr(q * np.sqrt(self.count)[:, None])
+        return np.asarray(weighted, np.float64), np.asarray(triangle @ r, np.float64)
 
     def choose_order(self, method: OverscanMethod) -> int:
         highest = min(method.order, int(np.count_nonzero(self.count)) - 1)
@@ -384,8 +392,8 @@ class _StripFit:
 
     def solve(self, order: int) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
         q, r = self.basis(order)
-        coefficients = np.linalg.solve(r, q.T @ (np.sqrt(self.count) * self.mean))
-        model = np.polynomial.Legendre(coefficients, domain=self.domain)(self.rows)
+        coefficients = np.asarray(np.linalg.solve(r, q.T @ (np.sqrt(self.count) * self.mean)), np.float64)
+        model = np.asarray(np.polynomial.Legendre(coefficients, domain=self.domain)(self.rows), np.float64)
         rss = self.within + float(np.sum(self.count * (self.mean - model) ** 2))
         return coefficients, model, max(float(np.sqrt(rss / self.n)), float(np.finfo(np.float64).tiny))
 

@@ -21,8 +21,8 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions, combine_row, method_code, sorting_network
+from core.ccd.framestats import StatisticsCollector, accumulate_row, collect_row
 from core.ccd.geometry import Detector
-from core.ccd.statistics import ImageStatistics
 from core.errors import DataError
 from core.instrument import SATURATION_ADU, Dq
 
@@ -31,10 +31,6 @@ __all__ = [
     "Nonlinearity",
     "ReductionPlan",
     "SlabCalibration",
-    "StatisticsCollector",
-    "count_histograms",
-    "count_saturated",
-    "histogram_median",
     "reduce_rows",
     "reduce_slab",
 ]
@@ -169,8 +165,8 @@ def _linearise(data, stat, curve):  # type: ignore[no-untyped-def]
             continue
         t = np.log10(np.float64(data[x]))
         at = min(max(t, low), high)
-        p = 0.0
-        slope = 0.0
+        p = np.float64(0)
+        slope = np.float64(0)
         for i in range(curve.shape[0] - 1, 1, -1):
             slope = slope * at + p
             p = p * at + curve[i]
@@ -200,51 +196,13 @@ def _subtract_dark(data, stat, dq, any_dq, dark, dark_stat, dark_dq, factor):  #
 @njit(cache=True, nogil=True)
 def _divide_flat(data, stat, dq, any_dq, flat, flat_stat, flat_dq):  # type: ignore[no-untyped-def]
     for x in range(data.shape[0]):
-        f = np.float64(flat[x])
-        f = f if f != 0.0 else 1.0
+        f = np.float64(flat[x]) if flat[x] != np.float32(0) else 1.0
         d = np.float64(data[x])
         f2 = f * f
         stat[x] = np.float32((stat[x] + d * d * flat_stat[x] / f2) / f2)
         data[x] = np.float32(d / f)
         dq[x] |= flat_dq[x]
         any_dq[x] |= flat_dq[x]
-
-
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
-def _accumulate(data, sums):  # type: ignore[no-untyped-def]
-    total = 0.0
-    square = 0.0
-    low = data[0]
-    high = data[0]
-    for x in range(data.shape[0]):
-        value = np.float64(data[x])
-        total += value
-        square += value * value
-        low = data[x] if data[x] < low else low
-        high = data[x] if data[x] > high else high
-    sums[0] += data.shape[0]
-    sums[1] += total
-    sums[2] += square
-    sums[3] = min(sums[3], np.float64(low))
-    sums[4] = max(sums[4], np.float64(high))
-
-
-@njit(cache=True, nogil=True)
-def _collect(data, limits, sums, kept):  # type: ignore[no-untyped-def]
-    # Values about the expected median are kept, those below are counted.
-    low = limits[0]
-    high = limits[1]
-    below = 0
-    inside = int(sums[6])
-    for x in range(data.shape[0]):
-        value = data[x]
-        below += 1 if value < low else 0
-        if (value >= low) & (value <= high):
-            if inside < kept.shape[0]:
-                kept[inside] = value
-            inside += 1
-    sums[5] += below
-    sums[6] = inside
 
 
 @njit(cache=True, nogil=True)
@@ -300,6 +258,7 @@ def _reduce_slab(  # type: ignore[no-untyped-def]
     dq = np.empty((n, width), np.int32)
     any_dq = np.empty(width, np.int32)
     ordered = np.empty((n, width), np.float32)
+    carried = np.empty((n, width), np.float32)
     work = np.empty((7, width), np.float64)
     few = np.empty((2, n), np.float64)
     for y in range(raw.shape[1]):
@@ -309,10 +268,10 @@ def _reduce_slab(  # type: ignore[no-untyped-def]
         )  # fmt: skip
         if sums.shape[0] > 0:
             for k in range(n):
-                _accumulate(data[k], sums[k])
-                _collect(data[k], limits[k], sums[k], kept[k])
+                accumulate_row(data[k], sums[k])
+                collect_row(data[k], limits[k], sums[k], kept[k])
         combine_row(
-            data, stat, dq, any_dq, method, counts, sigmas, network, ordered, work, few,
+            data, stat, dq, any_dq, method, counts, sigmas, network, ordered, carried, work, few,
             out[y], out_stat[y], out_dq[y],
         )  # fmt: skip
 
@@ -335,107 +294,7 @@ def _reduce_only(  # type: ignore[no-untyped-def]
         out[:, y] = data
 
 
-@njit(cache=True, nogil=True)
-def _count_saturated(raw, saturation):  # type: ignore[no-untyped-def]
-    count = 0
-    for y in range(raw.shape[0]):
-        in_row = np.uint32(0)
-        for x in range(raw.shape[1]):
-            value = raw[y, x]
-            in_row += np.uint32((value > saturation) | (value == 0))
-        count += in_row
-    return count
-
-
-@njit(cache=True, nogil=True)
-def _count_histogram(raw, left, right, nx, left_histogram, right_histogram):  # type: ignore[no-untyped-def]
-    for y in range(raw.shape[0]):
-        for x in range(left, left + nx):
-            left_histogram[raw[y, x]] += 1
-        for x in range(right, right + nx):
-            right_histogram[raw[y, x]] += 1
-
-
 # -- what the recipes call ---------------------------------------------------------------------------------------------
-class StatisticsCollector:
-    """Exact statistics of every reduced frame while it streams by, medians included.
-
-    The median is found among the values close to an estimate; when the estimate was too far off, `complete` is False
-    and the pass is to be repeated with the improved limits.
-
-    Parameters
-    ----------
-    samples : list of ndarray, float32
-        Reduced pixels of a few rows of each frame.
-    n_pixels : int
-        Number of pixels of a whole frame.
-    """
-
-    def __init__(self, samples: list[NDArray[np.float32]], n_pixels: int) -> None:
-        self._n_pixels = n_pixels
-        self._limits = np.array([np.quantile(sample, (0.49, 0.51), method="nearest") for sample in samples], np.float32)
-        self._start(n_pixels // 16 + 1024)
-
-    def _start(self, room: int) -> None:
-        n = len(self._limits)
-        self.sums = np.zeros((n, 7))
-        self.sums[:, 3], self.sums[:, 4] = np.inf, -np.inf
-        self.kept = np.empty((n, room), np.float32)
-
-    @property
-    def limits(self) -> NDArray[np.float32]:
-        """Range of values that are kept, per frame: shape (n, 2)."""
-        return self._limits
-
-    @property
-    def complete(self) -> bool:
-        """Whether all medians lie within the kept values."""
-        return all(self._found(k) for k in range(len(self._limits)))
-
-    def _found(self, k: int) -> bool:
-        below, inside = self.sums[k, 5], self.sums[k, 6]
-        middle = self._n_pixels // 2
-        enough_room = inside <= self.kept.shape[1]
-        return bool(enough_room and below <= (self._n_pixels - 1) // 2 and middle < below + inside)
-
-    def restart(self) -> None:
-        """Widen the limits of the medians that were missed, for another pass."""
-        room = self.kept.shape[1]
-        for k in range(len(self._limits)):
-            if self._found(k):
-                continue
-            low, high = self._limits[k]
-            below, inside = self.sums[k, 5], self.sums[k, 6]
-            if below > (self._n_pixels - 1) // 2:
-                self._limits[k] = self.sums[k, 3], low
-            elif below + inside <= self._n_pixels // 2:
-                self._limits[k] = high, self.sums[k, 4]
-            room = self._n_pixels
-        self._start(room)
-
-    def results(self) -> tuple[ImageStatistics, ...]:
-        """Statistics of the frames.
-
-        Raises
-        ------
-        DataError
-            If the pass was not complete.
-        """
-        if not self.complete:
-            raise DataError("the medians of the frames were not found")
-        return tuple(self._result(k) for k in range(len(self._limits)))
-
-    def _result(self, k: int) -> ImageStatistics:
-        count, total, square, low, high, below, inside = self.sums[k]
-        ranks = [(int(count) - 1) // 2 - int(below), int(count) // 2 - int(below)]
-        values = np.partition(self.kept[k, : int(inside)], ranks)[ranks].astype(np.float64)
-        mean = total / count
-        variance = max(square - total * mean, 0.0) / max(count - 1, 1)
-        return ImageStatistics(
-            float(values.mean()), float(mean), float(np.sqrt(variance)), float(low), float(high), int(count)
-        )
-
-
 @dataclass(frozen=True)
 class SlabCalibration:
     """Rows of the masters that belong to a slab; missing ones are not applied.
@@ -530,26 +389,3 @@ def reduce_slab(
         collector.kept if collector else _EMPTY_F,
         out.data, out.stat, out.dq,
     )  # fmt: skip
-
-
-def count_saturated(raw: NDArray[np.uint16]) -> int:
-    """Number of raw pixels that are saturated or zero."""
-    return int(_count_saturated(raw, _SATURATION))
-
-
-def count_histograms(
-    raw: NDArray[np.uint16], detector: Detector, left: NDArray[np.int64], right: NDArray[np.int64]
-) -> None:
-    """Add raw rows of data sections to the histograms of the left and the right port, shape (65536,), in place."""
-    start = detector.prescan_x
-    _count_histogram(raw, start, start + detector.nx + 2 * detector.overscan_x, detector.nx, left, right)
-
-
-def histogram_median(histogram: NDArray[np.int64]) -> float:
-    """Median of the values counted in a histogram of one port."""
-    ends = np.cumsum(histogram)
-    count = int(ends[-1])
-    if count == 0:
-        raise DataError("cannot compute the median of an empty histogram")
-    ranks = ((count - 1) // 2, count // 2)
-    return float(np.mean(np.searchsorted(ends, ranks, side="right")))

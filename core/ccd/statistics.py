@@ -97,6 +97,18 @@ def _count_lower(bits, dq, upper, histogram):  # type: ignore[no-untyped-def]
                 histogram[key & 65535] += 1
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
+def _row_moments(row):  # type: ignore[no-untyped-def]
+    total = 0.0
+    low = row[0]
+    high = row[0]
+    for x in range(row.shape[0]):
+        total += np.float64(row[x])
+        low = row[x] if row[x] < low else low
+        high = row[x] if row[x] > high else high
+    return total, np.float64(low), np.float64(high)
+
+
 @njit(cache=True, nogil=True)
 def _moments(data, dq):  # type: ignore[no-untyped-def]
     use_dq = dq.size > 0
@@ -105,49 +117,60 @@ def _moments(data, dq):  # type: ignore[no-untyped-def]
     low = np.inf
     high = -np.inf
     for y in range(data.shape[0]):
-        row = 0.0
+        if not use_dq:
+            row, least, most = _row_moments(data[y])
+            count += data.shape[1]
+            total += row
+            low = min(low, least)
+            high = max(high, most)
+            continue
         for x in range(data.shape[1]):
-            if use_dq and dq[y, x] != 0:
+            if dq[y, x] != 0:
                 continue
             value = np.float64(data[y, x])
-            row += value
+            total += value
             count += 1
             low = min(low, value)
             high = max(high, value)
-        total += row
     return count, total, low, high
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
 def _squares(data, dq, centre):  # type: ignore[no-untyped-def]
     use_dq = dq.size > 0
     total = 0.0
     for y in range(data.shape[0]):
         row = 0.0
-        for x in range(data.shape[1]):
-            if use_dq and dq[y, x] != 0:
-                continue
-            d = np.float64(data[y, x]) - centre
-            row += d * d
+        if use_dq:
+            for x in range(data.shape[1]):
+                d = np.float64(data[y, x]) - centre
+                row += d * d if dq[y, x] == 0 else 0.0
+        else:
+            for x in range(data.shape[1]):
+                d = np.float64(data[y, x]) - centre
+                row += d * d
         total += row
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
 def _absolute_deviation(data, dq, centre):  # type: ignore[no-untyped-def]
     use_dq = dq.size > 0
     total = 0.0
     for y in range(data.shape[0]):
         row = 0.0
-        for x in range(data.shape[1]):
-            if use_dq and dq[y, x] != 0:
-                continue
-            row += abs(np.float64(data[y, x]) - centre)
+        if use_dq:
+            for x in range(data.shape[1]):
+                d = abs(np.float64(data[y, x]) - centre)
+                row += d if dq[y, x] == 0 else 0.0
+        else:
+            for x in range(data.shape[1]):
+                row += abs(np.float64(data[y, x]) - centre)
         total += row
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
 def _axis_sums(data, by_column, by_row):  # type: ignore[no-untyped-def]
     for y in range(data.shape[0]):
         total = 0.0
@@ -194,14 +217,16 @@ def image_median(data: NDArray[np.float32], dq: NDArray[np.int32] | None = None)
     if count == 0:
         raise DataError("cannot compute the median of an image without good pixels")
     values = []
-    for rank in {(count - 1) // 2, count // 2}:
+    lower_ends: dict[int, NDArray[np.int64]] = {}
+    for rank in ((count - 1) // 2, count // 2):
         bucket = int(np.searchsorted(ends, rank, side="right"))
-        lower = np.zeros(65536, dtype=np.int64)
-        _count_lower(bits, mask, bucket, lower)
-        before = int(ends[bucket]) - int(upper[bucket])
-        low_bits = int(np.searchsorted(before + np.cumsum(lower), rank, side="right"))
+        if bucket not in lower_ends:
+            lower = np.zeros(65536, dtype=np.int64)
+            _count_lower(bits, mask, bucket, lower)
+            lower_ends[bucket] = ends[bucket] - upper[bucket] + np.cumsum(lower)
+        low_bits = int(np.searchsorted(lower_ends[bucket], rank, side="right"))
         values.append(_key_value((bucket << 16) + low_bits))
-    return sum(values) / len(values)
+    return sum(values) / 2
 
 
 def image_median_and_adev(data: NDArray[np.float32], dq: NDArray[np.int32] | None = None) -> tuple[float, float]:

@@ -80,7 +80,7 @@ def fit_surface(data: NDArray[np.float32], good: NDArray[np.bool_], orders: tupl
         raise DataError(f"only {products[0, 0]:.0f} good pixels for a surface of orders {orders}")
     normal = products.reshape(mx, mx, my, my).transpose(0, 2, 1, 3).reshape(mx * my, mx * my)
     solution = np.linalg.lstsq(normal, right.ravel(), rcond=1e-14)[0]
-    return Surface(solution.reshape(mx, my), (ny, nx))
+    return Surface(np.asarray(solution, np.float64).reshape(mx, my), (ny, nx))
 
 
 @njit(cache=True, nogil=True)

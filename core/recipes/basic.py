@@ -22,17 +22,15 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
+from core.ccd.framestats import StatisticsCollector
 from core.ccd.geometry import Detector, all_ports
 from core.ccd.overscan import OverscanLevel, VerticalPolynomial
+from core.ccd.rawcounts import count_histograms, count_saturated, histogram_median
 from core.ccd.readnoise import ReadNoise, ReadNoiseSampler, variance_of_bias
 from core.ccd.reduction import (
     MasterRows,
     ReductionPlan,
     SlabCalibration,
-    StatisticsCollector,
-    count_histograms,
-    count_saturated,
-    histogram_median,
     reduce_rows,
     reduce_slab,
 )
@@ -341,7 +339,7 @@ def combine_frames(
     out = MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
     collector = StatisticsCollector(work.sample(), shape[0] * shape[1]) if statistics else None
     noise = ReadNoiseSampler(stack.detector, len(frames)) if is_bias and len(frames) > 1 else None
-    histograms = np.zeros((len(frames), 4, 65536), np.int64) if is_bias else None
+    histograms = np.zeros((len(frames), 4, 2, 65536), np.int32) if is_bias else None
     saturated = _run(work, out, collector, noise, histograms, ctx)
     while collector is not None and not collector.complete:
         ctx.log.debug("another pass is needed for the medians of the frames")
@@ -392,7 +390,7 @@ def _run(
     out: MasterRows,
     collector: StatisticsCollector | None,
     noise: ReadNoiseSampler | None,
-    histograms: NDArray[np.int64] | None,
+    histograms: NDArray[np.int32] | None,
     ctx: RecipeContext,
 ) -> tuple[int, ...]:
     det = work.stack.detector
@@ -406,8 +404,8 @@ def _run(
         for k, raw in enumerate(slab.raw):
             saturated[k] += count_saturated(raw)
             if histograms is not None:
-                ports = [port - 1 for port in det.ports_of_half(upper)]
-                count_histograms(raw, det, histograms[k, ports[0]], histograms[k, ports[1]])
+                for port in det.ports_of_half(upper):
+                    count_histograms(raw, det, port, histograms[k, port - 1])
         reduce_slab(
             work.plan,
             slab.raw,
@@ -422,7 +420,7 @@ def _run(
     return tuple(int(count) for count in saturated)
 
 
-def _medians(histograms: NDArray[np.int64]) -> tuple[tuple[float, ...], ...]:
+def _medians(histograms: NDArray[np.int32]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(histogram_median(port) for port in frame) for frame in histograms)
 
 

@@ -1,0 +1,128 @@
+"""Frames that stream by become statistics: exact moments and medians of each, without keeping a frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from core.ccd.statistics import ImageStatistics
+from core.errors import DataError
+
+__all__ = ["StatisticsCollector", "accumulate_row", "collect_row"]
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
+def accumulate_row(data, sums):  # type: ignore[no-untyped-def]
+    total = 0.0
+    square = 0.0
+    low = data[0]
+    high = data[0]
+    for x in range(data.shape[0]):
+        value = np.float64(data[x])
+        total += value
+        square += value * value
+        low = data[x] if data[x] < low else low
+        high = data[x] if data[x] > high else high
+    sums[0] += data.shape[0]
+    sums[1] += total
+    sums[2] += square
+    sums[3] = min(sums[3], np.float64(low))
+    sums[4] = max(sums[4], np.float64(high))
+
+
+@njit(cache=True, nogil=True)
+def collect_row(data, limits, sums, kept):  # type: ignore[no-untyped-def]
+    # Values about the expected median are kept, those below are counted.
+    low = limits[0]
+    high = limits[1]
+    below = 0
+    inside = int(sums[6])
+    for x in range(data.shape[0]):
+        value = data[x]
+        below += 1 if value < low else 0
+        if (value >= low) & (value <= high):
+            if inside < kept.shape[0]:
+                kept[inside] = value
+            inside += 1
+    sums[5] += below
+    sums[6] = inside
+
+
+class StatisticsCollector:
+    """Exact statistics of every reduced frame while it streams by, medians included.
+
+    The median is found among the values close to an estimate; when the estimate was too far off, `complete` is False
+    and the pass is to be repeated with the improved limits.
+
+    Parameters
+    ----------
+    samples : list of ndarray, float32
+        Reduced pixels of a few rows of each frame.
+    n_pixels : int
+        Number of pixels of a whole frame.
+    """
+
+    def __init__(self, samples: list[NDArray[np.float32]], n_pixels: int) -> None:
+        self._n_pixels = n_pixels
+        self._limits = np.array([np.quantile(sample, (0.49, 0.51), method="nearest") for sample in samples], np.float32)
+        self._start(n_pixels // 16 + 1024)
+
+    def _start(self, room: int) -> None:
+        n = len(self._limits)
+        self.sums = np.zeros((n, 7))
+        self.sums[:, 3], self.sums[:, 4] = np.inf, -np.inf
+        self.kept = np.empty((n, room), np.float32)
+
+    @property
+    def limits(self) -> NDArray[np.float32]:
+        """Range of values that are kept, per frame: shape (n, 2)."""
+        return self._limits
+
+    @property
+    def complete(self) -> bool:
+        """Whether all medians lie within the kept values."""
+        return all(self._found(k) for k in range(len(self._limits)))
+
+    def _found(self, k: int) -> bool:
+        below, inside = self.sums[k, 5], self.sums[k, 6]
+        middle = self._n_pixels // 2
+        enough_room = inside <= self.kept.shape[1]
+        return bool(enough_room and below <= (self._n_pixels - 1) // 2 and middle < below + inside)
+
+    def restart(self) -> None:
+        """Widen the limits of the medians that were missed, for another pass."""
+        room = self.kept.shape[1]
+        for k in range(len(self._limits)):
+            if self._found(k):
+                continue
+            low, high = self._limits[k]
+            below, inside = self.sums[k, 5], self.sums[k, 6]
+            if below > (self._n_pixels - 1) // 2:
+                self._limits[k] = self.sums[k, 3], low
+            elif below + inside <= self._n_pixels // 2:
+                self._limits[k] = high, self.sums[k, 4]
+            room = self._n_pixels
+        self._start(room)
+
+    def results(self) -> tuple[ImageStatistics, ...]:
+        """Statistics of the frames.
+
+        Raises
+        ------
+        DataError
+            If the pass was not complete.
+        """
+        if not self.complete:
+            raise DataError("the medians of the frames were not found")
+        return tuple(self._result(k) for k in range(len(self._limits)))
+
+    def _result(self, k: int) -> ImageStatistics:
+        count, total, square, low, high, below, inside = self.sums[k]
+        ranks = [(int(count) - 1) // 2 - int(below), int(count) // 2 - int(below)]
+        values = np.partition(self.kept[k, : int(inside)], ranks)[ranks].astype(np.float64)
+        mean = total / count
+        variance = max(square - total * mean, 0.0) / max(count - 1, 1)
+        return ImageStatistics(
+            float(values.mean()), float(mean), float(np.sqrt(variance)), float(low), float(high), int(count)
+        )
