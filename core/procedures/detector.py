@@ -43,12 +43,15 @@ class DetectorPlots:
         ``master bias``.
     unit : str
         Unit of the master.
+    relative : bool
+        Compare the pixel values of raw frame and master as ratios to their medians (lamps), not as differences.
     """
 
     stem: str
     tag: str
     noun: str
     unit: str
+    relative: bool = False
 
 
 def detector_plots(block: ProcedureInput, kind: DetectorPlots, folder: Path) -> list[PlotFile]:
@@ -122,7 +125,10 @@ def panel_plot(
         None if raw is None else raw.y_cut,
         master.y_cut,
     )
-    _histogram(axes[0, 2], f"pixel values ({kind.unit})", kind.unit, raw, master)
+    if kind.relative:
+        _ratios(axes[0, 2], raw, master)
+    else:
+        _histogram(axes[0, 2], f"pixel values ({kind.unit})", kind.unit, raw, master)
     for axis, title, values, length in (
         (axes[1, 0], "the same cut along X, centre", master.x_cut, nx),
         (axes[1, 1], "the same cut along Y, centre", master.y_cut, ny),
@@ -179,6 +185,19 @@ def _histogram(axes: Axes, title: str, unit: str, raw: ImageSample | None, maste
         axes.set_ylim(height * 1e-5, height * 100)
     axes.set_xlim(-width, width)
     log_scale(axes)
+    axes.legend(fontsize=7, frameon=False, loc="upper right")
+
+
+def _ratios(axes: Axes, raw: ImageSample | None, master: ImageSample) -> None:
+    label(axes, "pixel values", "value / median of the lit pixels", "share of the pixels")
+    edges = np.linspace(-0.1, 2.5, 131)
+    for entry, colour, name in ((raw, RAW, "raw"), (master, MASTER, "master")):
+        if entry is None:
+            continue
+        values = entry.pixels
+        lit = np.median(values[values > 0.2 * np.percentile(values, 90)])
+        counts, _ = np.histogram(values / lit, edges)
+        axes.stairs(counts / values.size, edges, color=colour, linewidth=1.0, label=name)
     axes.legend(fontsize=7, frameon=False, loc="upper right")
 
 

@@ -11,7 +11,7 @@ from core.procedures.traces import trace_plot
 
 __all__ = ["make_plots"]
 
-KIND = DetectorPlots("lampflat", "MASTER_FLAT", "master flat", "normalised")
+KIND = DetectorPlots("lampflat", "MASTER_FLAT", "master flat", "normalised", relative=True)
 FLUX = (
     SlicePanel("QC.FLAT.MASTER.SLICE{slice}.MEAN", "mean flux in the middle of the slice", "count"),
     SlicePanel("QC.FLAT.MASTER.SLICE{slice}.STDEV", "its scatter", "count"),

@@ -13,7 +13,7 @@ from core.fitsfile.keywords import get_key
 from core.fitsfile.scan import scan_fits
 from core.instrument import N_SLICES
 from core.procedures.model import PlotFile, ProcedureInput
-from core.procedures.style import label, new_figure, save
+from core.procedures.style import label, legend, new_figure, save
 
 __all__ = ["SlicePanel", "slice_plot"]
 
@@ -67,6 +67,7 @@ def slice_plot(
         return None
     rows = -(-len(panels) // 2)
     figure = new_figure(f"{title}     {block.block}", 12.0, 2.6 * rows + 0.7)
+    figure.subplots_adjust(wspace=0.13)
     grid = figure.subplots(rows, 2, squeeze=False)
     colours = colormaps["viridis"](np.linspace(0.0, 0.9, max(len(ifus), 1)))
     for axis in grid.flat[len(panels) :]:
@@ -77,8 +78,6 @@ def slice_plot(
         axis.set_xlim(0, N_SLICES + 1)
         axis.set_xticks(range(12, N_SLICES + 1, 12))
         label(axis, panel.title, "slice on the detector", panel.unit)
-    grid.flat[0].legend(
-        fontsize=6, frameon=False, ncols=12, loc="lower left", bbox_to_anchor=(0.18, 0.99), handlelength=1.0, title=None
-    )
+    legend(figure, grid.flat[0])
     text = "One line per IFU (dark: low numbers); a gap is a slice without a value."
     return save(figure, folder, name, title, text)

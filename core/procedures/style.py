@@ -14,7 +14,19 @@ from numpy.typing import NDArray
 
 from core.procedures.model import PlotFile
 
-__all__ = ["GAUSS", "MASTER", "RAW", "REFERENCE", "label", "limits", "line", "log_scale", "new_figure", "save"]
+__all__ = [
+    "GAUSS",
+    "MASTER",
+    "RAW",
+    "REFERENCE",
+    "label",
+    "legend",
+    "limits",
+    "line",
+    "log_scale",
+    "new_figure",
+    "save",
+]
 
 # Distinct in hue and lightness, also for readers who do not see red and green apart.
 MASTER = "#1f4e9c"
@@ -81,6 +93,14 @@ def limits(values: Sequence[NDArray[np.float64]], margin: float = 0.15) -> tuple
         low, high = low - 0.5, high + 0.5
     pad = margin * (high - low)
     return float(low - pad), float(high + pad)
+
+
+def legend(figure: Figure, axes: Axes) -> None:
+    """The lines of one panel named once for the whole figure, at the upper right."""
+    handles, names = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, names, loc="upper right", fontsize=6, frameon=False, ncols=12, handlelength=1.2, columnspacing=0.8
+    )
 
 
 def save(figure: Figure, folder: Path, name: str, title: str, caption: str, ifu: int | None = None) -> PlotFile:

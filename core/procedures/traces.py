@@ -12,7 +12,7 @@ from core.fitsfile.image import open_image
 from core.fitsfile.tables import TRACE_TABLE, MuseTable, read_table
 from core.instrument import N_SLICES
 from core.procedures.model import PlotFile, ProcedureInput
-from core.procedures.style import label, new_figure, save
+from core.procedures.style import label, legend, new_figure, save
 
 __all__ = ["trace_plot"]
 
@@ -24,6 +24,7 @@ def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
         return None
     tables = {ifu: read_table(block.products["TRACE_TABLE", ifu], TRACE_TABLE, ifu) for ifu in ifus}
     figure = new_figure(f"traces of the slices     {block.block}", 12.0, 5.9)
+    figure.subplots_adjust(wspace=0.13)
     axes = figure.subplots(2, 2)
     colours = colormaps["viridis"](np.linspace(0.0, 0.9, len(ifus)))
     slices = np.arange(1, N_SLICES + 1)
@@ -46,7 +47,7 @@ def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
     label(axes[0, 1], "width at the middle row", "slice on the detector", "pix")
     label(axes[1, 0], "gap to the slice on the left, middle row", "slice on the detector", "pix")
     label(axes[1, 1], "centre at the top minus at the bottom", "slice on the detector", "pix")
-    axes[0, 1].legend(fontsize=6, frameon=False, ncols=12, loc="lower right", bbox_to_anchor=(1.0, 0.99))
+    legend(figure, axes[0, 1])
     caption = "One line per IFU (dark: low numbers); a gap is a slice that could not be traced."
     return save(figure, folder, "trace0", "traces of the slices", caption)
 
