@@ -122,7 +122,6 @@ def _templates(plan: NightPlan, night: date, seed: int) -> Iterator[tuple[dateti
 
 def _shots(plan: NightPlan, night: date, seed: int) -> Iterator[list[_Shot]]:
     """Exposures of each template with their times."""
-    rng = stream(seed, "cadence", night.isoformat())
     temperature = _temperature(night, seed)
     clock = datetime.min
     numbers: dict[str, int] = {}
@@ -131,6 +130,8 @@ def _shots(plan: NightPlan, night: date, seed: int) -> Iterator[list[_Shot]]:
         clock = max(clock + timedelta(seconds=_BETWEEN_TEMPLATES), earliest)
         template_start = clock.replace(microsecond=0)
         clock = template_start + timedelta(seconds=12.0)
+        # A stream for each kind of template: its times do not depend on what else the plan asks for.
+        rng = stream(seed, "cadence", night.isoformat(), scenes[0].tag)
         shots = []
         for expno, scene in enumerate(scenes, 1):
             running += 1

@@ -23,7 +23,8 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.fitsfile.keywords import set_key
-from core.fitsfile.tables import LINE_CATALOG, MuseTable, write_table
+from core.fitsfile.tables import LINE_CATALOG, encode_columns
+from core.fitsfile.writer import FitsWriter
 from core.instrument import ARC_RANGE
 from core.staticcal.lamps import LAMP_EXPTIME, LampLines, lamp_lines
 from core.staticcal.virtual_fit import multiplet_shift, single_shift
@@ -206,4 +207,10 @@ def write_line_catalog(path: str | os.PathLike[str]) -> Path:
         "quality": catalog.quality,
         "comment": np.array(catalog.comment),
     }
-    return write_table(path, LINE_CATALOG, MuseTable(columns=columns, header=header))
+    encoded, cards = encode_columns(LINE_CATALOG, columns)
+    target = Path(path)
+    # No PIPEFILE: the reference pipeline takes only files without it as calibrations for all IFUs.
+    with FitsWriter(target) as writer:
+        writer.primary(header)
+        writer.table(fits.Header(), encoded, cards)
+    return target
