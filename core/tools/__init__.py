@@ -1,0 +1,1 @@
+"""The command-line tools of the manual: plots of traces, handling of bad-pixel tables."""

@@ -1,0 +1,112 @@
+"""Command lines of the ``muse_*`` tools: single-token options followed by a value, exit codes as documented.
+
+Called without arguments a tool prints its usage on the error stream and exits with 1; an unknown option is 9.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from core.errors import MuseError
+
+__all__ = ["Arguments", "ToolError", "integer", "parse", "run_tool"]
+
+NO_ARGUMENTS = 1
+UNKNOWN_OPTION = 9
+FAILED = 50
+
+
+class ToolError(Exception):
+    """A tool cannot go on; carries the exit code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """A parsed command line.
+
+    Attributes
+    ----------
+    options : dict of str to str
+        Values by option; flags have an empty value.
+    files : list of str
+        Positional arguments.
+    """
+
+    options: dict[str, str]
+    files: list[str]
+
+
+def parse(
+    words: Sequence[str], usage: str, valued: Mapping[str, int], flags: Sequence[str] = (), at_least: int = 1
+) -> Arguments:
+    """Sort the words of a command line.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Without the program name.
+    usage : str
+        Text shown if arguments are missing.
+    valued : mapping of str to int
+        Options with a value, and the exit code if the value is missing.
+    flags : sequence of str
+        Options without a value.
+    at_least : int
+        Number of positional arguments needed.
+
+    Raises
+    ------
+    ToolError
+        With the exit code.
+    """
+    options: dict[str, str] = {}
+    files: list[str] = []
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        if word in valued:
+            if not queue:
+                raise ToolError(valued[word], f"the option {word} needs a value")
+            options[word] = queue.pop(0)
+        elif word in flags:
+            options[word] = ""
+        elif word.startswith("-") and len(word) > 1:
+            raise ToolError(UNKNOWN_OPTION, f"unknown option {word}\n{usage}")
+        else:
+            files.append(word)
+    if len(files) < at_least:
+        raise ToolError(NO_ARGUMENTS, usage)
+    return Arguments(options, files)
+
+
+def integer(text: str, code: int, what: str) -> int:
+    """A whole number from the command line.
+
+    Raises
+    ------
+    ToolError
+        With ``code`` if it is none.
+    """
+    try:
+        return int(text, 0)
+    except ValueError:
+        raise ToolError(code, f"{what} must be a whole number, not {text!r}") from None
+
+
+def run_tool(tool: Callable[[list[str]], None], words: list[str] | None = None) -> int:
+    """Run a tool on its arguments (those of the process by default); tells errors and returns the exit code."""
+    try:
+        tool(sys.argv[1:] if words is None else words)
+    except ToolError as error:
+        print(error, file=sys.stderr)
+        return error.code
+    except (MuseError, OSError) as error:
+        print(error, file=sys.stderr)
+        return FAILED
+    return 0
