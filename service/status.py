@@ -36,6 +36,7 @@ class DaemonState:
     name: str
     kind: WorkerKind
     state: str
+    started_at: datetime
     last_seen: datetime
     host: str
     pid: int
@@ -81,8 +82,9 @@ def read_status(session: Session, settings: Settings) -> Status:
     now = utc_now()
     limit = timedelta(seconds=MISSED_BEATS * settings.heartbeat_seconds)
     states = tuple(_state(row, now, limit) for row in daemons(session) if now - row.last_seen < _FORGOTTEN)
+    states = tuple(item for item in states if item.state == "alive" or not _replaced(item, states))
     boxes = _boxes(freshness(session), now)
-    return Status(now, states, boxes, (*_daemon_alarms(states, now), *_feed_alarms(boxes, states)))
+    return Status(now, states, boxes, (*_daemon_alarms(states, now), *_feed_alarms(boxes)))
 
 
 def _state(row: WorkerHeartbeat, now: datetime, limit: timedelta) -> DaemonState:
@@ -90,29 +92,34 @@ def _state(row: WorkerHeartbeat, now: datetime, limit: timedelta) -> DaemonState
         state = "stopped"
     else:
         state = "alive" if now - row.last_seen <= limit else "dead"
-    return DaemonState(row.name, row.kind, state, row.last_seen, row.host, row.pid, row.doing)
+    return DaemonState(row.name, row.kind, state, row.started_at, row.last_seen, row.host, row.pid, row.doing)
 
 
 def _daemon_alarms(states: tuple[DaemonState, ...], now: datetime) -> list[Alarm]:
-    alarms = []
-    for kind, effect in NEEDED.items():
-        mine = [item for item in states if item.kind is kind]
-        alive = [item for item in mine if item.state == "alive"]
-        dead = [item for item in mine if item.state == "dead"]
-        if dead:
-            last = max(dead, key=lambda item: item.last_seen)
-            effect_now = "" if alive else f": {effect}"
-            alarms.append(
-                Alarm(
-                    f"{kind.value} daemon {last.name} has been silent for {age(now - last.last_seen)}{effect_now}.",
-                    f"Look at process {last.pid} on {last.host}; start again: cascade up",
-                )
-            )
-        elif mine and not alive:
-            alarms.append(Alarm(f"No {kind.value} daemon runs: {effect}.", "Start it: cascade up"))
     if not any(item.kind in NEEDED for item in states):
-        alarms.append(Alarm("No daemon runs: nothing is ingested or reduced by itself.", "Start them: cascade up"))
-    return alarms
+        return [Alarm("No daemon runs: nothing is ingested or reduced by itself.", "Start them: cascade up")]
+    dead = [item for item in states if item.kind in NEEDED and item.state == "dead" and not _replaced(item, states)]
+    alive = {item.kind for item in states if item.state == "alive"}
+    lacking = [kind for kind in NEEDED if kind not in alive]
+    effects = ", ".join(NEEDED[kind] for kind in lacking)
+    if dead:
+        names = ", ".join(item.kind.value for item in dead)
+        last = max(item.last_seen for item in dead)
+        where = ", ".join(f"process {item.pid} on {item.host}" for item in dead)
+        text = f"The daemon{'s' if len(dead) > 1 else ''} {names} fell silent {age(now - last)} ago"
+        return [Alarm(f"{text}: {effects}." if effects else f"{text}.", f"Look at {where}; start again: cascade up")]
+    if lacking:
+        kinds = ", ".join(kind.value for kind in lacking)
+        return [Alarm(f"No daemon runs for {kinds}: {effects}.", "Start: cascade up")]
+    return []
+
+
+def _replaced(dead: DaemonState, states: tuple[DaemonState, ...]) -> bool:
+    """Whether a daemon of the same kind was started on the same machine since."""
+    return any(
+        item.kind is dead.kind and item.host == dead.host and item.started_at > dead.last_seen and item.state != "dead"
+        for item in states
+    )
 
 
 def _boxes(fresh: Freshness, now: datetime) -> tuple[FreshnessBox, ...]:
@@ -123,7 +130,7 @@ def _boxes(fresh: Freshness, now: datetime) -> tuple[FreshnessBox, ...]:
     return tuple(boxes)
 
 
-def _feed_alarms(boxes: tuple[FreshnessBox, ...], states: tuple[DaemonState, ...]) -> list[Alarm]:
+def _feed_alarms(boxes: tuple[FreshnessBox, ...]) -> list[Alarm]:
     box = next(item for item in boxes if item.key == "file")
     if not box.stale or box.time is None:
         return []

@@ -111,5 +111,5 @@ def get_sparkline(
         until = queries.series_modes(session, parameter.id)[1]
     if until is None:
         return {"t": [], "v": []}
-    points = queries.block_means(session, parameter.id, mode, until - days, until)
+    points = queries.block_means(session, parameter.id, mode or None, until - days, until)
     return {"t": [round(mjd, 5) for mjd, _ in points], "v": [float(f"{value:.6g}") for _, value in points]}

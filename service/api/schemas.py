@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, QuarantinedFile
 from core.archive.pages.nights import NightSummary
@@ -80,6 +80,8 @@ class NightOut(BaseModel):
 
 class SetupOut(BaseModel):
     """The keys that calibrations must share."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     ins_mode: str | None
     det_read_curid: int | None
@@ -386,6 +388,6 @@ def _plain(row: Any, *names: str) -> dict[str, Any]:
 def _fields(model: type[BaseModel], row: Any) -> dict[str, Any]:
     values = {}
     for name in model.model_fields:
-        value = getattr(row, name)
-        values[name] = value() if name == "setup" else list(value) if name == "ifus" else value
+        value = SetupOut.model_validate(row) if name == "setup" else getattr(row, name)
+        values[name] = list(value) if name == "ifus" else value
     return values

@@ -46,7 +46,7 @@ SCORES: Final[dict[int | None, tuple[str, str, str]]] = {
 }
 VERDICTS: Final = {
     "good": ("good", "✓", "good"),
-    "warn": ("warn", "▲", "incomplete"),
+    "warn": ("warn", "▲", "to check"),
     "bad": ("bad", "✕", "outlier or failed"),
     "run": ("run", "▶", "in work"),
     "none": ("none", "–", "not scored"),

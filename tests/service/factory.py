@@ -232,6 +232,7 @@ class Filler:
             "state": state,
             "state_reason": "",
             "signature": f"{identity:064x}" if done else None,
+            "plan_signature": f"{identity:064x}",
             "rules_hash": "0" * 12,
             "tries": 1 if done else 0,
             "created_at": start + timedelta(minutes=6),
@@ -350,7 +351,7 @@ class Filler:
                 for ifu in self.ifus:
                     for quadrant in range(1, 5) if "quadrant" in axes else (None,):
                         for slice_ in range(1, self.slices + 1) if "slice" in axes else (None,):
-                            fixed = random.Random(hash((column, ifu, quadrant, slice_))).gauss(0, spread)
+                            fixed = random.Random(f"{column} {ifu} {quadrant} {slice_}").gauss(0, spread)
                             value = centre + fixed + tonight + self.random.gauss(0, drift)
                             wild = limits is not None and self.random.random() < self.outlier_rate
                             if wild and limits is not None:

@@ -76,9 +76,9 @@ function build(zoom) {
       y: { range: (u, low, high) => { const [a, b] = zoomedY ?? set.yRange; return [a, b]; } },
     },
     axes: [
-      { ...axis, space: isTime ? 90 : 60, values: isTime ? (u, splits, i, gap, step) => splits.map((t) => time(t, step)) : (u, splits) => splits.map(format),
+      { ...axis, space: isTime ? 90 : 60, values: isTime ? (u, splits, i, gap, step) => splits.map((t) => time(t, step)) : (u, splits) => splits.map((v) => format(v)),
         splits: isTime ? timeSplits : undefined, label: isTime ? undefined : set.xLabel, labelSize: 18, labelFont: "13px system-ui" },
-      { ...axis, size: 66, values: (u, splits) => splits.map(format), label: unit.length === 1 ? (set.shown.length === 1 ? `${set.shown[0].column}${unit[0] ? ` [${unit[0]}]` : ""}` : unit[0]) : "different units", labelSize: 18, labelFont: "13px system-ui" },
+      { ...axis, size: 66, values: (u, splits) => splits.map((v) => format(v)), label: unit.length === 1 ? (set.shown.length === 1 ? `${set.shown[0].column}${unit[0] ? ` [${unit[0]}]` : ""}` : unit[0]) : "different units", labelSize: 18, labelFont: "13px system-ui" },
     ],
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     hooks: { drawClear: [drawBehind], draw: [drawPoints], setCursor: [onCursor], setSelect: [onSelect], ready: [listen] },
@@ -142,7 +142,7 @@ function drawBehind(u) {
     }
   }
   if (set.xName === "time") {
-    ctx.strokeStyle = palette.strong; ctx.fillStyle = palette.muted; ctx.lineWidth = ratio; ctx.font = `${12 * ratio}px system-ui`;
+    ctx.strokeStyle = palette.strong; ctx.fillStyle = palette.muted; ctx.lineWidth = ratio; ctx.font = `${12 * ratio}px system-ui`; ctx.textAlign = "left"; ctx.textBaseline = "alphabetic";
     for (const event of set.events) {
       const x = Math.round(u.valToPos(event.t, "x", true));
       ctx.beginPath(); ctx.moveTo(x, u.bbox.top); ctx.lineTo(x, u.bbox.top + u.bbox.height); ctx.stroke();
@@ -182,6 +182,7 @@ function drawPoints(u) {
       ctx.stroke();
     }
     ctx.setLineDash([]); ctx.globalAlpha = 1;
+    if (count > 1 && count <= 4) labelMedians(u, left, bottom, x0, y0, kx, ky);
   }
   ctx.strokeStyle = palette.bad; ctx.fillStyle = palette.bad; ctx.lineWidth = 1.6 * ratio;
   for (const i of set.outliers) {
@@ -195,6 +196,25 @@ function drawPoints(u) {
     ctx.beginPath(); ctx.arc(left + (x[i] - x0) * kx, bottom - (y[i] - y0) * ky, 7 * ratio, 0, 7); ctx.stroke();
   }
   ctx.restore();
+}
+
+// The name of a group stands at the end of its median, on a ground of its own.
+function labelMedians(u, left, bottom, x0, y0, kx, ky) {
+  const { ctx } = u, ratio = devicePixelRatio;
+  ctx.font = `${12 * ratio}px system-ui`;
+  ctx.textAlign = "left"; ctx.textBaseline = "alphabetic";
+  const labels = set.medians.map((line, g) => ({ g, end: line.at(-1) })).filter((item) => item.end && (picked === null || picked === item.g));
+  let last = -Infinity;
+  for (const item of labels.sort((a, b) => b.end[1] - a.end[1])) {
+    const text = set.groups[item.g], width = ctx.measureText(text).width;
+    const px = Math.min(left + (item.end[0] - x0) * kx, u.bbox.left + u.bbox.width) - width - 4 * ratio;
+    const py = Math.max(bottom - (item.end[1] - y0) * ky - 4 * ratio, last + 14 * ratio);
+    last = py;
+    ctx.fillStyle = palette.panel; ctx.globalAlpha = 0.85;
+    ctx.fillRect(px - 3 * ratio, py - 11 * ratio, width + 6 * ratio, 14 * ratio);
+    ctx.fillStyle = palette.ink; ctx.globalAlpha = 1;
+    ctx.fillText(text, px, py);
+  }
 }
 
 // -- hover, click, zoom ------------------------------------------------------------------------------------------------
@@ -244,7 +264,10 @@ function readPoint(i) {
 
 function showSummary() {
   const values = set.y, out = set.outliers.length;
-  readout.innerHTML = `${values.length} values of ${set.blocks} blocks, median <b>${format(median(values))}</b>, ${format(Math.min(...extremes(values)))} to ${format(Math.max(...extremes(values)))}; ` +
+  const [low, high] = extremes(values), unit = set.shown.length === 1 ? ` ${unitText(set.shown[0].unit)}` : "";
+  const limits = set.rulesNow.map((item) => `${item.low == null ? "" : `${format(item.low, 4)} `}to${item.high == null ? "" : ` ${format(item.high, 4)}`}${unit} (${item.rule})`);
+  readout.innerHTML = `${values.length} values of ${set.blocks} blocks, median <b>${format(median(values), 4)}${unit}</b>, ${format(low, 4)} to ${format(high, 4)}${unit}; ` +
+    (limits.length ? `limits ${limits.join(" and ")}; ` : "") +
     (out ? `<span class="s bad" data-g="✕">${out} outlier${out === 1 ? "" : "s"}</span>` : "no outlier") +
     (set.truncated ? ' · <span class="s warn" data-g="▲">only the newest values are shown</span>' : "") +
     '<br><span class="muted">Drag zooms, double click resets, click opens the product, shift-click compares.</span>';
@@ -286,7 +309,7 @@ function showLegend() {
     button.type = "button";
     button.setAttribute("aria-pressed", "false");
     const values = set.members[g].map((i) => set.y[i]);
-    button.innerHTML = `${set.groups.length <= 4 ? signs[g] : ""} ${name} <span class="n">${format(median(values))}</span>`;
+    button.innerHTML = `${set.groups.length <= 4 ? signs[g] : ""} ${name} <span class="n">${format(median(values), 4)}</span>`;
     button.title = `${values.length} values; click to show only these`;
     button.addEventListener("click", () => {
       picked = picked === g ? null : g;

@@ -4,13 +4,13 @@ const WINDOW = 15; // values of a running median, in blocks
 
 export const unitText = (unit) => UNITS[unit] ?? unit.replace("Angstrom", "Å").replace("count", "e⁻");
 
-export function format(value) {
+export function format(value, digits = 5) {
   if (value == null || Number.isNaN(value)) return "–";
   const size = Math.abs(value);
   let text;
   if (Number.isInteger(value) && size < 1e6) text = String(value);
-  else if (size !== 0 && (size < 1e-3 || size >= 1e6)) text = value.toExponential(3).replace(/\.?0+e/, "e");
-  else text = String(Number(value.toPrecision(5)));
+  else if (size !== 0 && (size < 1e-3 || size >= 1e6)) text = value.toExponential(digits - 1).replace(/\.?0+e/, "e");
+  else text = String(Number(value.toPrecision(digits)));
   return text.replace("-", "−");
 }
 
@@ -67,8 +67,12 @@ function range(values, extra = []) {
   const at = (f) => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(f * (sorted.length - 1))))];
   let low = at(0.001), high = at(0.999);
   const inner = at(0.95) - at(0.05) || Math.abs(high) * 0.1 || 1;
-  for (const value of [sorted[0], sorted.at(-1), ...extra]) {
-    if (value != null && value > low - 2.5 * inner && value < high + 2.5 * inner) { low = Math.min(low, value); high = Math.max(high, value); }
+  // Wild values may double the scale, limits only widen it a little: neither may flatten the rest.
+  for (const [list, room] of [[[sorted[0], sorted.at(-1)], 2.5 * inner], [extra, 0.5 * inner]]) {
+    const [bottom, top] = [low - room, high + room];
+    for (const value of list) {
+      if (value != null && value > bottom && value < top) { low = Math.min(low, value); high = Math.max(high, value); }
+    }
   }
   const margin = 0.06 * (high - low || Math.abs(high) || 1);
   return [low - margin, high + margin];
@@ -112,11 +116,12 @@ export function columns(data, xName, yColumns, split) {
     const before = n ? data.blocks[versions[n - 1][0]].version : null;
     return before !== null && before !== data.blocks[b].version ? [{ t, text: `recipe ${data.blocks[b].version}` }] : [];
   });
+  const rulesNow = [...rules].map(([rule, list]) => ({ rule, ...list.reduce((last, item) => (item.t >= last.t ? item : last)) }));
   const t = at.map((i) => data.t[i]);
   const limits = bands.flatMap((list) => list.flatMap((item) => [item.low, item.high]));
   const [x0, x1] = x.length ? [x[0], x.at(-1)] : [0, 1], margin = 0.02 * (x1 - x0 || 1);
   return {
-    x, y, t, group, groups, members, parameter, shown, outliers, outlierSet: new Set(outliers), bands, events, block,
+    x, y, t, group, groups, members, parameter, shown, outliers, outlierSet: new Set(outliers), bands, rulesNow, events, block,
     blocks: first.size, truncated: data.truncated, xName: xColumn,
     xLabel: xColumn === "time" ? "" : `${xColumn} ${unitText(data.parameters.find((item) => item.column === xColumn).unit)}`.trim(),
     product: at.map((i) => data.product[i]),
