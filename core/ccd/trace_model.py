@@ -60,8 +60,7 @@ class Trace:
         n = len(self.slice_no)
         if self.coefficients.ndim != 3 or self.coefficients.shape[:2] != (n, 3) or self.mse.shape != (n, 3):
             raise TracingError(
-                f"a trace of {n} slices needs coefficients of shape ({n}, 3, order + 1), "
-                f"not {self.coefficients.shape}"
+                f"a trace of {n} slices needs coefficients of shape ({n}, 3, order + 1), not {self.coefficients.shape}"
             )
 
     # -- from and to the columns of a table ----------------------------------------------------------
@@ -94,9 +93,7 @@ class Trace:
             raise TracingError(f"not a trace table: no column {', '.join(missing)}")
         coefficients = np.stack(
             [
-                np.stack(
-                    [_plain(columns[f"tc{line}_{k:02d}"], np.float64) for k in range(order + 1)], axis=-1
-                )
+                np.stack([_plain(columns[f"tc{line}_{k:02d}"], np.float64) for k in range(order + 1)], axis=-1)
                 for line in TraceLine
             ],
             axis=1,

@@ -94,7 +94,7 @@ def integer(text: str, code: int, what: str) -> int:
         With ``code`` if it is none.
     """
     try:
-        return int(text, 0)
+        return int(text)
     except ValueError:
         raise ToolError(code, f"{what} must be a whole number, not {text!r}") from None
 

@@ -91,7 +91,7 @@ def _read_samples(arguments: Arguments) -> tuple[MuseTable, str, int | None]:
     except (MissingInputError, OSError) as error:
         raise ToolError(_UNREADABLE, f"{path} holds no samples that can be read: {error}") from error
     shown = ifu or ifu_of_extname(str(samples.header.get("EXTNAME", "")))
-    return samples, f"{path.name}" + (f", IFU {shown}," if shown else ","), ifu
+    return samples, path.name + (f", IFU {shown:02d}," if shown else ","), ifu
 
 
 def _slices(arguments: Arguments, default: tuple[int, int]) -> tuple[int, int]:

@@ -23,9 +23,7 @@ def test_lines_are_polynomials_in_fits_rows() -> None:
     expected = np.polynomial.polynomial.polyval(y, trace.coefficients[2, 0])
     np.testing.assert_allclose(trace.center(3, y), expected, rtol=1e-14)
     np.testing.assert_allclose(trace.right(3, y) - trace.left(3, y), 76.0, rtol=1e-12)
-    derivative = np.polynomial.polynomial.polyval(
-        y, np.polynomial.polynomial.polyder(trace.coefficients[2, 1])
-    )
+    derivative = np.polynomial.polynomial.polyval(y, np.polynomial.polynomial.polyder(trace.coefficients[2, 1]))
     np.testing.assert_allclose(trace.slope(3, TraceLine.LEFT, y), derivative, rtol=1e-12)
     assert trace.width_of(3) == pytest.approx(76.0)
 

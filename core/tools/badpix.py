@@ -1,0 +1,279 @@
+"""Lists of bad pixels become BADPIX_TABLE files, new ones or additions to existing ones.
+
+Positions in a BADPIX_TABLE are 1-based pixels of the untrimmed raw frame. A file holds one table for each IFU, in an
+extension ``CHANnn``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from core.ccd.geometry import Detector
+from core.errors import BadFitsError, MuseError
+from core.fitsfile.keywords import dot_name, get_key, has_key, merged_header, set_key
+from core.fitsfile.merge import copy_data
+from core.fitsfile.raw import detector_of_header
+from core.fitsfile.scan import FitsScan, ifu_of_extname, scan_fits
+from core.fitsfile.tables import BADPIX_TABLE, encode_columns, read_table
+from core.fitsfile.writer import FitsWriter
+from core.instrument import chip_name
+
+__all__ = [
+    "BadPixelList",
+    "TableHeaders",
+    "headers_from",
+    "join",
+    "minimal_headers",
+    "pixels_of_image",
+    "to_raw",
+    "write_bad_pixels",
+]
+
+IntArray = npt.NDArray[np.int32]
+
+_EXPOSURE = re.compile(r"DET\.(DEV\d*\.(SHUT|EXP)|EXP|DIT|UIT|NDIT|DKTM)(\.|$)")
+_CHANNEL = re.compile(r"DET\.(CHIP|OUT\d)\.")
+_OBJECT = "Bad pixel table for MUSE (BADPIX_TABLE)"
+
+
+@dataclass(frozen=True, eq=False)
+class BadPixelList:
+    """Bad pixels of one IFU.
+
+    Attributes
+    ----------
+    x, y : ndarray of int32, shape (n,)
+        1-based positions.
+    status : ndarray of int32, shape (n,)
+        Euro3D flags.
+    value : ndarray of float32, shape (n,)
+        Extra value; NaN where there is none.
+    """
+
+    x: IntArray
+    y: IntArray
+    status: IntArray
+    value: npt.NDArray[np.float32]
+
+    @classmethod
+    def of(cls, x: npt.ArrayLike, y: npt.ArrayLike, status: npt.ArrayLike) -> BadPixelList:
+        """Pixels without extra values."""
+        # Flags are bit patterns: 2^31 is kept as the sign bit. Absurd positions stay absurd.
+        limits = np.iinfo(np.int32)
+        xs, ys = (np.clip(np.array(v, dtype=np.int64), limits.min, limits.max).astype(np.int32) for v in (x, y))
+        flags = np.array(status, dtype=np.int64).astype(np.uint32).view(np.int32)
+        return cls(xs, ys, flags, np.full(len(xs), np.nan, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+
+@dataclass(frozen=True)
+class TableHeaders:
+    """Keywords of a new BADPIX_TABLE: of the file, and of the table of the IFU."""
+
+    primary: fits.Header
+    extension: fits.Header
+
+
+def pixels_of_image(dq: IntArray) -> BadPixelList:
+    """All flagged pixels of a trimmed image, in trimmed positions.
+
+    Parameters
+    ----------
+    dq : ndarray of int32, shape (ny, nx)
+    """
+    y, x = np.nonzero(dq)
+    return BadPixelList(
+        (x + 1).astype(np.int32), (y + 1).astype(np.int32), dq[y, x], np.full(len(x), np.nan, np.float32)
+    )
+
+
+def to_raw(pixels: BadPixelList, detector: Detector) -> BadPixelList:
+    """Trimmed positions become positions on the raw frame."""
+    x = pixels.x + detector.prescan_x + np.where(pixels.x > detector.nx, 2 * detector.overscan_x, 0)
+    y = pixels.y + detector.prescan_y + np.where(pixels.y > detector.ny, 2 * detector.overscan_y, 0)
+    return BadPixelList(x.astype(np.int32), y.astype(np.int32), pixels.status, pixels.value)
+
+
+def join(parts: Sequence[BadPixelList]) -> BadPixelList:
+    """One list, sorted by x, then y; entries of the same pixel are joined.
+
+    Their flags are combined, and the largest of their values is kept.
+    """
+    x, y, status, value = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("x", "y", "status", "value")
+    )
+    order = np.lexsort((y, x))
+    x, y, status, value = x[order], y[order], status[order], value[order]
+    if len(x) == 0:
+        return BadPixelList(x, y, status, value)
+    first = np.flatnonzero(np.concatenate(([True], (np.diff(x) != 0) | (np.diff(y) != 0))))
+    return BadPixelList(
+        x[first], y[first], np.bitwise_or.reduceat(status, first), np.fmax.reduceat(value, first).astype(np.float32)
+    )
+
+
+# -- headers --------------------------------------------------------------------------------------------------
+
+
+def minimal_headers(ifu: int) -> TableHeaders:
+    """Keywords of a table for which there is no image to take them from."""
+    primary, extension = fits.Header(), fits.Header()
+    set_key(primary, "TELESCOP", "ESO-VLT-U4", "ESO <TEL>")
+    set_key(primary, "INSTRUME", "MUSE", "Instrument used")
+    _label(primary)
+    set_key(extension, "DET.CHIP.NAME", chip_name(ifu), "Detector chip name")
+    return TableHeaders(primary, extension)
+
+
+def headers_from(header: fits.Header) -> TableHeaders:
+    """Keywords of a table from those of an image: telescope, instrument and detector, nothing of the exposure."""
+    primary, extension = fits.Header(), fits.Header()
+    for card in header.cards:
+        name = dot_name(card.keyword)
+        if _CHANNEL.match(name):
+            set_key(extension, name, card.value, card.comment)
+        elif name in ("TELESCOP", "INSTRUME") or (name.startswith("DET.") and not _EXPOSURE.match(name)):
+            set_key(primary, name, card.value, card.comment)
+    _label(primary)
+    return TableHeaders(primary, extension)
+
+
+def reference_header(path: Path, ifu: int, extname: str | None) -> fits.Header:
+    """Keywords of a reference image: of the file and of the extension named (by default that of the IFU).
+
+    Raises
+    ------
+    BadFitsError
+        If the extension named does not exist.
+    """
+    scan = scan_fits(path)
+    wanted = extname or chip_name(ifu)
+    hdu = scan.extension(wanted) or (None if extname else scan.extension(f"{wanted}.DATA"))
+    if hdu is None and extname:
+        raise BadFitsError(f"there is no extension {extname}", file=path)
+    return merged_header(scan.primary, hdu.header if hdu is not None else fits.Header())
+
+
+def detector_from(header: fits.Header | None, path: Path | None = None) -> Detector:
+    """Geometry told by a header; that of the real detectors if it tells nothing."""
+    if header is None or not has_key(header, "DET.OUT1.NX"):
+        return Detector()
+    return detector_of_header(header, path)
+
+
+def _label(primary: fits.Header) -> None:
+    set_key(primary, "OBJECT", _OBJECT, "Target description")
+    set_key(primary, "PRO.CATG", BADPIX_TABLE.name, "Category of pipeline product frame")
+
+
+# -- files ----------------------------------------------------------------------------------------------------
+
+
+def write_bad_pixels(
+    output: Path, pixels: BadPixelList, ifu: int, headers: TableHeaders, existing: Path | None = None
+) -> int:
+    """Write a BADPIX_TABLE.
+
+    Parameters
+    ----------
+    output : pathlib.Path
+    pixels : BadPixelList
+        Raw positions.
+    ifu : int
+    headers : TableHeaders
+        Keywords of a new file, and of a new table in an existing one.
+    existing : pathlib.Path, optional
+        File to add to: its table of this IFU is joined with the new pixels, its other extensions are copied as they
+        are. If it cannot be read a new file is made, with a warning.
+
+    Returns
+    -------
+    int
+        Number of pixels in the table of this IFU.
+    """
+    scan = _scan_existing(existing) if existing is not None else None
+    if scan is None:
+        joined = join([pixels])
+        with FitsWriter(output, datamd5=True) as writer:
+            writer.primary(_named(headers.primary, output))
+            _write_table(writer, joined, ifu, headers.extension)
+        return len(joined)
+    primary = merged_header(scan.primary, fits.Header())
+    primary.remove("DATAMD5", ignore_missing=True)
+    alone = ifu_of_extname(str(primary.get("EXTNAME", "")))  # a file of one IFU may tell it in its primary header
+    written = 0
+    with FitsWriter(output, datamd5=True) as writer:
+        writer.primary(_named(primary, output))
+        for hdu in scan.hdus[1:]:
+            if (ifu_of_extname(hdu.extname) or alone) == ifu and hdu.kind == "table" and not written:
+                joined = join([_read_list(scan.path, ifu), pixels])
+                written = len(joined)
+                _write_table(writer, joined, ifu, _own_cards(hdu.header))
+            else:
+                writer.raw_hdu(hdu.header, copy_data(scan.path, hdu), hdu.data_bytes)
+        if not written:
+            joined = join([pixels])
+            written = len(joined)
+            _write_table(writer, joined, ifu, headers.extension)
+    return written
+
+
+def _scan_existing(path: Path) -> FitsScan | None:
+    try:
+        scan = scan_fits(path)
+        if scan.truncated:
+            raise BadFitsError("the file is cut", file=path)
+    except (MuseError, OSError) as error:
+        print(f"warning: {os.fspath(path)} cannot be read, a new table is made: {error}", file=sys.stderr)
+        return None
+    return scan
+
+
+def _read_list(path: Path, ifu: int) -> BadPixelList:
+    table = read_table(path, BADPIX_TABLE, ifu)
+    value = table["value"] if "value" in table else np.full(table.n_rows, np.nan)
+    return BadPixelList(table["xpos"], table["ypos"], table["status"], value.astype(np.float32))
+
+
+def _named(primary: fits.Header, output: Path) -> fits.Header:
+    header = primary.copy()
+    set_key(header, "PIPEFILE", output.name, "Filename of data product")
+    return header
+
+
+def _own_cards(header: fits.Header) -> fits.Header:
+    own = merged_header(header, fits.Header())
+    for keyword in ("EXTNAME", "CHECKSUM", "DATASUM"):
+        own.remove(keyword, ignore_missing=True)
+    return own
+
+
+def _write_table(writer: FitsWriter, pixels: BadPixelList, ifu: int, cards: fits.Header) -> None:
+    columns, structure = encode_columns(
+        BADPIX_TABLE, {"xpos": pixels.x, "ypos": pixels.y, "status": pixels.status, "value": pixels.value}
+    )
+    header = fits.Header()
+    header["EXTNAME"] = (chip_name(ifu), "extension name")
+    for card in cards.cards:
+        set_key(header, dot_name(card.keyword), card.value, card.comment)
+    writer.table(header, columns, structure)
+
+
+def ifu_of_header(header: fits.Header) -> int | None:
+    """IFU number told by the header of a single-IFU image."""
+    for keyword in ("EXTNAME", "DET.CHIP.NAME"):
+        ifu = ifu_of_extname(get_key(header, keyword, str, default=""))
+        if ifu is not None:
+            return ifu
+    return None

@@ -1,0 +1,184 @@
+"""``muse_badpix_from_dq``, ``muse_badpix_from_ascii`` and ``muse_badpix_from_region``: make or extend BADPIX_TABLEs.
+
+Exit codes: 0; 1 arguments missing; 2, 3, 6 missing value of ``-i``, ``-r``, ``-n``; 4 bad IFU number; 5 bad region;
+7 bad flag value; 8 nothing to read in the ASCII file; 9 unknown option; 10 the image or the ASCII file cannot be read;
+50 anything else, e.g. the output cannot be written.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+
+from core.ccd.geometry import Detector
+from core.errors import MuseError
+from core.fitsfile.image import open_image
+from core.fitsfile.scan import scan_fits
+from core.instrument import N_IFU
+from core.tools.badpix import (
+    BadPixelList,
+    TableHeaders,
+    detector_from,
+    headers_from,
+    ifu_of_header,
+    minimal_headers,
+    pixels_of_image,
+    reference_header,
+    to_raw,
+    write_bad_pixels,
+)
+from core.tools.commandline import Arguments, ToolError, integer, parse, run_tool
+
+__all__ = ["from_ascii", "from_dq", "from_region"]
+
+DQ_USAGE = """\
+Usage: muse_badpix_from_dq [-i INTABLE] INIMAGE OUTTABLE
+  -i  existing BADPIX_TABLE to add the pixels to
+INIMAGE is a master calibration of one IFU; all pixels flagged in its DQ extension go to OUTTABLE."""
+ASCII_USAGE = """\
+Usage: muse_badpix_from_ascii [-i INTABLE] [-r REFIMAGE [-n EXTNAME]] [-t] ASCIIFILE IFU OUTTABLE
+  -i  existing BADPIX_TABLE to add the pixels to
+  -r  image to take header keywords from
+  -n  its extension (by default CHANnn of the IFU)
+  -t  positions were measured on trimmed data
+ASCIIFILE holds three whole numbers in each row: x position, y position, Euro3D flag value."""
+REGION_USAGE = """\
+Usage: muse_badpix_from_region [-i INTABLE] [-r REFIMAGE [-n EXTNAME]] [-t] REGION DQVAL IFU OUTTABLE
+  -i  existing BADPIX_TABLE to add the pixels to
+  -r  image to take header keywords from
+  -n  its extension (by default CHANnn of the IFU)
+  -t  the region was measured on trimmed data
+REGION has the form [x1:x2,y1:y2], limits included; DQVAL is a Euro3D flag value."""
+
+_VALUED = {"-i": 2, "-r": 3, "-n": 6}
+_BAD_IFU = 4
+_BAD_REGION = 5
+_BAD_FLAG = 7
+_EMPTY = 8
+_UNREADABLE = 10
+_REGION = re.compile(r"^\s*\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?\s*$")
+
+
+def from_dq(words: list[str] | None = None) -> int:
+    """Run ``muse_badpix_from_dq``; returns the exit code."""
+    return run_tool(_from_dq, words)
+
+
+def from_ascii(words: list[str] | None = None) -> int:
+    """Run ``muse_badpix_from_ascii``; returns the exit code."""
+    return run_tool(_from_ascii, words)
+
+
+def from_region(words: list[str] | None = None) -> int:
+    """Run ``muse_badpix_from_region``; returns the exit code."""
+    return run_tool(_from_region, words)
+
+
+def _from_dq(words: list[str]) -> None:
+    arguments = parse(words, DQ_USAGE, {"-i": _VALUED["-i"]}, at_least=2)
+    path = Path(arguments.files[0])
+    try:
+        ifu = ifu_of_header(scan_fits(path).primary)
+        if ifu is None:
+            raise ToolError(_UNREADABLE, f"{path} does not tell its IFU (EXTNAME CHANnn): it is no product of one IFU")
+        image = open_image(path, ifu)
+        dq = image.read_part("DQ")
+    except (MuseError, OSError) as error:
+        raise ToolError(_UNREADABLE, f"{path} cannot be read: {error}") from error
+    pixels = to_raw(pixels_of_image(dq), detector_from(image.header, path))
+    _write(pixels, ifu, headers_from(image.header), arguments, Path(arguments.files[1]))
+
+
+def _from_ascii(words: list[str]) -> None:
+    arguments = parse(words, ASCII_USAGE, _VALUED, ["-t"], at_least=3)
+    path, ifu, output = arguments.files[:3]
+    number = _ifu(ifu)
+    header = _reference(arguments, number)
+    rows = _read_rows(Path(path))
+    _finish(BadPixelList.of(*rows.T), header, number, arguments, Path(output))
+
+
+def _from_region(words: list[str]) -> None:
+    arguments = parse(words, REGION_USAGE, _VALUED, ["-t"], at_least=4)
+    region, flag, ifu, output = arguments.files[:4]
+    number = _ifu(ifu)
+    match = _REGION.match(region)
+    if match is None:
+        raise ToolError(_BAD_REGION, f"{region!r} is no region [x1:x2,y1:y2]")
+    x1, x2, y1, y2 = (int(limit) for limit in match.groups())
+    if x1 > x2 or y1 > y2:
+        raise ToolError(_BAD_REGION, f"the region {region} is empty: the second limits must not be below the first")
+    status = integer(flag, _BAD_FLAG, "DQVAL")
+    if not 0 < status < 1 << 32:
+        raise ToolError(_BAD_FLAG, f"DQVAL must be a Euro3D flag value above 0, not {status}")
+    header = _reference(arguments, number)
+    ny, nx = _frame_shape(detector_from(header), arguments)
+    # Clipped before it is made: a mistyped limit must not fill the memory.
+    y, x = np.mgrid[max(y1, 1) : min(y2, ny) + 1, max(x1, 1) : min(x2, nx) + 1]
+    outside = (x2 - x1 + 1) * (y2 - y1 + 1) - x.size
+    if outside:
+        print(f"{outside} pixels of the region lie outside of the image and are left out", file=sys.stderr)
+    pixels = BadPixelList.of(x.ravel(), y.ravel(), np.full(x.size, status))
+    _finish(pixels, header, number, arguments, Path(output))
+
+
+def _read_rows(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Rows of three whole numbers, up to the first line that is none."""
+    rows = []
+    try:
+        with path.open(encoding="ascii", errors="replace") as lines:
+            for line in lines:
+                match = re.match(r"\s*([+-]?\d+)\s+([+-]?\d+)\s+([+-]?\d+)", line)
+                if match is None:
+                    break
+                rows.append([int(number) for number in match.groups()])
+    except OSError as error:
+        raise ToolError(_UNREADABLE, f"{path} cannot be read: {error.strerror}") from error
+    if not rows:
+        raise ToolError(_EMPTY, f"the first line of {path} holds no three whole numbers: x, y, flag value")
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def _ifu(text: str) -> int:
+    ifu = integer(text, _BAD_IFU, "the IFU")
+    if not 1 <= ifu <= N_IFU:
+        raise ToolError(_BAD_IFU, f"the IFU must be a number from 1 to {N_IFU}, not {ifu}")
+    return ifu
+
+
+def _reference(arguments: Arguments, ifu: int) -> fits.Header | None:
+    if "-r" not in arguments.options:
+        return None
+    path = Path(arguments.options["-r"])
+    try:
+        return reference_header(path, ifu, arguments.options.get("-n"))
+    except (MuseError, OSError) as error:
+        raise ToolError(_UNREADABLE, f"{path} cannot be read: {error}") from error
+
+
+def _frame_shape(detector: Detector, arguments: Arguments) -> tuple[int, int]:
+    return detector.trimmed_shape if "-t" in arguments.options else detector.raw_shape
+
+
+def _finish(pixels: BadPixelList, header: fits.Header | None, ifu: int, arguments: Arguments, output: Path) -> None:
+    """Leave out what lies outside of the image, convert to raw positions, and write."""
+    detector = detector_from(header)
+    ny, nx = _frame_shape(detector, arguments)
+    inside = (pixels.x >= 1) & (pixels.x <= nx) & (pixels.y >= 1) & (pixels.y <= ny)
+    for x, y in zip(pixels.x[~inside], pixels.y[~inside], strict=True):
+        print(f"position ({x}, {y}) lies outside of the image of {nx} x {ny} pixels and is left out", file=sys.stderr)
+    kept = BadPixelList(pixels.x[inside], pixels.y[inside], pixels.status[inside], pixels.value[inside])
+    if "-t" in arguments.options:
+        kept = to_raw(kept, detector)
+    headers = minimal_headers(ifu) if header is None else headers_from(header)
+    _write(kept, ifu, headers, arguments, output)
+
+
+def _write(pixels: BadPixelList, ifu: int, headers: TableHeaders, arguments: Arguments, output: Path) -> None:
+    existing = arguments.options.get("-i")
+    count = write_bad_pixels(output, pixels, ifu, headers, Path(existing) if existing else None)
+    print(f"{output}: {count} bad pixels of IFU {ifu}")
