@@ -56,11 +56,14 @@ class Supervisor:
         Added to the environment of the daemons (``CASCADE_...``).
     on_change : callable, optional
         Called with name and text when a daemon starts, dies or stops.
+    quiet : bool
+        Do not show the output of the daemons; their log files have it.
     """
 
     commands: Mapping[str, Sequence[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     on_change: Callable[[str, str], None] | None = None
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         self._children = [_Child(name, (sys.executable, *command)) for name, command in self.commands.items()]
@@ -129,6 +132,8 @@ class Supervisor:
             child.command,
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if self.quiet else None,
+            stderr=subprocess.DEVNULL if self.quiet else None,
             start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone, which stops them in order
             preexec_fn=die_with_parent,  # and should the supervisor be killed, the daemons do not outlive it
         )

@@ -69,7 +69,7 @@ def master_list(page: PageDep) -> HTMLResponse:
     outliers = sum(value.score == 1 for value in last.values())
     sentence = (
         f"{plural(len(last), 'parameter')} of {plural(len(tables), 'QC1 table')} have values, "
-        f"{'no' if not outliers else outliers} last score{'' if outliers < 2 else 's'} "
+        f"{outliers or 'no'} last score{'' if outliers < 2 else 's'} "
         f"{'is an outlier' if outliers < 2 else 'are outliers'}"
         if last
         else "no QC1 value has been measured yet"

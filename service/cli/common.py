@@ -1,0 +1,107 @@
+"""What the commands share: the installation, the terminal, nights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+
+from rich.console import Console
+
+from core.archive.schema import upgrade
+from core.archive.sessions import Archive
+from core.errors import ParameterError
+from core.settings import Settings
+from workers.definitions import register_definitions
+
+__all__ = ["console", "environment_of", "ifu_list", "open_installation", "parse_nights", "settings_of", "state_text"]
+
+console = Console(highlight=False)
+_STYLES = {
+    "done": "green",
+    "good": "green",
+    "alive": "green",
+    "failed": "bold red",
+    "outlier": "bold red",
+    "dead": "bold red",
+    "incomplete": "yellow",
+    "running": "blue",
+    "retry": "yellow",
+}
+
+
+def settings_of(data_dir: Path | None, archive_dirs: Sequence[Path] = ()) -> Settings:
+    """Settings of the environment with what the command line says."""
+    given: dict[str, object] = {}
+    if data_dir is not None:
+        given["data_dir"] = data_dir
+    if archive_dirs:
+        given["archive_dirs"] = tuple(path.expanduser().absolute() for path in archive_dirs)
+    return Settings(**given)  # type: ignore[arg-type]
+
+
+@contextmanager
+def open_installation(settings: Settings) -> Iterator[Archive]:
+    """Directories, a database of the present schema, and the archive on it."""
+    settings.make_directories()
+    upgrade(settings.database_url)
+    archive = Archive(settings.database_url)
+    try:
+        register_definitions(archive)
+        yield archive
+    finally:
+        archive.dispose()
+
+
+def environment_of(settings: Settings) -> Mapping[str, str]:
+    """The settings as environment variables, for daemons."""
+    return {
+        "CASCADE_DATA_DIR": str(settings.data_dir),
+        "CASCADE_ARCHIVE_DIRS": os.pathsep.join(str(path) for path in settings.archive_dirs),
+        "CASCADE_DATABASE_URL": settings.database_url,
+        "CASCADE_BROKER_URL": settings.broker_url,
+        "CASCADE_PRODUCT_DIR": str(settings.product_dir),
+        "CASCADE_LOG_DIR": str(settings.log_dir),
+        "CASCADE_STATIC_DIR": str(settings.static_dir),
+    }
+
+
+def parse_nights(texts: Sequence[str]) -> list[date]:
+    """Dates of nights.
+
+    Raises
+    ------
+    ParameterError
+        If one is no date.
+    """
+    nights = []
+    for text in texts:
+        try:
+            nights.append(date.fromisoformat(text))
+        except ValueError as error:
+            raise ParameterError(f"{text!r} is not a night like 2026-11-01", parameter="night") from error
+    return nights
+
+
+def ifu_list(text: str) -> tuple[int, ...]:
+    """IFU numbers of a list like ``1,2`` or ``1-24``.
+
+    Raises
+    ------
+    ParameterError
+        If it is none.
+    """
+    from service.series import numbers_of_text
+
+    numbers = numbers_of_text(text, "ifus", 24)
+    if not numbers:
+        raise ParameterError("the list of IFUs is empty; give one like 1,2", parameter="ifus")
+    return numbers
+
+
+def state_text(word: str) -> str:
+    """A state in its colour, for rich."""
+    style = _STYLES.get(word)
+    return f"[{style}]{word}[/]" if style else word

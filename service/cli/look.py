@@ -1,0 +1,120 @@
+"""``cascade status``, ``qc`` and ``db upgrade``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from core.archive.pages.frames import quarantine_count
+from core.archive.pages.health import state_counts
+from core.archive.pages.nights import latest_night, nights_between
+from core.archive.pages.qc1 import SeriesFilter, browse_rows
+from core.archive.schema import check_schema, current_revision, upgrade
+from core.archive.sessions import Archive
+from core.errors import NotFoundError
+from service.broker import broker_state
+from service.cli.common import console, settings_of, state_text
+from service.cli.tables import print_cascade, print_daemons, print_qc1
+from service.series import SeriesRequest, csv_lines, read_series
+from service.status import read_status
+from service.text import mjd_moment, quantity
+from service.web.sentences import night_sentence
+
+__all__ = ["run_db_upgrade", "run_qc", "run_status"]
+
+
+def run_status(data_dir: Path | None, *, as_json: bool) -> int:
+    """Print how the installation stands; 1 if something is wrong."""
+    settings = settings_of(data_dir)
+    check_schema(settings.database_url)
+    archive = Archive(settings.database_url)
+    with archive.read() as session:
+        status = read_status(session, settings)
+        counts = state_counts(session)
+        held = quarantine_count(session)
+        night = latest_night(session)
+        summary = next(iter(nights_between(session, night, night)), None) if night else None
+        broker = broker_state(settings)
+        failed = bool(status.alarms) or not broker["ok"]
+        if as_json:
+            data = {
+                "ok": not failed,
+                "database": settings.database_url.split("@")[-1],
+                "broker": broker,
+                "archive_dirs": [str(path) for path in settings.archive_dirs],
+                "blocks": {state.value: count for state, count in counts.items()},
+                "quarantine": held,
+                "latest_night": night.isoformat() if night else None,
+                "daemons": [
+                    {"kind": item.kind.value, "state": item.state, "last_seen": item.last_seen.isoformat()}
+                    for item in status.daemons
+                ],
+                "alarms": [f"{alarm.text} {alarm.cure}" for alarm in status.alarms],
+            }
+            print(json.dumps(data, indent=2))
+            return int(failed)
+        console.print(f"Archive directories: {', '.join(str(path) for path in settings.archive_dirs)}", soft_wrap=True)
+        print_daemons(status)
+        open_blocks = ", ".join(f"{count} {state_text(state.value)}" for state, count in counts.items())
+        console.print(f"Blocks: {open_blocks or 'nothing open, nothing failed'}; {held} files in quarantine")
+        if night:
+            console.print(f"Night {night}: {night_sentence(summary)}")
+            print_cascade(session, night)
+        for alarm in status.alarms:
+            console.print(f"[bold red]✕ {alarm.text}[/] {alarm.cure}")
+        if not broker["ok"]:
+            console.print(f"[bold red]✕ broker {broker['kind']}:[/] {broker['text']}")
+    archive.dispose()
+    return int(failed)
+
+
+def run_qc(name: str | None, data_dir: Path | None, *, last: int, as_csv: bool) -> int:
+    """Print the newest QC1 values of all tables, of one, or the series of one column."""
+    settings = settings_of(data_dir)
+    check_schema(settings.database_url)
+    archive = Archive(settings.database_url)
+    table, _, column = (name or "").partition("..")
+    with archive.read() as session:
+        if not column:
+            if as_csv:
+                raise NotFoundError("CSV is of one column: give it like muse_bias..master_ron")
+            if table:
+                SeriesRequest.make(table=table, columns=()).parameters(session)
+            if not print_qc1(session, table or None):
+                console.print("No QC1 value yet. Reduce a night: cascade run")
+            return 0
+        request = SeriesRequest.make(table=table, columns=[column])
+        parameter = request.parameters(session)[0]
+        if as_csv:
+            for text in csv_lines(read_series(session, request)):
+                sys.stdout.write(text)
+            return 0
+        rows, blocks = browse_rows(session, [parameter.id], SeriesFilter(), 0, last)
+        console.print(f"{table}..{column}: {parameter.description}", soft_wrap=True)
+        for row in rows:
+            where = [
+                f"{label} {value}"
+                for label, value in zip(("IFU", "quadrant", "slice", "lamp", "input"), row.index, strict=True)
+                if value is not None
+            ]
+            value = quantity(row.values[parameter.id], parameter.unit, 4)
+            console.print(
+                f"{mjd_moment(row.mjd_obs)}  {', '.join(where):24s} {value:>14s}  {blocks[row.block_id].mode}"
+            )
+    archive.dispose()
+    return 0
+
+
+def run_db_upgrade(data_dir: Path | None) -> int:
+    """Migrate the database."""
+    settings = settings_of(data_dir)
+    settings.make_directories()
+    before = current_revision(settings.database_url)
+    upgrade(settings.database_url)
+    after = current_revision(settings.database_url)
+    shown = settings.database_url.split("@")[-1]
+    console.print(
+        f"{shown}: already at {after}" if before == after else f"{shown}: {before or 'empty'} → {after}", soft_wrap=True
+    )
+    return 0

@@ -1,0 +1,125 @@
+"""What the commands print: the cascade of a night, QC1 values, daemons."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import date
+
+from rich.table import Table
+from sqlalchemy.orm import Session
+
+from core.archive.models import Block, BlockInput
+from core.archive.pages.blocks import blocks_of_night, calibration_inputs
+from core.archive.pages.qc1 import last_values, qc1_tables
+from core.archive.states import InputKind
+from service.cli.common import console, state_text
+from service.explain import waits_for
+from service.status import Status
+from service.text import age, duration, mjd_moment, moment, number, signed_age, unit_text
+from service.web.cascade_graph import cascade_order
+
+__all__ = ["print_cascade", "print_daemons", "print_qc1"]
+
+
+def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def print_cascade(session: Session, night: date) -> None:
+    """Blocks of a night in the order in which they are made, with the calibrations they take."""
+    blocks = blocks_of_night(session, night)
+    if not blocks:
+        console.print(f"Night {night}: no block is planned.")
+        return
+    inputs: dict[int, list[BlockInput]] = defaultdict(list)
+    for item in calibration_inputs(session, [block.id for block in blocks]):
+        inputs[item.block_id].append(item)
+    table = _table(
+        f"Cascade of night {night}", "tag", "raw", "recipe", "state", "time", "score", "takes", right=("raw", "time")
+    )
+    for block in cascade_order(blocks, inputs):
+        takes = ", ".join(_choice(item) for item in inputs[block.id])
+        state = state_text(block.state.value)
+        if block.state.value in ("incomplete", "waiting"):
+            takes = waits_for(block, inputs[block.id])
+        elif block.error_message:
+            takes = block.error_message
+        table.add_row(
+            block.tag,
+            str(block.n_raw),
+            block.recipe,
+            state,
+            duration(block.duration),
+            _score(block),
+            takes or "nothing",
+        )
+    console.print(table)
+
+
+def _choice(item: BlockInput) -> str:
+    if item.kind is InputKind.MISSING:
+        return f"{item.role} none" if not item.required else f"{item.role} missing"
+    if item.kind is InputKind.STATIC:
+        return item.role
+    return f"{item.role} {signed_age(item.age_days)}"
+
+
+def _score(block: Block) -> str:
+    if block.score is None:
+        return "-"
+    return state_text("good") if block.score == 0 else f"[bold red]{block.n_outliers} outliers[/]"
+
+
+def print_qc1(session: Session, table_name: str | None = None, only_important: bool = False) -> int:
+    """Newest value of each parameter; returns how many have one."""
+    shown = 0
+    last = last_values(session)
+    for name, parameters in qc1_tables(session).items():
+        if table_name is not None and name != table_name:
+            continue
+        rows = [
+            (item, last[item.id])
+            for item in parameters
+            if item.id in last and not (only_important and item.qc_class == "ENG")
+        ]
+        if not rows:
+            continue
+        table = _table(
+            f"QC1 {name}, {mjd_moment(max(value.mjd_obs for _, value in rows))} UT",
+            "parameter", "class", "median", "lowest", "highest", "unit", "n", "score",
+            right=("median", "lowest", "highest", "n"),
+        )  # fmt: skip
+        for item, value in rows:
+            score = {None: "-", 0: state_text("good"), 1: f"[bold red]{value.outliers} outliers[/]"}[value.score]
+            table.add_row(
+                item.column_name,
+                item.qc_class,
+                number(value.median),
+                number(value.low),
+                number(value.high),
+                unit_text(item.unit),
+                str(value.number),
+                score,
+            )
+        console.print(table)
+        shown += len(rows)
+    return shown
+
+
+def print_daemons(status: Status) -> None:
+    """Daemons and freshness."""
+    table = _table("Daemons", "kind", "state", "last sign", "host", "doing")
+    for item in status.daemons:
+        seen = f"{age(status.now - item.last_seen)} ago"
+        table.add_row(item.kind.value, state_text(item.state), seen, f"{item.host}:{item.pid}", item.doing)
+    if status.daemons:
+        console.print(table)
+    table = _table("Freshness", "what", "when (UT)", "age", "limit")
+    for box in status.boxes:
+        old = "-" if box.time is None else age(status.now - box.time)
+        table.add_row(box.label, moment(box.time), f"[bold red]{old}[/]" if box.stale else old, age(box.limit))
+    console.print(table)

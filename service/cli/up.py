@@ -1,0 +1,79 @@
+"""``cascade up``: all daemons and the pages on one machine."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from core.errors import NonRetriableError
+from core.settings import Settings
+from service.cli.common import console, environment_of, open_installation, settings_of
+from workers.supervisor import DAEMONS, Supervisor
+
+__all__ = ["PortTakenError", "api_command", "check_port", "run_up"]
+
+
+class PortTakenError(NonRetriableError):
+    """Another program listens on the port."""
+
+    error_type = "port_taken"
+
+
+def api_command(host: str, port: int) -> tuple[str, ...]:
+    """Arguments of the interpreter that serve the pages."""
+    return ("-m", "service.serve", "--host", host, "--port", str(port))
+
+
+def check_port(host: str, port: int) -> None:
+    """Refuse a port on which somebody listens.
+
+    Raises
+    ------
+    PortTakenError
+        Saying how to choose another.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortTakenError(
+                f"the pages cannot listen on {host}:{port} ({error.strerror}); choose another port with --port",
+                parameter="port",
+            ) from error
+
+
+def run_up(archive_dirs: Sequence[Path], data_dir: Path | None, *, host: str, port: int) -> int:
+    """Run until SIGINT or SIGTERM."""
+    settings = settings_of(data_dir, archive_dirs)
+    check_port(host, port)
+    with open_installation(settings):
+        pass
+    _say(settings, host, port)
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    commands = {**DAEMONS, "pages": api_command(host, port)}
+    supervisor = Supervisor(
+        commands,
+        environment_of(settings),
+        on_change=lambda name, text: console.print(f"[dim]{name}:[/] {text}"),
+        quiet=True,
+    )
+    supervisor.run(stop)
+    return 0
+
+
+def _say(settings: Settings, host: str, port: int) -> None:
+    console.print(f"Pages   http://{host}:{port}")
+    console.print(f"Frames  {', '.join(str(path) for path in settings.archive_dirs)}", soft_wrap=True)
+    console.print(f"Logs    {settings.log_dir}", soft_wrap=True)
+    console.print("Ctrl-C stops everything in order.")
