@@ -40,8 +40,8 @@ _WINDOW: Final = 9.5  # reach of the fitting window and of the wing of a line th
 _MULTIPLET_RANGE: Final = 0.05  # faintest to brightest member
 
 _LISTED_AREA: Final = 70.0  # about the faintest line that can be detected [count]
-_MATCH_AREA: Final = 90.0
-_FIT_AREA: Final = 250.0
+_MATCH_AREA: Final = 180.0  # detected in every slice, at any phase on the pixels
+_FIT_AREA: Final = 500.0
 _REFERENCE_AREA: Final = 3000.0
 _MATCH_SHIFT: Final = 0.3  # [Angstrom]
 _FIT_SHIFT: Final = 0.006
