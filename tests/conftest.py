@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -102,3 +103,96 @@ def sqlite_archive(tmp_path: Path, migrated_sqlite: Path) -> Iterator[Archive]:
     archive = Archive(f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'archive.sqlite')}")
     yield archive
     archive.dispose()
+
+
+def _card(name: str, value: object) -> bytes:
+    if "." in name:
+        name = "HIERARCH ESO " + name.replace(".", " ")
+        start = f"{name} = "
+    else:
+        start = f"{name:8s}= "
+    if isinstance(value, bool):
+        text_value = f"{'T' if value else 'F':>20}"
+    elif isinstance(value, str) and not value.startswith("raw:"):
+        text_value = "'" + value.replace("'", "''").ljust(8) + "'"
+    else:
+        text_value = f"{str(value).removeprefix('raw:'):>20}"
+    return (start + text_value).encode("utf-8")[:80].ljust(80)
+
+
+def _header(cards: dict[str, object]) -> bytes:
+    data = b"".join(_card(name, value) for name, value in cards.items() if value is not None) + b"END".ljust(80)
+    return data + b" " * (-len(data) % 2880)
+
+
+@pytest.fixture(scope="session")
+def raw_bytes() -> Callable[..., bytes]:
+    """Builds the bytes of a small raw frame: ``raw_bytes({"DPR.TYPE": "WAVE"}, ifus=(1, 2))``.
+
+    Keywords of None are left out; a text ``raw:NaN`` is written without quotes. ``DATE-OBS`` sets ``MJD-OBS``.
+    """
+
+    def build(
+        keywords: dict[str, object] | None = None,
+        *,
+        ifus: tuple[int, ...] = (1, 2),
+        shape: tuple[int, int] = (24, 24),
+        extension: dict[str, object] | None = None,
+    ) -> bytes:
+        cards: dict[str, object] = {
+            "SIMPLE": True,
+            "BITPIX": 8,
+            "NAXIS": 0,
+            "EXTEND": True,
+            "INSTRUME": "MUSE",
+            "OBJECT": "BIAS",
+            "EXPTIME": 0.0,
+            "DATE-OBS": "2026-11-01T22:00:00.000",
+            "DPR.CATG": "CALIB",
+            "DPR.TYPE": "BIAS",
+            "DPR.TECH": "IFU",
+            "TPL.ID": "MUSE_cal_bias",
+            "TPL.START": "2026-11-01T21:59:00",
+            "TPL.EXPNO": 1,
+            "TPL.NEXP": 11,
+            "OBS.ID": 200000001,
+            "OBS.PROG.ID": "60.A-9100(A)",
+            "INS.MODE": "WFM-NOAO-N",
+            "INS.OPTI1.NAME": "Blue",
+            "INS.OPTI2.NAME": "WFM",
+            "INS.TEMP4.VAL": 12.5,
+            **{f"INS.SHUT{lamp}.ST": False for lamp in range(1, 7)},
+            "DET.READ.CURID": 1,
+            "DET.READ.CURNAME": "SCI1.0",
+            "DET.BINX": 1,
+            "DET.BINY": 1,
+            **(keywords or {}),
+        }
+        if "MJD-OBS" not in cards:
+            try:
+                moment = datetime.fromisoformat(str(cards["DATE-OBS"])).replace(tzinfo=UTC)
+                cards["MJD-OBS"] = (moment - datetime(1858, 11, 17, tzinfo=UTC)) / timedelta(days=1)
+            except ValueError:
+                pass
+        parts = [_header(cards)]
+        for ifu in ifus:
+            channel: dict[str, object] = {
+                "XTENSION": "IMAGE",
+                "BITPIX": 16,
+                "NAXIS": 2,
+                "NAXIS1": shape[1],
+                "NAXIS2": shape[0],
+                "PCOUNT": 0,
+                "GCOUNT": 1,
+                "EXTNAME": f"CHAN{ifu:02d}",
+                "BZERO": 32768,
+            }
+            for port, (x, y) in enumerate(((1, 1), (4096, 1), (4096, 4112), (1, 4112)), start=1):
+                out = f"DET.OUT{port}"
+                channel |= {f"{out}.X": x, f"{out}.Y": y, f"{out}.NX": 8, f"{out}.NY": 8, f"{out}.GAIN": 1.0}
+                channel |= {f"{out}.{key}": 2 for key in ("PRSCX", "PRSCY", "OVSCX", "OVSCY")}
+            pixels = bytes(2 * shape[0] * shape[1])
+            parts += [_header(channel | (extension or {})), pixels, bytes(-len(pixels) % 2880)]
+        return b"".join(parts)
+
+    return build

@@ -224,6 +224,7 @@ class Ingestor:
     def _ingest_batch(self, paths: Sequence[str], files: dict[str, FileStat], report: IngestReport) -> None:
         frames: list[NewFrame] = []
         held: list[HeldFile] = []
+        decided: list[str] = []
         for path in paths:
             file = files[path]
             answer = self._examine(path, file)
@@ -232,10 +233,12 @@ class Ingestor:
                 self._open.add(path)  # it changed while it was read
             elif isinstance(answer, NewFrame):
                 frames.append(answer)
+                decided.append(path)
             elif self._may_be_growing(path, file, answer):
                 self._open.add(path)
             else:
                 held.append(answer)
+                decided.append(path)
         try:
             self._store(frames, held, report)
         except ArchiveUnavailableError:
@@ -247,6 +250,8 @@ class Ingestor:
             for frame in frames:
                 self._store_alone(frame, files[frame.path], report)
             self._store([], held, report)
+        for path in decided:
+            self._done(path)
 
     def _examine(self, path: str, file: FileStat) -> NewFrame | HeldFile:
         try:
@@ -282,8 +287,6 @@ class Ingestor:
             if file.path in fresh:
                 log.warning("quarantine %s: %s: %s", file.path, file.reason, file.text)
         report.fresh += len(fresh)
-        for path in (*(frame.path for frame in frames), *(file.path for file in held)):
-            self._done(path)
 
     def _store_alone(self, frame: NewFrame, file: FileStat, report: IngestReport) -> None:
         try:
