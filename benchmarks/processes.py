@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,14 +15,14 @@ __all__ = ["Usage", "median_usage", "run_measured"]
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process used.
+    """What a process and its children used.
 
     Attributes
     ----------
     wall, cpu : float
         [s]
     peak : float
-        Largest resident set of any single process of it [MiB].
+        Largest sum over all its processes of the memory in use, shared pages counted once [MiB].
     code : int
         Exit code.
     """
@@ -48,14 +49,60 @@ def run_measured(command: Sequence[str], cwd: Path, log: Path, env: Mapping[str,
         process = subprocess.Popen(
             list(command), cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}
         )
+        watch = _MemoryWatch(process.pid)
+        watch.start()
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - start
+    watch.stop()
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode)
+    # A short process may end between two samples: its own high-water mark is the lower limit.
+    peak = max(watch.peak, usage.ru_maxrss / 1024 if not watch.had_children else 0.0)
+    return Usage(wall, usage.ru_utime + usage.ru_stime, peak, process.returncode)
+
+
+class _MemoryWatch(threading.Thread):
+    """Samples the proportional set size of a process tree."""
+
+    def __init__(self, pid: int, interval: float = 0.05) -> None:
+        super().__init__(daemon=True)
+        self._pid, self._interval = pid, interval
+        self._end = threading.Event()
+        self.peak = 0.0
+        self.had_children = False
+
+    def run(self) -> None:
+        while not self._end.wait(self._interval):
+            pids = list(_tree(self._pid))
+            self.had_children |= len(pids) > 1
+            self.peak = max(self.peak, sum(_pss(pid) for pid in pids))
+
+    def stop(self) -> None:
+        self._end.set()
+        self.join()
+
+
+def _tree(pid: int) -> Iterator[int]:
+    yield pid
+    try:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _tree(int(child))
+    except OSError:  # it has ended meanwhile
+        return
+
+
+def _pss(pid: int) -> float:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    except OSError:  # it has ended meanwhile
+        pass
+    return 0.0
 
 
 def median_usage(usages: Sequence[Usage]) -> Usage:
-    """Median of each figure; the worst exit code."""
+    """Median of the times; the largest memory; the worst exit code."""
 
     def middle(values: list[float]) -> float:
         ordered = sorted(values)
