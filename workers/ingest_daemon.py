@@ -1,7 +1,7 @@
 """The ingest daemon: rounds of ingest, woken by the file system and by a periodic rescan; content hashes beside.
 
-Nothing raises out of it. What fails (database, disk, watching) is logged and tried again; meanwhile the files wait where
-they are.
+Nothing raises out of it. What fails (database, disk, watching) is logged and tried again; meanwhile the files wait
+where they are.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -23,8 +24,9 @@ from core.archive.store import file_sha256
 from core.settings import Settings
 from workers.ingest import Ingestor, IngestReport
 from workers.ingest_examine import is_candidate, stat_file
+from workers.process import run_daemon
 
-__all__ = ["hash_frames", "run_daemon"]
+__all__ = ["hash_frames", "ingest_forever"]
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def hash_frames(archive: Archive, stop: threading.Event, limit: int = 20) -> int
     return done
 
 
-def run_daemon(
+def ingest_forever(
     archive: Archive,
     settings: Settings,
     stop: threading.Event,
@@ -192,3 +194,21 @@ def _hash_for_ever(archive: Archive, stop: threading.Event) -> None:
             stop.wait(60.0)
         else:
             stop.wait(0.1 if done else 5.0)
+
+
+def main() -> int:
+    """Ingest until SIGTERM or SIGINT."""
+    settings = Settings()
+
+    def work(stop: threading.Event) -> None:
+        archive = Archive(settings.database_url)
+        try:
+            ingest_forever(archive, settings, stop)
+        finally:
+            archive.dispose()
+
+    return run_daemon("ingest", settings, work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
