@@ -7,6 +7,7 @@ of frame is another subclass here and nothing else.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -63,7 +64,7 @@ def transmission(mode: str, wave: NDArray[np.float64]) -> F64:
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scene(ABC):
     """Base of all scenes.
 
     Attributes
@@ -89,13 +90,13 @@ class Scene:
         """Numbers of the lamps that are on with their shutter open."""
         return ()
 
+    @abstractmethod
     def template(self, mode: str) -> tuple[str, str, str]:
         """Identifier, name and sequencer script of the template."""
-        raise NotImplementedError
 
+    @abstractmethod
     def light(self, truth: InstrumentTruth) -> F32 | None:
         """Expected electrons of the whole exposure before pixel sensitivity, trimmed shape; None without light."""
-        raise NotImplementedError
 
 
 def _prefix(mode: str) -> str:
