@@ -7,84 +7,88 @@ numbers derived from them are the same as those of the reference pipeline, run a
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from core.errors import DataError
 
-__all__ = ["HALF_SIZE", "FeedbackGenerator", "random_windows"]
+__all__ = ["HALF_SIZE", "random_integers", "random_windows"]
 
 HALF_SIZE = 9  # windows of 19 x 19 pix
 _RAND_MAX = 2147483647
+_DEGREE = 31
+_SEPARATION = 3
+_DISCARDED = 310
 
 
-class FeedbackGenerator:
-    """Additive-feedback random numbers (degree 31, separation 3).
+@njit(cache=True, nogil=True)
+def _next_integer(state):  # type: ignore[no-untyped-def]
+    # state[31] is the place of the oldest number, the other 31 are the last numbers.
+    i = state[_DEGREE]
+    value = (state[i] + state[(i + _DEGREE - _SEPARATION) % _DEGREE]) & 0xFFFFFFFF
+    state[i] = value
+    state[_DEGREE] = (i + 1) % _DEGREE
+    return value >> 1
 
-    Parameters
-    ----------
-    seed : int
-        0 counts as 1.
+
+@njit(cache=True, nogil=True)
+def _seeded(seed):  # type: ignore[no-untyped-def]
+    state = np.zeros(_DEGREE + 1, np.int64)
+    state[0] = seed if seed != 0 else 1
+    for i in range(1, _DEGREE):
+        # Minimal standard generator of Park and Miller fills the state.
+        state[i] = 16807 * state[i - 1] % _RAND_MAX
+    state[_DEGREE] = _SEPARATION
+    for _ in range(_DISCARDED):
+        _next_integer(state)
+    return state
+
+
+@njit(cache=True, nogil=True)
+def _draw(seed, n):  # type: ignore[no-untyped-def]
+    state = _seeded(seed)
+    numbers = np.empty(n, np.int64)
+    for i in range(n):
+        numbers[i] = _next_integer(state)
+    return numbers
+
+
+@njit(cache=True, nogil=True)
+def _place(x_low, x_high, y_low, y_high, n, closest, seed):  # type: ignore[no-untyped-def]
+    """Points at least sqrt(closest) apart; the first one is a dummy at the origin. Returns how many were placed."""
+    state = _seeded(seed)
+    points = np.zeros((n + 1, 2))
+    accepted = 1
+    for _ in range(1000 * (n + 1)):
+        x = _next_integer(state) / _RAND_MAX * (x_high - x_low) + x_low
+        y = _next_integer(state) / _RAND_MAX * (y_high - y_low) + y_low
+        apart = True
+        for i in range(accepted):
+            if (points[i, 0] - x) ** 2 + (points[i, 1] - y) ** 2 < closest:
+                apart = False
+                break
+        if apart:
+            points[accepted, 0] = x
+            points[accepted, 1] = y
+            accepted += 1
+            if accepted > n:
+                break
+    return points[1:], accepted - 1
+
+
+def random_integers(seed: int, n: int) -> NDArray[np.int64]:
+    """The first ``n`` random integers (0 .. 2^31 - 1) after seeding.
 
     Examples
     --------
-    >>> generator = FeedbackGenerator(1)
-    >>> [generator.next_integer() for _ in range(3)]
+    >>> random_integers(1, 3).tolist()
     [1804289383, 846930886, 1681692777]
     """
-
-    def __init__(self, seed: int) -> None:
-        state = [seed or 1]
-        for _ in range(30):
-            # Minimal standard generator of Park and Miller fills the state.
-            state.append(16807 * state[-1] % _RAND_MAX)
-        self._state = state
-        self._index = 3
-        for _ in range(310):
-            self.next_integer()
-
-    def next_integer(self) -> int:
-        """Next integer, 0 .. 2^31 - 1."""
-        i = self._index
-        value = (self._state[i] + self._state[i - 3 if i >= 3 else i + 28]) & 0xFFFFFFFF
-        self._state[i] = value
-        self._index = i + 1 if i < 30 else 0
-        return value >> 1
-
-    def next_fraction(self) -> float:
-        """Next number between 0 and 1."""
-        return self.next_integer() / _RAND_MAX
-
-
-@dataclass(frozen=True)
-class _Placement:
-    x_low: float
-    x_high: float
-    y_low: float
-    y_high: float
-
-
-def _place(area: _Placement, n: int, generator: FeedbackGenerator) -> NDArray[np.float64]:
-    width, height = area.x_high - area.x_low, area.y_high - area.y_low
-    # The reference compares squared distances with this area; the first point is a dummy at the origin.
-    closest = width * height / (math.sqrt(2.0) * (n + 2))
-    points = np.zeros((n + 1, 2))
-    accepted = 1
-    tries = 0
-    while accepted <= n:
-        tries += 1
-        if tries > 1000 * (n + 1):
-            raise DataError(f"cannot place {n} windows on {width:.0f} x {height:.0f} pix")
-        x = generator.next_fraction() * width + area.x_low
-        y = generator.next_fraction() * height + area.y_low
-        distance = (points[:accepted, 0] - x) ** 2 + (points[:accepted, 1] - y) ** 2
-        if np.all(distance >= closest):
-            points[accepted] = x, y
-            accepted += 1
-    return points[1:]
+    numbers: NDArray[np.int64] = _draw(seed, n)
+    return numbers
 
 
 @lru_cache(maxsize=64)
@@ -114,8 +118,13 @@ def random_windows(x1: int, x2: int, y1: int, y2: int, n: int, seed: int, gap: i
     """
     if x2 - x1 < 2 * HALF_SIZE + 3 or y2 - y1 < 2 * HALF_SIZE + 3:
         raise DataError(f"{x2 - x1 + 1} x {y2 - y1 + 1} pix are too small for windows of 19 x 19 pix")
-    area = _Placement(x1 + HALF_SIZE + gap, x2 - HALF_SIZE - 1, y1 + HALF_SIZE + gap, y2 - HALF_SIZE - 1)
-    centres = _place(area, n, FeedbackGenerator(seed))
-    corners = np.trunc(centres).astype(np.int32) - HALF_SIZE - 1
+    x_low, x_high = float(x1 + HALF_SIZE + gap), float(x2 - HALF_SIZE - 1)
+    y_low, y_high = float(y1 + HALF_SIZE + gap), float(y2 - HALF_SIZE - 1)
+    # The reference compares squared distances with this area.
+    closest = (x_high - x_low) * (y_high - y_low) / (math.sqrt(2.0) * (n + 2))
+    centres, placed = _place(x_low, x_high, y_low, y_high, n, closest, seed)
+    if placed < n:
+        raise DataError(f"only {placed} of {n} windows fit into {x2 - x1 + 1} x {y2 - y1 + 1} pix")
+    corners: NDArray[np.int32] = np.trunc(centres).astype(np.int32) - HALF_SIZE - 1
     corners.flags.writeable = False
     return corners

@@ -12,7 +12,7 @@ from core.ccd.badcolumns import flag_bad_columns
 from core.ccd.geometry import Detector
 from core.ccd.hotpixels import flag_hot_pixels, measure_dark_current
 from core.ccd.readnoise import ReadNoiseSampler, variance_of_bias
-from core.ccd.windows import FeedbackGenerator, random_windows
+from core.ccd.windows import random_integers, random_windows
 from core.errors import DataError
 
 
@@ -21,8 +21,7 @@ from core.errors import DataError
 def test_random_sequence_is_that_of_the_c_library(seed):
     libc = ctypes.CDLL("libc.so.6")
     libc.srand(seed)
-    generator = FeedbackGenerator(seed)
-    assert [generator.next_integer() for _ in range(500)] == [libc.rand() for _ in range(500)]
+    assert random_integers(seed, 500).tolist() == [libc.rand() for _ in range(500)]
 
 
 def test_windows_lie_inside_and_apart():
