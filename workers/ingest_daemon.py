@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
 from core.archive.store import file_sha256
 from core.settings import Settings
-from workers.ingest import Ingestor, IngestReport
+from workers.ingest import Ingestor
 from workers.ingest_examine import is_candidate, stat_file
 from workers.process import run_daemon
 
@@ -55,19 +55,8 @@ def hash_frames(archive: Archive, stop: threading.Event, limit: int = 20) -> int
     return done
 
 
-def ingest_forever(
-    archive: Archive,
-    settings: Settings,
-    stop: threading.Event,
-    on_frames: Callable[[IngestReport], None] | None = None,
-) -> None:
-    """Ingest for ever, until ``stop`` is set. Nothing raises out of it.
-
-    Parameters
-    ----------
-    on_frames : callable, optional
-        Called after each round that stored frames (e.g. to plan their nights).
-    """
+def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) -> None:
+    """Ingest the archive directories of the settings until ``stop`` is set. Nothing raises out of it."""
     life = _Life(archive, settings.heartbeat_seconds, stop)
     changed = _ChangedPaths(settings.archive_dirs, stop)
     threads = [
@@ -91,8 +80,6 @@ def ingest_forever(
                 if report.frames or report.fresh or report.vanished:
                     log.info("%s", report.sentence())
                     life.doing = f"{datetime.now(UTC):%H:%M:%S} {report.sentence()}"
-                if report.frames and on_frames is not None:
-                    on_frames(report)
             if rescan:
                 next_scan = 0.0 if ingestor.wants_rescan else now + settings.rescan_seconds
         except Exception:

@@ -10,6 +10,7 @@ import re
 import stat
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from astropy.io import fits
@@ -114,7 +115,7 @@ def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
         return held(QuarantineReason.UNREADABLE, "the file name is not UTF-8")
     try:
         scan = scan_fits(path)
-        keywords = parse_cards(scan.hdus[0].header_bytes, keep=lambda key: _KEPT.match(key) is not None)
+        keywords = parse_cards(scan.hdus[0].header_bytes, keep=_is_kept)
         if scan.truncated:
             return held(
                 QuarantineReason.TRUNCATED,
@@ -138,6 +139,11 @@ def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
     except OSError as error:
         return held(QuarantineReason.UNREADABLE, _os_problem(error, path))
     return _frame(path, name, file, scan, keywords, classification, exposure, ifus)
+
+
+@lru_cache(maxsize=8192)
+def _is_kept(key: str) -> bool:
+    return _KEPT.match(key) is not None
 
 
 def _frame(

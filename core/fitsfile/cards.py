@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 from core.errors import BadFitsError
 
@@ -49,13 +50,14 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
     name = ""
     for start in range(0, len(text), _CARD):
         if text.startswith("HIERARCH ", start):
-            left, sign, right = text[start + 9 : start + _CARD].partition("=")
-            if not sign:
+            sign = text.find("=", start, start + _CARD)
+            if sign < 0:
                 continue
-            left = left.strip()
-            name = left[4:].replace(" ", ".") if left.startswith("ESO ") else left
+            name = _dot_name(text[start + 9 : sign])
+            right = sign + 1
         elif text.startswith("= ", start + 8):
-            name, right = text[start : start + 8].rstrip(), text[start + 10 : start + _CARD]
+            name = text[start : start + 8].rstrip()
+            right = start + 10
         elif text.startswith("CONTINUE  ", start):
             before = cards.get(name)
             if isinstance(before, str) and before.endswith("&"):
@@ -66,8 +68,14 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
         else:
             continue
         if keep is None or keep(name):
-            cards[name] = _value(right)
+            cards[name] = _value(text[right : start + _CARD])
     return cards
+
+
+@lru_cache(maxsize=8192)
+def _dot_name(text: str) -> str:
+    text = text.strip()
+    return text[4:].replace(" ", ".") if text.startswith("ESO ") else text
 
 
 def _value(text: str) -> CardValue:
