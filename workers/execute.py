@@ -7,7 +7,6 @@ doubled message) finds it claimed and does nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -34,6 +33,7 @@ from core.archive.transitions import (
     release_block,
 )
 from core.archive.watch import block_tries, products_before
+from core.cascade.plan import signature_with
 from core.errors import MuseError, NonRetriableError, StateConflictError
 from core.settings import Settings
 from workers.child import ChildResult, RecipeChild, failure_of
@@ -130,7 +130,7 @@ class BlockExecutor:
     def _execute(self, block_id: int, owner: str) -> Outcome:
         with self.archive.read() as session:
             task = block_task(session, block_id)
-        signature = work_signature(task)
+        signature = task.signature or signature_with(task.plan_signature, task.parameters)
         log_file = night_folder(self.settings.log_dir, task.night) / f"{_file_name(task.name)}.log"
         with self.archive.write() as session:
             lease = self.settings.lease_seconds
@@ -244,14 +244,6 @@ class BlockExecutor:
                 _LOG.warning("the archive does not answer, trying again: %s", error)
                 time.sleep(pause)
                 pause = min(2 * pause, 10.0)
-
-
-def work_signature(task: BlockTask) -> str:
-    """Signature of the work: the planned one, or, for changed parameters, a hash over both."""
-    if task.signature is not None:
-        return task.signature
-    content = json.dumps([task.plan_signature, task.parameters], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def _append(log_file: Path, text: str) -> None:

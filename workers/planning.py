@@ -22,6 +22,7 @@ from core.archive.watch import (
     nights_executed,
     nights_no_longer_running,
     nights_with_open_blocks,
+    redone_signatures,
 )
 from core.cascade.model import BlockPlan, FrameInfo, Plan
 from core.cascade.plan import PlanOptions, make_plan
@@ -58,12 +59,13 @@ def plan_nights(
         last = max(frame.mjd_mid for frame in frames) + _REACH.days
         products = planning_products(session, first, last)
         failed = failed_signatures(session, first, last)
+        redone = redone_signatures(session, first, last)
         fresh = (
             fresh_frames(session, utc_now() - timedelta(seconds=settings.template_seconds))
             if wait_for_templates
             else frozenset[str]()
         )
-    options = PlanOptions(versions=recipe_versions(), failed=failed, fresh=fresh)
+    options = PlanOptions(versions=recipe_versions(), failed=failed, fresh=fresh, redone=redone)
     return make_plan(frames, [*products, *static_calibrations(settings.static_dir)], options)
 
 

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session, aliased
 from core.archive.base import utc_now
 from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, Qc1Value
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
+from core.cascade.plan import signature_with
 
 __all__ = [
     "block_tries",
@@ -31,9 +32,18 @@ __all__ = [
     "nights_no_longer_running",
     "nights_with_open_blocks",
     "products_before",
+    "redone_signatures",
     "remove_old_events",
     "runnable_blocks",
 ]
+
+
+# A person let a block run again.
+_RUN_AGAIN = (
+    Event.kind == "block",
+    Event.from_state.in_((BlockState.DONE.value, BlockState.FAILED.value, BlockState.CANCELLED.value)),
+    Event.to_state.in_((BlockState.READY.value, BlockState.WAITING.value)),
+)
 
 
 def last_plan_time(session: Session) -> datetime | None:
@@ -43,10 +53,9 @@ def last_plan_time(session: Session) -> datetime | None:
 
 def change_marks(session: Session) -> tuple[int, ...]:
     """Numbers that differ when something came in or happened that may change a plan."""
-    again = (BlockState.FAILED.value, BlockState.CANCELLED.value)
     frames = session.execute(select(func.count(), func.max(Frame.id)).select_from(Frame)).one()
     on_frames = session.scalar(select(func.max(Event.id)).where(Event.kind == "frame"))
-    run_again = session.scalar(select(func.max(Event.id)).where(Event.kind == "block", Event.from_state.in_(again)))
+    run_again = session.scalar(select(func.max(Event.id)).where(*_RUN_AGAIN))
     changed = session.scalar(
         select(func.count())
         .select_from(Block)
@@ -90,13 +99,8 @@ def nights_changed(session: Session, since: datetime | None) -> set[date]:
             )
         )
     )
-    again = (BlockState.FAILED.value, BlockState.CANCELLED.value)
     nights |= set(
-        session.scalars(
-            blocks.join(Event, Event.subject == Block.name).where(
-                Event.kind == "block", Event.from_state.in_(again), Event.time > since
-            )
-        )
+        session.scalars(blocks.join(Event, Event.subject == Block.name).where(*_RUN_AGAIN, Event.time > since))
     )
     return nights
 
@@ -158,6 +162,16 @@ def failed_signatures(session: Session, first_mjd: float, last_mjd: float) -> di
         )
     )
     return {signature: message or reason or str(state) for signature, state, message, reason in rows}
+
+
+def redone_signatures(session: Session, first_mjd: float, last_mjd: float) -> dict[str, str]:
+    """Planned signature to signature of the work, of the blocks that a person runs with other parameters."""
+    rows = session.execute(
+        select(Block.plan_signature, Block.parameters).where(
+            Block.mjd_mid.between(first_mjd, last_mjd), Block.state != BlockState.SUPERSEDED
+        )
+    )
+    return {planned: signature_with(planned, parameters) for planned, parameters in rows if parameters}
 
 
 def runnable_blocks(

@@ -29,7 +29,7 @@ from core.cascade.model import (
 )
 from core.cascade.rules import RULES, Rules, Task
 
-__all__ = ["PlanOptions", "make_plan"]
+__all__ = ["PlanOptions", "make_plan", "signature_with"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,9 @@ class PlanOptions:
         Recipe name to the parameters that differ from their defaults; part of the signatures.
     failed : mapping
         Signature of blocks that failed for good, to the reason.
+    redone : mapping
+        Planned signature of blocks that a person runs with other parameters, to the signature of that work: what is
+        made from them follows it.
     """
 
     older_only: bool = False
@@ -61,6 +64,7 @@ class PlanOptions:
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
+    redone: Mapping[str, str] = field(default_factory=dict)
 
 
 def make_plan(
@@ -94,9 +98,17 @@ def make_plan(
             continue
         of_task = [_plan_block(task, group, shelf, options, rules) for group in groups if group.tag == task.main]
         for block in of_task:
-            shelf.add_planned(block, options.failed.get(block.signature))
+            work = options.redone.get(block.signature, block.signature)
+            shelf.add_planned(block, work, options.failed.get(block.signature))
         blocks += of_task
     return Plan(tuple(blocks), _not_processed(groups, options, rules), rules.version)
+
+
+def signature_with(planned: str, parameters: Mapping[str, Any]) -> str:
+    """Signature of the work of a block with parameters that a person changed; the planned one if there are none."""
+    if not parameters:
+        return planned
+    return hashlib.sha256(json.dumps([planned, dict(parameters)], sort_keys=True).encode()).hexdigest()
 
 
 class _Shelf:
@@ -109,7 +121,7 @@ class _Shelf:
         self._planned: dict[str, list[Candidate]] = defaultdict(list)
         self._index: dict[str, CandidateIndex] = {}
 
-    def add_planned(self, block: BlockPlan, failure: str | None) -> None:
+    def add_planned(self, block: BlockPlan, signature: str, failure: str | None) -> None:
         unusable = None
         if block.missing:
             lack = "; ".join(missing.reason for missing in block.missing)
@@ -126,7 +138,7 @@ class _Shelf:
                 origin=Origin.PLANNED,
                 ifus=block.ifus,
                 block=block.key,
-                signature=block.signature,
+                signature=signature,
             )
             self._planned[tag].append(Candidate(product, unusable))
             self._index.pop(tag, None)

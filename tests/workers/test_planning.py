@@ -1,0 +1,272 @@
+"""Planning on the archive: idempotent, incremental, and quick to see withdrawn masters and failed blocks."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from astropy.io import fits
+from sqlalchemy import select
+
+from core.archive.models import Block, BlockInput, Product
+from core.archive.records import BlockResult, NewProduct
+from core.archive.states import BlockState, InputKind, ProductState
+from core.archive.transitions import claim_block, fail_block, finish_block, rerun_block, set_product_state
+from core.archive.watch import blocks_with_stale_inputs
+from core.cascade.explain import explain
+from core.cascade.plan import signature_with
+from core.errors import MissingKeywordError
+from workers.definitions import qc1_definitions, recipe_versions, register_definitions
+from workers.planning import Planner, plan_nights, save_nights
+from workers.statics import ensure_line_catalog, static_calibrations
+
+NIGHT = date(2026, 11, 1)
+
+
+@pytest.fixture
+def planner(house: Any) -> Planner:
+    return Planner(house.archive, house.settings)
+
+
+def plan(planner: Planner) -> Any:
+    return planner.plan_changes(wait_for_templates=False)
+
+
+def finish(house: Any, recipe: str, tag: str) -> Block:
+    """Pretend that a block was executed: the planner looks only at rows."""
+    block = house.blocks()[recipe]
+    products = tuple(
+        NewProduct(
+            tag=tag,
+            ifu=ifu,
+            path=f"/nowhere/{block.name}/{tag}-{ifu:02d}.fits",
+            size=1,
+            sha256=f"{ifu}" * 64,
+            mjd_obs=block.mjd_mid,
+            mjd_mid=block.mjd_mid,
+            night=block.night,
+            header={"INS.MODE": block.ins_mode, "DET.READ.CURID": block.det_read_curid},
+        )
+        for ifu in block.ifus
+    )
+    with house.archive.write() as session:
+        assert claim_block(session, block.id, owner="test", lease_seconds=60)
+        signature = signature_with(block.plan_signature, block.parameters)
+        finish_block(session, block.id, BlockResult(products=products, signature=signature), owner="test")
+    return block
+
+
+def fail(house: Any, recipe: str) -> None:
+    with house.archive.write() as session:
+        number = house.blocks()[recipe].id
+        assert claim_block(session, number, owner="test", lease_seconds=60)
+        fail_block(session, number, owner="test", error_type="data", message="all dark", retriable=False)
+
+
+def test_new_frames_become_blocks_and_planning_again_changes_nothing(house: Any, planner: Planner) -> None:
+    saved = plan(planner)
+    assert len(saved.created) == 2
+    blocks = house.blocks()
+    assert (blocks["muse_bias"].state, blocks["muse_dark"].state) == (BlockState.READY, BlockState.WAITING)
+    assert plan(planner) is None
+    again = Planner(house.archive, house.settings)  # a dispatcher that has just started
+    assert plan(again) is None or set(plan(again) or ()) == set()
+    _, saved = save_nights(house.archive, house.settings, {NIGHT})
+    assert len(saved.unchanged) == 2
+    assert saved.created == saved.changed == saved.superseded == ()
+
+
+def test_a_plan_can_be_looked_at_without_saving(house: Any) -> None:
+    text = explain(plan_nights(house.archive, house.settings, {NIGHT})).text
+    assert "muse_dark on 3 DARK frames" in text
+    assert "not processed: 1 ILLUM frame" in text
+    assert house.blocks() == {}
+
+
+def test_nights_without_frames_give_an_empty_plan(house: Any) -> None:
+    assert plan_nights(house.archive, house.settings, {date(2020, 1, 1)}).blocks == ()
+    assert plan_nights(house.archive, house.settings, set()).blocks == ()
+
+
+def test_a_done_block_is_not_planned_again_and_serves_the_next(house: Any, planner: Planner) -> None:
+    plan(planner)
+    done = finish(house, "muse_bias", "MASTER_BIAS")
+    assert plan(planner) is None
+    assert house.blocks()["muse_dark"].state is BlockState.READY
+    _, saved = save_nights(house.archive, house.settings, {NIGHT})
+    assert set(saved.unchanged) == {done.name, house.blocks()["muse_dark"].name}
+
+
+def test_a_late_frame_replaces_the_done_block_and_what_depends_on_it(
+    make_house: Callable[..., Any], raw_night: Path
+) -> None:
+    house = make_house()
+    late = sorted(house.raw.iterdir())[4]  # the last bias
+    late.unlink()
+    house.ingest()
+    planner = Planner(house.archive, house.settings)
+    plan(planner)
+    first = finish(house, "muse_bias", "MASTER_BIAS")
+    shutil.copy(raw_night / late.name, late)
+    house.ingest()
+    saved = plan(planner)
+    assert saved.superseded == (first.name,)
+    bias = house.blocks()["muse_bias"]
+    assert (bias.n_raw, bias.plan_version, bias.group_key) == (4, 2, first.group_key)
+    assert house.blocks()["muse_dark"].state is BlockState.WAITING
+    assert plan(planner) is None
+
+
+def test_a_frame_that_comes_while_its_block_runs_is_not_forgotten(
+    make_house: Callable[..., Any], raw_night: Path
+) -> None:
+    house = make_house()
+    late = sorted(house.raw.iterdir())[4]
+    late.unlink()
+    house.ingest()
+    planner = Planner(house.archive, house.settings)
+    plan(planner)
+    block = house.blocks()["muse_bias"]
+    with house.archive.write() as session:
+        claim_block(session, block.id, owner="test", lease_seconds=60)
+    shutil.copy(raw_night / late.name, late)
+    house.ingest()
+    assert plan(planner).postponed == (block.name,)
+    assert plan(planner) is None  # it still runs
+    with house.archive.write() as session:
+        finish_block(session, block.id, BlockResult(), owner="test")
+    saved = plan(planner)
+    assert saved.superseded == (block.name,)
+    assert house.blocks()["muse_bias"].n_raw == 4
+
+
+def test_a_rejected_master_is_withdrawn_from_all_that_used_it(house: Any, planner: Planner) -> None:
+    plan(planner)
+    finish(house, "muse_bias", "MASTER_BIAS")
+    dark = finish(house, "muse_dark", "MASTER_DARK")
+    with house.archive.write() as session:
+        number = session.scalar(select(Product.id).where(Product.tag == "MASTER_BIAS", Product.ifu == 2))
+        set_product_state(session, number, ProductState.REJECTED, actor="astronomer", text="light leak")
+    saved = plan(planner)
+    assert saved.superseded == (dark.name,)
+    new = house.blocks()["muse_dark"]
+    assert new.state is BlockState.INCOMPLETE
+    assert "rejected" in new.state_reason
+    with house.archive.read() as session:
+        assert blocks_with_stale_inputs(session) == {}
+
+
+def test_a_failed_block_leaves_its_dependents_incomplete_until_it_is_run_again(house: Any, planner: Planner) -> None:
+    plan(planner)
+    fail(house, "muse_bias")
+    plan(planner)
+    dark = house.blocks()["muse_dark"]
+    assert dark.state is BlockState.INCOMPLETE
+    assert "all dark" in dark.state_reason
+    assert plan(planner) is None
+    with house.archive.write() as session:
+        rerun_block(session, house.blocks()["muse_bias"].id, actor="astronomer")
+    plan(planner)
+    assert house.blocks()["muse_dark"].state is BlockState.WAITING
+    finish(house, "muse_bias", "MASTER_BIAS")
+    assert house.blocks()["muse_dark"].state is BlockState.READY
+
+
+def test_other_parameters_of_a_master_renew_what_was_made_from_it(house: Any, planner: Planner) -> None:
+    plan(planner)
+    bias = finish(house, "muse_bias", "MASTER_BIAS")
+    dark = finish(house, "muse_dark", "MASTER_DARK")
+    assert plan(planner) is None
+    with house.archive.write() as session:
+        rerun_block(session, bias.id, actor="astronomer", parameters={"combine": "median"})
+    saved = plan(planner)
+    assert saved.superseded == (dark.name,)
+    assert house.blocks()["muse_dark"].state is BlockState.WAITING
+    finish(house, "muse_bias", "MASTER_BIAS")
+    assert house.blocks()["muse_bias"].signature != bias.signature
+    renewed = finish(house, "muse_dark", "MASTER_DARK")
+    saved = plan(planner)
+    assert saved is None or saved.superseded == ()
+    # and back again
+    with house.archive.write() as session:
+        rerun_block(session, bias.id, actor="astronomer", parameters={})
+    finish(house, "muse_bias", "MASTER_BIAS")
+    assert plan(planner).superseded == (renewed.name,)
+
+
+def test_templates_whose_frames_still_arrive_are_waited_for(make_house: Callable[..., Any]) -> None:
+    house = make_house(frames=4, template_seconds=0.6)  # the illumination flat and 3 of 4 biases
+    house.ingest()
+    planner = Planner(house.archive, house.settings)
+    planner.plan_changes()
+    bias = house.blocks()["muse_bias"]
+    assert bias.state is BlockState.INCOMPLETE
+    assert bias.state_reason == "waits for frames: 3 of 4 exposures of the template have arrived"
+    assert planner.plan_changes() is None
+    threading.Event().wait(0.7)
+    planner.plan_changes()
+    assert house.blocks()["muse_bias"].state is BlockState.READY
+
+
+def test_inputs_keep_their_reasons(house: Any, planner: Planner) -> None:
+    plan(planner)
+    dark = house.blocks()["muse_dark"]
+    entries = house.rows(select(BlockInput).where(BlockInput.block_id == dark.id).order_by(BlockInput.position))
+    assert [entry.role for entry in entries] == ["DARK"] * 3 + ["MASTER_BIAS"]
+    assert entries[-1].kind is InputKind.PLANNED
+    assert entries[-1].reason.startswith("MASTER_BIAS of 2026-11-02T11:10")
+    assert entries[-1].rule == "bias-1"
+
+
+def test_the_line_catalogue_is_built_once(tmp_path: Path) -> None:
+    ensure_line_catalog(tmp_path)
+    (found,) = static_calibrations(tmp_path)
+    assert (found.tag, Path(found.id).name) == ("LINE_CATALOG", "line_catalog.fits")
+    before = Path(found.id).stat().st_mtime_ns
+    ensure_line_catalog(tmp_path)
+    assert Path(found.id).stat().st_mtime_ns == before
+
+
+def write_static(path: Path, **cards: str) -> None:
+    header = fits.Header()
+    for name, value in cards.items():
+        header[f"HIERARCH ESO PRO {name.replace('_', ' ')}"] = value
+    fits.PrimaryHDU(header=header).writeto(path)
+
+
+def test_static_calibrations_have_kind_and_validity_from_their_headers(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    write_static(tmp_path / "old" / "a.fits", CATG="BADPIX_TABLE", VALID_START="2014-01-01", VALID_END="2015-01-01")
+    write_static(tmp_path / "b.fits", CATG="BADPIX_TABLE")
+    write_static(tmp_path / "no-kind.fits", TYPE="REDUCED")
+    (tmp_path / "junk.fits").write_bytes(b"no FITS file")
+    found = {Path(product.id).name: product for product in static_calibrations(tmp_path)}
+    assert set(found) == {"a.fits", "b.fits"}
+    assert (found["a.fits"].valid_from, found["a.fits"].valid_to) == (56658.0, 57023.0)
+    assert found["b.fits"].valid_from == float("-inf")
+
+
+def test_a_wrong_validity_date_is_named(tmp_path: Path) -> None:
+    write_static(tmp_path / "a.fits", CATG="BADPIX_TABLE", VALID_START="soon")
+    with pytest.raises(MissingKeywordError, match="'soon'"):
+        static_calibrations(tmp_path)
+
+
+def test_the_definitions_of_all_recipes_are_registered_once(house: Any) -> None:
+    assert register_definitions(house.archive) == len([p for p in qc1_definitions() if p.type != "str"])
+    assert register_definitions(house.archive) == 0
+    assert set(recipe_versions()) == {"muse_bias", "muse_dark", "muse_flat", "muse_wavecal"}
+
+
+def test_every_score_rule_concerns_a_declared_parameter() -> None:
+    from core.qc1.rules import SCORE_RULES
+
+    declared = {parameter.name for parameter in qc1_definitions()}
+    tables = {parameter.table for parameter in qc1_definitions()}
+    unknown = {r.parameter for r in SCORE_RULES if r.parameter not in declared and r.parameter.split("..")[0] in tables}
+    assert unknown == set()
