@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from astropy.io import fits
 
 from core.errors import NotFoundError
@@ -107,7 +108,7 @@ def table_rows(path: Path, index: int, limit: int) -> TableView:
 
 
 def _cell(value: Any) -> str:
-    if hasattr(value, "shape") and getattr(value, "shape", ()):
+    if isinstance(value, np.ndarray) and value.ndim:
         flat = value.ravel()
         return ", ".join(_cell(item) for item in flat[:4]) + (" …" if flat.size > 4 else "")
     if hasattr(value, "dtype") and value.dtype.kind == "f":

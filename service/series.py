@@ -256,7 +256,7 @@ def table_file(answer: SeriesAnswer, kind: Literal["vot", "fits"]) -> tuple[byte
     table["mjd_obs"].unit = "d"
     units = {item.unit for item in answer.parameters}
     if len(units) == 1 and (unit := units.pop()) in ("adu", "count", "pix", "deg", "Angstrom"):
-        table["value"].unit = {"count": "electron"}.get(unit, unit)
+        table["value"].unit = unit
     table.meta["TABLE"] = answer.request.table
     buffer = io.BytesIO()
     if kind == "fits":

@@ -266,9 +266,7 @@ class Filler:
         )
         return identity
 
-    def _calibration(
-        self, session: Session, block: int, position: int, role: str, source: int, planned: bool
-    ) -> None:
+    def _calibration(self, session: Session, block: int, position: int, role: str, source: int, planned: bool) -> None:
         refused = [
             {
                 "role": role,
@@ -394,7 +392,11 @@ def add_quarantine(session: Session, night: date) -> None:
     """Two files that could not be ingested."""
     seen = datetime(night.year, night.month, night.day, 23, tzinfo=UTC)
     for name, reason, text in (
-        ("MUSE.2026-11-01T10:00:00.000.fits", QuarantineReason.TRUNCATED, "the file is 1.2 MB shorter than its headers promise"),
+        (
+            "MUSE.2026-11-01T10:00:00.000.fits",
+            QuarantineReason.TRUNCATED,
+            "the file is 1.2 MB shorter than its headers promise",
+        ),
         ("notes.fits", QuarantineReason.NOT_FITS, "the file does not start with SIMPLE: it is not FITS"),
     ):
         session.add(

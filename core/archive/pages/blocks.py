@@ -194,7 +194,7 @@ def last_outliers(session: Session, limit: int) -> list[Outlier]:
         .order_by(Score.created_at.desc())
         .limit(limit)
     )
-    return [Outlier(*row) for row in rows.tuples()]
+    return [Outlier(*row) for row in rows]
 
 
 def last_done_by_tag(session: Session, now: datetime, days: float) -> list[tuple[str, str, float, float | None]]:

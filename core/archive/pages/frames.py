@@ -89,7 +89,7 @@ def timeline(session: Session, night: date) -> list[TimelineTick]:
         .where(Frame.night == night)
         .order_by(Frame.mjd_obs)
     )
-    return [TimelineTick(*row) for row in rows.tuples()]
+    return [TimelineTick(*row) for row in rows]
 
 
 def blocks_of_frame(session: Session, frame_id: int) -> list[Block]:

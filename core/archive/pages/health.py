@@ -60,4 +60,4 @@ def state_counts(session: Session) -> dict[BlockState, int]:
         )
         .group_by(Block.state)
     )
-    return dict(rows.tuples().all())
+    return dict(rows.all())

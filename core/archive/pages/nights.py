@@ -103,7 +103,7 @@ def nights_between(session: Session, first: date, last: date) -> list[NightSumma
         .group_by(QuarantinedFile.night)
     )
     return _summaries(
-        dict(frames.tuples().all()),
+        dict(frames.all()),
         [(night, state, score, number) for night, state, score, number in blocks],
         {night: number for night, number in held if night is not None},
     )

@@ -216,7 +216,7 @@ def last_values(session: Session, parameter_ids: Sequence[int] | None = None) ->
                 Qc1Value.parameter_id.in_(identities), Qc1Value.mjd_obs == mjd, Qc1Value.hidden.is_(False)
             )
         )
-        for identity, value, block_id in rows.tuples():
+        for identity, value, block_id in rows:
             values[identity].append(value)
             blocks[identity] = block_id
     scores = _scores_of_blocks(session, set(blocks.values()))
@@ -371,7 +371,7 @@ def _block_keys(session: Session, block_ids: Sequence[int]) -> dict[int, BlockKe
         rows = session.execute(
             select(Block.id, Block.name, Block.night, Block.ins_mode, Block.recipe_version).where(Block.id.in_(chunk))
         )
-        for identity, name, night, mode, version in rows.tuples():
+        for identity, name, night, mode, version in rows:
             keys[identity] = BlockKey(identity, name, night.isoformat(), mode or "", version)
     return keys
 
@@ -395,7 +395,7 @@ def _marks(
             .where(*where, Score.score.is_not(None))
             .group_by(Score.parameter_id, Score.block_id, Score.rule)
         )
-        bands += [Band(*row) for row in limits.tuples()]
+        bands += [Band(*row) for row in limits]
     return outliers, bands
 
 
@@ -423,7 +423,7 @@ def block_qc1(session: Session, block_id: int) -> list[ParameterSummary]:
     rows = session.execute(
         select(Qc1Value.parameter_id, Qc1Value.value).where(Qc1Value.block_id == block_id, Qc1Value.hidden.is_(False))
     )
-    for identity, value in rows.tuples():
+    for identity, value in rows:
         grouped[identity].append(value)
     parameters = session.scalars(select(Qc1Parameter).where(Qc1Parameter.id.in_(grouped)).order_by(Qc1Parameter.id))
     result = {item.id: ParameterSummary(item, grouped[item.id]) for item in parameters}
@@ -437,7 +437,7 @@ def _add_scores(session: Session, block_id: int, summaries: dict[int, ParameterS
         .where(Score.block_id == block_id, Score.score.is_not(None))
         .group_by(Score.parameter_id, Score.rule)
     )
-    for identity, _, scored, low, high in limits.tuples():
+    for identity, _, scored, low, high in limits:
         item = summaries.get(identity)
         if item is not None:  # several rules hold at once: the narrowest limits count
             item.scored = max(item.scored, scored)

@@ -151,5 +151,7 @@ prepareCopy();
 sparklines();
 watchProgress();
 document.addEventListener("keydown", onKey);
+const calendar = $(".calendar");
+if (calendar) ($$(".week a", calendar).at(-1) ?? calendar).scrollIntoView({ block: "nearest", inline: "center" });
 const log = $("#log");
 if (log) log.scrollTop = log.scrollHeight;

@@ -69,7 +69,7 @@ function build(zoom) {
   const axis = { stroke: palette.muted, grid: { stroke: palette.line, width: 1 }, ticks: { stroke: palette.line, width: 1 }, font: "13px system-ui" };
   const isTime = set.xName === "time";
   plot = new uPlot({
-    width: place.clientWidth, height: place.clientHeight, legend: { show: false },
+    width: place.clientWidth, height: place.clientHeight, padding: [12, 40, 0, 4], legend: { show: false },
     cursor: { drag: { x: true, y: true, uni: 24, dist: 6 }, points: { show: false }, x: false, y: false },
     scales: {
       x: { time: false, range: (u, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) },

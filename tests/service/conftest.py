@@ -1,0 +1,139 @@
+"""An installation with three nights of rows, its application, and a browser."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from types import ModuleType
+
+import httpx
+import numpy as np
+import pytest
+import uvicorn
+from astropy.io import fits
+
+from core.archive.models import Block, Frame, Product
+from core.archive.sessions import Archive
+from core.fitsfile.image import MuseImage, write_image
+from core.settings import Settings
+from service.app import create_app
+
+LAST = date(2026, 11, 19)
+
+
+def _load(name: str) -> ModuleType:
+    """A helper module beside this file; tests are not a package."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def factory() -> ModuleType:
+    """The module that fills archives with rows."""
+    return _load("factory")
+
+
+@pytest.fixture(scope="session")
+def settings(
+    tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path, factory: ModuleType, raw_bytes: object
+) -> Settings:
+    """An installation with 30 nights of rows, of which one frame, product and log are real files."""
+    folder = tmp_path_factory.mktemp("installation")
+    shutil.copy(migrated_sqlite, folder / "cascade.sqlite")
+    settings = Settings(data_dir=folder)
+    settings.make_directories()
+    archive = Archive(settings.database_url)
+    factory.fill_story(archive, LAST, nights=30, ifus=(1, 2), slices=3, outlier_rate=0.02)
+    with archive.write() as session:
+        frame = session.query(Frame).filter(Frame.tag == "BIAS").order_by(Frame.id.desc()).first()
+        assert frame is not None
+        path = settings.archive_dirs[0] / frame.file_name
+        path.write_bytes(raw_bytes())  # type: ignore[operator]
+        frame.path = str(path)
+        product = session.query(Product).filter(Product.tag == "MASTER_BIAS").order_by(Product.id.desc()).first()
+        assert product is not None
+        y, x = np.mgrid[0:60, 0:80].astype(np.float32)
+        image = MuseImage(x + y, np.zeros((60, 80), np.int32), np.ones((60, 80), np.float32), fits.Header(), "adu")
+        image.header["HIERARCH ESO QC BIAS MASTER1 RON"] = (2.46, "[count] read-out noise")
+        product.path = str(write_image(settings.product_dir / product.file_name, image, ifu=product.ifu))
+        product.size = Path(product.path).stat().st_size
+        block = session.get_one(Block, product.block_id)
+        log = settings.log_dir / "block.log"
+        log.write_text("".join(f"2026-11-20T11:0{i}:00 [ INFO  ] muse_bias: [ifu=01] step {i}\n" for i in range(9)))
+        block.log_path = str(log)
+        plot = settings.product_dir / "bias0.png"
+        plot.write_bytes(b"\x89PNG\r\n\x1a\n")
+        block.plots = [{"name": "bias0", "title": "Cuts", "caption": "rows", "path": str(plot), "ifu": None}]
+    archive.dispose()
+    return settings
+
+
+@contextmanager
+def _serving(settings: Settings) -> Iterator[str]:
+    """The application on a free port of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_level="error", ws="none")
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    limit = time.monotonic() + 20
+    while not server.started:
+        assert time.monotonic() < limit, "the service did not start"
+        time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def server(settings: Settings) -> Iterator[str]:
+    """Address of the service over the filled archive."""
+    with _serving(settings) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def client(server: str) -> Iterator[httpx.Client]:
+    """A client of the service."""
+    with httpx.Client(base_url=server, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def empty_client(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Iterator[httpx.Client]:
+    """A client of a service over an archive without rows."""
+    folder = tmp_path_factory.mktemp("empty")
+    shutil.copy(migrated_sqlite, folder / "cascade.sqlite")
+    with _serving(Settings(data_dir=folder)) as address, httpx.Client(base_url=address, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def bias_block(client: httpx.Client) -> str:
+    """Name of the newest finished bias block."""
+    blocks = client.get("/api/blocks", params={"recipe": "muse_bias", "state": "done"}).json()["items"]
+    return str(blocks[0]["name"])
+
+
+@pytest.fixture(scope="session")
+def real_product(client: httpx.Client, bias_block: str) -> int:
+    """Number of the product that is on disk."""
+    products = client.get(f"/api/blocks/{bias_block}").json()["products"]
+    return max(int(product["id"]) for product in products)

@@ -1,0 +1,258 @@
+"""The REST interface."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from astropy.io import fits
+from astropy.table import Table
+
+from core.settings import Settings
+
+LAST = "2026-11-19"
+
+
+def test_nights_are_listed_newest_first_and_page_by_date(client: httpx.Client) -> None:
+    first = client.get("/api/nights", params={"limit": 10}).json()
+    second = client.get("/api/nights", params={"limit": 10, "before": first[-1]["night"]}).json()
+    assert first[0]["night"] == LAST
+    assert first[-1]["night"] > second[0]["night"]
+    assert len(first) == len(second) == 10
+
+
+def test_a_night_tells_frames_blocks_and_quarantine(client: httpx.Client) -> None:
+    night = client.get(f"/api/nights/{LAST}").json()
+    assert night["frames_by_tag"] == {"BIAS": 11, "FLAT": 11, "ARC": 15}
+    assert [block["state"] for block in night["block_list"]] == ["done", "running", "waiting"]
+    assert {item["reason"] for item in night["quarantine"]} == {"truncated", "not_fits"}
+    assert (night["blocks"], night["done"], night["open"]) == (3, 1, 2)
+
+
+def test_frames_are_filtered_and_paged_by_key(client: httpx.Client) -> None:
+    seen: list[str] = []
+    after = None
+    while True:
+        page = client.get("/api/frames", params={"night": LAST, "tag": "ARC", "limit": 4, "after": after or 10**9})
+        body = page.json()
+        seen += [frame["dp_id"] for frame in body["items"]]
+        after = body["next"]
+        if after is None:
+            break
+    assert len(seen) == len(set(seen)) == 15
+    frame = client.get(f"/api/frames/{seen[0]}").json()
+    assert frame["tag"] == "ARC"
+    assert frame["header"]["INS.MODE"] == "WFM-NOAO-N"
+    assert len(frame["blocks"]) == 1
+
+
+def test_a_block_explains_its_inputs(client: httpx.Client) -> None:
+    arc = client.get("/api/blocks", params={"recipe": "muse_wavecal", "state": "done"}).json()["items"][0]
+    block = client.get(f"/api/blocks/{arc['name']}").json()
+    inputs = {item["role"]: item for item in block["inputs"] if item["kind"] != "raw"}
+    assert set(inputs) == {"MASTER_BIAS", "TRACE_TABLE"}
+    assert all(item["reason"] and len(item["refused"]) == 2 for item in inputs.values())
+    assert any("MASTER_BIAS comes from" in sentence and "before" in sentence for sentence in block["explanation"])
+    assert block["events"][-1]["to_state"] == "done"
+
+
+def test_progress_is_told_by_ifu(client: httpx.Client) -> None:
+    (running,) = client.get("/api/blocks/running/progress").json()
+    assert running["ifus"]["01"] == {"phase": "combining rows", "fraction": 0.75}
+    assert running["fraction"] == pytest.approx(0.5)
+    # the median of the last runs with two IFUs, all between 35 and 60 s
+    assert 35 <= running["expected"] <= 60
+
+
+def test_the_log_is_served_whole_in_parts_and_from_its_end(client: httpx.Client, bias_block: str) -> None:
+    address = f"/api/blocks/{bias_block}/log"
+    whole = client.get(address).text
+    assert whole.count("\n") == 9
+    assert client.get(address, params={"tail": 2}).text == "".join(whole.splitlines(keepends=True)[-2:])
+    part = client.get(address, headers={"Range": "bytes=10-19"})
+    assert part.status_code == 206
+    assert part.text == whole[10:20]
+
+
+def test_a_product_is_downloaded_in_ranges(client: httpx.Client, settings: Settings, real_product: int) -> None:
+    product = client.get(f"/api/products/{real_product}").json()
+    assert [item["name"] for item in product["extensions"]][1:] == ["DATA", "DQ", "STAT"]
+    content = (settings.product_dir / product["file_name"]).read_bytes()
+    whole = client.get(f"/api/products/{real_product}/file")
+    assert whole.content == content
+    assert "content-encoding" not in whole.headers
+    part = client.get(f"/api/products/{real_product}/file", headers={"Range": "bytes=2880-5759"})
+    assert part.status_code == 206
+    assert part.content == content[2880:5760]
+    assert client.get(f"/api/products/{real_product}/file", headers={"Range": "bytes=99999999-"}).status_code == 416
+
+
+def test_the_header_is_in_dot_notation(client: httpx.Client, real_product: int) -> None:
+    cards = client.get(f"/api/products/{real_product}/header").json()
+    assert {"key": "QC.BIAS.MASTER1.RON", "value": 2.46, "comment": "[count] read-out noise"} in cards
+
+
+def test_previews_are_png_cached_on_disk(client: httpx.Client, settings: Settings, real_product: int) -> None:
+    address = f"/api/products/{real_product}/preview.png"
+    first = client.get(address, params={"ext": "DATA", "cuts": "minmax"})
+    assert first.content[:8] == b"\x89PNG\r\n\x1a\n"
+    assert int.from_bytes(first.content[16:20]) == 80  # small images keep their size
+    cached = list((settings.data_dir / "previews").rglob("*.png"))
+    assert any(path.read_bytes() == first.content for path in cached)
+    assert client.get(address, params={"ext": "NOPE"}).status_code == 422
+    assert client.get(address, params={"cuts": "guess"}).status_code == 422
+
+
+def test_a_raw_channel_has_a_preview(client: httpx.Client, settings: Settings) -> None:
+    name = next(settings.archive_dirs[0].glob("*.fits")).stem
+    assert client.get(f"/api/frames/{name}/preview.png", params={"ext": "CHAN02"}).status_code == 200
+
+
+def test_plots_are_served_by_name(client: httpx.Client, bias_block: str) -> None:
+    (name,) = client.get(f"/api/blocks/{bias_block}").json()["plots"]
+    assert client.get(f"/api/blocks/{bias_block}/plots/{name}").headers["content-type"] == "image/png"
+    assert client.get(f"/api/blocks/{bias_block}/plots/../../etc/passwd").status_code == 404
+
+
+def series(client: httpx.Client, **query: object) -> dict[str, object]:
+    response = client.get("/api/qc1/muse_bias/series", params={"y": "master_ron", **query})  # type: ignore[dict-item]
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+def test_a_series_is_columnar_and_complete(client: httpx.Client) -> None:
+    data = series(client)
+    # 31 nights with a bias, 2 IFUs, 4 quadrants
+    lengths = {name: len(data[name]) for name in ("p", "b", "t", "v", "product", "ifu", "quadrant")}  # type: ignore[arg-type]
+    assert set(lengths.values()) == {31 * 2 * 4}
+    assert data["t"] == sorted(data["t"])  # type: ignore[type-var, call-overload]
+    assert "slice" not in data
+    assert data["parameters"][0]["unit"] == "count"  # type: ignore[index]
+    assert len(data["blocks"]) == len(data["bands"]) == 31  # type: ignore[arg-type]
+
+
+def test_outliers_are_the_values_above_the_limit(client: httpx.Client) -> None:
+    data = series(client)
+    above = [i for i, value in enumerate(data["v"]) if value > 5.0]  # type: ignore[arg-type, operator]
+    assert data["outliers"] == above
+    assert above, "the story has outliers"
+
+
+def test_series_are_filtered(client: httpx.Client) -> None:
+    assert set(series(client, ifu="2", quadrant="1,3-4")["quadrant"]) == {1, 3, 4}  # type: ignore[call-overload]
+    assert set(series(client, ifu="2")["ifu"]) == {2}  # type: ignore[call-overload]
+    assert series(client, mode="NFM-AO-N")["v"] == []
+    nights = series(client, **{"from": "2026-11-10", "to": "2026-11-12"})["blocks"]
+    # morning calibrations: the UT date is a day later than the night
+    assert sorted(item["night"] for item in nights) == ["2026-11-09", "2026-11-10", "2026-11-11"]  # type: ignore[index, attr-defined]
+    newest = series(client, limit=8)
+    assert newest["truncated"] is True
+    assert len(newest["v"]) == 8  # type: ignore[arg-type]
+
+
+def test_csv_votable_and_fits_hold_the_same_values(client: httpx.Client) -> None:
+    query = {"y": "master_ron", "ifu": "1", "quadrant": "1"}
+    expected = np.array(series(client, ifu="1", quadrant="1")["v"])
+    rows = list(csv.DictReader(io.StringIO(client.get("/api/qc1/muse_bias/series.csv", params=query).text)))
+    assert [float(row["value"]) for row in rows] == pytest.approx(expected, rel=1e-6)
+    assert rows[0]["parameter"] == "master_ron"
+    assert rows[0]["slice"] == ""
+    fits_bytes = client.get("/api/qc1/muse_bias/series.fits", params=query).content
+    with fits.open(io.BytesIO(fits_bytes)) as file:
+        assert list(file[1].data["value"]) == pytest.approx(expected, rel=1e-6)
+        assert set(file[1].data["slice"]) == {-1}
+    votable = client.get("/api/qc1/muse_bias/series.vot", params=query).content
+    table = Table.read(io.BytesIO(votable), format="votable")
+    assert list(table["value"]) == pytest.approx(expected, rel=1e-6)
+
+
+def test_the_sparkline_is_the_mean_of_each_block(client: httpx.Client) -> None:
+    spark = client.get("/api/qc1/muse_bias/master_ron/sparkline", params={"mode": "", "days": 400}).json()
+    data = series(client)
+    values, blocks = np.array(data["v"]), np.array(data["b"])
+    means = [values[blocks == block].mean() for block in dict.fromkeys(blocks)]
+    assert spark["v"] == pytest.approx(means, rel=1e-5)
+
+
+def test_the_master_list_tells_last_value_and_score(client: httpx.Client) -> None:
+    tables = {item["table"]: item["parameters"] for item in client.get("/api/qc1").json()}
+    ron = next(item for item in tables["muse_bias"] if item["column"] == "master_ron")
+    assert ron["axes"] == ["ifu", "quadrant"]
+    assert ron["last"]["number"] == 8
+    assert ron["last"]["low"] <= ron["last"]["median"] <= ron["last"]["high"]
+    assert ron["last"]["score"] in (0, 1)
+
+
+def test_recipes_are_served_as_declared(client: httpx.Client) -> None:
+    names = [item["name"] for item in client.get("/api/recipes").json()]
+    assert names[:2] == ["muse_bias", "muse_dark"]
+    recipe = client.get("/api/recipes/muse_bias").json()
+    assert recipe["inputs"][0]["tag"] == "BIAS"
+    assert "nifu" in recipe["parameter_schema"]["properties"]
+    assert any(item["keyword"] == "QC.BIAS.MASTER{quadrant}.RON" for item in recipe["qc"])
+
+
+@pytest.mark.parametrize(
+    ("address", "status", "error_type"),
+    [
+        ("/api/blocks/nope", 404, "not_found"),
+        ("/api/nowhere", 404, "not_found"),
+        ("/api/frames?limit=0", 422, "validation"),
+        ("/api/nights/2026-13-01", 422, "validation"),
+        ("/api/qc1/muse_bias/series?y=nope", 404, "not_found"),
+        ("/api/qc1/muse_bias/series?y=master_ron&from=yesterday", 422, "parameter"),
+        ("/api/qc1/muse_bias/series?y=master_ron&ifu=25", 422, "parameter"),
+        ("/api/recipes/muse_nothing", 404, "not_found"),
+    ],
+)
+def test_errors_are_problems_with_a_request_id(
+    client: httpx.Client, address: str, status: int, error_type: str
+) -> None:
+    response = client.get(address, headers={"X-Request-ID": "abc-123", "Accept": "text/html"})
+    assert response.status_code == status
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert body["error_type"] == error_type
+    assert body["status"] == status
+    assert body["request_id"] == response.headers["X-Request-ID"] == "abc-123"
+    assert len(body["detail"]) > 10
+
+
+def test_a_file_that_is_gone_is_said_to_be_gone(client: httpx.Client) -> None:
+    product = client.get("/api/products", params={"tag": "TRACE_TABLE"}).json()["items"][0]
+    body = client.get(f"/api/products/{product['id']}/file").json()
+    assert body["error_type"] == "file_gone"
+    assert product["file_name"] in body["detail"]
+
+
+def test_health_is_ok_only_with_living_daemons(client: httpx.Client, empty_client: httpx.Client) -> None:
+    body = empty_client.get("/api/health")
+    assert body.status_code == 503
+    assert "cascade up" in body.json()["alarms"][0]
+    assert client.get("/api/health").json()["database"] == "sqlite"
+
+
+def test_the_documentation_needs_no_other_host(client: httpx.Client) -> None:
+    page = client.get("/api/docs").text
+    assert "//" not in page.replace("<!doctype", "").replace("/static/", "")
+    schema = client.get("/api/openapi.json").json()
+    assert {"/api/nights", "/api/blocks/{name}/log", "/api/qc1/{table}/series"} <= set(schema["paths"])
+    assert json.dumps(schema).count("application/problem+json") == 0 or "Problem" in schema["components"]["schemas"]
+
+
+def test_static_files_are_kept_only_under_their_version(client: httpx.Client) -> None:
+    page = client.get("/", headers={"Accept": "text/html"}).text
+    address = next(part for part in page.split('"') if part.startswith("/static/style.css?v="))
+    assert "immutable" in client.get(address).headers["cache-control"]
+    assert "immutable" not in client.get("/static/style.css").headers.get("cache-control", "")
+
+
+def test_vendored_code_keeps_its_licence() -> None:
+    vendor = Path(__file__).parents[2] / "service/web/static/vendor"
+    assert {path.name for path in vendor.iterdir()} == {"uplot", "swagger-ui"}
+    assert all((folder / "LICENSE").read_text() for folder in vendor.iterdir())
