@@ -48,9 +48,9 @@ def hash_frames(archive: Archive, stop: threading.Event, limit: int = 20) -> int
         if (file.size, file.mtime) != (size, mtime):
             continue  # it changed; the next round of ingest reads it again
         with archive.write() as session:
-            twin = store_hash(session, frame_id, digest, size=size, mtime=mtime)
-        if twin is not None:
-            log.warning("quarantine %s: duplicate: same content as %s", path, twin)
+            duplicate = store_hash(session, frame_id, digest, size=size, mtime=mtime)
+        if duplicate is not None:
+            log.warning("quarantine %s: duplicate by its content", duplicate)
         done += 1
     return done
 

@@ -352,7 +352,7 @@ def store_hash(
     Returns
     -------
     str or None
-        Path of an earlier frame with the same content: the later one is a DUPLICATE then and goes to quarantine.
+        Path of a frame that is a DUPLICATE now and went to quarantine, since an earlier one has the same content.
     """
     now = now or utc_now()
     frame = session.get(Frame, frame_id, with_for_update=True)
@@ -361,28 +361,31 @@ def store_hash(
     frame.sha256 = sha256
     twin = session.scalar(
         select(Frame)
-        .where(Frame.sha256 == sha256, Frame.id < frame_id, Frame.state == FrameState.PRESENT)
+        .where(Frame.sha256 == sha256, Frame.id != frame_id, Frame.state == FrameState.PRESENT)
         .order_by(Frame.id)
         .limit(1)
     )
-    if twin is None:
+    if twin is None or frame.state is not FrameState.PRESENT:
         return None
-    frame.state = FrameState.DUPLICATE  # before it is held, which would call it missing
+    first, later = sorted((frame, twin), key=lambda row: row.id)
+    later.state = FrameState.DUPLICATE  # before it is held, which would call it missing
     session.flush()
-    text = f"same content as {twin.path}"
+    text = f"same content as {first.path}"
     record_event(
         session,
         "frame",
-        frame.dp_id,
+        later.dp_id,
         actor=actor,
         text=text,
         from_state=FrameState.PRESENT,
         to_state=FrameState.DUPLICATE,
         now=now,
     )
-    held = HeldFile(frame.path, frame.file_name, size, mtime, QuarantineReason.DUPLICATE, text, night=frame.night)
+    held = HeldFile(
+        later.path, later.file_name, later.size, later.mtime, QuarantineReason.DUPLICATE, text, night=later.night
+    )
     hold_files(session, [held], actor=actor, now=now)
-    return twin.path
+    return later.path
 
 
 def _earlier(

@@ -1,0 +1,389 @@
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.exc import DataError
+
+from core.archive.models import Event, Frame, QuarantinedFile, WorkerHeartbeat
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.states import FrameState, QuarantineReason, QuarantineState
+from core.archive.store import file_sha256
+from core.errors import NotFoundError
+from core.settings import Settings
+from workers import ingest
+from workers.ingest import Ingestor, ingest_once, release
+from workers.ingest_daemon import hash_frames, ingest_forever
+from workers.ingest_scan import SettleWatch, scan_tree
+
+Build = Callable[..., bytes]
+
+
+class Yard:
+    """An archive directory with its archive."""
+
+    def __init__(self, archive: Archive, folder: Path, build: Build) -> None:
+        self.archive, self.raw, self.build = archive, folder / "raw", build
+        self.raw.mkdir()
+        self.settings = Settings(
+            data_dir=folder / "data",
+            archive_dirs=(self.raw,),
+            database_url=archive.database_url,
+            settle_seconds=0.05,
+            truncated_seconds=0.15,
+            rescan_seconds=0.5,
+        )
+
+    def write(self, second: int, name: str | None = None, **keywords: object) -> Path:
+        moment = f"2026-11-01T22:00:{second:02d}.000"
+        path = self.raw / (name or f"MUSE.{moment}.fits")
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(self.build({"DATE-OBS": moment, **keywords}))
+        return path
+
+    def once(self) -> ingest.IngestReport:
+        return ingest_once(self.archive, self.settings)
+
+    def frames(self) -> dict[str, Frame]:
+        with self.archive.read() as session:
+            return {frame.file_name: frame for frame in session.scalars(select(Frame))}
+
+    def held(self) -> dict[str, QuarantinedFile]:
+        with self.archive.read() as session:
+            return {row.file_name: row for row in session.scalars(select(QuarantinedFile))}
+
+
+@pytest.fixture
+def yard(archive: Archive, tmp_path: Path, raw_bytes: Build) -> Yard:
+    return Yard(archive, tmp_path, raw_bytes)
+
+
+@pytest.fixture
+def sqlite_yard(sqlite_archive: Archive, tmp_path: Path, raw_bytes: Build) -> Yard:
+    return Yard(sqlite_archive, tmp_path, raw_bytes)
+
+
+def test_the_row_of_a_frame_says_what_its_header_says(yard: Yard) -> None:
+    path = yard.write(
+        5,
+        **{
+            "DPR.TYPE": "WAVE", "EXPTIME": 8.64, "INS.SHUT4.ST": True, "INS.MODE": "WFM-AO-N", "TPL.NEXP": 15,
+            "INS.OPTI1.NAME": "Blue-Na2", "TPL.EXPNO": 7, "OBS.ID": -2147483648, "OBJECT": "it's an arc",
+        },
+    )  # fmt: skip
+    yard.once()
+    frame = yard.frames()[path.name]
+    assert (frame.tag, frame.rule, frame.dpr_type) == ("ARC", "arc", "WAVE")
+    assert frame.dp_id == "MUSE.2026-11-01T22:00:05.000"
+    assert frame.night == date(2026, 11, 1)
+    assert frame.date_obs == datetime(2026, 11, 1, 22, 0, 5, tzinfo=UTC)
+    assert frame.mjd_mid - frame.mjd_obs == pytest.approx(8.64 / 2 / 86400, abs=1e-10)
+    assert (frame.lamps, frame.ifus) == ("Xe", (1, 2))
+    assert (frame.ins_mode, frame.blue_filter, frame.field_mode) == ("WFM-AO-N", True, "WFM")
+    assert (frame.tpl_start, frame.tpl_expno, frame.tpl_nexp) == (
+        datetime(2026, 11, 1, 21, 59, tzinfo=UTC),
+        7,
+        15,
+    )
+    assert (frame.obs_id, frame.object, frame.ambient_temp) == (-2147483648, "it's an arc", 12.5)
+    assert (frame.size, frame.mtime) == (path.stat().st_size, path.stat().st_mtime)
+    with yard.archive.read() as session:
+        header = session.scalar(select(Frame.header))
+    assert header is not None
+    assert (header["INS.SHUT4.ST"], header["DET.READ.CURNAME"]) == (True, "SCI1.0")
+
+
+def test_ingest_twice_changes_nothing(yard: Yard) -> None:
+    for second in range(3):
+        yard.write(second)
+    assert yard.once().new == 3
+    again = yard.once()
+    assert (again.new, again.unchanged, again.held.total()) == (0, 3, 0)
+
+
+def test_a_growing_file_is_waited_for_not_quarantined(sqlite_yard: Yard) -> None:
+    yard = sqlite_yard
+    data = yard.build({})
+    path = yard.raw / "slow.fits"
+    path.write_bytes(data[:3000])
+    ingestor = Ingestor(yard.archive, yard.settings)
+    for end in range(6000, len(data), 3000):
+        report = ingestor.round([yard.raw])
+        assert (report.waiting, report.held.total(), report.new) == (1, 0, 0)
+        with path.open("ab") as stream:
+            stream.write(data[end - 3000 : end])
+        time.sleep(0.08)  # longer than the settle time: only the missing bytes hold it back
+    path.write_bytes(data)
+    total = ingest.IngestReport()
+    while ingestor.open_paths:
+        total.add(ingestor.round(()))
+        time.sleep(0.02)
+    assert total.new == 1
+    assert yard.held() == {}
+
+
+def test_a_file_that_stays_short_is_truncated_and_enters_once_complete(yard: Yard) -> None:
+    data = yard.build({})
+    path = yard.raw / "cut.fits"
+    path.write_bytes(data[:-3000])
+    assert yard.once().held == {QuarantineReason.TRUNCATED: 1}
+    path.write_bytes(data)
+    report = yard.once()
+    assert (report.new, report.released) == (1, 1)
+    assert yard.held()["cut.fits"].state is QuarantineState.RELEASED
+    with yard.archive.read() as session:
+        events = session.scalars(select(Event.to_state).where(Event.kind == "quarantine").order_by(Event.id)).all()
+    assert events == ["held", "released"]
+
+
+def test_release_reads_a_held_file_again(sqlite_yard: Yard) -> None:
+    yard = sqlite_yard
+    path = yard.write(0, name="bad.fits", **{"DPR.TYPE": "FOCUS"})
+    info = path.stat()
+    yard.once()
+    repaired = path.read_bytes().replace(b"'FOCUS   '", b"'BIAS    '")
+    path.write_bytes(repaired)
+    os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))  # repaired without a trace
+    assert yard.once().new == 0
+    report = release(yard.archive, yard.settings, path, actor="astronomer")
+    assert (report.new, report.released) == (1, 1)
+    with pytest.raises(NotFoundError, match="not in quarantine"):
+        release(yard.archive, yard.settings, path, actor="astronomer")
+
+
+def test_release_says_when_a_file_is_still_bad(sqlite_yard: Yard) -> None:
+    sqlite_yard.write(0, name="bad.fits", **{"DPR.TYPE": "FOCUS"})
+    sqlite_yard.once()
+    report = release(sqlite_yard.archive, sqlite_yard.settings, actor="astronomer")
+    assert report.held == {QuarantineReason.UNKNOWN_TYPE: 1}
+    assert sqlite_yard.held()["bad.fits"].tries == 2
+
+
+def test_a_young_file_with_a_name_that_is_no_text_is_held_and_done_with(sqlite_yard: Yard) -> None:
+    path = sqlite_yard.raw / "name_\udcff.fits"
+    path.write_bytes(sqlite_yard.build({}))
+    os.utime(path, (time.time() + 3600, time.time() + 3600))  # a clock that goes wrong makes it look young
+    report = sqlite_yard.once()
+    assert report.held == {QuarantineReason.UNREADABLE: 1}
+    assert "name_\\xff.fits" in sqlite_yard.held()
+
+
+def test_plain_and_compressed_of_one_name_are_duplicates(yard: Yard) -> None:
+    yard.write(0)
+    yard.once()
+    yard.write(0, name="MUSE.2026-11-01T22:00:00.000.fits.fz")
+    assert yard.once().held == {QuarantineReason.DUPLICATE: 1}
+    row = yard.held()["MUSE.2026-11-01T22:00:00.000.fits.fz"]
+    assert row.text.endswith("MUSE.2026-11-01T22:00:00.000.fits")
+
+
+def test_two_files_of_one_exposure_are_duplicates_whatever_their_names(yard: Yard) -> None:
+    yard.write(0, name="a.fits")
+    yard.write(0, name="b.fits", OBJECT="other")
+    report = yard.once()
+    assert (report.new, report.held) == (1, {QuarantineReason.DUPLICATE: 1})
+    assert set(yard.frames()) == {"a.fits"}
+
+
+def test_a_moved_file_keeps_its_frame(yard: Yard) -> None:
+    path = yard.write(0)
+    yard.once()
+    before = yard.frames()[path.name].id
+    (yard.raw / "2026").mkdir()
+    path.rename(yard.raw / "2026" / path.name)
+    report = yard.once()
+    frame = yard.frames()[path.name]
+    assert (report.new, report.moved) == (0, 1)
+    assert (frame.id, frame.state) == (before, FrameState.PRESENT)
+    assert frame.path == str(yard.raw / "2026" / path.name)
+
+
+def test_a_deleted_file_is_missing_and_present_again_when_it_returns(yard: Yard) -> None:
+    path, other = yard.write(0), yard.write(1)
+    yard.once()
+    content = path.read_bytes()
+    path.unlink()
+    assert yard.once().vanished == 1
+    assert yard.frames()[path.name].state is FrameState.MISSING
+    assert yard.frames()[other.name].state is FrameState.PRESENT
+    path.write_bytes(content)
+    assert yard.once().updated == 1
+    assert yard.frames()[path.name].state is FrameState.PRESENT
+
+
+def test_an_empty_directory_makes_nothing_missing(sqlite_yard: Yard) -> None:
+    # A disk that is not mounted looks like this.
+    path = sqlite_yard.write(0)
+    sqlite_yard.once()
+    path.unlink()
+    assert sqlite_yard.once().vanished == 0
+    assert sqlite_yard.frames()[path.name].state is FrameState.PRESENT
+
+
+def test_a_duplicate_takes_over_when_the_original_is_deleted(yard: Yard) -> None:
+    original = yard.write(0, name="a.fits")
+    yard.write(0, name="b.fits")
+    yard.write(1)
+    yard.once()
+    original.unlink()
+    report = yard.once()
+    assert (report.moved, report.released) == (1, 1)
+    assert yard.frames()["b.fits"].state is FrameState.PRESENT
+    assert yard.held()["b.fits"].state is QuarantineState.RELEASED
+
+
+def test_a_held_file_that_is_deleted_is_gone(sqlite_yard: Yard) -> None:
+    sqlite_yard.write(0)
+    (sqlite_yard.raw / "text.fits").write_text("hello")
+    sqlite_yard.once()
+    (sqlite_yard.raw / "text.fits").unlink()
+    sqlite_yard.once()
+    assert sqlite_yard.held()["text.fits"].state is QuarantineState.GONE
+
+
+def test_a_frame_that_is_overwritten_by_rubbish_is_missing(yard: Yard) -> None:
+    path = yard.write(0)
+    yard.once()
+    path.write_text("rubbish " * 1000)
+    assert yard.once().held == {QuarantineReason.NOT_FITS: 1}
+    assert yard.frames()[path.name].state is FrameState.MISSING
+
+
+def test_hashes_are_computed_afterwards_and_reset_when_a_file_changes(yard: Yard) -> None:
+    path = yard.write(0)
+    yard.once()
+    assert yard.frames()[path.name].sha256 is None
+    assert hash_frames(yard.archive, threading.Event()) == 1
+    assert yard.frames()[path.name].sha256 == file_sha256(path)
+    yard.write(0, OBJECT="again")
+    yard.once()
+    assert yard.frames()[path.name].sha256 is None
+
+
+def test_equal_content_is_found_by_its_hash(yard: Yard) -> None:
+    first, second = yard.write(0), yard.write(1)
+    yard.once()
+    with yard.archive.write() as session:  # what a race of two ingests would leave
+        row = session.scalars(select(Frame).where(Frame.file_name == second.name)).one()
+        row.path, row.size, row.mtime = f"{first}.copy", first.stat().st_size, first.stat().st_mtime
+    shutil.copy2(first, f"{first}.copy")
+    assert hash_frames(yard.archive, threading.Event()) == 2
+    states = {name: frame.state for name, frame in yard.frames().items()}
+    assert states == {first.name: FrameState.PRESENT, second.name: FrameState.DUPLICATE}
+    assert [row.reason for row in yard.held().values()] == [QuarantineReason.DUPLICATE]
+
+
+def test_one_row_that_the_database_refuses_does_not_keep_the_others_out(
+    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for second in range(5):
+        sqlite_yard.write(second)
+    store = ingest.store_frames
+
+    def picky(session: Any, frames: Any, **options: Any) -> Any:
+        if any(frame.dp_id.endswith("03.000") for frame in frames):
+            raise DataError("insert", {}, Exception("value out of range"))
+        return store(session, frames, **options)
+
+    monkeypatch.setattr(ingest, "store_frames", picky)
+    report = sqlite_yard.once()
+    assert (report.new, report.held) == (4, {QuarantineReason.UNREADABLE: 1})
+
+
+def test_an_unexpected_error_holds_the_file_and_no_other(sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = sqlite_yard.write(0), sqlite_yard.write(1)
+    examine = ingest.examine
+
+    def fails(path: str, file: Any) -> Any:
+        if path == str(bad):
+            raise ZeroDivisionError("nobody thought of that")
+        return examine(path, file)
+
+    monkeypatch.setattr(ingest, "examine", fails)
+    report = sqlite_yard.once()
+    assert (report.new, report.held) == (1, {QuarantineReason.UNREADABLE: 1})
+    assert set(sqlite_yard.frames()) == {good.name}
+
+
+def test_files_stay_to_be_done_while_the_database_is_away(sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    sqlite_yard.write(0)
+    time.sleep(0.06)
+    ingestor = Ingestor(sqlite_yard.archive, sqlite_yard.settings)
+
+    def away(*args: Any, **options: Any) -> Any:
+        raise ArchiveUnavailableError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest, "store_frames", away)
+        with pytest.raises(ArchiveUnavailableError):
+            ingestor.round([sqlite_yard.raw])
+    assert ingestor.round(()).new == 1
+
+
+def test_settle_watch_trusts_no_time_in_the_future(tmp_path: Path) -> None:
+    now = [1000.0]
+    watch = SettleWatch(lambda: now[0])
+    file = ingest.FileStat(10, 5000.0)
+    assert watch.quiet_for("x", file) == 0.0
+    now[0] = 1003.0
+    assert watch.quiet_for("x", file) == 3.0
+    assert watch.quiet_for("x", ingest.FileStat(11, 5000.0)) == 0.0
+    assert watch.quiet_for("y", ingest.FileStat(10, 900.0)) == 103.0
+
+
+def test_scan_reads_linked_directories_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x.fits").write_text("x")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "y.fits").write_text("y")
+    (tmp_path / "a" / ".z.fits").write_text("being written by rsync")
+    assert len(scan_tree(str(tmp_path)).files) == 1
+
+
+@pytest.fixture
+def daemon(yard: Yard) -> Iterator[Yard]:
+    stop = threading.Event()
+    thread = threading.Thread(target=ingest_forever, args=(yard.archive, yard.settings, stop))
+    thread.start()
+    yield yard
+    stop.set()
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    with yard.archive.read() as session:
+        row = session.scalars(select(WorkerHeartbeat)).one()
+    assert row.stopped_at is not None
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_the_daemon_takes_in_what_comes_and_survives_what_is_bad(daemon: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    daemon.write(0)
+    _until(lambda: len(daemon.frames()) == 1)
+    (daemon.raw / "bad.fits").write_text("bad")
+    daemon.write(1)
+    _until(lambda: len(daemon.frames()) == 2 and "bad.fits" in daemon.held())
+    with monkeypatch.context() as patch:
+
+        def broken(*args: Any, **options: Any) -> Any:
+            raise RuntimeError("a bug")
+
+        patch.setattr(Ingestor, "_select", broken)
+        daemon.write(2)
+        time.sleep(0.5)
+    _until(lambda: len(daemon.frames()) == 3)
+    _until(lambda: all(frame.sha256 for frame in daemon.frames().values()))
