@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
+from astropy.io import fits
 from numpy.typing import NDArray
 
-from core.ccd.geometry import Detector, Window
+from core.ccd.geometry import Detector, Window, all_ports
 from core.ccd.reduction import Nonlinearity
 from core.errors import CalibrationMismatchError, DataError, MissingInputError
 from core.fitsfile.image import ImageRows, open_image
 from core.fitsfile.keywords import get_key
 from core.fitsfile.raw import RawChannel
+from core.fitsfile.scan import ifu_of_extname, scan_fits
 from core.fitsfile.tables import BADPIX_TABLE, read_table
-from core.recipes.consistency import check_master, check_overscan_parameters
-from core.recipes.declaration import Frame, FrameSet
+from core.instrument import chip_name
+from core.recipes.consistency import check_master, check_overscan_parameters, switched_on
+from core.recipes.declaration import Frame, FrameSet, FrameSpec
 from core.recipes.parameters import OverscanParameters
 
-__all__ = ["BadPixels", "Masters", "load_bad_pixels", "load_masters", "open_master"]
+__all__ = ["NONLINEARITY_INPUT", "BadPixels", "Masters", "load_bad_pixels", "load_masters", "open_master"]
+
+NONLINEARITY_INPUT: Final = FrameSpec(
+    "NONLINEARITY_GAIN", "calib", max=1, description="Gains and nonlinearity of the detectors (optional, expert use)"
+)
+_SKIP_GAINS: Final = "MUSE_BASICPROC_SKIP_GAIN_OVERRIDE"
+_SKIP_NONLINEARITY: Final = "MUSE_BASICPROC_SKIP_NONLIN_CORR"
 
 Logger = logging.LoggerAdapter[Any] | logging.Logger
 
@@ -124,6 +133,8 @@ def load_masters(
         If the MASTER_BIAS is missing, or a master lacks this IFU.
     CalibrationMismatchError
         If a master does not fit the raw frames.
+    MissingKeywordError
+        If a NONLINEARITY_GAIN is incomplete.
     """
     if raw_tag == "BIAS":
         return Masters()
@@ -147,7 +158,45 @@ def load_masters(
         used.append(frame)
     bias = opened["MASTER_BIAS"]
     check_overscan_parameters(bias.header, bias.path.name, params, log)
-    return Masters(bias, opened.get("MASTER_DARK"), opened.get("MASTER_FLAT"), frames=tuple(used))
+    gains: tuple[float, ...] | None = None
+    curves: tuple[Nonlinearity, ...] = ()
+    for frame in frames.tagged("NONLINEARITY_GAIN")[:1]:
+        gains, curves = _read_nonlinearity(frame, ifu)
+        used.append(frame)
+        log.info("gains %s from %s", ", ".join(f"{gain:.4f}" for gain in gains or raw.detector.gain), frame.path.name)
+    return Masters(bias, opened.get("MASTER_DARK"), opened.get("MASTER_FLAT"), gains, curves, tuple(used))
+
+
+def _read_nonlinearity(frame: Frame, ifu: int) -> tuple[tuple[float, ...] | None, tuple[Nonlinearity, ...]]:
+    """Gains and nonlinearity of the ports of an IFU from the header of its extension.
+
+    Raises
+    ------
+    MissingInputError
+        If the file has no extension of the IFU.
+    MissingKeywordError
+        If a gain or a coefficient is missing.
+    """
+    scan = scan_fits(frame.path)
+    extension = next((hdu for hdu in scan.hdus if ifu_of_extname(hdu.extname) == ifu), None)
+    if extension is None:
+        raise MissingInputError(f"{frame.tag} has no extension {chip_name(ifu)}", file=frame.path, ifu=ifu)
+    header = extension.header
+    gains = None
+    if not switched_on(_SKIP_GAINS):
+        gains = tuple(get_key(header, f"DET.OUT{port}.GAIN", float) for port in all_ports())
+    if switched_on(_SKIP_NONLINEARITY):
+        return gains, ()
+    return gains, tuple(_curve(header, f"DRS.MUSE.NONLIN{port}.POLY") for port in all_ports())
+
+
+def _curve(header: fits.Header, card: str) -> Nonlinearity:
+    order = get_key(header, f"{card}.ORDER", int)
+    return Nonlinearity(
+        tuple(get_key(header, f"{card}.COEFF{power}", float) for power in range(order + 1)),
+        get_key(header, f"{card}.LOLIMIT", float),
+        get_key(header, f"{card}.HILIMIT", float),
+    )
 
 
 def load_bad_pixels(ifu: int, frames: FrameSet, detector: Detector, log: Logger) -> BadPixels:

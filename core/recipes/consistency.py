@@ -20,7 +20,7 @@ from core.fitsfile.raw import RawChannel
 from core.instrument import mode_class
 from core.recipes.parameters import OverscanParameters
 
-__all__ = ["check_master", "check_overscan_parameters", "same_setup"]
+__all__ = ["check_master", "check_overscan_parameters", "same_setup", "switched_on"]
 
 Severity = Literal["fatal", "warning"]
 Logger = logging.LoggerAdapter[Any] | logging.Logger
@@ -55,7 +55,8 @@ _IGNORE_READOUT: Final = "MUSE_DEBUG_IGNORE_READOUT"
 _IGNORE_MODE: Final = "MUSE_DEBUG_IGNORE_INSMODE"
 
 
-def _switched_on(variable: str) -> bool:
+def switched_on(variable: str) -> bool:
+    """Whether an environment variable is set to a positive number."""
     value = os.environ.get(variable, "0").strip()
     return value.isdigit() and int(value) > 0
 
@@ -112,7 +113,7 @@ def check_master(tag: str, master: fits.Header, name: str, raw: RawChannel, raw_
         If the binning differs; for a bias also the read-out mode or the detector; for a flat the instrument mode.
     """
     for rule in _SETUP:
-        if rule.keyword == "DET.READ.CURID" and _switched_on(_IGNORE_READOUT):
+        if rule.keyword == "DET.READ.CURID" and switched_on(_IGNORE_READOUT):
             continue
         ours, theirs = _value(raw.header, rule), _value(master, rule)
         if ours == theirs:
@@ -121,7 +122,7 @@ def check_master(tag: str, master: fits.Header, name: str, raw: RawChannel, raw_
         if rule.severity[tag] == "fatal":
             raise CalibrationMismatchError(text, file=name, keyword=rule.keyword)
         log.warning("%s: %s [%s]", name, text, rule.keyword)
-    if tag == "MASTER_FLAT" and raw_tag != "ILLUM" and not _switched_on(_IGNORE_MODE):
+    if tag == "MASTER_FLAT" and raw_tag != "ILLUM" and not switched_on(_IGNORE_MODE):
         mode_raw = mode_class(get_key(raw.header, "INS.MODE", str, default=None))
         mode_flat = mode_class(get_key(master, "INS.MODE", str, default=None))
         if mode_raw != mode_flat:

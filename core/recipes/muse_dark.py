@@ -12,6 +12,7 @@ from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys, set_key
 from core.instrument import Dq
 from core.recipes.basic import CombinedImage, combine_frames, prepare
+from core.recipes.calibrations import NONLINEARITY_INPUT
 from core.recipes.declaration import (
     BADPIX_INPUT,
     FrameSet,
@@ -82,6 +83,7 @@ class MuseDark(Recipe):
         FrameSpec("DARK", "raw", min=3, recommended=5, description="Raw dark"),
         FrameSpec("MASTER_BIAS", "calib", min=1, description="Master bias"),
         BADPIX_INPUT,
+        NONLINEARITY_INPUT,
     )
     Params = DarkParameters
     products = (

@@ -191,6 +191,48 @@ def test_scaling_to_the_first_exposure_time(maker, context):
     assert scaled.exptime == 200
 
 
+def test_gains_and_nonlinearity_of_a_table(maker, context, monkeypatch):
+    bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
+    header = fits.Header()
+    limits = (2.0, 3.5)
+    for port in range(1, 5):
+        set_key(header, f"DET.OUT{port}.GAIN", 2.0 * port)
+        for name, value in (("ORDER", 2), ("COEFF0", 0.02), ("COEFF1", -0.01), ("COEFF2", 0.002)):
+            set_key(header, f"DRS.MUSE.NONLIN{port}.POLY.{name}", value)
+        set_key(header, f"DRS.MUSE.NONLIN{port}.POLY.LOLIMIT", limits[0])
+        set_key(header, f"DRS.MUSE.NONLIN{port}.POLY.HILIMIT", limits[1])
+    table = maker.folder / "nonlinearity.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(header=header, name="CHAN01")]).writeto(table)
+    levels = np.zeros(maker.detector.trimmed_shape)
+    levels[:, ::2] = 20000  # above the upper limit
+    levels[10:20, ::2] = 1000  # inside
+    path = maker.write("f.fits", 1, 10.0, extra=levels)
+    linear = Frame(table, "NONLINEARITY_GAIN")
+
+    def image(tag, *calibs):
+        stack = prepare(1, frame_set([path], tag, bias_frame, *calibs), [tag], CombineParameters(), context)
+        return combine_frames(stack, CombineOptions(), context).image
+
+    plain = image("FLAT")
+    corrected = image("FLAT", linear)
+    ratio = ports(maker.detector, [2.0 * port / gain for port, gain in enumerate(maker.detector.gain, start=1)])
+    adu = plain.data / ports(maker.detector, maker.detector.gain)
+    t = np.log10(np.maximum(adu, 1e-9))
+    at = np.clip(t, *limits)
+    p = 0.02 - 0.01 * at + 0.002 * at**2 + (-0.01 + 0.004 * at) * (t - at)
+    factor = np.where(adu > 0, 1 / (1 + p), 1)
+    assert np.allclose(corrected.data, plain.data * ratio * factor, rtol=1e-6, atol=1e-4)
+    # photon noise: the variance in adu^2 is made with the same gain; the bias adds 1e-6
+    assert np.allclose(corrected.stat, plain.stat * ratio * factor**2, rtol=2e-6, atol=1e-3)
+    # Darks get the gains only; switches turn off either.
+    dark = image("DARK", linear)
+    assert np.allclose(dark.data, plain.data * ratio, rtol=1e-6, atol=1e-4)
+    monkeypatch.setenv("MUSE_BASICPROC_SKIP_NONLIN_CORR", "1")
+    assert np.array_equal(image("FLAT", linear).data, dark.data)
+    monkeypatch.setenv("MUSE_BASICPROC_SKIP_GAIN_OVERRIDE", "1")
+    assert np.array_equal(image("FLAT", linear).data, plain.data)
+
+
 # -- bad pixels --------------------------------------------------------------------------------------------------------
 def badpix(maker, name, rows, ifu=1):
     x, y, status = (np.array(column, np.int32) for column in zip(*rows, strict=True))
