@@ -135,27 +135,25 @@ def _select(values, n, k):  # type: ignore[no-untyped-def]
     """
     low, high = 0, n - 1
     while low < high:
-        a, b, c = values[low], values[(low + high) // 2], values[high]
+        middle = (low + high) // 2
+        a, b, c = values[low], values[middle], values[high]
         pivot = max(min(a, b), min(max(a, b), c))
+        at = low if pivot == a else (middle if pivot == b else high)
+        values[at] = c
         i = low
-        for j in range(low, high + 1):
+        for j in range(low, high):
             value = values[j]
             values[j] = values[i]
             values[i] = value
             i += value < pivot
+        values[high] = values[i]
+        values[i] = pivot
+        if k == i:
+            break
         if k < i:
             high = i - 1
-            continue
-        # values[i:] are at least the pivot; those equal to it come first
-        m = i
-        for j in range(i, high + 1):
-            value = values[j]
-            values[j] = values[m]
-            values[m] = value
-            m += value == pivot
-        if k < m:
-            break
-        low = m
+        else:
+            low = i + 1
     return values[k]
 
 

@@ -141,6 +141,7 @@ def _replacements(image, dq, starts, columns):  # type: ignore[no-untyped-def]
     following = np.empty(n, dtype=np.int64)
     n_candidates = n
     turn = 0
+    n_left = n
     while n_candidates > 0:
         for i in range(n_candidates):
             k = candidates[i]
@@ -151,7 +152,7 @@ def _replacements(image, dq, starts, columns):  # type: ignore[no-untyped-def]
                     if dq[v, u] == 0:
                         total += image[v, u]
                         count += 1
-                    elif v != y or u != x:
+                    elif turn > 0 and (v != y or u != x):
                         other = _entry(starts, columns, v, u)
                         if done[other] >= 0 and done[other] < turn:
                             total += values[other]
@@ -159,6 +160,9 @@ def _replacements(image, dq, starts, columns):  # type: ignore[no-untyped-def]
             if count > 0:
                 values[k] = total / count
                 done[k] = turn
+                n_left -= 1
+        if n_left == 0:
+            break
         # Only neighbours of what was replaced just now can be replaced in the next pass.
         n_following = 0
         for i in range(n_candidates):
