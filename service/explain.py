@@ -40,8 +40,7 @@ def explain_input(item: BlockInput) -> str:
         )
         if text
     ]
-    tail = f" ({', '.join(facts)})" if facts else ""
-    return f"{item.role} {verb} {source}{tail}: {item.reason or 'the only candidate'}"
+    return f"{item.role} {verb} {source}: {item.reason or ', '.join(facts) or 'the only candidate'}"
 
 
 def waits_for(block: Block, inputs: Sequence[BlockInput]) -> str:

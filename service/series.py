@@ -255,7 +255,10 @@ def table_file(answer: SeriesAnswer, kind: Literal["vot", "fits"]) -> tuple[byte
     table = Table(columns, names=_HEADER, dtype=kinds)
     table["mjd_obs"].unit = "d"
     units = {item.unit for item in answer.parameters}
-    if len(units) == 1 and (unit := units.pop()) in ("adu", "count", "pix", "deg", "Angstrom"):
+    unit = units.pop() if len(units) == 1 else ""
+    table["value"].description = f"value of the parameter [{unit}]" if unit else "value of the parameter"
+    # The unit standard of VOTables has no Angstrom any more; there the description tells it.
+    if unit in ("adu", "count", "pix", "deg") or (unit == "Angstrom" and kind == "fits"):
         table["value"].unit = unit
     table.meta["TABLE"] = answer.request.table
     buffer = io.BytesIO()

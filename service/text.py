@@ -40,7 +40,7 @@ def unit_text(unit: str) -> str:
     for name, shown in (("Angstrom", "Å"), ("count", "e⁻")):
         if unit not in UNITS:
             unit = unit.replace(name, shown)
-    return UNITS.get(unit, unit)
+    return UNITS.get(unit, unit).replace("**2", "²")
 
 
 def number(value: float | int | None, digits: int = 4) -> str:
@@ -55,8 +55,10 @@ def number(value: float | int | None, digits: int = 4) -> str:
             mantissa = mantissa.rstrip("0").rstrip(".")
         text = f"{mantissa}·10{str(int(exponent)).translate(_SUPERSCRIPT)}"
     else:
-        decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+        decimals = 0 if value == 0 else max(0, digits - 1 - math.floor(math.log10(abs(value))))
         text = f"{value:.{min(decimals, 5)}f}"
+        if abs(value) >= 10_000:
+            text = f"{round(value):,}".replace(",", " ")
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 

@@ -47,12 +47,22 @@ class DemoStalledError(RetriableError):
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _Simulated:
     """What was simulated; kept beside the frames so that a repeated demo continues with the same night."""
 
     night: str
     ifus: tuple[int, ...]
     files: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, text: str) -> _Simulated:
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        return cls(str(values["night"]), tuple(values["ifus"]), tuple(values["files"]))
+
+    def to_json(self) -> str:
+        """As a file beside the frames."""
+        return json.dumps({"night": self.night, "ifus": self.ifus, "files": self.files})
 
 
 def run_demo(directory: Path, *, port: int, serve: bool, ifus: str, night: str | None) -> int:
@@ -93,14 +103,12 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, end)
 
 
-def _simulate(settings: Settings, night: date, ifus: Sequence[int]) -> _Recipe:
+def _simulate(settings: Settings, night: date, ifus: Sequence[int]) -> _Simulated:
     settings.make_directories()
     note = settings.data_dir / "demo.json"
     raw = settings.archive_dirs[0]
     if note.is_file():
-        made = _Recipe(
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in json.loads(note.read_text()).items()}
-        )
+        made = _Simulated.from_json(note.read_text())
         if all((raw / name).is_file() for name in made.files):
             console.print(f"Night {made.night} is simulated already: {len(made.files)} frames in {raw}", soft_wrap=True)
             return made
@@ -127,8 +135,8 @@ def _simulate(settings: Settings, night: date, ifus: Sequence[int]) -> _Recipe:
             bar.update(task, completed=len(list(raw.glob("MUSE.*.fits"))))
     if errors:
         raise errors[0]
-    made = _Recipe(night.isoformat(), tuple(ifus), tuple(path.name for path in files))
-    note.write_text(json.dumps(made.__dict__))
+    made = _Simulated(night.isoformat(), tuple(ifus), tuple(path.name for path in files))
+    note.write_text(made.to_json())
     return made
 
 

@@ -123,8 +123,8 @@ def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
                 stop.set()
                 raise
         with archive.read() as session:
-            shown = wanted or ([night] if (night := latest_night(session)) else [])
-            for night in shown:
+            latest = latest_night(session)
+            for night in wanted or ([latest] if latest else []):
                 print_cascade(session, night)
     counts = ", ".join(f"{number} {outcome.value}" for outcome, number in summary.counts.items())
     console.print(counts or "Nothing was left to do.")

@@ -116,7 +116,20 @@ def cascade_graph(blocks: Sequence[Block], inputs: Mapping[int, Sequence[BlockIn
             boxes.append(Box(block, x, y, outside, choices))
     edges = _edges(blocks, inputs, places)
     width = max(columns) * COLUMN + BOX_WIDTH + 2 * MARGIN
-    return CascadeGraph(width, tallest * ROW + 2 * MARGIN - (ROW - BOX_HEIGHT), tuple(boxes), edges)
+    return CascadeGraph(width, tallest * ROW + 2 * MARGIN, tuple(boxes), edges)
+
+
+def _path(x0: int, y0: int, x1: int, y1: int) -> str:
+    """A curve; one that jumps over columns runs in the gap below its row, not behind their boxes."""
+    gap = COLUMN - BOX_WIDTH
+    if x1 - x0 <= gap:
+        middle = (x1 - x0) // 2
+        return f"M{x0} {y0}C{x0 + middle} {y0} {x1 - middle} {y1} {x1} {y1}"
+    lane, bend = y0 + ROW // 2 + 2, gap // 2
+    return (
+        f"M{x0} {y0}C{x0 + bend} {y0} {x0 + bend // 2} {lane} {x0 + gap} {lane}H{x1 - gap}"
+        f"C{x1 - bend // 2} {lane} {x1 - bend} {y1} {x1} {y1}"
+    )
 
 
 def _edges(
@@ -131,8 +144,7 @@ def _edges(
     for (source, target), items in merged.items():
         (x0, y0), (x1, y1) = places[source], places[target]
         x0, y0, y1 = x0 + BOX_WIDTH, y0 + BOX_HEIGHT // 2, y1 + BOX_HEIGHT // 2
-        middle = (x1 - x0) // 2
-        path = f"M{x0} {y0}C{x0 + middle} {y0} {x1 - middle} {y1} {x1} {y1}"
+        path = _path(x0, y0, x1, y1)
         roles = ", ".join(dict.fromkeys(item.role for item in items))
         edges.append(Edge(source, target, roles, path, any(item.kind is InputKind.PLANNED for item in items)))
     return tuple(edges)

@@ -57,7 +57,9 @@ def test_a_block_explains_its_inputs(client: httpx.Client) -> None:
     inputs = {item["role"]: item for item in block["inputs"] if item["kind"] != "raw"}
     assert set(inputs) == {"MASTER_BIAS", "TRACE_TABLE"}
     assert all(item["reason"] and len(item["refused"]) == 2 for item in inputs.values())
-    assert any("MASTER_BIAS comes from" in sentence and "before" in sentence for sentence in block["explanation"])
+    assert any(
+        "MASTER_BIAS comes from" in sentence and "closest in time" in sentence for sentence in block["explanation"]
+    )
     assert block["events"][-1]["to_state"] == "done"
 
 

@@ -127,7 +127,7 @@ function drawBehind(u) {
       ctx.beginPath();
       const low = [], high = [];
       band.forEach((item, i) => {
-        const x0 = u.valToPos(item.t, "x", true), x1 = u.valToPos(band[i + 1]?.t ?? item.t + 1, "x", true);
+        const x0 = u.valToPos(i ? item.t : item.t - 0.5, "x", true), x1 = u.valToPos(band[i + 1]?.t ?? item.t + 0.5, "x", true);
         const top = item.high == null ? u.bbox.top : u.valToPos(item.high, "y", true);
         const bottom = item.low == null ? u.bbox.top + u.bbox.height : u.valToPos(item.low, "y", true);
         high.push([x0, top], [x1, top]); low.push([x0, bottom], [x1, bottom]);
@@ -266,7 +266,7 @@ function showSummary() {
   const values = set.y, out = set.outliers.length;
   const [low, high] = extremes(values), unit = set.shown.length === 1 ? ` ${unitText(set.shown[0].unit)}` : "";
   const limits = set.rulesNow.map((item) => `${item.low == null ? "" : `${format(item.low, 4)} `}to${item.high == null ? "" : ` ${format(item.high, 4)}`}${unit} (${item.rule})`);
-  readout.innerHTML = `${values.length} values of ${set.blocks} blocks, median <b>${format(median(values), 4)}${unit}</b>, ${format(low, 4)} to ${format(high, 4)}${unit}; ` +
+  readout.innerHTML = `${values.length} values of ${set.blocks} block${set.blocks === 1 ? "" : "s"}, median <b>${format(median(values), 4)}${unit}</b>, ${format(low, 4)} to ${format(high, 4)}${unit}; ` +
     (limits.length ? `limits ${limits.join(" and ")}; ` : "") +
     (out ? `<span class="s bad" data-g="✕">${out} outlier${out === 1 ? "" : "s"}</span>` : "no outlier") +
     (set.truncated ? ' · <span class="s warn" data-g="▲">only the newest values are shown</span>' : "") +

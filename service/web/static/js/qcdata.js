@@ -119,7 +119,8 @@ export function columns(data, xName, yColumns, split) {
   const rulesNow = [...rules].map(([rule, list]) => ({ rule, ...list.reduce((last, item) => (item.t >= last.t ? item : last)) }));
   const t = at.map((i) => data.t[i]);
   const limits = bands.flatMap((list) => list.flatMap((item) => [item.low, item.high]));
-  const [x0, x1] = x.length ? [x[0], x.at(-1)] : [0, 1], margin = 0.02 * (x1 - x0 || 1);
+  const [x0, x1] = x.length ? [x[0], x.at(-1)] : [0, 1];
+  const margin = Math.max(0.02 * (x1 - x0 || 1), xColumn === "time" ? 0.5 : 0);
   return {
     x, y, t, group, groups, members, parameter, shown, outliers, outlierSet: new Set(outliers), bands, rulesNow, events, block,
     blocks: first.size, truncated: data.truncated, xName: xColumn,
