@@ -28,6 +28,7 @@ from core.instrument import PORT_X, PORT_Y
 from core.recipes.declaration import Frame, FrameSet
 from core.recipes.engine import RunResult, run_recipe
 from core.recipes.registry import get_recipe
+from core.tools.badpix_commands import from_region
 
 NX = 2048
 GAIN = (1.0, 1.1, 1.2, 1.3)
@@ -239,6 +240,34 @@ def test_normalisation_can_be_switched_off(
     assert run("muse_flat", small_inputs, tmp_path, normalize=False, trace=False).ok
     image = read_image(tmp_path / "MASTER_FLAT-01.fits", 1)
     assert image.data.mean(dtype=float) == pytest.approx(image.header["ESO QC FLAT MASTER MEAN"], rel=1e-6)
+
+
+def test_dark_is_subtracted_scaled_to_the_exposure(small_inputs: list[tuple[Path, str]], tmp_path: Path) -> None:
+    glow = np.full((600, 4096), 100, np.int32)
+    bias = small_inputs[-1]
+    darks = [(write_frame(tmp_path / f"dark{k}.fits", "DARK", k, 300, glow, exptime=2.0), "DARK") for k in (81, 82, 83)]
+    assert run("muse_dark", [*darks, bias], tmp_path, hotsigma=0.0).ok
+    flats = [
+        (write_frame(tmp_path / f"flat{k}.fits", "FLAT,LAMP", k, 300, slice_light(300) + glow // 2), "FLAT")
+        for k in (84, 85, 86)
+    ]
+    dark = (tmp_path / "MASTER_DARK-01.fits", "MASTER_DARK")
+    assert run("muse_flat", [*flats, bias, dark], tmp_path, trace=False).ok
+    header = fits.getheader(tmp_path / "MASTER_FLAT-01.fits")
+    gains = np.repeat(np.repeat([[GAIN[0], GAIN[1]], [GAIN[3], GAIN[2]]], 300, axis=0), 2048, axis=1)
+    # Half of the 100 adu of 2 s was added to the flats of 1 s, and is gone again.
+    assert header["ESO QC FLAT MASTER MEAN"] == pytest.approx((slice_light(300) * gains).mean(), rel=1e-3)
+    assert header["ESO PRO REC1 CAL2 CATG"] == "MASTER_DARK"
+
+
+def test_known_bad_pixels_reach_the_flat(small_inputs: list[tuple[Path, str]], tmp_path: Path) -> None:
+    table = tmp_path / "BADPIX_TABLE.fits"
+    assert from_region(["-t", "[58:59,100:101]", "8192", "1", str(table), "-r", str(small_inputs[0][0])]) == 0
+    assert run("muse_flat", [*small_inputs, (table, "BADPIX_TABLE")], tmp_path, nsum=16).ok
+    dq = read_image(tmp_path / "MASTER_FLAT-01.fits", 1).dq
+    assert (dq[99:101, 57:59] & 8192 == 8192).all()
+    assert np.count_nonzero(dq & 8192) == 4
+    assert_trace_is_true(read_trace(tmp_path), 0.02)
 
 
 # -- failures -------------------------------------------------------------------------------------------------

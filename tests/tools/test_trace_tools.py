@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgba
@@ -183,3 +184,12 @@ def test_exit_codes(tool, files: tuple[str, str, str], tmp_path: Path, monkeypat
     }
     for words, code in cases.items():
         assert tool(list(words)) == code, words
+
+
+def test_display_without_toolkit_is_told(
+    files: tuple[str, str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":99")
+    matplotlib.use("agg")
+    assert plot_widths([files[0]]) == 21
+    assert "use -o FILE" in capsys.readouterr().err
