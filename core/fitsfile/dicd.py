@@ -116,7 +116,8 @@ def _add_provenance(header: fits.Header, provenance: Provenance, base: fits.Head
     rec = "PRO.REC1"
     set_key(header, f"{rec}.ID", provenance.recipe, "Pipeline recipe (unique) identifier")
     set_key(header, f"{rec}.DRS.ID", f"cascade-{__version__}", "Data reduction system identifier")
-    set_key(header, f"{rec}.PIPE.ID", f"cascade/{__version__}", "Pipeline (unique) identifier")
+    # The reference pipeline reads parameters only of products whose pipeline name starts with "muse".
+    set_key(header, f"{rec}.PIPE.ID", f"muse-cascade/{__version__}", "Pipeline (unique) identifier")
     for number, (path, tag) in enumerate(provenance.raws, 1):
         set_key(header, f"{rec}.RAW{number}.NAME", path.name, "File name of raw frame")
         set_key(header, f"{rec}.RAW{number}.CATG", tag, "Category of raw frame")
