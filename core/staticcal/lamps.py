@@ -55,10 +55,10 @@ class _Growth:
 # NIST's intensities of neon come from several sources that do not join at 6900 Angstrom; the blue lines of the
 # higher levels, strong in NIST's discharge, are weak in the lamps of MUSE.
 _GROWTHS: Final = (
-    _Growth("Ne", 5800.0, 90000.0, 220000.0, 1.6, 0.04, 2.0),
-    _Growth("Ne", 6900.0, 90000.0, 26000.0, 1.6, 0.25, 2.0),
-    _Growth("Ne", math.inf, 90000.0, 100000.0, 1.6, 0.04, 2.0),
-    _Growth("Xe", math.inf, 140000.0, 10000.0, 0.75, 0.04, 3.6),
+    _Growth("Ne", 5800.0, 75000.0, 220000.0, 1.7, 0.04, 2.0),
+    _Growth("Ne", 6900.0, 75000.0, 26000.0, 1.7, 0.25, 2.0),
+    _Growth("Ne", math.inf, 75000.0, 100000.0, 1.7, 0.04, 2.0),
+    _Growth("Xe", math.inf, 140000.0, 10000.0, 0.9, 0.035, 3.0),
     # Measured lines apart, MUSE's HgCd lamp shows next to nothing above the noise.
     _Growth("Hg", math.inf, 60.0, 1000.0, 1.0, 0.0, 1.0),
     _Growth("Cd", math.inf, 60.0, 300.0, 1.0, 0.0, 1.0),
