@@ -13,7 +13,7 @@ combines all or some of the frames in slabs of rows: memory does not depend on t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,19 +24,18 @@ from numpy.typing import NDArray
 from core.ccd.combine import CombineOptions
 from core.ccd.framestats import StatisticsCollector
 from core.ccd.geometry import Detector, all_ports
-from core.ccd.overscan import OverscanLevel, VerticalPolynomial
+from core.ccd.overscan import OverscanLevel
 from core.ccd.rawcounts import count_histograms, count_saturated, histogram_median
 from core.ccd.readnoise import ReadNoise, ReadNoiseSampler, variance_of_bias
 from core.ccd.reduction import (
     MasterRows,
     ReductionPlan,
-    SlabCalibration,
-    reduce_rows,
     reduce_slab,
 )
 from core.ccd.statistics import ImageStatistics
+from core.ccd.vpoly import VerticalPolynomial
 from core.errors import ChipNotLiveError, MissingInputError, MuseError
-from core.fitsfile.image import ImageRows, MuseImage
+from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.raw import RawChannel, open_raw
 from core.recipes.calibrations import BadPixels, Masters, load_bad_pixels, load_masters
@@ -44,10 +43,10 @@ from core.recipes.consistency import same_setup
 from core.recipes.declaration import Frame, FrameSet, RecipeContext
 from core.recipes.levels import FrameLevels, correct_levels, measure_levels
 from core.recipes.parameters import OverscanParameters
+from core.recipes.slabs import SlabReader
 
 __all__ = ["CombinedImage", "PreparedFrame", "RawStack", "combine_frames", "prepare"]
 
-_SLAB_BYTES: Final = 6_000_000  # raw rows of all frames together; fits the processor's cache
 _SAMPLED_ROWS: Final = 48
 _SATURATED_WARNING: Final = 0.001
 _SATURATED_ERROR: Final = 0.01
@@ -226,80 +225,6 @@ def _open_channels(ifu: int, frames: Sequence[Frame], ctx: RecipeContext) -> lis
 
 
 # -- the pass over the pixels ------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class _Slab:
-    """Raw rows of all frames: ``y0`` is the first trimmed row, or -1 in the scan regions."""
-
-    y0: int
-    raw: NDArray[np.uint16]
-
-
-class _Pass:
-    """One pass over the rows of some frames of a stack."""
-
-    def __init__(self, stack: RawStack, frames: Sequence[PreparedFrame], plan: ReductionPlan) -> None:
-        self.stack, self.frames, self.plan = stack, frames, plan
-        det = stack.detector
-        row_bytes = 2 * det.raw_shape[1] * len(frames)
-        self.height = int(np.clip(_SLAB_BYTES // row_bytes, 8, 128))
-        self._buffer = np.empty(len(frames) * self.height * det.raw_shape[1], np.uint16)
-
-    def _read(self, raw_y0: int, height: int) -> NDArray[np.uint16]:
-        nx = self.stack.detector.raw_shape[1]
-        slab = self._buffer[: len(self.frames) * height * nx].reshape(len(self.frames), height, nx)
-        for k, frame in enumerate(self.frames):
-            frame.channel.read_rows(raw_y0, raw_y0 + height, out=slab[k])
-        return slab
-
-    def data_slabs(self) -> Iterator[_Slab]:
-        """Slabs of data rows, none of which crosses the middle of the detector."""
-        det = self.stack.detector
-        for half in (0, det.ny):
-            for y0 in range(half, half + det.ny, self.height):
-                height = min(self.height, half + det.ny - y0)
-                yield _Slab(y0, self._read(det.raw_row(y0), height))
-
-    def scan_slabs(self) -> Iterator[_Slab]:
-        """Slabs of the rows of pre- and overscan."""
-        det = self.stack.detector
-        middle = det.prescan_y + det.ny
-        edges = (
-            (0, det.prescan_y),
-            (middle, middle + 2 * det.overscan_y),
-            (det.raw_shape[0] - det.prescan_y, det.raw_shape[0]),
-        )
-        for start, stop in edges:
-            for y0 in range(start, stop, self.height):
-                yield _Slab(-1, self._read(y0, min(self.height, stop - y0)))
-
-    def calibration(self, y0: int, height: int) -> SlabCalibration:
-        """Rows of the masters that belong to a slab."""
-        masters = self.stack.masters
-        return SlabCalibration(
-            bias=_rows(masters.bias, y0, height),
-            dark=_rows(masters.dark, y0, height),
-            flat=_rows(masters.flat, y0, height),
-            bad=self.stack.bad_pixels.trimmed_rows(y0, height),
-        )
-
-    def sample(self) -> list[NDArray[np.float32]]:
-        """Reduced pixels of rows spread over the detector, per frame."""
-        det = self.stack.detector
-        # Middles of equal parts: the border rows, often dark, must not weigh double.
-        rows = np.unique(((np.arange(_SAMPLED_ROWS) + 0.5) * (2 * det.ny) / _SAMPLED_ROWS).astype(int))
-        reduced = [
-            reduce_rows(self.plan, self._read(det.raw_row(int(y)), 1), int(y), self.calibration(int(y), 1))
-            for y in rows
-        ]
-        return [np.concatenate([row[k].ravel() for row in reduced]) for k in range(len(self.frames))]
-
-
-def _rows(master: ImageRows | None, y0: int, height: int) -> MasterRows:
-    if master is None:
-        return SlabCalibration().bias
-    return MasterRows(*master.rows(y0, y0 + height))
-
-
 def combine_frames(
     stack: RawStack,
     options: CombineOptions,
@@ -335,10 +260,10 @@ def combine_frames(
     options.check_number(len(frames))
     is_bias = stack.tag == "BIAS"
     plan = _plan(stack, frames, options, scale=scale and not is_bias)
-    work = _Pass(stack, frames, plan)
+    work = SlabReader([frame.channel for frame in frames], plan, stack.masters, stack.bad_pixels)
     shape = stack.detector.trimmed_shape
     out = MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
-    collector = StatisticsCollector(work.sample(), shape[0] * shape[1]) if statistics else None
+    collector = StatisticsCollector(work.sample(_SAMPLED_ROWS), shape[0] * shape[1]) if statistics else None
     noise = ReadNoiseSampler(stack.detector, len(frames)) if is_bias and len(frames) > 1 else None
     histograms = np.zeros((len(frames), 4, 2, 65536), np.int32) if is_bias else None
     saturated = _run(work, out, collector, noise, histograms, ctx)
@@ -387,15 +312,15 @@ def _plan(stack: RawStack, frames: Sequence[PreparedFrame], options: CombineOpti
 
 
 def _run(
-    work: _Pass,
+    work: SlabReader,
     out: MasterRows,
     collector: StatisticsCollector | None,
     noise: ReadNoiseSampler | None,
     histograms: NDArray[np.int32] | None,
     ctx: RecipeContext,
 ) -> tuple[int, ...]:
-    det = work.stack.detector
-    saturated = np.zeros(len(work.frames), np.int64)
+    det = work.detector
+    saturated = np.zeros(len(work.channels), np.int64)
     for slab in work.scan_slabs():
         saturated += [count_saturated(raw) for raw in slab.raw]
     for slab in work.data_slabs():

@@ -19,12 +19,11 @@ from core.ccd.geometry import Detector, Window, all_ports
 from core.ccd.overscan import (
     OverscanLevel,
     OverscanOptions,
-    VerticalPolynomial,
     average_levels,
     deviating_ports,
-    fit_vertical_overscan,
     measure_overscan,
 )
+from core.ccd.vpoly import VerticalPolynomial, fit_vertical_overscan
 from core.errors import CalibrationMismatchError, DataError
 from core.fitsfile.keywords import get_key
 from core.fitsfile.raw import RawChannel

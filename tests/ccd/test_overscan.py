@@ -14,11 +14,11 @@ from core.ccd.overscan import (
     OverscanReject,
     average_levels,
     deviating_ports,
-    fit_vertical_overscan,
     measure_overscan,
     parse_overscan,
     parse_ovscreject,
 )
+from core.ccd.vpoly import fit_vertical_overscan
 from core.errors import DataError, ParameterError
 
 

@@ -1,0 +1,111 @@
+"""Raw frames become slabs of rows, with the rows of their masters: memory does not grow with the number of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from core.ccd.reduction import MasterRows, ReductionPlan, SlabCalibration, reduce_rows
+from core.fitsfile.image import ImageRows
+from core.fitsfile.raw import RawChannel
+from core.recipes.calibrations import BadPixels, Masters
+
+__all__ = ["Slab", "SlabReader"]
+
+_SLAB_BYTES: Final = 6_000_000  # raw rows of all frames together; fits the processor's cache
+
+
+@dataclass(frozen=True)
+class Slab:
+    """The same raw rows of all frames.
+
+    Attributes
+    ----------
+    y0 : int
+        First row in the trimmed image (0-based), or -1 in the scan regions.
+    raw : ndarray, uint16, shape (n, ny, nx_raw)
+        Valid until the next slab is asked for [adu].
+    """
+
+    y0: int
+    raw: NDArray[np.uint16]
+
+
+class SlabReader:
+    """Reads some frames of one IFU slab by slab, with the rows of the masters that belong to each.
+
+    Parameters
+    ----------
+    channels : sequence of RawChannel
+    plan : ReductionPlan
+    masters : Masters
+    bad_pixels : BadPixels
+    """
+
+    def __init__(
+        self, channels: Sequence[RawChannel], plan: ReductionPlan, masters: Masters, bad_pixels: BadPixels
+    ) -> None:
+        self.channels, self.plan, self.masters, self.bad_pixels = channels, plan, masters, bad_pixels
+        self.detector = plan.detector
+        nx = self.detector.raw_shape[1]
+        self.height = int(np.clip(_SLAB_BYTES // (2 * nx * len(channels)), 8, 128))
+        self._buffer = np.empty(len(channels) * self.height * nx, np.uint16)
+
+    def _read(self, raw_y0: int, height: int) -> NDArray[np.uint16]:
+        nx = self.detector.raw_shape[1]
+        slab = self._buffer[: len(self.channels) * height * nx].reshape(len(self.channels), height, nx)
+        for k, channel in enumerate(self.channels):
+            channel.read_rows(raw_y0, raw_y0 + height, out=slab[k])
+        return slab
+
+    def data_slabs(self) -> Iterator[Slab]:
+        """Slabs of data rows, none of which crosses the middle of the detector."""
+        det = self.detector
+        for half in (0, det.ny):
+            for y0 in range(half, half + det.ny, self.height):
+                height = min(self.height, half + det.ny - y0)
+                yield Slab(y0, self._read(det.raw_row(y0), height))
+
+    def scan_slabs(self) -> Iterator[Slab]:
+        """Slabs of the rows of pre- and overscan."""
+        det = self.detector
+        middle = det.prescan_y + det.ny
+        edges = (
+            (0, det.prescan_y),
+            (middle, middle + 2 * det.overscan_y),
+            (det.raw_shape[0] - det.prescan_y, det.raw_shape[0]),
+        )
+        for start, stop in edges:
+            for y0 in range(start, stop, self.height):
+                yield Slab(-1, self._read(y0, min(self.height, stop - y0)))
+
+    def calibration(self, y0: int, height: int) -> SlabCalibration:
+        """Rows of the masters that belong to a slab."""
+        masters = self.masters
+        return SlabCalibration(
+            bias=_rows(masters.bias, y0, height),
+            dark=_rows(masters.dark, y0, height),
+            flat=_rows(masters.flat, y0, height),
+            bad=self.bad_pixels.trimmed_rows(y0, height),
+        )
+
+    def sample(self, n_rows: int) -> list[NDArray[np.float32]]:
+        """Reduced pixels of ``n_rows`` rows spread over the detector, per frame."""
+        det = self.detector
+        # Middles of equal parts: the border rows, often dark, must not weigh double.
+        rows = np.unique(((np.arange(n_rows) + 0.5) * (2 * det.ny) / n_rows).astype(int))
+        reduced = [
+            reduce_rows(self.plan, self._read(det.raw_row(int(y)), 1), int(y), self.calibration(int(y), 1))
+            for y in rows
+        ]
+        return [np.concatenate([row[k].ravel() for row in reduced]) for k in range(len(self.channels))]
+
+
+def _rows(master: ImageRows | None, y0: int, height: int) -> MasterRows:
+    if master is None:
+        return SlabCalibration().bias
+    return MasterRows(*master.rows(y0, y0 + height))
