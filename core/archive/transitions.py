@@ -267,6 +267,17 @@ def finish_block(
     )
     if not done:
         raise StateConflictError(f"block {block.name} is no longer held by {owner}", block=block.name)
+    # What this block replaces keeps its products until now, when there are better ones.
+    replaced = select(Block.id).where(Block.superseded_by_id == block_id)
+    session.execute(
+        update(Product)
+        .where(
+            Product.block_id.in_(replaced),
+            Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
+        )
+        .values(state=ProductState.SUPERSEDED)
+        .execution_options(synchronize_session="fetch")
+    )
     settle_inputs(session, source_block_id=block_id, actor=owner, now=now)
 
 

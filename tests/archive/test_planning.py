@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.archive import transitions
+from core.archive.models import Block, BlockInput, Event, Product
+from core.archive.planning import SavedPlan, planning_frames, planning_products, save_plan
+from core.archive.records import BlockResult
+from core.archive.sessions import Archive
+from core.archive.states import BlockState, InputKind
+from core.cascade.model import Plan
+from core.cascade.plan import make_plan
+from core.errors import NotFoundError
+
+Add = Callable[..., int]
+NIGHT = date(2026, 11, 1)
+VERSIONS = {"muse_bias": "1", "muse_dark": "1", "muse_flat": "1", "muse_wavecal": "1"}
+
+
+@pytest.fixture
+def take(add_frame: Add) -> Callable[..., None]:
+    """Adds a template of frames that starts at an hour (UT) of the night."""
+
+    def add(tag: str, hour: float, count: int = 3, lamps: tuple[str, ...] = (), **columns: Any) -> None:
+        start = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(hours=hour)
+        for number in range(count):
+            moment = start + timedelta(seconds=60 * number)
+            mjd = (moment - datetime(1858, 11, 17, tzinfo=UTC)) / timedelta(days=1)
+            lamp = lamps[number % len(lamps)] if lamps else ""
+            values = {
+                "tag": tag,
+                "date_obs": moment,
+                "mjd_obs": mjd,
+                "mjd_mid": mjd,
+                "tpl_start": start,
+                "tpl_nexp": count,
+                "lamps": lamp,
+                **columns,
+            }
+            add_frame(f"MUSE.{moment:%Y-%m-%dT%H:%M:%S}.{tag}", **values)
+
+    return add
+
+
+def plan_night(archive: Archive) -> Plan:
+    with archive.read() as session:
+        frames = planning_frames(session, NIGHT, NIGHT)
+        products = planning_products(session, 61300.0, 61400.0)
+    return make_plan(frames, products)
+
+
+def save(archive: Archive, plan: Plan | None = None) -> SavedPlan:
+    plan = plan or plan_night(archive)
+    with archive.write() as session:
+        return save_plan(session, plan, recipe_versions=VERSIONS)
+
+
+def blocks(archive: Archive, *states: BlockState) -> dict[str, Block]:
+    with archive.read() as session:
+        rows = session.scalars(select(Block).order_by(Block.id)).all()
+        return {row.name: row for row in rows if not states or row.state in states}
+
+
+def by_tag(archive: Archive, tag: str) -> Block:
+    return next(row for row in blocks(archive).values() if row.tag == tag and row.state != BlockState.SUPERSEDED)
+
+
+def execute(archive: Archive, block: Block, products: tuple[Any, ...]) -> None:
+    with archive.write() as session:
+        assert transitions.claim_block(session, block.id, owner="w", lease_seconds=60)
+        transitions.finish_block(session, block.id, BlockResult(products), owner="w")
+
+
+def test_frames_come_as_the_planner_wants_them(archive: Archive, take: Callable[..., None]) -> None:
+    take("ARC", 34.0, lamps=("Ne",), count=1, ins_mode="WFM-AO-N", opti1_name="Blue-Na2")
+    with archive.read() as session:
+        (frame,) = planning_frames(session, NIGHT, NIGHT)
+        assert planning_frames(session, NIGHT, NIGHT, tags=["BIAS"]) == []
+    assert (frame.tag, frame.lamps, frame.ifus, frame.night) == ("ARC", ("Ne",), (1, 2), "2026-11-01")
+    assert frame.tpl_start == "2026-11-02T10:00:00"
+    assert frame.setup.label == "WFM-AO-N blue WFM r1 1x1"
+
+
+def test_a_plan_becomes_blocks_that_wait_for_each_other(archive: Archive, take: Callable[..., None]) -> None:
+    take("BIAS", 33.0)
+    take("FLAT", 34.0)
+    saved = save(archive)
+    assert len(saved.created) == 2
+    bias, flat = by_tag(archive, "BIAS"), by_tag(archive, "FLAT")
+    assert (bias.state, flat.state) == (BlockState.READY, BlockState.WAITING)
+    assert (bias.n_raw, bias.ifus, bias.ins_mode, bias.recipe) == (3, (1, 2), "WFM-NOAO-N", "muse_bias")
+    with archive.read() as session:
+        rows = session.scalars(
+            select(BlockInput).where(BlockInput.block_id == flat.id).order_by(BlockInput.position)
+        ).all()
+        history = session.scalars(select(Event.to_state).where(Event.subject == flat.name)).all()
+    assert [row.role for row in rows[:4]] == ["FLAT", "FLAT", "FLAT", "MASTER_BIAS"]
+    chosen = rows[3]
+    assert (chosen.kind, chosen.source_block_id, chosen.level) == (InputKind.PLANNED, bias.id, 0)
+    assert chosen.age_days == pytest.approx(-1 / 24, abs=1e-6)
+    assert chosen.reason
+    assert history == ["waiting"]
+
+
+def test_the_same_plan_again_changes_nothing(archive: Archive, take: Callable[..., None]) -> None:
+    take("BIAS", 33.0)
+    take("FLAT", 34.0)
+    first = save(archive)
+    again = save(archive)
+    assert set(again.unchanged) == set(first.created)
+    assert (again.created, again.changed, again.superseded) == ((), (), ())
+
+
+def test_a_plan_stays_the_same_while_its_blocks_are_done(
+    archive: Archive, take: Callable[..., None], new_product: Any
+) -> None:
+    take("BIAS", 33.0)
+    take("FLAT", 34.0)
+    save(archive)
+    bias = by_tag(archive, "BIAS")
+    execute(archive, bias, tuple(new_product(f"/p/b-{i}.fits", ifu=i, mjd_mid=bias.mjd_mid) for i in (1, 2)))
+    assert by_tag(archive, "FLAT").state is BlockState.READY
+    again = save(archive)
+    assert (again.created, again.changed, again.superseded) == ((), (), ())
+
+
+def test_missing_calibrations_are_stored_with_what_was_refused(archive: Archive, take: Callable[..., None]) -> None:
+    take("FLAT", 34.0)
+    take("BIAS", 33.0, det_read_curid=2)
+    save(archive)
+    flat = by_tag(archive, "FLAT")
+    assert flat.state is BlockState.INCOMPLETE
+    assert "MASTER_BIAS" in flat.state_reason
+    with archive.read() as session:
+        row = session.scalars(
+            select(BlockInput).where(BlockInput.block_id == flat.id, BlockInput.role == "MASTER_BIAS")
+        ).one()
+        assert (row.kind, row.required) == (InputKind.MISSING, True)
+        assert len(row.refused) == 1
+        assert row.refused[0]["reason"]
+
+
+def test_a_late_frame_rewrites_a_block_that_has_not_run(archive: Archive, take: Callable[..., None]) -> None:
+    take("BIAS", 33.0)
+    save(archive)
+    before = by_tag(archive, "BIAS")
+    take("BIAS", 33.0 + 0.5, count=1, tpl_start=datetime(2026, 11, 2, 9, tzinfo=UTC))
+    saved = save(archive)
+    after = by_tag(archive, "BIAS")
+    assert (saved.changed, saved.created) == ((before.name,), ())
+    assert (after.id, after.n_raw, after.plan_version) == (before.id, 4, 2)
+
+
+def test_a_late_frame_replaces_a_block_that_has_run(
+    archive: Archive, take: Callable[..., None], new_product: Any
+) -> None:
+    take("BIAS", 33.0)
+    save(archive)
+    old = by_tag(archive, "BIAS")
+    execute(archive, old, (new_product("/p/old.fits", ifu=None, mjd_mid=old.mjd_mid),))
+    take("BIAS", 33.5, count=1, tpl_start=datetime(2026, 11, 2, 9, tzinfo=UTC))
+    saved = save(archive)
+    new = by_tag(archive, "BIAS")
+    assert saved.superseded == (old.name,)
+    assert (new.name, new.state, new.n_raw) == (f"{old.name}_v2", BlockState.READY, 4)
+    row = blocks(archive)[old.name]
+    assert (row.state, row.superseded_by_id) == (BlockState.SUPERSEDED, new.id)
+    with archive.read() as session:
+        assert planning_products(session, 61300.0, 61400.0) == []
+    execute(archive, new, (new_product("/p/new.fits", ifu=None, mjd_mid=new.mjd_mid),))
+    with archive.read() as session:
+        states = {row.path: row.state.value for row in session.scalars(select(Product))}
+    assert states == {"/p/old.fits": "superseded", "/p/new.fits": "provisional"}
+
+
+def test_a_running_block_is_left_alone_until_it_is_done(archive: Archive, take: Callable[..., None]) -> None:
+    take("BIAS", 33.0)
+    save(archive)
+    block = by_tag(archive, "BIAS")
+    with archive.write() as session:
+        transitions.claim_block(session, block.id, owner="w", lease_seconds=60)
+    take("BIAS", 33.5, count=1, tpl_start=datetime(2026, 11, 2, 9, tzinfo=UTC))
+    assert save(archive).postponed == (block.name,)
+    assert by_tag(archive, "BIAS").n_raw == 3
+
+
+def test_products_of_a_block_are_one_candidate_of_the_worst_quality(
+    archive: Archive, take: Callable[..., None], new_product: Any
+) -> None:
+    take("BIAS", 33.0)
+    save(archive)
+    block = by_tag(archive, "BIAS")
+    made = tuple(new_product(f"/p/b-{i}.fits", ifu=i, mjd_mid=block.mjd_mid) for i in (1, 2))
+    execute(archive, block, made)
+    with archive.write() as session:
+        ids = [row.id for row in session.get_one(Block, block.id).products]
+        transitions.set_product_state(session, ids[0], transitions.ProductState.CERTIFIED, actor="astronomer")
+    with archive.read() as session:
+        (candidate,) = planning_products(session, 61300.0, 61400.0)
+    assert candidate.id == f"{block.group_key}/MASTER_BIAS"
+    assert (candidate.ifus, candidate.quality.word) == ((1, 2), "provisional")
+    assert (candidate.signature, candidate.block) == (block.plan_signature, block.group_key)
+
+
+def test_a_plan_with_an_unknown_recipe_is_refused_whole(archive: Archive, take: Callable[..., None]) -> None:
+    take("BIAS", 33.0)
+    take("FLAT", 34.0)
+    plan = plan_night(archive)
+    with pytest.raises(NotFoundError, match="muse_flat"), archive.write() as session:
+        save_plan(session, plan, recipe_versions={"muse_bias": "1"})
+    assert blocks(archive) == {}
