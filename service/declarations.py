@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from core.errors import NotFoundError
 from core.recipes.declaration import Recipe
 from core.recipes.registry import get_recipe
 from workers.definitions import installed_recipes
 
-__all__ = ["installed", "recipe_data"]
+__all__ = ["installed", "installed_recipe", "recipe_data"]
 
 
 def recipe_data(recipe: Recipe) -> dict[str, Any]:
@@ -37,6 +38,19 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
         ],
         "differences": list(recipe.differences),
     }
+
+
+def installed_recipe(name: str) -> Recipe:
+    """One of them.
+
+    Raises
+    ------
+    NotFoundError
+        Naming those that there are.
+    """
+    if name not in installed_recipes():
+        raise NotFoundError(f"there is no recipe {name}; there are: {', '.join(installed_recipes())}", recipe=name)
+    return get_recipe(name)
 
 
 def installed() -> tuple[Recipe, ...]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from core.recipes.registry import get_recipe
-from service.declarations import installed, recipe_data
+from service.declarations import installed, installed_recipe, recipe_data
 
 router = APIRouter(prefix="/recipes", tags=["recipes"])
 
@@ -21,4 +20,4 @@ def list_recipes() -> list[dict[str, str]]:
 @router.get("/{name}", summary="One recipe")
 def get_one(name: str) -> dict[str, Any]:
     """Inputs, parameters (with JSON schema), products and QC parameters."""
-    return recipe_data(get_recipe(name))
+    return recipe_data(installed_recipe(name))

@@ -13,7 +13,7 @@ from core.archive.pages.qc1 import block_qc1
 from core.archive.states import InputKind
 from core.errors import NotFoundError
 from core.recipes.declaration import ParameterInfo
-from core.recipes.registry import get_recipe
+from service.declarations import installed_recipe
 from service.explain import LEVELS, waits_for
 from service.files import block_plots, tail_text
 from service.progress import progress_of
@@ -55,7 +55,7 @@ def block_page(page: PageDep, name: str) -> HTMLResponse:
 def _parameters(block: Block) -> list[tuple[ParameterInfo, object, bool]]:
     """Parameters of the recipe with the values of this block; (definition, value, changed)."""
     try:
-        recipe = get_recipe(block.recipe)
+        recipe = installed_recipe(block.recipe)
     except NotFoundError:  # a recipe of an earlier version of the project
         return []
     return [

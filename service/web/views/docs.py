@@ -10,8 +10,7 @@ from core.cascade.rules import RULES
 from core.classify import RAW_RULES
 from core.errors import NotFoundError
 from core.qc1.rules import SCORE_RULES, FixedRule
-from core.recipes.registry import get_recipe
-from service.declarations import installed
+from service.declarations import installed, installed_recipe
 from service.text import number, range_text
 from service.web.page import PageDep
 from service.web.views.qc1 import CLASS_WORDS
@@ -39,7 +38,7 @@ def index_page(page: PageDep) -> HTMLResponse:
 @router.get("/docs/recipes/{name}")
 def recipe_page(page: PageDep, name: str) -> HTMLResponse:
     """Inputs, parameters, products and QC parameters of a recipe."""
-    recipe = get_recipe(name)
+    recipe = installed_recipe(name)
     return page.render(
         "doc_recipe.html",
         recipe=recipe,

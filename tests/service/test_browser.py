@@ -1,0 +1,246 @@
+"""The pages in a real browser: three clicks to the trend, keyboard, sorting, plot, themes, widths, no console error."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
+]
+RON = "/qc1/muse_bias?y=master_ron&split=quadrant"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A headless browser."""
+    api = pytest.importorskip("playwright.sync_api")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, server: str) -> Iterator[Any]:
+    """A page of the service; console errors, failed scripts and foreign requests fail the test."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, base_url=server)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(
+        (server, "data:", "blob:")) else None)  # fmt: skip
+    yield page
+    context.close()
+    assert complaints == []
+
+
+def plotted(page: Any) -> None:
+    page.wait_for_selector("#plot canvas")
+    page.wait_for_function("() => document.querySelector('#readout').textContent.includes('median')")
+
+
+def test_the_noise_trend_is_within_three_clicks(page: Any) -> None:
+    page.goto("/")
+    page.get_by_role("link", name="Read-out noise").click()
+    plotted(page)
+    text = page.inner_text("#readout")
+    assert "248 values of 31 blocks" in text  # 31 nights, 2 IFUs, 4 quadrants
+    assert "limits 1 to 5 e⁻" in text
+
+
+def test_hover_reads_out_and_click_opens_the_product(page: Any) -> None:
+    page.goto(RON)
+    plotted(page)
+    over = page.locator("#plot .u-over")
+    box = over.bounding_box()
+    # sweep until the cursor is over a point: all of them lie within the frame
+    for step in range(400):
+        x, y = box["width"] * (0.05 + 0.9 * (step % 20) / 20), box["height"] * (0.05 + 0.9 * (step // 20) / 20)
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        if "quadrant" in page.inner_text("#readout"):
+            break
+    assert re.search(r"[\d.]+ e⁻ master_ron · IFU \d, quadrant \d · 2026-\d\d-\d\d", page.inner_text("#readout"))
+    page.mouse.down()
+    page.mouse.up()
+    page.wait_for_url(re.compile(r"/products/\d+$"))
+
+
+def test_drag_zooms_double_click_resets_and_the_address_keeps_it(page: Any) -> None:
+    page.goto(RON)
+    plotted(page)
+    box = page.locator("#plot .u-over").bounding_box()
+    x0, y = box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"]
+    page.mouse.move(x0, y)
+    page.mouse.down()
+    page.mouse.move(x0 + 200, y + 2, steps=5)
+    page.mouse.up()
+    zoom = parse_qs(urlsplit(page.url).query)["zoom"][0].split(",")
+    low, high = float(zoom[0]), float(zoom[1])
+    # 200 pixels of the width that shows 30 nights and a margin of half a day on each side
+    assert high - low == pytest.approx(200 / box["width"] * 31.2, rel=0.05)
+    address = page.url
+    page.goto(address)
+    plotted(page)
+    assert page.url == address
+    page.locator("#plot .u-over").dblclick(position={"x": 5, "y": 5})
+    assert "zoom" not in page.url
+
+
+def test_controls_change_plot_and_address(page: Any) -> None:
+    page.goto(RON)
+    plotted(page)
+    page.fill("input[name=ifu]", "2")
+    page.press("input[name=ifu]", "Enter")
+    page.wait_for_function("() => document.querySelector('#readout').textContent.includes('124 values')")
+    assert "ifu=2" in page.url
+    page.select_option("select[name=x]", "master_stdev")
+    page.wait_for_function("() => document.querySelector('#readout').textContent.includes('124 values')")
+    assert "x=master_stdev" in page.url
+    page.select_option("select[name=split]", "none")
+    page.wait_for_function("() => document.querySelectorAll('#legend button').length === 0")
+
+
+def test_a_group_is_picked_in_the_legend(page: Any) -> None:
+    page.goto(RON)
+    plotted(page)
+    button = page.locator("#legend button").nth(2)
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert page.locator("#legend button[aria-pressed=true]").count() == 1
+
+
+def test_the_plot_is_saved_as_png(page: Any) -> None:
+    page.goto(RON)
+    plotted(page)
+    with page.expect_download() as download:
+        page.click("#png")
+    assert download.value.suggested_filename == "muse_bias_master_ron.png"
+
+
+def test_tables_sort_and_the_address_keeps_it(page: Any) -> None:
+    page.goto("/nights")
+    nights = "document.querySelectorAll('#nights tbody tr td:first-child')"
+    first = f"() => {nights}[0].textContent.trim()"
+    assert page.evaluate(first) == "2026-11-19"
+    page.click("#nights th:first-child")
+    assert page.evaluate(first) == "2026-10-20"
+    page.reload()
+    assert page.evaluate(first) == "2026-10-20"
+    page.click("#nights th:first-child")
+    assert page.evaluate(first) == "2026-11-19"
+
+
+def test_the_keyboard_moves_and_goes(page: Any) -> None:
+    page.goto("/nights")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    assert page.inner_text("tr.at td:first-child") == "2026-11-18"
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/nights/2026-11-18")
+    page.keyboard.press("[")
+    page.wait_for_url("**/nights/2026-11-17")
+    page.keyboard.press("g")
+    page.keyboard.press("q")
+    page.wait_for_url("**/qc1")
+    page.keyboard.press("g")
+    page.keyboard.press("n")
+    page.wait_for_url("**/nights")
+    page.keyboard.press("?")
+    assert page.locator("#help").is_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("/")
+    page.keyboard.type("2026-11-10")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/nights/2026-11-10")
+
+
+def test_pointing_at_a_block_shows_its_calibrations(page: Any) -> None:
+    page.goto("/nights/2026-11-18")
+    page.hover("#graph .b >> nth=2")
+    text = page.inner_text("#choices")
+    assert "MASTER_BIAS comes from" in text
+    assert "TRACE_TABLE comes from" in text
+    assert page.locator("#graph path.on").count() == 2
+
+
+def test_running_blocks_report_without_a_reload(page: Any) -> None:
+    page.goto("/")
+    page.evaluate("document.querySelector('#running .progress > i').style.width = '1%'")
+    # the next poll sets what the archive says
+    page.wait_for_function("() => document.querySelector('#running .progress > i').style.width === '75%'", timeout=8000)
+
+
+def test_sparklines_are_drawn(page: Any) -> None:
+    page.goto("/")
+    page.wait_for_selector("#trends svg.spark path")
+    assert page.locator("#trends svg.spark").count() >= 5
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_has_contrast_in_both_themes(browser: Any, server: str, theme: str) -> None:
+    """WCAG AA: 4.5 to 1 for text of normal size, for every colour that carries text."""
+    context = browser.new_context(color_scheme=theme, base_url=server)
+    page = context.new_page()
+    page.goto("/")
+    colours = page.evaluate(
+        """() => {
+          const style = getComputedStyle(document.documentElement);
+          const of = (name) => style.getPropertyValue(name).trim();
+          const pairs = [['--ink', '--panel'], ['--ink', '--bg'], ['--ink', '--bad-bg'], ['--ink', '--raised']];
+          pairs.push(['--muted', '--panel'], ['--muted', '--bg']);
+          for (const state of ['good', 'warn', 'bad', 'run', 'none']) {
+            pairs.push([`--${state}`, '--panel'], [`--${state}`, `--${state}-bg`]);
+          }
+          return pairs.map(([a, b]) => [a, b, of(a), of(b)]);
+        }"""
+    )
+    context.close()
+
+    def luminance(text: str) -> float:
+        channels = [int(text[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    for ink, ground, a, b in colours:
+        high, low = sorted((luminance(a), luminance(b)), reverse=True)
+        assert (high + 0.05) / (low + 0.05) >= 4.5, f"{ink} on {ground} in the {theme} theme"
+
+
+@pytest.mark.parametrize("width", [360, 1400, 3000])
+def test_no_page_is_wider_than_the_window(browser: Any, server: str, bias_block: str, width: int) -> None:
+    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=server)
+    page = context.new_page()
+    for address in ("/", "/nights", "/nights/2026-11-19", f"/blocks/{bias_block}", "/qc1", RON, "/docs", "/quarantine"):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, address
+    context.close()
+
+
+def test_the_rest_documentation_is_drawn_from_local_files(page: Any) -> None:
+    page.goto("/api/docs")
+    page.wait_for_selector(".opblock-summary-path", timeout=15000)
+    assert page.locator(".opblock").count() > 20
+
+
+def test_reading_works_without_scripts(browser: Any, server: str) -> None:
+    context = browser.new_context(java_script_enabled=False, base_url=server)
+    page = context.new_page()
+    page.goto("/qc1/muse_bias?y=master_ron")
+    page.get_by_role("link", name="browse").click()
+    assert page.locator("table.rows tbody tr").count() == 200
+    page.fill("input[name=ifu]", "1")
+    page.get_by_role("button", name="Show").click()
+    assert "ifu=1" in page.url
+    assert page.locator("table.rows tbody tr").count() == 124
+    context.close()
