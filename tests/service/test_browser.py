@@ -183,8 +183,8 @@ def test_running_blocks_report_without_a_reload(page: Any) -> None:
 
 def test_sparklines_are_drawn(page: Any) -> None:
     page.goto("/")
-    page.wait_for_selector("#trends svg.spark path")
-    assert page.locator("#trends svg.spark").count() >= 5
+    # one for each of the trends that the story has values for
+    page.wait_for_function("() => document.querySelectorAll('#trends svg.spark path').length === 7")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
