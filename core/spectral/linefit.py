@@ -134,11 +134,12 @@ def _estimate(x, y, w, n, free_sigma, free_offset, par, buf):  # type: ignore[no
         v = y[i]
         mean_x += x[i]
         peak = max(peak, v)
-        k = m  # insertion sort; windows are short
-        while k > 0 and buf[k - 1] > v:
-            buf[k] = buf[k - 1]
-            k -= 1
-        buf[k] = v
+        if free_offset:
+            k = m  # insertion sort; windows with a free background are short
+            while k > 0 and buf[k - 1] > v:
+                buf[k] = buf[k - 1]
+                k -= 1
+            buf[k] = v
         m += 1
     if m == 0:
         return 0
