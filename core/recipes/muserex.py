@@ -36,6 +36,7 @@ Options:
   --log-level=LEVEL     lowest level written to the log file: {", ".join(LEVELS)} [info]
   --msg-level=LEVEL     lowest level shown on the terminal: {", ".join(LEVELS)} [info]
   --output-dir=DIR      directory for the products [.]
+  --compile             compile the numerical kernels of all recipes once, after installation
   --version             show the version
 
 Environment:
@@ -53,7 +54,7 @@ class _CommandLine:
 
 
 _VALUED = {"log-file", "log-dir", "log-level", "msg-level", "output-dir"}
-_PLAIN = {"help", "recipes", "params", "version"}
+_PLAIN = {"help", "recipes", "params", "version", "compile"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -118,6 +119,11 @@ def _parameter_value(recipe: str, name: str, equals: str, value: str, words: lis
 def _run(line: _CommandLine) -> int:
     if "version" in line.options:
         print(f"muserex (Cascade) {__version__}")
+        return 0
+    if "compile" in line.options:
+        from core.recipes.compile import compile_kernels  # the simulator is needed here only
+
+        compile_kernels(lambda text: print(f"muserex: {text}", flush=True))
         return 0
     if "recipes" in line.options:
         for name in RECIPES:
