@@ -27,11 +27,12 @@ import logging
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, get_args, get_origin
 
+import numpy.typing as npt
 from astropy.io import fits
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -49,6 +50,7 @@ __all__ = [
     "ImageProduct",
     "NifuParameters",
     "ParameterInfo",
+    "PixtableProduct",
     "Product",
     "ProductSpec",
     "QcSpec",
@@ -374,7 +376,19 @@ class CubeProduct:
     number: int | None = None
 
 
-Product = ImageProduct | TableProduct | CubeProduct
+@dataclass
+class PixtableProduct:
+    """A pixel table: columns (float32 or int32) by name, in the order of the file."""
+
+    tag: str
+    columns: Mapping[str, npt.NDArray[Any]]
+    header: fits.Header
+    raws: Sequence[Frame]
+    calibs: Sequence[Frame]
+    number: int | None = None
+
+
+Product = ImageProduct | TableProduct | CubeProduct | PixtableProduct
 
 
 @dataclass

@@ -28,6 +28,7 @@ from core.fitsfile.dicd import Provenance, product_header
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.merge import merge_products, merged_name
+from core.fitsfile.pixtable import write_pixtable
 from core.fitsfile.scan import scan_fits
 from core.fitsfile.tables import MuseTable, write_table
 from core.fitsfile.writer import FitsWriter
@@ -37,10 +38,12 @@ from core.recipes.declaration import (
     Frame,
     FrameSet,
     ImageProduct,
+    PixtableProduct,
     Product,
     Recipe,
     RecipeContext,
     RecipeParameters,
+    TableProduct,
 )
 from core.recipes.logs import LogSettings, configure_logging, recipe_logger
 from core.recipes.registry import get_recipe
@@ -310,6 +313,8 @@ def _write(product: Product, task: _Task) -> WrittenProduct:
         with FitsWriter(path, datamd5=True) as writer:
             writer.primary(header)
             writer.image(own, product.data)
+    elif isinstance(product, PixtableProduct):
+        write_pixtable(path, header, product.columns, task.ifu)
     else:
         table = MuseTable(product.table.columns, header)
         write_table(path, product.fmt, table, task.ifu, extension=product.extension)
@@ -319,7 +324,7 @@ def _write(product: Product, task: _Task) -> WrittenProduct:
 def _base_header(product: Product) -> fits.Header:
     if isinstance(product, ImageProduct):
         return product.image.header
-    return product.header if isinstance(product, CubeProduct) else product.table.header
+    return product.table.header if isinstance(product, TableProduct) else product.header
 
 
 def provenance_of(product: Product, recipe: str, params: RecipeParameters) -> Provenance:

@@ -1,0 +1,423 @@
+"""muse_lsf: raw ARC frames become the line-spread function of each slice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import numpy as np
+from astropy.io import fits
+from numpy.typing import NDArray
+
+from core.ccd.combine import CombineOptions
+from core.ccd.trace_model import Trace
+from core.errors import DataError, MuseError, WavelengthError
+from core.fitsfile.keywords import get_key, set_key
+from core.fitsfile.pixtable import encode_origin, origin_offset, set_limits
+from core.fitsfile.tables import Column, MuseTable, TableFormat
+from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
+from core.recipes.arc_lamps import ImageStore, group_by_lamps, load_dispersion, load_line_list, load_trace
+from core.recipes.basic import RawStack, combine_frames, prepare
+from core.recipes.declaration import (
+    BADPIX_INPUT,
+    CubeProduct,
+    Frame,
+    FrameSet,
+    FrameSpec,
+    PixtableProduct,
+    Product,
+    ProductSpec,
+    QcSpec,
+    Recipe,
+    RecipeContext,
+    TableProduct,
+    parameter,
+)
+from core.recipes.parameters import OverscanParameters, merge_parameter
+from core.recipes.qcwriter import QcWriter
+from core.spectral.dispersion import Dispersion
+from core.spectral.line_pixels import LinePixels, collect_line_pixels, concatenate_pixels
+from core.spectral.linelist import LineList, covered
+from core.spectral.lsf_cube import LsfImage, fit_lsf_image
+from core.spectral.lsf_hermite import REACH, HermiteLsf, LinePixelSet, fit_hermite
+
+__all__ = ["SLICE_PARAM", "LsfParameters", "MuseLsf"]
+
+_PROFILE: Final = "LSF_PROFILE"
+_HERMITE_LINES: Final = 40
+
+SLICE_PARAM: Final = TableFormat(
+    _PROFILE,
+    (
+        Column("ifu", "J", "", "IFU number"),
+        Column("slice", "J", "", "slice number on the CCD"),
+        Column("sensitivity", "1D", "", "detector sensitivity, relative"),
+        Column("offset", "D", "", "wavelength calibration offset"),
+        Column("refraction", "D", "", "relative refraction ratio"),
+        Column("slit_width", "D", "Angstrom", "slit width"),
+        Column("bin_width", "D", "Angstrom", "bin width"),
+        Column("lsf_width", "3D", "Angstrom", "LSF Gauss-Hermitean width"),
+        Column("hermit3", "2D", "", "3rd order Hermitean coefficient"),
+        Column("hermit4", "2D", "", "4th order Hermitean coefficient"),
+        Column("hermit5", "2D", "", "5th order Hermitean coefficient"),
+        Column("hermit6", "2D", "", "6th order Hermitean coefficient"),
+    ),
+    "Gauss-Hermite parameters of the line-spread function of each slice",
+)
+
+
+class LsfParameters(OverscanParameters):
+    """Parameters of muse_lsf."""
+
+    save_subtracted: bool = parameter(False, "Save the pixel table after the LSF subtraction.")
+    line_quality: int = parameter(3, "Minimal quality flag in line catalog for selection", ge=1, le=5)
+    lsf_range: float = parameter(
+        7.5, "Wavelength window (half size) around each line to estimate LSF", unit="Angstrom", gt=0, le=50
+    )
+    lsf_size: int = parameter(150, "Image size in LSF direction", ge=10, le=10000)
+    lambda_size: int = parameter(30, "Image size in line wavelength direction", ge=2, le=10000)
+    lsf_regression_window: float = parameter(
+        0.7, "Size of the regression window in LSF direction", unit="Angstrom", gt=0
+    )
+    merge: bool = merge_parameter()
+    combine: Literal["average", "median", "minmax", "sigclip"] = parameter(
+        "sigclip", "Type of lampwise image combination to use."
+    )
+    method: Literal["interpolate", "hermit"] = parameter(
+        "interpolate",
+        "LSF generation method. Depending on this value, either an interpolated LSF cube is created, or a table with "
+        "the parameters of a hermitean gaussian.",
+    )
+
+
+def _fwhm(name: str, what: str) -> QcSpec:
+    klass: Literal["KPI", "CAL"] = "KPI" if name == "MEAN" else "CAL"
+    return QcSpec(
+        f"QC.LSF.SLICE{{slice}}.FWHM.{name}", "Angstrom", "float", klass, f"{what} the LSF in slice j", (_PROFILE,)
+    )
+
+
+class MuseLsf(Recipe):
+    """Measure the line-spread function of each slice on arc lines."""
+
+    name = "muse_lsf"
+    version = "1"
+    summary = "Compute the LSF"
+    description = "Compute the slice and wavelength dependent LSF from a lines spectrum (ARC lamp)."
+    inputs = (
+        FrameSpec("ARC", "raw", recommended=15, description="Raw arc lamp exposures (from a standard arc sequence)"),
+        FrameSpec("ARC_LSF", "raw", description="Raw arc lamp exposures (from a long LSF arc sequence)"),
+        FrameSpec("MASTER_BIAS", "calib", min=1, description="Master bias"),
+        FrameSpec("MASTER_DARK", "calib", description="Master dark (optional, usually not used)"),
+        FrameSpec("MASTER_FLAT", "calib", description="Master flat (optional)"),
+        FrameSpec("TRACE_TABLE", "calib", min=1, description="Trace table"),
+        FrameSpec("WAVECAL_TABLE", "calib", min=1, description="Wavelength calibration table"),
+        BADPIX_INPUT,
+        FrameSpec("LINE_CATALOG", "calib", min=1, max=1, description="Arc line catalog"),
+    )
+    Params = LsfParameters
+    products = (
+        ProductSpec("LSF_PROFILE", "cube", "Slice specific LSF images, stacked into one data cube per IFU"),
+        ProductSpec(
+            "PIXTABLE_SUBTRACTED",
+            "pixtable",
+            "Subtracted combined pixel table; only the arc lines that contributed to the LSF calculation",
+            "save_subtracted",
+        ),
+    )
+    qc = (
+        _fwhm("MEAN", "Mean FWHM of"),
+        _fwhm("STDEV", "Standard deviation of the FWHM of"),
+        _fwhm("MIN", "Minimum FWHM of"),
+        _fwhm("MAX", "Maximum FWHM of"),
+    )
+    differences = (
+        "The window of pixels around a line is exact; the reference's has fuzzy ends (some pixels at +-8.2 Angstrom).",
+        "Deviant pixels are found with the background of the line added to its model; the reference subtracts it.",
+        "method=hermit: the lamps are summed, lines of absent lamps or outside the mode are not used, flagged pixels "
+        "are left out, and a fit that ends at the limit of function calls keeps its best parameters; the reference "
+        "averages the lamps, uses all pixels and throws such fits away.",
+        "method=hermit: widths are interpolated; the reference counts steps of 0.04 Angstrom. PIXTABLE_SUBTRACTED "
+        "holds the pixels near the lines used, not all.",
+    )
+
+    def process(self, ifu: int, frames: FrameSet, params: LsfParameters, ctx: RecipeContext) -> list[Product]:
+        """Reduce one IFU; see `Recipe.process`."""
+        catalogue, catalogue_frame = load_line_list(frames, check_version=False)
+        trace, trace_frame = load_trace(frames, ifu)
+        dispersion, dispersion_frame = load_dispersion(frames, ifu)
+        stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
+        calibs = (catalogue_frame, *stack.calibs, trace_frame, dispersion_frame)
+        flow = _LsfFlow(self, ifu, stack, catalogue, trace, dispersion, params, ctx, calibs)
+        return flow.interpolate() if params.method == "interpolate" else flow.hermite()
+
+
+@dataclass
+class _LsfFlow:
+    """One IFU on its way from raw frames to its line-spread function."""
+
+    recipe: MuseLsf
+    ifu: int
+    stack: RawStack
+    catalogue: LineList
+    trace: Trace
+    dispersion: Dispersion
+    params: LsfParameters
+    ctx: RecipeContext
+    calibs: tuple[Frame, ...]
+    header: fits.Header = field(default_factory=fits.Header)
+
+    def __post_init__(self) -> None:
+        self.slices = [number for number in self.dispersion.valid_slices if self.trace.has(number)]
+        if not self.slices:
+            raise WavelengthError("no slice has both a trace and a wavelength solution")
+        missing = [str(number) for number in range(1, N_SLICES + 1) if number not in self.slices]
+        if missing:
+            self.ctx.log.warning("no trace or wavelength solution in %d slices: %s", len(missing), ", ".join(missing))
+
+    def _lines(self, lamps: tuple[str, ...]) -> NDArray[np.intp]:
+        """Catalogue lines to use on the image of some lamps."""
+        mode = get_key(self.stack.frames[0].header, "INS.MODE", str, default=None)
+        return np.flatnonzero(
+            (self.catalogue.quality >= self.params.line_quality)
+            & self.catalogue.of_lamps(lamps)
+            & covered(self.catalogue.wave, mode)
+        )
+
+    # -- method interpolate ----------------------------------------------------------------------------------
+    def interpolate(self) -> list[Product]:
+        """Image of the LSF of each slice."""
+        parts: dict[int, list[LinePixels]] = {number: [] for number in self.slices}
+        groups = group_by_lamps(self.stack)
+        for done, group in enumerate(groups, start=1):
+            self._collect(group.frames, group.names, parts)
+            self.ctx.progress(0.3 + 0.5 * done / len(groups), f"collected the lines of lamp {group.label}")
+        pixels = {number: concatenate_pixels(found) for number, found in parts.items()}
+        cube = np.zeros((N_SLICES, self.params.lambda_size, self.params.lsf_size), dtype=np.float32)
+        images: dict[int, LsfImage] = {}
+        for number in self.slices:
+            image, bad = fit_lsf_image(
+                pixels[number],
+                self.params.lsf_range,
+                self.params.lsf_size,
+                self.params.lambda_size,
+                self.params.lsf_regression_window,
+            )
+            self.ctx.log.info(
+                "slice %d: %d pixels of %d lines", number, pixels[number].wave.size, pixels[number].n_lines
+            )
+            if bad.any():
+                self.ctx.log.warning("slice %d: no data in %d of %d columns", number, int(bad.sum()), bad.size)
+            if not bad.all():
+                images[number] = image
+                cube[number - 1] = image.data
+        if not images:
+            raise DataError("no slice has enough arc lines for its line-spread function")
+        qc = QcWriter(self.recipe, _PROFILE, self.header)
+        for number, image in images.items():
+            self._write_fwhm(qc, number, image.fwhm())
+        first = next(iter(images.values()))
+        products: list[Product] = [
+            CubeProduct(_PROFILE, _PROFILE, cube, self.header, _cube_cards(first), self.stack.raws, self.calibs)
+        ]
+        if self.params.save_subtracted:
+            products.append(
+                self._subtracted(pixels, {number: _model_of(pixels[number], images[number]) for number in images})
+            )
+        return products
+
+    def _collect(self, frames: tuple[int, ...], lamps: tuple[str, ...], parts: dict[int, list[LinePixels]]) -> None:
+        combined = combine_frames(self.stack, CombineOptions(self.params.combine), self.ctx, select=frames)
+        if not self.header:
+            self.header = combined.image.header
+        image = combined.image
+        bad = image.dq != 0
+        lines = self.catalogue.wave[self._lines(lamps)]
+        reach = self.params.lsf_range + self.params.lsf_regression_window
+        for number in self.slices:
+            parts[number].append(
+                collect_line_pixels(image.data, image.stat, bad, self.trace, self.dispersion, number, lines, reach)
+            )
+
+    # -- method hermit ---------------------------------------------------------------------------------------
+    def hermite(self) -> list[Product]:
+        """Gauss-Hermite parameters of each slice."""
+        groups = group_by_lamps(self.stack)
+        with ImageStore(self.stack.detector.trimmed_shape, flags=True) as store:
+            for done, group in enumerate(groups, start=1):
+                combined = combine_frames(
+                    self.stack, CombineOptions(self.params.combine), self.ctx, select=group.frames
+                )
+                store.add(combined.image)
+                self.header = self.header or combined.image.header
+                self.ctx.progress(0.3 + 0.3 * done / len(groups), f"combined lamp {group.label}")
+                del combined
+            image = store.combine(CombineOptions("sum"), self.header)
+        lamps = tuple(dict.fromkeys(name for group in groups for name in group.names))
+        lines = self._lines(lamps)
+        lines = lines[self.catalogue.flux[lines] > 0]
+        lines = np.sort(lines[np.argsort(-self.catalogue.flux[lines], kind="stable")[:_HERMITE_LINES]])
+        rows = {number: HermiteLsf() for number in range(1, N_SLICES + 1)}
+        kept: dict[int, LinePixels] = {}
+        models: dict[int, NDArray[np.float64]] = {}
+        qc = QcWriter(self.recipe, _PROFILE, self.header)
+        for done, number in enumerate(self.slices, start=1):
+            try:
+                pixels = self._near_lines(image.data, image.stat, image.dq != 0, number, lines)
+                chosen = self._set_of(pixels, lines)
+                fit = fit_hermite(chosen)
+            except MuseError as error:
+                self.ctx.log.error("slice %d: %s", number, error.message)
+                continue
+            if not fit.converged:
+                self.ctx.log.warning("slice %d: the search ended at its limit of function calls", number)
+            rows[number], kept[number] = fit.lsf, pixels
+            models[number] = _hermite_model(pixels, chosen.lines, fit.flux, fit.lsf)
+            widths = fit.lsf.fwhm()
+            self._write_fwhm(qc, number, widths)
+            self.ctx.log.info("slice %d: FWHM %.3f Angstrom", number, np.nanmean(widths))
+            self.ctx.progress(0.6 + 0.35 * done / len(self.slices), f"fitted slice {number}")
+        if not kept:
+            raise DataError("no slice has a Gauss-Hermite profile")
+        table = MuseTable(_hermite_columns(self.ifu, rows), self.header)
+        products: list[Product] = [
+            TableProduct(_PROFILE, SLICE_PARAM, table, self.stack.raws, self.calibs, extension="SLICE_PARAM")
+        ]
+        if self.params.save_subtracted:
+            products.append(self._subtracted(kept, models))
+        return products
+
+    def _near_lines(
+        self, data: NDArray[np.float32], stat: NDArray[np.float32], bad: NDArray[np.bool_], number: int,
+        lines: NDArray[np.intp],
+    ) -> LinePixels:  # fmt: skip
+        """Unflagged pixels of a slice within reach of a line, ascending in wavelength."""
+        ny, nx = data.shape
+        rows = np.arange(1.0, ny + 1)
+        left, right = self.trace.left(number, rows), self.trace.right(number, rows)
+        first, last = max(1, int(np.ceil(left.min()))), min(nx, int(np.floor(right.max())))
+        x, y = np.meshgrid(np.arange(first, last + 1), np.arange(1, ny + 1))
+        window = slice(first - 1, last)
+        wave = self.dispersion.wavelength(number, x, y)
+        targets = self.catalogue.wave[lines]
+        near = np.searchsorted(targets, wave)
+        distance = np.minimum(
+            np.abs(wave - targets[np.maximum(near - 1, 0)]), np.abs(targets[np.minimum(near, targets.size - 1)] - wave)
+        )
+        use = (x >= left[:, None]) & (x <= right[:, None]) & ~bad[:, window] & (distance <= REACH)
+        use &= stat[:, window] > 0
+        order = np.argsort(wave[use], kind="stable")
+        n = order.size
+        return LinePixels(
+            np.array([0, n]), np.full(1, np.nan), np.full(1, np.nan), np.zeros(1), wave[use][order],
+            data[:, window][use][order], stat[:, window][use][order], x[use][order].astype(np.int32),
+            y[use][order].astype(np.int32),
+        )  # fmt: skip
+
+    def _set_of(self, pixels: LinePixels, lines: NDArray[np.intp]) -> LinePixelSet:
+        """Pixels with those lines that lie on the slice."""
+        wave = self.catalogue.wave[lines]
+        low = np.searchsorted(pixels.wave, wave - REACH)
+        high = np.searchsorted(pixels.wave, wave + REACH)
+        use = high - low > 100
+        return LinePixelSet(
+            pixels.wave,
+            pixels.data.astype(np.float64),
+            np.sqrt(pixels.stat.astype(np.float64)),
+            wave[use],
+            self.catalogue.flux[lines][use],
+        )
+
+    # -- products ----------------------------------------------------------------------------------------------
+    def _write_fwhm(self, qc: QcWriter, number: int, widths: NDArray[np.float64]) -> None:
+        good = widths[np.isfinite(widths)]
+        if good.size < 2:
+            return
+        for name, value in (
+            ("MEAN", good.mean()), ("STDEV", good.std(ddof=1)), ("MIN", good.min()), ("MAX", good.max()),
+        ):  # fmt: skip
+            qc.write(f"QC.LSF.SLICE{{slice}}.FWHM.{name}", value, slice=number)
+
+    def _subtracted(self, pixels: dict[int, LinePixels], models: dict[int, NDArray[np.float64]]) -> PixtableProduct:
+        """Pixel table with the lines subtracted; the background stays in."""
+        header = self.header.copy()
+        set_key(header, "DRS.MUSE.PIXTABLE.TYPE", "SIMPLE", "pixel table without y coordinate")
+        parts: dict[str, list[NDArray[Any]]] = {}
+        for number, model in models.items():
+            mine = pixels[number]
+            offset = origin_offset(float(self.trace.left(number, 1.0)))
+            key = f"DRS.MUSE.PIXTABLE.EXP0.IFU{self.ifu:02d}.SLICE{number:02d}.XOFFSET"
+            set_key(header, key, offset, "x-offset of given slice")
+            left, right = self.trace.left(number, mine.y), self.trace.right(number, mine.y)
+            index = mine.line_of
+            column = (0.5 * (left + right) - mine.x) / (right - left) * SLICE_WIDTH_NOMINAL
+            pitch = SLICE_WIDTH_LIMITS[1]
+            for name, values in {
+                "xpos": column + (number - 1) * pitch + 0.5 * pitch,
+                "ypos": np.zeros(mine.x.size),
+                "lambda": mine.wave,
+                "data": mine.data - model,
+                "dq": np.zeros(mine.x.size, np.int32),
+                "stat": mine.stat,
+                "origin": encode_origin(mine.x, mine.y, self.ifu, number, offset),
+                "line_lambda": mine.line_wave[index],
+                "line_flux": mine.line_flux[index],
+                "line_background": mine.line_background[index],
+                "orig": mine.data,
+            }.items():
+                dtype = np.int32 if name in ("dq", "origin") else np.float32
+                parts.setdefault(name, []).append(np.asarray(values, dtype=dtype))
+        if self.params.method == "hermit":
+            for name in ("line_lambda", "line_flux", "line_background"):
+                del parts[name]  # all lines of a slice are one model
+        columns = {name: np.concatenate(values) for name, values in parts.items()}
+        set_limits(header, columns, self.ifu, list(models))
+        return PixtableProduct("PIXTABLE_SUBTRACTED", columns, header, self.stack.raws, self.calibs)
+
+
+def _model_of(pixels: LinePixels, image: LsfImage) -> NDArray[np.float64]:
+    model = np.empty(pixels.wave.size)
+    for k in range(pixels.n_lines):
+        mine = slice(int(pixels.start[k]), int(pixels.start[k + 1]))
+        line = float(pixels.line_wave[k])
+        model[mine] = image(pixels.wave[mine] - line, line) * pixels.line_flux[k]
+    return model
+
+
+def _hermite_model(
+    pixels: LinePixels, lines: NDArray[np.float64], flux: NDArray[np.float64], lsf: HermiteLsf
+) -> NDArray[np.float64]:
+    model = np.zeros(pixels.wave.size)
+    for line, strength in zip(lines.tolist(), flux.tolist(), strict=True):
+        mine = slice(*np.searchsorted(pixels.wave, [line - REACH, line + REACH]))
+        model[mine] += strength * lsf(pixels.wave[mine] - line, line)
+    return model
+
+
+def _cube_cards(image: LsfImage) -> fits.Header:
+    cards = fits.Header()
+    cards["WCSAXES"] = 2
+    cards["CD1_1"], cards["CD1_2"], cards["CD2_1"], cards["CD2_2"] = image.step_x, 0.0, 0.0, image.step_wave
+    cards["CRPIX1"], cards["CRPIX2"] = 1.0, 1.0
+    cards["CRVAL1"], cards["CRVAL2"] = image.first_x, image.first_wave
+    cards["CTYPE1"], cards["CTYPE2"] = "PARAM", "AWAV"
+    cards["CUNIT1"], cards["CUNIT2"] = "Angstrom", "Angstrom"
+    return cards
+
+
+def _hermite_columns(ifu: int, rows: dict[int, HermiteLsf]) -> dict[str, NDArray[Any]]:
+    lsf = list(rows.values())
+    return {
+        "ifu": np.full(len(lsf), ifu),
+        "slice": np.array(list(rows)),
+        "sensitivity": np.ones(len(lsf)),
+        "offset": np.zeros(len(lsf)),
+        "refraction": np.ones(len(lsf)),
+        "slit_width": np.array([item.slit_width for item in lsf]),
+        "bin_width": np.array([item.bin_width for item in lsf]),
+        "lsf_width": np.array([item.width for item in lsf]),
+        "hermit3": np.array([item.h3 for item in lsf]),
+        "hermit4": np.array([item.h4 for item in lsf]),
+        "hermit5": np.array([item.h5 for item in lsf]),
+        "hermit6": np.array([item.h6 for item in lsf]),
+    }
