@@ -264,7 +264,7 @@ function readPoint(i) {
 
 function showSummary() {
   const values = set.y, out = set.outliers.length;
-  const [low, high] = extremes(values), unit = set.shown.length === 1 ? ` ${unitText(set.shown[0].unit)}` : "";
+  const [low, high] = extremes(values), unit = set.shown.length === 1 && set.shown[0].unit ? ` ${unitText(set.shown[0].unit)}` : "";
   const limits = set.rulesNow.map((item) => `${item.low == null ? "" : `${format(item.low, 4)} `}to${item.high == null ? "" : ` ${format(item.high, 4)}`}${unit} (${item.rule})`);
   readout.innerHTML = `${values.length} values of ${set.blocks} block${set.blocks === 1 ? "" : "s"}, median <b>${format(median(values), 4)}${unit}</b>, ${format(low, 4)} to ${format(high, 4)}${unit}; ` +
     (limits.length ? `limits ${limits.join(" and ")}; ` : "") +

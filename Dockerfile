@@ -1,0 +1,14 @@
+# One image for all processes; the command says which (see docker-compose.yml).
+FROM python:3.11-slim
+WORKDIR /app
+COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY core core
+COPY workers workers
+COPY service service
+COPY migrations migrations
+RUN pip install --no-cache-dir . -c constraints.txt && useradd --system --uid 1000 cascade && mkdir /data && chown cascade /data
+USER cascade
+ENV CASCADE_DATA_DIR=/data CASCADE_ARCHIVE_DIRS=/archive NUMBA_CACHE_DIR=/tmp/numba
+VOLUME /data
+EXPOSE 8000
+CMD ["python", "-m", "service.serve", "--host", "0.0.0.0", "--port", "8000"]

@@ -1,0 +1,210 @@
+"""The command ``cascade`` as a user runs it: a process of its own, exit codes, sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from core.ccd.geometry import Detector
+from core.simulator.night import NightPlan, simulate_night
+
+NIGHT = "2026-11-18"
+
+
+@pytest.fixture
+def cascade(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs the command with a data directory of its own."""
+
+    def run(*arguments: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "service", *arguments],
+            env=environment(tmp_path, **variables),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
+
+
+def environment(folder: Path, **variables: str) -> dict[str, str]:
+    """The environment of this process without settings of another installation, and a wide terminal."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CASCADE_")}
+    root = str(Path(__file__).parents[2])
+    return {
+        **kept,
+        "PYTHONPATH": root,
+        "CASCADE_DATA_DIR": str(folder / "data"),
+        "CASCADE_SETTLE_SECONDS": "0.2",
+        "COLUMNS": "160",
+        **variables,
+    }
+
+
+def test_help_names_all_commands_at_once(cascade: Callable[..., Any]) -> None:
+    began = time.monotonic()
+    result = cascade("--help")
+    # 0.4 s on a quiet machine: the numerics are not imported for it (that alone takes more than 2 s)
+    assert time.monotonic() - began < 2
+    for name in ("demo", "up", "ingest", "plan", "run", "status", "qc", "db"):
+        assert f"  {name} " in result.stdout
+    assert result.returncode == 0
+
+
+def test_help_imports_no_numerics() -> None:
+    code = (
+        "import sys, service.cli.main; sys.exit(any(name in sys.modules for name in ('numpy', 'sqlalchemy', 'numba')))"
+    )
+    root = Path(__file__).parents[2]
+    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("status",), "run `cascade db upgrade`"),
+        (("plan",), "run cascade ingest"),
+        (("plan", "yesterday"), "is not a night like 2026-11-01"),
+        (("ingest", "/nowhere/at/all"), "there is no such file or directory"),
+        (("demo", "--ifus", "25", "--no-serve"), "is not between 1 and 24"),
+    ],
+)
+def test_errors_name_cause_and_cure(cascade: Callable[..., Any], arguments: tuple[str, ...], text: str) -> None:
+    result = cascade(*arguments)
+    assert result.returncode == 1
+    assert text in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_a_wrong_setting_is_named(cascade: Callable[..., Any]) -> None:
+    result = cascade("status", CASCADE_MAX_TRIES="many")
+    assert result.returncode == 1
+    assert "CASCADE_MAX_TRIES is not accepted" in result.stderr
+
+
+def test_a_wrong_option_is_a_usage_error(cascade: Callable[..., Any]) -> None:
+    assert cascade("ingest", "--nonsense").returncode == 2
+
+
+def test_the_database_is_made_once(cascade: Callable[..., Any]) -> None:
+    assert "empty → " in cascade("db", "upgrade").stdout
+    assert "already at " in cascade("db", "upgrade").stdout
+
+
+def test_frames_are_ingested_planned_reduced_and_shown(cascade: Callable[..., Any], tmp_path: Path) -> None:
+    """A night of three small biases through every command."""
+    detector = Detector(nx=300, ny=256)
+    plan = NightPlan(n_bias=3, n_flat=0, n_arc=0, n_illum=0)
+    raw = tmp_path / "data" / "raw"
+    simulate_night(raw, NIGHT, (1,), plan, detector=detector, truth_directory=tmp_path / "truth")
+    (raw / "MUSE.bad.fits").write_text("no fits")
+
+    ingested = cascade("ingest")
+    assert ingested.returncode == 1  # something is in quarantine
+    assert "3 new frames" in ingested.stdout
+    assert "not_fits MUSE.bad.fits" in ingested.stdout
+
+    planned = cascade("plan", NIGHT, "--explain", "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    assert "muse_bias on 3 BIAS frames" in planned.stdout
+    assert "no block is planned" in cascade("status").stdout or "0 of 0" not in planned.stdout
+    assert json.loads(cascade("plan", "--json", "--dry-run").stdout)["summary"]["ready"] == 1
+
+    ran = cascade("run", NIGHT)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 done" in ran.stdout
+    assert "Nothing was left to do" in cascade("run", NIGHT).stdout
+
+    assert "master_ron" in cascade("qc", "muse_bias").stdout
+    lines = cascade("qc", "muse_bias..master_ron", "--csv").stdout.splitlines()
+    assert lines[0].startswith("parameter,mjd_obs,value,ifu,quadrant")
+    assert len(lines) == 1 + 4  # one IFU, four quadrants
+    unknown = cascade("qc", "muse_bias..nothing")
+    assert unknown.returncode == 1
+    assert "it has: " in unknown.stderr
+
+    status = json.loads(cascade("status", "--json").stdout)
+    assert status["latest_night"] == NIGHT
+    assert status["quarantine"] == 1
+    assert any("cascade up" in alarm for alarm in status["alarms"])
+
+
+def free_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_up_serves_the_pages_with_living_daemons_and_stops_in_order(tmp_path: Path) -> None:
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service", "up", "--port", str(port)],
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        health: dict[str, Any] = {}
+        limit = time.monotonic() + 60
+        while time.monotonic() < limit:
+            try:
+                health = httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=5).json()
+            except httpx.TransportError:
+                time.sleep(0.3)
+                continue
+            if sum(item["state"] == "alive" for item in health.get("daemons", [])) >= 3:
+                break
+            time.sleep(0.3)
+        assert {item["kind"] for item in health["daemons"] if item["state"] == "alive"} >= {
+            "ingest",
+            "dispatch",
+            "execute",
+        }
+        assert health["alarms"] == []
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(40) == 0
+    assert process.stdout is not None
+    assert f"http://127.0.0.1:{port}" in process.stdout.read()
+    process.stdout.close()
+
+
+def test_a_taken_port_is_said_before_anything_starts(cascade: Callable[..., Any]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        result = cascade("up", "--port", str(taken.getsockname()[1]))
+    assert result.returncode == 1
+    assert "choose another port with --port" in result.stderr
+
+
+@pytest.mark.full
+def test_the_demonstration_reduces_a_night_and_is_idempotent(cascade: Callable[..., Any], tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    try:
+        first = cascade("demo", str(folder), "--no-serve", "--ifus", "1", "--night", NIGHT, timeout=600)
+        assert first.returncode == 0, first.stdout + first.stderr
+        assert "3 of 3 blocks done" in first.stdout
+        for name in ("muse_bias", "muse_flat", "muse_wavecal", "master_ron", "slice_resol"):
+            assert name in first.stdout
+        products = {path: path.stat().st_mtime for path in (folder / "products").rglob("*.fits")}
+        second = cascade("demo", str(folder), "--no-serve", timeout=120)
+        assert second.returncode == 0, second.stdout + second.stderr
+        assert "is simulated already" in second.stdout
+        assert {path: path.stat().st_mtime for path in (folder / "products").rglob("*.fits")} == products
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

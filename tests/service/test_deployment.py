@@ -1,0 +1,86 @@
+"""Dockerfile and docker-compose.yml, statically: the commands and settings that they name exist."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+yaml = pytest.importorskip("yaml")
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    """The parsed file."""
+    return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text()))
+
+
+def module_of(command: list[str]) -> str | None:
+    return command[2] if command[:2] == ["python", "-m"] else None
+
+
+def test_all_services_are_there(compose: dict[str, Any]) -> None:
+    assert {"postgres", "redis", "api", "worker", "ingest", "dispatcher"} <= set(compose["services"])
+
+
+def test_commands_exist(compose: dict[str, Any]) -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    for name, service in compose["services"].items():
+        if "build" not in service:
+            continue
+        command = service["command"]
+        module = module_of(command)
+        if module is None:
+            assert command[0] in scripts, name
+        else:
+            spec = importlib.util.find_spec(module)
+            assert spec is not None, name
+            assert spec.origin is not None
+            assert "__main__" in Path(spec.origin).read_text(), f"{module} is no program"
+
+
+def test_settings_exist(compose: dict[str, Any]) -> None:
+    names = {f"CASCADE_{name.upper()}" for name in Settings.model_fields}
+    for name, service in compose["services"].items():
+        used = {key for key in service.get("environment", {}) if key.startswith("CASCADE_")}
+        assert used <= names, name
+    docker = (ROOT / "Dockerfile").read_text()
+    documents = docker + (ROOT / "docs/operators.md").read_text()
+    assert set(re.findall(r"CASCADE_[A-Z_]+[A-Z]", documents)) <= names
+
+
+def test_what_is_waited_for_says_when_it_is_ready(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    for name, service in services.items():
+        for other, wanted in service.get("depends_on", {}).items():
+            if wanted["condition"] == "service_healthy":
+                assert "healthcheck" in services[other], f"{name} waits for {other}"
+            else:
+                assert wanted["condition"] == "service_completed_successfully"
+                assert services[other]["restart"] == "no"
+
+
+def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    assert re.findall(r"POSTGRES_PASSWORD: (?!\$\{POSTGRES_PASSWORD:\?)", text) == []
+
+
+def test_the_image_copies_what_it_installs() -> None:
+    docker = (ROOT / "Dockerfile").read_text()
+    for word in re.findall(r"^COPY (.+) \S+$", docker, re.M):
+        for name in word.split():
+            assert (ROOT / name).exists(), name
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {name.rstrip("*") for name in packages} <= set(re.findall(r"^COPY (\w+) \w+$", docker, re.M))
+
+
+def test_the_operators_page_names_programs_that_exist() -> None:
+    for module in re.findall(r"python -m ([\w.]+)", (ROOT / "docs/operators.md").read_text()):
+        assert importlib.util.find_spec(module) is not None, module
