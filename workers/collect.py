@@ -23,6 +23,7 @@ from core.archive.sessions import Archive
 from core.archive.store import PlacedFile, ProductStore
 from core.archive.watch import earlier_values
 from core.cascade.model import Setup
+from core.cascade.rules import RULES
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, ifu_of_extname, scan_fits
 from core.qc1.extract import Measurement, extract
@@ -96,7 +97,10 @@ def place(store: ProductStore, task: BlockTask, signature: str, result: ChildRes
         If disk or permissions fail.
     """
     products = []
+    unkept = {tag for name, tag in RULES.pictured(task.recipe).items() if name not in task.parameters}
     for entry in result.products:
+        if entry["tag"] in unkept:
+            continue
         if entry["ifu"] is not None and entry["ifu"] not in task.ifus:
             continue  # an IFU that not all frames have
         placed = store.place(Path(entry["path"]), night=task.night, block=task.name)

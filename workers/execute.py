@@ -34,6 +34,7 @@ from core.archive.transitions import (
 )
 from core.archive.watch import block_tries, products_before
 from core.cascade.plan import signature_with
+from core.cascade.rules import RULES
 from core.errors import MuseError, NonRetriableError, StateConflictError
 from core.settings import Settings
 from workers.child import ChildResult, RecipeChild, failure_of
@@ -169,7 +170,7 @@ class BlockExecutor:
             references = products_before(session, task.block_id)
         job = {
             "recipe": task.recipe,
-            "parameters": {"nifu": -1, **task.parameters},
+            "parameters": {"nifu": -1, **dict.fromkeys(RULES.pictured(task.recipe), True), **task.parameters},
             "frames": [{"path": file.path, "tag": file.tag} for file in (*task.raws, *task.calibrations)],
             "output_dir": str(output),
             "log_file": str(log_file),

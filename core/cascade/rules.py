@@ -60,12 +60,17 @@ class InputRule:
 
 @dataclass(frozen=True)
 class Task:
-    """One recipe: the raw tag that starts it, its calibrations, its products."""
+    """One recipe: the raw tag that starts it, its calibrations, its products.
+
+    ``pictured`` are (parameter, product) pairs: the parameter is switched on so that the pictures of the block can be
+    drawn from the product, which is not kept (unless a person sets the parameter).
+    """
 
     recipe: str
     main: str
     inputs: tuple[InputRule, ...] = ()
     products: tuple[str, ...] = ()
+    pictured: tuple[tuple[str, str], ...] = ()
     asked: bool = False  # only if the options of the plan name the recipe
 
 
@@ -88,6 +93,10 @@ class Rules:
             tables = (self.raws, self.masters, self.tasks, self.without_task, self.near)
             self._hash["v"] = hashlib.sha256(repr(tables).encode()).hexdigest()[:12]
         return self._hash["v"]
+
+    def pictured(self, recipe: str) -> dict[str, str]:
+        """Parameters switched on for the pictures of a recipe's blocks, to the products they make."""
+        return dict(pair for task in self.tasks if task.recipe == recipe for pair in task.pictured)
 
     def raw(self, tag: str) -> RawSource:
         """Source of a raw tag."""
@@ -134,6 +143,7 @@ RULES = Rules(
             "FLAT",
             (InputRule("MASTER_BIAS"), InputRule("MASTER_DARK", 0, asked=True), InputRule("BADPIX_TABLE", 0)),
             ("MASTER_FLAT", "TRACE_TABLE"),
+            pictured=(("samples", "TRACE_SAMPLES"),),
         ),
         Task(
             "muse_wavecal",

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from core.procedures.model import PlotFile, ProcedureInput
+from core.procedures.model import PlotFile, ProcedureInput, spread
 from core.procedures.sample import (
     F32,
     F64,
@@ -57,7 +57,7 @@ class DetectorPlots:
 def detector_plots(block: ProcedureInput, kind: DetectorPlots, folder: Path) -> list[PlotFile]:
     """Nine panels for some detectors, and the overview of all."""
     ifus = block.ifus(kind.tag)
-    chosen = _spread(ifus, MAX_PANELS)
+    chosen = spread(ifus, MAX_PANELS)
     samples: dict[int, ImageSample] = {}
     plots = []
     for ifu in chosen:
@@ -70,13 +70,6 @@ def detector_plots(block: ProcedureInput, kind: DetectorPlots, folder: Path) -> 
         if ifu not in samples:
             samples[ifu] = sample(product_rows(block.products[kind.tag, ifu], ifu), quick=True)
     return [*plots, overview_plot(block.block, kind, dict(sorted(samples.items())), folder)]
-
-
-def _spread(ifus: Sequence[int], number: int) -> list[int]:
-    """At most ``number`` of the IFUs, evenly."""
-    if len(ifus) <= number:
-        return list(ifus)
-    return [ifus[round(i * (len(ifus) - 1) / (number - 1))] for i in range(number)]
 
 
 def _difference(master: RowReader, path: Path | None, ifu: int) -> ImageSample | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["PlotFile", "ProcedureInput"]
+__all__ = ["PlotFile", "ProcedureInput", "spread"]
 
 _NAME: Final = re.compile(r"(?P<tag>[A-Z][A-Z_]*[A-Z])(-(?P<ifu>\d\d))?\.fits$")
 
@@ -62,6 +62,13 @@ class ProcedureInput:
     def ifus(self, tag: str) -> tuple[int, ...]:
         """IFUs that have a product file of their own with this tag, ascending."""
         return tuple(sorted(ifu for found, ifu in self.products if found == tag and ifu is not None))
+
+
+def spread(ifus: Sequence[int], number: int) -> list[int]:
+    """At most ``number`` of the IFUs, evenly."""
+    if len(ifus) <= number:
+        return list(ifus)
+    return [ifus[round(i * (len(ifus) - 1) / (number - 1))] for i in range(number)]
 
 
 def _products(folder: Path) -> dict[tuple[str, int | None], Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from core.procedures.detector import DetectorPlots, detector_plots
 from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.slices import SlicePanel, slice_plot
-from core.procedures.traces import trace_plot
+from core.procedures.traces import trace_plot, width_plots
 
 __all__ = ["make_plots"]
 
@@ -23,4 +23,4 @@ def make_plots(block: ProcedureInput, folder: Path) -> list[PlotFile]:
     plots = detector_plots(block, KIND, folder)
     flux = slice_plot(block, KIND.tag, FLUX, folder, "lampflat2", "flux of the slices")
     traces = trace_plot(block, folder)
-    return [*plots, *(plot for plot in (flux, traces) if plot is not None)]
+    return [*plots, *(plot for plot in (flux, traces) if plot is not None), *width_plots(block, folder)]

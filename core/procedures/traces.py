@@ -9,12 +9,15 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from core.fitsfile.image import open_image
-from core.fitsfile.tables import TRACE_TABLE, MuseTable, read_table
+from core.fitsfile.tables import TRACE_SAMPLES, TRACE_TABLE, MuseTable, read_table
 from core.instrument import N_SLICES
-from core.procedures.model import PlotFile, ProcedureInput
+from core.procedures.model import PlotFile, ProcedureInput, spread
 from core.procedures.style import label, legend, new_figure, save
+from core.tools.plots_trace import plot_trace_widths
 
-__all__ = ["trace_plot"]
+__all__ = ["trace_plot", "width_plots"]
+
+_WIDTH_PLOTS = 2  # IFUs whose sampling points are drawn
 
 
 def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
@@ -50,6 +53,17 @@ def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
     legend(figure, axes[0, 1])
     caption = "One line per IFU (dark: low numbers); a gap is a slice that could not be traced."
     return save(figure, folder, "trace0", "traces of the slices", caption)
+
+
+def width_plots(block: ProcedureInput, folder: Path) -> list[PlotFile]:
+    """Widths of all slices along the detector, from the sampling points of some IFUs."""
+    plots = []
+    for ifu in spread(block.ifus("TRACE_SAMPLES"), _WIDTH_PLOTS):
+        samples = read_table(block.products["TRACE_SAMPLES", ifu], TRACE_SAMPLES, ifu)
+        figure = plot_trace_widths(samples, title=f"IFU {ifu:02d}")
+        text = "Right minus left edge of each sampling point; the range is that of slices that can be right."
+        plots.append(save(figure, folder, f"trace1-{ifu:02d}", f"IFU {ifu}: widths along the slices", text, ifu))
+    return plots
 
 
 def _evaluate(table: MuseTable, edge: int, rows: NDArray[np.float64]) -> NDArray[np.float64]:
