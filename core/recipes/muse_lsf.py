@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from core.ccd.combine import CombineOptions
 from core.ccd.trace_model import Trace
 from core.errors import DataError, MuseError, WavelengthError
-from core.fitsfile.keywords import get_key, set_key
+from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.pixtable import encode_origin, origin_offset, set_limits
 from core.fitsfile.tables import Column, MuseTable, TableFormat
 from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
@@ -341,6 +341,7 @@ class _LsfFlow:
     def _subtracted(self, pixels: dict[int, LinePixels], models: dict[int, NDArray[np.float64]]) -> PixtableProduct:
         """Pixel table with the lines subtracted; the background stays in."""
         header = self.header.copy()
+        del_keys(header, r"(QC\.|DRS\.MUSE\.OVSC)")
         set_key(header, "DRS.MUSE.PIXTABLE.TYPE", "SIMPLE", "pixel table without y coordinate")
         parts: dict[str, list[NDArray[Any]]] = {}
         for number, model in models.items():
