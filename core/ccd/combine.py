@@ -263,47 +263,82 @@ def _median_row(ordered, carried, out, out_stat):  # type: ignore[no-untyped-def
             out_stat[x] = np.float64(carried[half - 1, x]) + np.float64(carried[half, x])
 
 
+# The steps of the sigma clipping are loops over few arrays each: compilers turn only those into vector instructions.
 @njit(cache=True, nogil=True)
-def _clip_row(data, stat, ordered, work, network, lsigma, hsigma, out, out_stat):  # type: ignore[no-untyped-def]
-    """Sigma clipping of a row without flags, vector by vector."""
-    n, nx = data.shape
-    middle, deviation, low, high, total, variance, count = work
-    _sort_rows(data, ordered, network)
-    upper = ordered[n // 2]
-    lower = ordered[(n - 1) // 2]
-    for x in range(nx):
+def _middle(lower, upper, middle):  # type: ignore[no-untyped-def]
+    for x in range(middle.shape[0]):
         middle[x] = 0.5 * (np.float64(lower[x]) + np.float64(upper[x]))
-        deviation[x] = 0.0
-    for k in range(n):
-        row = data[k]
-        for x in range(nx):
-            deviation[x] += abs(row[x] - middle[x])
-    for x in range(nx):
+
+
+@njit(cache=True, nogil=True)
+def _add_deviation(row, middle, deviation):  # type: ignore[no-untyped-def]
+    for x in range(row.shape[0]):
+        deviation[x] += abs(np.float64(row[x]) - middle[x])
+
+
+@njit(cache=True, nogil=True)
+def _limits(middle, deviation, n, lsigma, hsigma, high):  # type: ignore[no-untyped-def]
+    # The lower limit takes the place of the middle.
+    for x in range(middle.shape[0]):
         width = deviation[x] / n
         below = middle[x] - lsigma * width
         above = middle[x] + hsigma * width
         usable = above > below
-        low[x] = below if usable else -np.inf
+        middle[x] = below if usable else -np.inf
         high[x] = above if usable else np.inf
-        total[x] = 0.0
-        variance[x] = 0.0
-        count[x] = 0.0
+
+
+@njit(cache=True, nogil=True)
+def _keep(row, low, high, keep):  # type: ignore[no-untyped-def]
+    for x in range(row.shape[0]):
+        value = np.float64(row[x])
+        keep[x] = np.float32(1) if (value >= low[x]) & (value <= high[x]) else np.float32(0)
+
+
+@njit(cache=True, nogil=True)
+def _add_kept(row, keep, total):  # type: ignore[no-untyped-def]
+    for x in range(row.shape[0]):
+        total[x] += np.float64(row[x]) if keep[x] > np.float32(0) else 0.0
+
+
+@njit(cache=True, nogil=True)
+def _add(row, total):  # type: ignore[no-untyped-def]
+    for x in range(row.shape[0]):
+        total[x] += np.float64(row[x])
+
+
+@njit(cache=True, nogil=True)
+def _divide(total, count, out):  # type: ignore[no-untyped-def]
+    for x in range(out.shape[0]):
+        out[x] = total[x] / max(count[x], 1.0)
+
+
+@njit(cache=True, nogil=True)
+def _clip_row(data, stat, ordered, work, network, lsigma, hsigma, out, out_stat):  # type: ignore[no-untyped-def]
+    """Sigma clipping of a row without flags, vector by vector."""
+    n, nx = data.shape
+    _sort_rows(data, ordered, network)
+    low, high, total, variance, count = work[0], work[1], work[2], work[3], work[4]
+    _middle(ordered[(n - 1) // 2], ordered[n // 2], low)
+    total[:] = 0.0
     for k in range(n):
-        row = data[k]
-        var = stat[k]
-        for x in range(nx):
-            value = np.float64(row[x])
-            keep = (value >= low[x]) & (value <= high[x])
-            total[x] += value if keep else 0.0
-            variance[x] += np.float64(var[x]) if keep else 0.0
-            count[x] += 1.0 if keep else 0.0
+        _add_deviation(data[k], low, total)
+    _limits(low, total, n, lsigma, hsigma, high)
+    total[:] = 0.0
+    variance[:] = 0.0
+    count[:] = 0.0
+    keep = ordered[0]  # no longer needed in order
+    for k in range(n):
+        _keep(data[k], low, high, keep)
+        _add_kept(data[k], keep, total)
+        _add_kept(stat[k], keep, variance)
+        _add(keep, count)
+    _divide(total, count, out)
+    _divide(variance, count, variance)
+    _divide(variance, count, out_stat)
     empty = False
     for x in range(nx):
-        c = count[x]
-        empty |= c == 0.0
-        c = max(c, 1.0)
-        out[x] = total[x] / c
-        out_stat[x] = variance[x] / (c * c)
+        empty |= count[x] == 0.0
     if empty:
         # Narrow limits about the mean of two values keep none of them: keep all.
         for x in range(nx):
@@ -355,7 +390,7 @@ def combine_row(  # type: ignore[no-untyped-def]
     network : ndarray, int64, shape (m, 2)
         See `sorting_network`.
     ordered, carried : ndarray, float32, shape (n, nx)
-    work : ndarray, float64, shape (7, nx)
+    work : ndarray, float64, shape (5, nx)
     few : ndarray, float64, shape (2, n)
         Scratch space.
     out, out_stat, out_dq : ndarray, shape (nx,)
@@ -369,10 +404,7 @@ def combine_row(  # type: ignore[no-untyped-def]
             out_dq[x] = dq[0, x]
         return
     if method == _SIGCLIP:
-        _clip_row(
-            data, stat, ordered, (work[0], work[1], work[2], work[3], work[4], work[5], work[6]),
-            network, sigmas[0], sigmas[1], out, out_stat,
-        )  # fmt: skip
+        _clip_row(data, stat, ordered, work, network, sigmas[0], sigmas[1], out, out_stat)
     elif method == _MEDIAN:
         _sort_rows_with(data, stat, ordered, carried, network)
         _median_row(ordered, carried, out, out_stat)
@@ -401,7 +433,7 @@ def _combine_images(  # type: ignore[no-untyped-def]
     n, ny, nx = data.shape
     ordered = np.empty((n, nx), np.float32)
     carried = np.empty((n, nx), np.float32)
-    work = np.empty((7, nx), np.float64)
+    work = np.empty((5, nx), np.float64)
     few = np.empty((2, n), np.float64)
     any_dq = np.empty(nx, np.int32)
     row = np.empty((n, nx), np.float32)

@@ -37,6 +37,7 @@ __all__ = [
 
 _SATURATED = int(Dq.SATURATED)
 _SATURATION = int(SATURATION_ADU)
+_CHUNK = 1024  # pixels reduced and combined at a time
 _TINY = np.float32(np.finfo(np.float32).tiny)
 _EMPTY_F = np.zeros((0, 0), np.float32)
 _EMPTY_I = np.zeros((0, 0), np.int32)
@@ -206,92 +207,94 @@ def _divide_flat(data, stat, dq, any_dq, flat, flat_stat, flat_dq):  # type: ign
 
 
 @njit(cache=True, nogil=True)
-def _reduce_row(  # type: ignore[no-untyped-def]
-    raw, y, level_y, left, right, nx, levels, shifts, extra, gains, dark_factors, factors, calibrated, curves,
+def _reduce_chunk(  # type: ignore[no-untyped-def]
+    raw, y, side, first, start, nx, levels, shifts, extra, gains, dark_factors, factors, calibrated, curves,
     bias, bias_stat, bias_dq, dark, dark_stat, dark_dq, flat, flat_stat, flat_dq, bad, data, stat, dq, any_dq,
 ):  # fmt: skip
+    """Reduce ``data.shape[1]`` pixels of one row of one port in all frames, from pixel ``first`` of the port."""
     any_dq[:] = 0
-    has_bias = bias.size > 0
-    has_dark = dark.size > 0
-    has_flat = flat.size > 0
-    has_bad = bad.size > 0
-    none = np.zeros(0, np.int32)
+    x0 = side * nx + first
+    x1 = x0 + data.shape[1]
+    r0 = start + first
+    r1 = r0 + data.shape[1]
+    b = bad[y, x0:x1] if bad.size > 0 else any_dq[:0]
     for k in range(raw.shape[0]):
-        for side in range(2):
-            x0 = side * nx
-            x1 = x0 + nx
-            start = right if side else left
-            v = data[k, x0:x1]
-            s = stat[k, x0:x1]
-            q = dq[k, x0:x1]
-            a = any_dq[x0:x1]
-            b = bad[y, x0:x1] if has_bad else none
-            _load(raw[k, y, start : start + nx], levels[k, side, level_y], _SATURATION, v, s, q, a, b)
-            if not calibrated:
-                continue
-            if has_bias:
-                _subtract_bias(
-                    v, s, q, a, bias[y, x0:x1], bias_stat[y, x0:x1], bias_dq[y, x0:x1],
-                    gains[k, side], shifts[k, side], extra[k, side],
-                )  # fmt: skip
-            if curves.shape[0] > 0:
-                _linearise(v, s, curves[side])
-            _multiply(v, s, gains[k, side])
-            if has_dark:
-                _subtract_dark(v, s, q, a, dark[y, x0:x1], dark_stat[y, x0:x1], dark_dq[y, x0:x1], dark_factors[k])
-            if has_flat:
-                _divide_flat(v, s, q, a, flat[y, x0:x1], flat_stat[y, x0:x1], flat_dq[y, x0:x1])
-            if factors[k] != np.float32(1):
-                _multiply(v, s, factors[k])
+        v = data[k]
+        s = stat[k]
+        q = dq[k]
+        _load(raw[k, y, r0:r1], levels[k, side, y], _SATURATION, v, s, q, any_dq, b)
+        if not calibrated:
+            continue
+        if bias.size > 0:
+            _subtract_bias(
+                v, s, q, any_dq, bias[y, x0:x1], bias_stat[y, x0:x1], bias_dq[y, x0:x1],
+                gains[k, side], shifts[k, side], extra[k, side],
+            )  # fmt: skip
+        if curves.shape[0] > 0:
+            _linearise(v, s, curves[side])
+        _multiply(v, s, gains[k, side])
+        if dark.size > 0:
+            _subtract_dark(v, s, q, any_dq, dark[y, x0:x1], dark_stat[y, x0:x1], dark_dq[y, x0:x1], dark_factors[k])
+        if flat.size > 0:
+            _divide_flat(v, s, q, any_dq, flat[y, x0:x1], flat_stat[y, x0:x1], flat_dq[y, x0:x1])
+        if factors[k] != np.float32(1):
+            _multiply(v, s, factors[k])
 
 
 @njit(cache=True, nogil=True)
 def _reduce_slab(  # type: ignore[no-untyped-def]
-    raw, left, right, nx, levels, shifts, extra, gains, dark_factors, factors, calibrated, curves,
+    raw, starts, nx, levels, shifts, extra, gains, dark_factors, factors, calibrated, curves,
     bias, bias_stat, bias_dq, dark, dark_stat, dark_dq, flat, flat_stat, flat_dq, bad,
     method, counts, sigmas, network, limits, sums, kept, out, out_stat, out_dq,
 ):  # fmt: skip
     n = raw.shape[0]
-    width = 2 * nx
-    data = np.empty((n, width), np.float32)
-    stat = np.empty((n, width), np.float32)
-    dq = np.empty((n, width), np.int32)
-    any_dq = np.empty(width, np.int32)
-    ordered = np.empty((n, width), np.float32)
-    carried = np.empty((n, width), np.float32)
-    work = np.empty((7, width), np.float64)
     few = np.empty((2, n), np.float64)
-    for y in range(raw.shape[1]):
-        _reduce_row(
-            raw, y, y, left, right, nx, levels, shifts, extra, gains, dark_factors, factors, calibrated, curves,
-            bias, bias_stat, bias_dq, dark, dark_stat, dark_dq, flat, flat_stat, flat_dq, bad, data, stat, dq, any_dq,
-        )  # fmt: skip
-        if sums.shape[0] > 0:
-            for k in range(n):
-                accumulate_row(data[k], sums[k])
-                collect_row(data[k], limits[k], sums[k], kept[k])
-        combine_row(
-            data, stat, dq, any_dq, method, counts, sigmas, network, ordered, carried, work, few,
-            out[y], out_stat[y], out_dq[y],
-        )  # fmt: skip
+    for first in range(0, nx, _CHUNK):
+        # Scratch of one chunk stays in the first level of the processor's cache.
+        m = min(_CHUNK, nx - first)
+        data = np.empty((n, m), np.float32)
+        stat = np.empty((n, m), np.float32)
+        dq = np.empty((n, m), np.int32)
+        any_dq = np.empty(m, np.int32)
+        ordered = np.empty((n, m), np.float32)
+        carried = np.empty((n, m), np.float32)
+        work = np.empty((5, m), np.float64)
+        for y in range(raw.shape[1]):
+            for side in range(2):
+                _reduce_chunk(
+                    raw, y, side, first, starts[side], nx, levels, shifts, extra, gains, dark_factors, factors,
+                    calibrated, curves, bias, bias_stat, bias_dq, dark, dark_stat, dark_dq, flat, flat_stat, flat_dq,
+                    bad, data, stat, dq, any_dq,
+                )  # fmt: skip
+                if sums.shape[0] > 0:
+                    for k in range(n):
+                        accumulate_row(data[k], sums[k])
+                        collect_row(data[k], limits[k], sums[k], kept[k])
+                x0 = side * nx + first
+                combine_row(
+                    data, stat, dq, any_dq, method, counts, sigmas, network, ordered, carried, work, few,
+                    out[y, x0 : x0 + m], out_stat[y, x0 : x0 + m], out_dq[y, x0 : x0 + m],
+                )  # fmt: skip
 
 
 @njit(cache=True, nogil=True)
 def _reduce_only(  # type: ignore[no-untyped-def]
-    raw, left, right, nx, levels, shifts, extra, gains, dark_factors, factors, calibrated, curves,
+    raw, starts, nx, levels, shifts, extra, gains, dark_factors, factors, calibrated, curves,
     bias, bias_stat, bias_dq, dark, dark_stat, dark_dq, flat, flat_stat, flat_dq, bad, out,
 ):  # fmt: skip
     n = raw.shape[0]
-    data = np.empty((n, 2 * nx), np.float32)
-    stat = np.empty((n, 2 * nx), np.float32)
-    dq = np.empty((n, 2 * nx), np.int32)
-    any_dq = np.empty(2 * nx, np.int32)
+    data = np.empty((n, nx), np.float32)
+    stat = np.empty((n, nx), np.float32)
+    dq = np.empty((n, nx), np.int32)
+    any_dq = np.empty(nx, np.int32)
     for y in range(raw.shape[1]):
-        _reduce_row(
-            raw, y, y, left, right, nx, levels, shifts, extra, gains, dark_factors, factors, calibrated, curves,
-            bias, bias_stat, bias_dq, dark, dark_stat, dark_dq, flat, flat_stat, flat_dq, bad, data, stat, dq, any_dq,
-        )  # fmt: skip
-        out[:, y] = data
+        for side in range(2):
+            _reduce_chunk(
+                raw, y, side, 0, starts[side], nx, levels, shifts, extra, gains, dark_factors, factors, calibrated,
+                curves, bias, bias_stat, bias_dq, dark, dark_stat, dark_dq, flat, flat_stat, flat_dq, bad,
+                data, stat, dq, any_dq,
+            )  # fmt: skip
+            out[:, y, side * nx : (side + 1) * nx] = data
 
 
 # -- what the recipes call ---------------------------------------------------------------------------------------------
@@ -330,7 +333,7 @@ def _kernel_arguments(
             curves[side, 2 : 2 + len(curve.coefficients)] = curve.coefficients
     bias, dark, flat = calibration.bias, calibration.dark, calibration.flat
     return (
-        raw, det.prescan_x, det.prescan_x + det.nx + 2 * det.overscan_x, det.nx, plan.slab_levels(y0, y1),
+        raw, (det.prescan_x, det.prescan_x + det.nx + 2 * det.overscan_x), det.nx, plan.slab_levels(y0, y1),
         np.ascontiguousarray(plan.shifts[:, ports]), np.ascontiguousarray(plan.extra_variance[:, ports]),
         np.ascontiguousarray(plan.gains[:, ports]), plan.dark_factors, plan.factors, plan.calibrated, curves,
         bias.data, bias.stat, bias.dq, dark.data, dark.stat, dark.dq, flat.data, flat.stat, flat.dq, calibration.bad,
