@@ -13,11 +13,12 @@ from core.archive.events import record_event
 from core.archive.planning import SavedPlan, planning_frames, planning_products, save_plan
 from core.archive.sessions import Archive
 from core.archive.watch import (
+    News,
     blocks_with_stale_inputs,
-    change_marks,
     failed_signatures,
     fresh_frames,
     last_plan_time,
+    news,
     nights_changed,
     nights_executed,
     nights_no_longer_running,
@@ -101,7 +102,7 @@ class Planner:
 
     archive: Archive
     settings: Settings
-    _marks: tuple[int, ...] = ()
+    _seen: News | None = None
     _stale_seen: frozenset[int] = frozenset()
     _arriving: frozenset[date] = frozenset()
     _postponed: tuple[str, ...] = ()
@@ -110,16 +111,21 @@ class Planner:
         """Plan the nights with new or lost frames, withdrawn masters or failed sources; None if nothing changed."""
         now = utc_now()
         nights: set[date] = set()
+        seen, stale = self._seen, dict[int, date]()
         with self.archive.read() as session:
-            marks = change_marks(session)
-            stale = blocks_with_stale_inputs(session)
-            fresh = fresh_frames(session, now - timedelta(seconds=self.settings.template_seconds))
-            if marks != self._marks:
+            found = news(session, None if seen is None else seen.last_event)
+            if found.withdrawn:
+                stale = blocks_with_stale_inputs(session)
+            if seen is None or found.frames != seen.frames or found.frames_changed or found.run_again or found.redone:
                 since = last_plan_time(session)
                 nights |= nights_changed(session, None if since is None else since - _OVERLAP)
-                if not self._marks and since is not None:  # what the planner before this one may have postponed
+                if seen is None and since is not None:  # what the planner before this one may have postponed
                     nights |= nights_executed(session, since)
-            nights |= nights_no_longer_running(session, self._postponed)
+            if self._postponed:
+                nights |= nights_no_longer_running(session, self._postponed)
+            fresh = bool(self._arriving) and bool(
+                fresh_frames(session, now - timedelta(seconds=self.settings.template_seconds))
+            )
         if not stale.keys() <= self._stale_seen:
             nights |= set(stale.values())
         if not fresh:  # the templates that were waited for will get no more frames
@@ -130,12 +136,12 @@ class Planner:
                 self.archive, self.settings, nights, wait_for_templates=wait_for_templates, now=now
             )
             with self.archive.read() as session:
-                stale = blocks_with_stale_inputs(session)
+                # What a plan could not cure is not planned again until something changes.
+                self._stale_seen = frozenset(blocks_with_stale_inputs(session))
             arriving = {block.night for block in plan.blocks if _arriving(block)}
             self._arriving = frozenset(date.fromisoformat(night) for night in arriving)
             self._postponed = saved.postponed
-        # What a plan could not cure is not planned again until something changes.
-        self._marks, self._stale_seen = marks, frozenset(stale)
+        self._seen = found
         return saved
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import CursorResult, delete, func, or_, select
@@ -18,14 +19,15 @@ from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, Produc
 from core.cascade.plan import signature_with
 
 __all__ = [
+    "News",
     "block_tries",
     "blocks_with_stale_inputs",
-    "change_marks",
     "earlier_values",
     "failed_signatures",
     "fresh_frames",
     "known_plot_paths",
     "last_plan_time",
+    "news",
     "next_try_time",
     "nights_changed",
     "nights_executed",
@@ -38,12 +40,9 @@ __all__ = [
 ]
 
 
-# A person let a block run again.
-_RUN_AGAIN = (
-    Event.kind == "block",
-    Event.from_state.in_((BlockState.DONE.value, BlockState.FAILED.value, BlockState.CANCELLED.value)),
-    Event.to_state.in_((BlockState.READY.value, BlockState.WAITING.value)),
-)
+_ENDED = (BlockState.DONE.value, BlockState.FAILED.value, BlockState.CANCELLED.value)
+_TO_RUN = (BlockState.READY.value, BlockState.WAITING.value)
+_UNUSABLE = (BlockState.FAILED.value, BlockState.CANCELLED.value, BlockState.SUPERSEDED.value)
 
 
 def last_plan_time(session: Session) -> datetime | None:
@@ -51,17 +50,61 @@ def last_plan_time(session: Session) -> datetime | None:
     return session.scalar(select(func.max(Event.time)).where(Event.kind == "plan"))
 
 
-def change_marks(session: Session) -> tuple[int, ...]:
-    """Numbers that differ when something came in or happened that may change a plan."""
-    frames = session.execute(select(func.count(), func.max(Frame.id)).select_from(Frame)).one()
-    on_frames = session.scalar(select(func.max(Event.id)).where(Event.kind == "frame"))
-    run_again = session.scalar(select(func.max(Event.id)).where(*_RUN_AGAIN))
-    changed = session.scalar(
-        select(func.count())
-        .select_from(Block)
-        .where(Block.state == BlockState.DONE, Block.signature != Block.plan_signature)
+@dataclass(frozen=True)
+class News:
+    """What happened since a look at the archive; cheap to ask for, however long the history is.
+
+    Attributes
+    ----------
+    frames : tuple of int
+        Number of frames, and the highest number of one.
+    last_event : int
+    frames_changed : bool
+        A frame disappeared, came back, or was excluded.
+    run_again : bool
+        A person let a block run again.
+    redone : int
+        Blocks that were done with other parameters than planned.
+    withdrawn : bool
+        A product changed its state, or a block failed, was cancelled or replaced.
+    """
+
+    frames: tuple[int, int]
+    last_event: int
+    frames_changed: bool
+    run_again: bool
+    redone: int
+    withdrawn: bool
+
+
+def news(session: Session, after_event: int | None) -> News:
+    """What happened after an event; everything, if that is None."""
+    count, highest = session.execute(select(func.count(), func.max(Frame.id)).select_from(Frame)).one()
+    frames = (count, highest or 0)
+    if after_event is None:
+        last = session.scalar(select(func.max(Event.id))) or 0
+        return News(frames, last, True, True, 0, True)
+    events = session.execute(
+        select(Event.id, Event.kind, Event.from_state, Event.to_state).where(Event.id > after_event).order_by(Event.id)
+    ).all()
+    last = events[-1].id if events else after_event
+    blocks = [event for event in events if event.kind == "block"]
+    done = any(event.to_state == BlockState.DONE for event in blocks)
+    return News(
+        frames,
+        last,
+        frames_changed=any(event.kind == "frame" for event in events),
+        run_again=any(event.from_state in _ENDED and event.to_state in _TO_RUN for event in blocks),
+        redone=_redone(session) if done else 0,
+        withdrawn=any(event.kind == "product" for event in events)
+        or any(event.to_state in _UNUSABLE for event in blocks),
     )
-    return tuple(number or 0 for number in (*frames, on_frames, run_again, changed))
+
+
+def _redone(session: Session) -> int:
+    query = select(func.count()).select_from(Block)
+    changed = (Block.state == BlockState.DONE, Block.signature != Block.plan_signature)
+    return session.scalar(query.where(*changed)) or 0
 
 
 def nights_executed(session: Session, since: datetime) -> set[date]:
@@ -100,7 +143,14 @@ def nights_changed(session: Session, since: datetime | None) -> set[date]:
         )
     )
     nights |= set(
-        session.scalars(blocks.join(Event, Event.subject == Block.name).where(*_RUN_AGAIN, Event.time > since))
+        session.scalars(
+            blocks.join(Event, Event.subject == Block.name).where(
+                Event.kind == "block",
+                Event.from_state.in_(_ENDED),
+                Event.to_state.in_(_TO_RUN),
+                Event.time > since,
+            )
+        )
     )
     return nights
 
