@@ -323,12 +323,12 @@ class Ingestor:
             with self.archive.write() as session:
                 report.fresh += len(hold_files(session, held, actor=self.actor))
             report.held[QuarantineReason.UNREADABLE] += len(held)
-            return
         if not tree.files:
             return  # an empty tree is more likely a disk that is not mounted than a night deleted at once
         seen = {printable(path) for path in tree.files}
         with self.archive.write() as session:
-            frames, files = forget_vanished(session, printable(root), seen, actor=self.actor)
+            unread = {printable(folder) for folder in tree.unreadable}
+            frames, files = forget_vanished(session, printable(root), seen, unread=unread, actor=self.actor)
         report.vanished += frames + files
         self._retry_duplicates |= frames > 0  # the original of a duplicate may be among them
 

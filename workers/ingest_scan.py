@@ -27,10 +27,6 @@ class TreeScan:
     files: dict[str, FileStat] = field(default_factory=dict)
     unreadable: dict[str, str] = field(default_factory=dict)
 
-    def covers(self) -> bool:
-        """Whether the whole tree was read, so that what was not found is not there."""
-        return not self.unreadable
-
 
 def scan_tree(root: str) -> TreeScan:
     """Find all candidates below a directory, following symbolic links, each directory once."""

@@ -265,6 +265,7 @@ def forget_vanished(
     root: str,
     seen: Collection[str],
     *,
+    unread: Collection[str] = (),
     actor: str = "ingest",
     now: datetime | None = None,
 ) -> tuple[int, int]:
@@ -276,6 +277,8 @@ def forget_vanished(
         Absolute path of the directory.
     seen : collection of str
         All candidate paths found below it.
+    unread : collection of str
+        Directories that could not be read: what the archive knows below them stays as it is.
 
     Returns
     -------
@@ -285,12 +288,17 @@ def forget_vanished(
     now = now or utc_now()
     seen = seen if isinstance(seen, set | frozenset) else set(seen)
     prefix = root.rstrip("/") + "/"
+    hidden = tuple(folder.rstrip("/") + "/" for folder in unread)
+
+    def vanished(path: str) -> bool:
+        return path not in seen and not f"{path}/".startswith(hidden)
+
     frames = session.execute(
         select(Frame.id, Frame.path, Frame.dp_id).where(
             func.substr(Frame.path, 1, len(prefix)) == prefix, Frame.state == FrameState.PRESENT
         )
     ).all()
-    lost = [(number, name) for number, path, name in frames if path not in seen]
+    lost = [(number, name) for number, path, name in frames if vanished(path)]
     for part in _chunks(lost):
         session.execute(update(Frame).where(Frame.id.in_([n for n, _ in part])).values(state=FrameState.MISSING))
         for _, name in part:
@@ -310,7 +318,7 @@ def forget_vanished(
             QuarantinedFile.state == QuarantineState.HELD,
         )
     ).all()
-    gone = [row for row in held if row.path not in seen]
+    gone = [row for row in held if vanished(row.path)]
     for row in gone:
         row.state = QuarantineState.GONE
         record_event(

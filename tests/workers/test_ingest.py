@@ -9,7 +9,9 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from astropy.io import fits
 from sqlalchemy import select
 from sqlalchemy.exc import DataError
 
@@ -19,7 +21,7 @@ from core.archive.states import FrameState, QuarantineReason, QuarantineState
 from core.archive.store import file_sha256
 from core.errors import NotFoundError
 from core.settings import Settings
-from workers import ingest
+from workers import ingest, ingest_scan
 from workers.ingest import Ingestor, ingest_once, release
 from workers.ingest_daemon import hash_frames, ingest_forever
 from workers.ingest_scan import SettleWatch, scan_tree
@@ -226,6 +228,49 @@ def test_an_empty_directory_makes_nothing_missing(sqlite_yard: Yard) -> None:
     path.unlink()
     assert sqlite_yard.once().vanished == 0
     assert sqlite_yard.frames()[path.name].state is FrameState.PRESENT
+
+
+def test_a_directory_that_cannot_be_read_is_held_and_hides_nothing_else(
+    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard = sqlite_yard
+    inside, gone, stays = yard.write(0, name="shut/a.fits"), yard.write(1), yard.write(2)
+    yard.once()
+    gone.unlink()
+    entries = ingest_scan._entries
+
+    def forbidden(folder: str) -> Any:
+        if folder.endswith("shut"):
+            raise PermissionError(13, "Permission denied", folder)
+        return entries(folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingest_scan, "_entries", forbidden)
+        report = yard.once()
+    assert report.vanished == 1
+    states = {name: frame.state for name, frame in yard.frames().items()}
+    assert states == {
+        inside.name: FrameState.PRESENT,
+        gone.name: FrameState.MISSING,
+        stays.name: FrameState.PRESENT,
+    }
+    assert yard.held()["shut"].reason is QuarantineReason.UNREADABLE
+    yard.once()
+    assert yard.held()["shut"].state is QuarantineState.GONE
+
+
+def test_a_tile_compressed_frame_is_read_like_a_plain_one(sqlite_yard: Yard) -> None:
+    plain = sqlite_yard.write(0)
+    with fits.open(plain) as hdus:
+        packed = fits.HDUList([fits.PrimaryHDU(header=hdus[0].header)])
+        for hdu in hdus[1:]:
+            header = hdu.header.copy()
+            packed.append(fits.CompImageHDU(np.full((24, 24), 1000, np.uint16), header, name=hdu.name))
+        packed.writeto(sqlite_yard.raw / "packed.fits.fz")
+    plain.unlink()
+    assert sqlite_yard.once().new == 1
+    frame = sqlite_yard.frames()["packed.fits.fz"]
+    assert (frame.dp_id, frame.tag, frame.ifus) == ("packed", "BIAS", (1, 2))
 
 
 def test_a_duplicate_takes_over_when_the_original_is_deleted(yard: Yard) -> None:
