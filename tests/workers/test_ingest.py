@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -432,3 +435,34 @@ def test_the_daemon_takes_in_what_comes_and_survives_what_is_bad(daemon: Yard, m
         time.sleep(0.5)
     _until(lambda: len(daemon.frames()) == 3)
     _until(lambda: all(frame.sha256 for frame in daemon.frames().values()))
+
+
+def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(sqlite_yard: Yard) -> None:
+    yard = sqlite_yard
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(ingest.__file__).parents[1]),
+        "CASCADE_DATA_DIR": str(yard.settings.data_dir),
+        "CASCADE_ARCHIVE_DIRS": str(yard.raw),
+        "CASCADE_DATABASE_URL": yard.archive.database_url,
+        "CASCADE_SETTLE_SECONDS": "0.05",
+    }
+    chance = random.Random(7)
+    count = 0
+    for _ in range(3):
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "workers.ingest_daemon"], env=environment, stderr=subprocess.DEVNULL
+        )
+        before = len(yard.frames())
+        for _ in range(150):
+            moment = datetime(2026, 11, 1, 22) + timedelta(seconds=count)
+            data = yard.build({"DATE-OBS": moment.isoformat()})
+            (yard.raw / f"{count:04d}.fits").write_bytes(data)
+            count += 1
+        _until(lambda before=before: len(yard.frames()) > before)
+        time.sleep(chance.uniform(0.0, 0.2))
+        daemon.kill()
+        daemon.wait()
+    yard.once()
+    assert sorted(yard.frames()) == [f"{number:04d}.fits" for number in range(count)]
+    assert yard.held() == {}
