@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 TITLES: Final = {
     400: "The request cannot be understood",
+    403: "This is not allowed",
     404: "There is no such thing",
     405: "This cannot be done here",
     409: "It does not fit the present state",

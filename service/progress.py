@@ -8,7 +8,7 @@ from core.archive.base import utc_now
 from core.archive.models import Block
 from core.archive.pages.blocks import expected_seconds
 from core.archive.states import BlockState
-from service.api.schemas import BlockProgress
+from service.schemas import BlockProgress
 
 __all__ = ["progress_of"]
 

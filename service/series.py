@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, Literal
 
+import numpy as np
 from sqlalchemy.orm import Session
 
 from core.archive.models import Qc1Parameter
@@ -155,8 +156,29 @@ def read_series(session: Session, request: SeriesRequest) -> SeriesAnswer:
     return SeriesAnswer(request, parameters, values)
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.7g}")
+def _rounded(values: Sequence[float], digits: int) -> list[float]:
+    """Values with significant digits, so that they are short as text."""
+    array = np.asarray(values, np.float64)
+    with np.errstate(divide="ignore"):
+        size = np.floor(np.log10(np.abs(array)))
+    places = np.where(np.isfinite(size), digits - 1 - size, 0.0)
+    # Only whole powers of ten are exact, so large values are divided and small ones multiplied by one.
+    up, down = 10.0 ** np.clip(places, 0, 300), 10.0 ** np.clip(-places, 0, 300)
+    rounded: list[float] = (np.round(array / down * up) / up * down).tolist()
+    return rounded
+
+
+def _outlier_positions(values: Series) -> list[int]:
+    """Where the marked values stand in the columns."""
+    marked = {(mark.parameter_id, mark.block_id, *mark.index) for mark in values.outliers}
+    blocks = {mark.block_id for mark in values.outliers}
+    columns = values.columns
+    return [
+        number
+        for number, block in enumerate(columns["block"])
+        if block in blocks
+        and (columns["parameter"][number], block, *(columns[name][number] for name in INDEX_COLUMNS)) in marked
+    ]
 
 
 def series_json(answer: SeriesAnswer) -> bytes:
@@ -165,17 +187,6 @@ def series_json(answer: SeriesAnswer) -> bytes:
     block_index = {identity: number for number, identity in enumerate(blocks)}
     parameter_index = {item.id: number for number, item in enumerate(answer.parameters)}
     used = [name for name in INDEX_COLUMNS if any(value is not None for value in columns[name])]
-    positions = (
-        {
-            key: number
-            for number, key in enumerate(
-                zip(columns["parameter"], columns["block"], *(columns[name] for name in INDEX_COLUMNS), strict=True)
-            )
-        }
-        if answer.series.outliers
-        else {}
-    )
-    outliers = [positions.get((mark.parameter_id, mark.block_id, *mark.index)) for mark in answer.series.outliers]
     data: dict[str, Any] = {
         "table": answer.request.table,
         "parameters": [
@@ -195,11 +206,11 @@ def series_json(answer: SeriesAnswer) -> bytes:
         ],
         "p": [parameter_index[value] for value in columns["parameter"]],
         "b": [block_index[value] for value in columns["block"]],
-        "t": [round(value, 6) for value in columns["mjd"]],
-        "v": [_short(value) for value in columns["value"]],
+        "t": _rounded(columns["mjd"], 11),
+        "v": _rounded(columns["value"], 7),
         "product": columns["product"],
         **{name: columns[name] for name in used},
-        "outliers": sorted(number for number in outliers if number is not None),
+        "outliers": _outlier_positions(answer.series),
         "bands": [
             {
                 "p": parameter_index[band.parameter_id],

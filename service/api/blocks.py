@@ -9,12 +9,19 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 
+from core.archive import transitions
 from core.archive.models import Block
 from core.archive.pages import blocks as queries
 from core.archive.pages.qc1 import block_qc1
+from core.archive.sessions import Archive
 from core.archive.states import BlockState
 from core.errors import NotFoundError
-from service.api.schemas import (
+from service.actions import ActorDep, Order
+from service.dependencies import ArchiveDep, SessionDep
+from service.explain import explain_block
+from service.files import block_plots, existing, tail_text
+from service.progress import progress_of
+from service.schemas import (
     BlockDetail,
     BlockInputOut,
     BlockOut,
@@ -24,10 +31,6 @@ from service.api.schemas import (
     Page,
     ProductOut,
 )
-from service.dependencies import SessionDep
-from service.explain import explain_block
-from service.files import block_plots, existing, tail_text
-from service.progress import progress_of
 
 router = APIRouter(prefix="/blocks", tags=["blocks"])
 
@@ -69,6 +72,29 @@ def get_block(session: SessionDep, name: str) -> BlockDetail:
         events=[EventOut.of(event) for event in queries.block_events(session, block.name)],
         plots=[plot.path.name for plot in block_plots(block)],
     )
+
+
+@router.post("/{name}/rerun", summary="Run a block again")
+def rerun(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> BlockOut:
+    """A block that is done, failed or cancelled becomes ready or waits for its inputs; its tries are counted anew."""
+    with archive.write() as session:
+        block = queries.find_block(session, name)
+        transitions.rerun_block(session, block.id, actor=order.actor or actor, reason=order.reason)
+    return _fresh(archive, name)
+
+
+@router.post("/{name}/cancel", summary="Stop a block")
+def cancel(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> BlockOut:
+    """A block that waits is cancelled at once; one that runs when its worker hears of it, within seconds."""
+    with archive.write() as session:
+        block = queries.find_block(session, name)
+        transitions.cancel_block(session, block.id, actor=order.actor or actor, reason=order.reason)
+    return _fresh(archive, name)
+
+
+def _fresh(archive: Archive, name: str) -> BlockOut:
+    with archive.read() as session:
+        return BlockOut.of(queries.find_block(session, name))
 
 
 @router.get("/{name}/progress", summary="Progress of a block")

@@ -11,9 +11,9 @@ from fastapi.responses import Response
 
 from core.archive.pages import frames as queries
 from core.fitsfile.preview import Cuts
-from service.api.schemas import FrameDetail, FrameOut, Page
 from service.dependencies import SessionDep, SettingsDep
 from service.files import preview_response
+from service.schemas import FrameDetail, FrameOut, Page
 
 router = APIRouter(prefix="/frames", tags=["frames"])
 

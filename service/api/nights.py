@@ -12,8 +12,8 @@ from core.archive.pages import blocks as block_queries
 from core.archive.pages import frames as frame_queries
 from core.archive.pages import nights as queries
 from core.errors import NotFoundError
-from service.api.schemas import BlockOut, NightDetail, NightOut, QuarantinedOut
 from service.dependencies import SessionDep
+from service.schemas import BlockOut, NightDetail, NightOut, QuarantinedOut
 
 router = APIRouter(prefix="/nights", tags=["nights"])
 

@@ -12,10 +12,10 @@ from fastapi.responses import FileResponse, Response
 from core.archive.pages import products as queries
 from core.archive.states import ProductState
 from core.fitsfile.preview import Cuts
-from service.api.schemas import Page, ProductDetail, ProductOut
 from service.dependencies import SessionDep, SettingsDep
 from service.files import existing, preview_response
 from service.fitsview import extension_cards, extensions
+from service.schemas import Page, ProductDetail, ProductOut
 
 router = APIRouter(prefix="/products", tags=["products"])
 

@@ -10,8 +10,8 @@ from fastapi.responses import Response, StreamingResponse
 
 from core.archive.pages import qc1 as queries
 from core.archive.pages.blocks import find_block
-from service.api.schemas import Qc1ParameterOut, Qc1TableOut
 from service.dependencies import SessionDep
+from service.schemas import Qc1ParameterOut, Qc1TableOut
 from service.series import MAX_POINTS, SeriesRequest, csv_lines, read_series, series_json, table_file
 
 router = APIRouter(prefix="/qc1", tags=["QC1"])

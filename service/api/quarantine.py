@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 
 from core.archive.pages import frames as queries
 from core.archive.states import QuarantineState
-from service.api.schemas import Page, QuarantinedOut
 from service.dependencies import SessionDep
+from service.schemas import Page, QuarantinedOut
 
 router = APIRouter(prefix="/quarantine", tags=["frames"])
 

@@ -125,6 +125,18 @@ def empty_client(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
         yield client
 
 
+@pytest.fixture
+def own(tmp_path: Path, migrated_sqlite: Path, factory: ModuleType) -> Iterator[httpx.Client]:
+    """A client of a service over an archive that a test may change."""
+    shutil.copy(migrated_sqlite, tmp_path / "cascade.sqlite")
+    settings = Settings(data_dir=tmp_path)
+    archive = Archive(settings.database_url)
+    factory.fill_story(archive, LAST, nights=2, ifus=(1,), slices=1)
+    archive.dispose()
+    with _serving(settings) as address, httpx.Client(base_url=address, timeout=30) as client:
+        yield client
+
+
 @pytest.fixture(scope="session")
 def bias_block(client: httpx.Client) -> str:
     """Name of the newest finished bias block."""

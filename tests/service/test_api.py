@@ -81,6 +81,25 @@ def test_the_log_is_served_whole_in_parts_and_from_its_end(client: httpx.Client,
     assert part.text == whole[10:20]
 
 
+def test_a_block_is_cancelled_and_run_again_with_who_and_why(own: httpx.Client) -> None:
+    name = own.get("/api/blocks", params={"state": "waiting"}).json()["items"][0]["name"]
+    cancelled = own.post(f"/api/blocks/{name}/cancel", json={"reason": "lamp was off", "actor": "Ada"}).json()
+    assert cancelled["state"] == "cancelled"
+    again = own.post(f"/api/blocks/{name}/cancel", json={})
+    assert (again.status_code, again.json()["error_type"]) == (409, "state_conflict")
+    assert own.post(f"/api/blocks/{name}/rerun", json={}).json()["state"] == "waiting"
+    events = own.get(f"/api/blocks/{name}").json()["events"]
+    assert (events[-2]["actor"], events[-2]["text"], events[-2]["to_state"]) == ("Ada", "lamp was off", "cancelled")
+    assert events[-1]["actor"] == "person at 127.0.0.1"
+
+
+def test_orders_from_pages_of_other_sites_are_refused(own: httpx.Client) -> None:
+    name = own.get("/api/blocks", params={"state": "done"}).json()["items"][0]["name"]
+    answer = own.post(f"/api/blocks/{name}/rerun", json={}, headers={"Sec-Fetch-Site": "cross-site"})
+    assert (answer.status_code, answer.json()["error_type"]) == (403, "foreign_request")
+    assert own.get(f"/api/blocks/{name}").json()["state"] == "done"
+
+
 def test_a_product_is_downloaded_in_ranges(client: httpx.Client, settings: Settings, real_product: int) -> None:
     product = client.get(f"/api/products/{real_product}").json()
     assert [item["name"] for item in product["extensions"]][1:] == ["DATA", "DQ", "STAT"]

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -83,6 +84,7 @@ def test_drag_zooms_double_click_resets_and_the_address_keeps_it(page: Any) -> N
     page.mouse.down()
     page.mouse.move(x0 + 200, y + 2, steps=5)
     page.mouse.up()
+    page.wait_for_url(re.compile("zoom="))
     zoom = parse_qs(urlsplit(page.url).query)["zoom"][0].split(",")
     low, high = float(zoom[0]), float(zoom[1])
     # 200 pixels of the width that shows 30 nights and a margin of half a day on each side
@@ -179,6 +181,21 @@ def test_running_blocks_report_without_a_reload(page: Any) -> None:
     page.evaluate("document.querySelector('#running .progress > i').style.width = '1%'")
     # the next poll sets what the archive says
     page.wait_for_function("() => document.querySelector('#running .progress > i').style.width === '75%'", timeout=8000)
+
+
+def test_a_block_is_run_again_from_its_page(browser: Any, own: httpx.Client) -> None:
+    name = own.get("/api/blocks", params={"state": "done"}).json()["items"][0]["name"]
+    context = browser.new_context(base_url=str(own.base_url))
+    page = context.new_page()
+    page.goto(f"/blocks/{name}")
+    page.get_by_role("button", name="Run again").click()
+    page.fill("#ask-reason", "new flat lamp")
+    page.get_by_role("button", name="Yes").click()
+    page.get_by_role("button", name="Cancel").wait_for()  # it is ready now, and could be cancelled
+    context.close()
+    block = own.get(f"/api/blocks/{name}").json()
+    assert block["state"] == "ready"
+    assert block["events"][-1]["text"] == "new flat lamp"
 
 
 def test_sparklines_are_drawn(page: Any) -> None:

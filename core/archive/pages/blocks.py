@@ -199,18 +199,18 @@ def last_outliers(session: Session, limit: int) -> list[Outlier]:
 
 def last_done_by_tag(session: Session, now: datetime, days: float) -> list[tuple[str, str, float, float | None]]:
     """For each raw tag and mode of the last days: (tag, mode, MJD of the last frame, MJD of the last block done)."""
-    since = (now - timedelta(days=days)).date()
+    # A list of nights, not "since": planners would rather walk all frames in the order of their tags.
+    nights = [(now - timedelta(days=back)).date() for back in range(int(days) + 1)]
     rows = session.execute(
         select(Frame.tag, Frame.ins_mode, func.max(Frame.mjd_mid))
-        .where(Frame.night >= since)
+        .where(Frame.night.in_(nights))
         .group_by(Frame.tag, Frame.ins_mode)
     )
-    done = {
-        (tag, mode): mjd
-        for tag, mode, mjd in session.execute(
-            select(Block.tag, Block.ins_mode, func.max(Block.mjd_mid))
-            .where(Block.night >= since, Block.state == BlockState.DONE)
-            .group_by(Block.tag, Block.ins_mode)
-        )
-    }
+    # The state is not in the WHERE clause: planners would walk all blocks ever done instead of the last nights.
+    blocks = session.execute(
+        select(Block.tag, Block.ins_mode, Block.state, func.max(Block.mjd_mid))
+        .where(Block.night.in_(nights))
+        .group_by(Block.tag, Block.ins_mode, Block.state)
+    )
+    done = {(tag, mode): mjd for tag, mode, state, mjd in blocks if state is BlockState.DONE}
     return [(tag, mode or "", float(mjd), done.get((tag, mode))) for tag, mode, mjd in rows]

@@ -134,6 +134,28 @@ function prepareGraph() {
   }
 }
 
+// -- orders: run again, cancel; asked once, with a reason that is kept -----------------------------------------------
+function prepareOrders() {
+  const ask = $("#ask");
+  for (const button of $$("button.order")) {
+    button.classList.remove("hidden");
+    button.addEventListener("click", () => {
+      $("#ask-text").textContent = button.dataset.ask;
+      $("#ask-error").classList.add("hidden");
+      $("#ask-yes").onclick = async (event) => {
+        event.preventDefault();
+        const body = JSON.stringify({ reason: $("#ask-reason").value });
+        const response = await fetch(button.dataset.post, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+        if (response.ok) { location.reload(); return; }
+        const problem = await response.json();
+        $("#ask-error").textContent = `${problem.detail} [${problem.request_id}]`;
+        $("#ask-error").classList.remove("hidden");
+      };
+      ask.showModal();
+    });
+  }
+}
+
 function prepareCopy() {
   for (const button of $$("button.copy")) {
     button.classList.remove("hidden");
@@ -148,6 +170,7 @@ prepareSorting();
 prepareFilters();
 prepareGraph();
 prepareCopy();
+prepareOrders();
 sparklines();
 watchProgress();
 document.addEventListener("keydown", onKey);

@@ -1,0 +1,38 @@
+"""What persons may do through the pages and over REST, and who did it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import NonRetriableError
+
+__all__ = ["ActorDep", "ForeignRequestError", "Order"]
+
+
+class ForeignRequestError(NonRetriableError):
+    """A page of another site sent the order through the browser of somebody who may reach this one."""
+
+    error_type = "foreign_request"
+    http_status = 403
+
+
+class Order(BaseModel):
+    """An order with its reason."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: str = Field("", max_length=500, description="Kept with the event")
+    actor: str = Field("", max_length=64, description="Who orders it; the address of the client if not given")
+
+
+def _actor(request: Request) -> str:
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if site not in ("none", "same-origin"):
+        raise ForeignRequestError(f"orders are taken from the pages of this service only, not from a {site} page")
+    return f"person at {request.client.host}" if request.client else "person"
+
+
+ActorDep = Annotated[str, Depends(_actor)]
