@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import StatementError
+
+from core.archive.events import beat, record_event, worker_stopped
+from core.archive.models import Event, WorkerHeartbeat, ifu_mask, ifus_of_mask
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.states import WorkerKind
+
+
+def test_times_come_back_in_ut_whatever_zone_they_had(archive: Archive) -> None:
+    chile = datetime(2026, 11, 1, 21, 30, tzinfo=timezone(timedelta(hours=-3)))
+    with archive.write() as session:
+        record_event(session, "frame", "x", actor="test", now=chile)
+    with archive.read() as session:
+        stored = session.scalars(select(Event.time)).one()
+    assert stored == chile
+    assert stored.tzinfo is UTC
+    assert stored.hour == 0
+
+
+def test_a_time_without_zone_is_refused(archive: Archive) -> None:
+    with pytest.raises(StatementError, match="without time zone"), archive.write() as session:
+        record_event(session, "frame", "x", actor="test", now=datetime(2026, 11, 1))
+
+
+def test_an_error_undoes_the_whole_transaction(archive: Archive) -> None:
+    def stop_halfway() -> None:
+        with archive.write() as session:
+            record_event(session, "frame", "x", actor="test")
+            session.flush()
+            raise RuntimeError("halfway")
+
+    with pytest.raises(RuntimeError, match="halfway"):
+        stop_halfway()
+    with archive.read() as session:
+        assert session.scalars(select(Event)).all() == []
+
+
+def test_two_writers_that_read_first_do_not_lose_a_change(archive: Archive) -> None:
+    with archive.write() as session:
+        beat(session, "counter", WorkerKind.INGEST, host="h", pid=0)
+
+    def count() -> None:
+        for _ in range(20):
+            with archive.write() as session:
+                row = session.scalars(
+                    select(WorkerHeartbeat).where(WorkerHeartbeat.name == "counter").with_for_update()
+                ).one()
+                row.pid += 1
+
+    threads = [threading.Thread(target=count) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with archive.read() as session:
+        assert session.scalars(select(WorkerHeartbeat.pid)).one() == 60
+
+
+def test_a_reader_is_not_held_up_by_a_writer(archive: Archive) -> None:
+    with archive.write() as writer:
+        record_event(writer, "frame", "x", actor="test")
+        writer.flush()
+        with archive.read() as reader:
+            assert reader.scalars(select(Event)).all() == []
+
+
+def test_a_database_that_does_not_answer_is_a_retriable_error() -> None:
+    archive = Archive("postgresql://127.0.0.1:9/nothing")
+    with pytest.raises(ArchiveUnavailableError) as caught, archive.read() as session:
+        session.execute(text("SELECT 1"))
+    assert caught.value.retriable
+    archive.dispose()
+
+
+def test_sqlite_enforces_foreign_keys(sqlite_archive: Archive) -> None:
+    with sqlite_archive.read() as session:
+        assert session.execute(text("PRAGMA foreign_keys")).scalar() == 1
+        assert session.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+
+
+def test_the_signs_of_life_of_a_daemon(archive: Archive) -> None:
+    start = datetime(2026, 11, 1, 22, tzinfo=UTC)
+    for seconds, pid in ((0, 10), (15, 10), (30, 11)):
+        with archive.write() as session:
+            now = start + timedelta(seconds=seconds)
+            beat(session, "w", WorkerKind.EXECUTE, host="h", pid=pid, doing=f"block {seconds}", now=now)
+    with archive.write() as session:
+        row = session.scalars(select(WorkerHeartbeat)).one()
+        assert (row.started_at, row.doing) == (start + timedelta(seconds=30), "block 30")
+        worker_stopped(session, "w", now=start + timedelta(seconds=40))
+    with archive.read() as session:
+        row = session.scalars(select(WorkerHeartbeat)).one()
+    assert (row.stopped_at, row.doing) == (start + timedelta(seconds=40), "")
+
+
+def test_ifu_masks() -> None:
+    assert ifus_of_mask(ifu_mask([24, 1, 7])) == (1, 7, 24)
+    assert ifus_of_mask(0) == ()
+    assert ifu_mask(range(1, 25)) == 2**24 - 1
