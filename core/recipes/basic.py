@@ -41,6 +41,7 @@ from core.fitsfile.raw import RawChannel, open_raw
 from core.recipes.calibrations import BadPixels, Masters, load_bad_pixels, load_masters
 from core.recipes.consistency import same_setup
 from core.recipes.declaration import Frame, FrameSet, RecipeContext
+from core.recipes.gaincheck import check_gains
 from core.recipes.levels import FrameLevels, correct_levels, measure_levels
 from core.recipes.parameters import OverscanParameters
 from core.recipes.slabs import SlabReader
@@ -261,6 +262,8 @@ def combine_frames(
     is_bias = stack.tag == "BIAS"
     plan = _plan(stack, frames, options, scale=scale and not is_bias)
     work = SlabReader([frame.channel for frame in frames], plan, stack.masters, stack.bad_pixels)
+    if stack.tag == "FLAT" and len(frames) > 1 and stack.masters.bias is not None:
+        check_gains(work, stack.masters.bias.header, ctx.log)
     shape = stack.detector.trimmed_shape
     out = MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
     collector = StatisticsCollector(work.sample(_SAMPLED_ROWS), shape[0] * shape[1]) if statistics else None

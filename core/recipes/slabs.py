@@ -93,11 +93,15 @@ class SlabReader:
             bad=self.bad_pixels.trimmed_rows(y0, height),
         )
 
+    def sampled_rows(self, n_rows: int) -> NDArray[np.int64]:
+        """Trimmed rows (0-based) that `sample` takes."""
+        # Middles of equal parts: the border rows, often dark, must not weigh double.
+        return np.unique(((np.arange(n_rows) + 0.5) * (2 * self.detector.ny) / n_rows).astype(np.int64))
+
     def sample(self, n_rows: int) -> list[NDArray[np.float32]]:
         """Reduced pixels of ``n_rows`` rows spread over the detector, per frame."""
         det = self.detector
-        # Middles of equal parts: the border rows, often dark, must not weigh double.
-        rows = np.unique(((np.arange(n_rows) + 0.5) * (2 * det.ny) / n_rows).astype(int))
+        rows = self.sampled_rows(n_rows)
         reduced = [
             reduce_rows(self.plan, self._read(det.raw_row(int(y)), 1), int(y), self.calibration(int(y), 1))
             for y in rows

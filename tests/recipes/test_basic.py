@@ -166,6 +166,28 @@ def test_median_is_found_even_if_the_sampled_rows_mislead(maker, context, monkey
     assert result.statistics[0].median == float(np.median(result.image.data.astype(float)))
 
 
+def test_gains_are_checked_with_the_photon_noise_of_two_flats(maker, context, caplog):
+    bias_frame, image = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
+    for port in range(1, 5):
+        set_key(image.header, f"QC.BIAS.MASTER{port}.MEAN", 0.0)
+        set_key(image.header, f"QC.BIAS.MASTER{port}.RON", 3.2)
+    write_image(bias_frame.path, image, 1)
+    gain = ports(maker.detector, maker.detector.gain)
+    wrong = np.where(ports(maker.detector, (1, 2, 3, 4)) == 2, 0.5, 1.0)  # port 2 has half of the header's gain
+    paths = []
+    for k in (1, 2, 3):
+        photons = np.random.default_rng(k).poisson(20000 * gain * wrong) / (gain * wrong)
+        paths.append(maker.write(f"f{k}.fits", k, 10.0, extra=photons.round()))
+    stack = prepare(1, frame_set(paths, "FLAT", bias_frame), ["FLAT"], CombineParameters(), context)
+    with caplog.at_level(logging.INFO):
+        combine_frames(stack, CombineOptions(), context)
+    told = [record for record in caplog.records if "from two flats" in record.message]
+    assert [record.levelname for record in told] == ["INFO", "WARNING", "INFO", "INFO"]
+    # 2000 differences per port: the variance is known to 3 %
+    for record, expected in zip(told, (1.0, 0.55, 1.2, 1.3), strict=True):
+        assert record.args[1] == pytest.approx(expected, rel=0.12)
+
+
 def test_groups_of_frames_are_combined_apart(maker, context):
     bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
     paths = [maker.write(f"a{k}.fits", k, 10.0, extra=1000 * (k % 2)) for k in range(1, 6)]

@@ -1,0 +1,61 @@
+"""Two flats become a gain: a sanity check of the header's gains, told in the log only."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from astropy.io import fits
+
+from core.ccd.geometry import all_ports
+from core.fitsfile.keywords import get_key
+from core.recipes.slabs import SlabReader
+
+__all__ = ["check_gains"]
+
+Logger = logging.LoggerAdapter[Any] | logging.Logger
+_MAX_DEFICIT: Final = 0.2
+_SAMPLED_ROWS: Final = 64
+
+
+def check_gains(reader: SlabReader, bias: fits.Header, log: Logger) -> tuple[float, ...]:
+    """Compare the gains of the header with the photon noise of the first two flats.
+
+    Parameters
+    ----------
+    reader : SlabReader
+        Of at least two flats.
+    bias : astropy.io.fits.Header
+        Header of the MASTER_BIAS, with ``QC.BIAS.MASTERn.MEAN`` and ``.RON``.
+    log : logger
+        Told of each port; warned if a gain is more than 20 % below that of the header.
+
+    Returns
+    -------
+    tuple of float
+        Gains of ports 1..4 [count/adu]; NaN where they cannot be measured.
+    """
+    plan = reader.plan
+    pair = replace(
+        plan, levels=plan.levels[:2], shifts=plan.shifts[:2], extra_variance=plan.extra_variance[:2],
+        gains=plan.gains[:2], dark_factors=plan.dark_factors[:2], factors=plan.factors[:2], calibrated=False,
+    )  # fmt: skip
+    levelled = SlabReader(reader.channels[:2], pair, reader.masters, reader.bad_pixels)
+    first, second = (sample.reshape(-1, 2 * plan.detector.nx) for sample in levelled.sample(_SAMPLED_ROWS))
+    upper = levelled.sampled_rows(_SAMPLED_ROWS) >= plan.detector.ny
+    gains = []
+    for port in all_ports():
+        rows = upper == plan.detector.is_upper(port)
+        columns = plan.detector.port_window(port)[1]
+        one, two = first[rows, columns].astype(np.float64), second[rows, columns].astype(np.float64)
+        header_gain = float(plan.gains[0, port - 1])
+        level = get_key(bias, f"QC.BIAS.MASTER{port}.MEAN", float, default=0.0)
+        noise = np.sqrt(2.0) * get_key(bias, f"QC.BIAS.MASTER{port}.RON", float, default=0.0) / header_gain
+        variance = float(np.var(one - two, ddof=1)) - noise**2
+        gain = (one.mean() + two.mean() - 2 * level) / variance if variance > 0 else float("nan")
+        gains.append(float(gain))
+        tell = log.warning if 1 - gain / header_gain > _MAX_DEFICIT else log.info
+        tell("gain of quadrant %d from two flats: %.3f count/adu, in the header %.3f", port, gain, header_gain)
+    return tuple(gains)
