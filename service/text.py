@@ -19,6 +19,7 @@ __all__ = [
     "range_text",
     "signed_age",
     "unit_text",
+    "word",
 ]
 
 _MJD_EPOCH: Final = datetime(1858, 11, 17)
@@ -128,6 +129,11 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def word(value: object) -> str:
+    """A parameter value as it is typed: ``true``, ``false``, or the value itself."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def byte_count(size: int | None) -> str:

@@ -90,6 +90,7 @@ def environment() -> Environment:
             "range": text.range_text,
             "signed_age": text.signed_age,
             "unit": text.unit_text,
+            "word": text.word,
             "seg": _segment,
         }
     )

@@ -140,7 +140,7 @@ def test_search_goes_to_the_only_hit_and_lists_many(client: httpx.Client, bias_b
 def test_an_error_page_has_cause_cure_and_request_id(client: httpx.Client) -> None:
     response = client.get("/blocks/nope", headers=HTML | {"X-Request-ID": "trace-7"})
     assert response.status_code == 404
-    assert "the archive has no block nope" in response.text
+    assert "The archive has no block nope" in response.text
     assert "Check the name" in response.text
     assert "trace-7" in response.text
 
