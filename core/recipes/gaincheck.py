@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from astropy.io import fits
+from numpy.typing import NDArray
 
 from core.ccd.geometry import all_ports
 from core.fitsfile.keywords import get_key
@@ -53,9 +54,17 @@ def check_gains(reader: SlabReader, bias: fits.Header, log: Logger) -> tuple[flo
         header_gain = float(plan.gains[0, port - 1])
         level = get_key(bias, f"QC.BIAS.MASTER{port}.MEAN", float, default=0.0)
         noise = np.sqrt(2.0) * get_key(bias, f"QC.BIAS.MASTER{port}.RON", float, default=0.0) / header_gain
-        variance = float(np.var(one - two, ddof=1)) - noise**2
+        variance = _clipped_variance(one - two) - noise**2
         gain = (one.mean() + two.mean() - 2 * level) / variance if variance > 0 else float("nan")
         gains.append(float(gain))
         tell = log.warning if 1 - gain / header_gain > _MAX_DEFICIT else log.info
         tell("gain of quadrant %d from two flats: %.3f count/adu, in the header %.3f", port, gain, header_gain)
     return tuple(gains)
+
+
+def _clipped_variance(difference: NDArray[np.float64]) -> float:
+    # Cosmic-ray hits in one of the flats must not pass for photon noise.
+    kept = difference.ravel()
+    for _ in range(2):
+        kept = kept[np.abs(kept - kept.mean()) <= 5 * kept.std()]
+    return float(np.var(kept, ddof=1))
