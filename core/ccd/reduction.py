@@ -20,7 +20,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from core.ccd.combine import CombineOptions, combine_row, method_code, sorting_network
+from core.ccd.combine import CombineOptions, method_code, sorting_network
+from core.ccd.combine_rows import combine_row
 from core.ccd.framestats import StatisticsCollector, accumulate_row, collect_row
 from core.ccd.geometry import Detector
 from core.errors import DataError
