@@ -61,7 +61,7 @@ class Settings(BaseSettings):
         16, description="Blocks on the broker at once; the others wait in the database, where priorities count."
     )
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
-    max_tries: Annotated[int, Field(ge=1)] = Field(3, description="Tries of a block that fails from outside.")
+    max_tries: Annotated[int, Field(ge=1)] = Field(5, description="Tries of a block that fails from outside.")
 
     @field_validator("archive_dirs", mode="before")
     @classmethod

@@ -99,6 +99,11 @@ class RecipeChild:
             except ProcessLookupError:
                 return  # it has just ended by itself
 
+    def close(self) -> None:
+        """End it if it still runs, and wait until it is gone."""
+        self.kill()
+        self._process.wait()
+
     def wait(self, on_event: Callable[[dict[str, Any]], None]) -> ChildResult:
         """Read events until the child ends.
 

@@ -27,7 +27,7 @@ from core.errors import MuseError
 from core.settings import Settings
 from workers.broker import make_app, send_block
 from workers.definitions import register_definitions
-from workers.execute import worker_name
+from workers.execute import release_dead, worker_name
 from workers.housekeeping import Housekeeping
 from workers.planning import Planner
 from workers.process import run_daemon
@@ -69,10 +69,11 @@ class Dispatcher:
     def tick(self) -> Tick:
         """One round: plan, take back, queue."""
         planned = self.planner.plan_changes()
+        dead = release_dead(self.archive, self.name)
         with self.archive.write() as session:
             released = release_expired_leases(session, actor=self.name)
             resent = requeue_stale(session, older_than=self.settings.resend_seconds, actor=self.name)
-        return Tick(planned, len(released), len(resent), self._queue())
+        return Tick(planned, len(dead) + len(released), len(resent), self._queue())
 
     def _queue(self) -> int:
         """Queue ready blocks, the most urgent first, up to the depth of the queue."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -31,8 +32,9 @@ from core.archive.transitions import (
     finish_block,
     heartbeat,
     release_block,
+    release_expired_leases,
 )
-from core.archive.watch import block_tries, products_before
+from core.archive.watch import block_tries, end_lease, products_before, running_leases
 from core.cascade.plan import signature_with
 from core.cascade.rules import RULES
 from core.errors import MuseError, NonRetriableError, StateConflictError
@@ -42,9 +44,10 @@ from workers.collect import Receipt, adopt, block_result, night_folder, place, r
 from workers.interrupts import BlockCancelled, LeaseLost, RecipeTimeout, ShutdownRequested
 from workers.lease import LeaseKeeper
 
-__all__ = ["BlockExecutor", "Outcome", "worker_name"]
+__all__ = ["BlockExecutor", "Outcome", "release_dead", "worker_name"]
 
 _LOG = logging.getLogger(__name__)
+_OWNER = re.compile(r"execute@(?P<host>.+):(?P<pid>\d+):[0-9a-f]+$")
 T = TypeVar("T")
 EventSink = Callable[[str, dict[str, Any]], None]
 
@@ -64,6 +67,38 @@ class Outcome(StrEnum):
 def worker_name(kind: str) -> str:
     """Name of this process as holder of leases: ``execute@host:pid``."""
     return f"{kind}@{socket.gethostname()}:{os.getpid()}"
+
+
+def release_dead(archive: Archive, actor: str) -> list[int]:
+    """Take back the blocks of workers of this machine that do not live any more, without waiting for their lease.
+
+    Returns
+    -------
+    list of int
+        Numbers of the blocks.
+    """
+    with archive.read() as session:
+        dead = [(number, owner) for number, owner in running_leases(session) if _is_dead(owner)]
+    if not dead:
+        return []
+    with archive.write() as session:
+        for number, owner in dead:
+            end_lease(session, number, owner)
+        return release_expired_leases(session, actor=actor)
+
+
+def _is_dead(owner: str) -> bool:
+    """Whether a holder of a lease was a process of this machine and is gone."""
+    match = _OWNER.match(owner)
+    if match is None or match["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(match["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False  # it lives, under another user
+    return False
 
 
 @dataclass
@@ -105,6 +140,9 @@ class BlockExecutor:
             return Outcome.SKIPPED
         try:
             return self._execute(block_id, owner)
+        except (KeyboardInterrupt, SystemExit):
+            self._insist(lambda session: release_block(session, block_id, owner=owner, reason="the runner was stopped"))
+            raise
         except LeaseLost as interrupt:
             _LOG.warning("block %d: %s", block_id, interrupt)
             return Outcome.LOST
@@ -198,7 +236,7 @@ class BlockExecutor:
                     raise
                 keeper.check()
         finally:
-            child.kill()
+            child.close()
         return result
 
     def _commit(self, task: BlockTask, owner: str, signature: str, receipt: Receipt) -> None:

@@ -18,7 +18,7 @@ from core.archive.transitions import release_expired_leases
 from core.archive.watch import next_try_time, runnable_blocks
 from core.settings import Settings
 from workers.definitions import register_definitions
-from workers.execute import BlockExecutor, EventSink, Outcome
+from workers.execute import BlockExecutor, EventSink, Outcome, release_dead
 from workers.planning import Planner, save_nights
 
 __all__ = ["RunSummary", "run_until_idle"]
@@ -81,6 +81,7 @@ def run_until_idle(
         save_nights(archive, settings, nights)
     while not stop.is_set():
         planner.plan_changes(wait_for_templates=False)
+        release_dead(archive, "runner")
         with archive.write() as session:
             release_expired_leases(session, actor="runner")
         with archive.read() as session:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +24,7 @@ from core.archive.watch import runnable_blocks
 from core.errors import ProductStoreError
 from workers.child import RecipeChild
 from workers.definitions import register_definitions
-from workers.execute import BlockExecutor, Outcome
+from workers.execute import BlockExecutor, Outcome, release_dead
 from workers.interrupts import LeaseLost
 from workers.planning import Planner
 from workers.runner import run_until_idle
@@ -284,3 +287,33 @@ def test_the_silence_of_a_dead_worker_returns_its_block(make_house: Callable[...
         assert bias_id(house) in [number for number, _ in runnable_blocks(session)]
     texts = house.rows(select(Event.text).where(Event.to_state == "ready"))
     assert any("worker dead is silent" in text for text in texts)
+
+
+def test_the_block_of_a_worker_that_was_killed_on_this_machine_is_back_at_once(planned: Any) -> None:
+    number = bias_id(planned)
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    dead.wait()
+    host = socket.gethostname()
+    for owner, back in (
+        (f"execute@{host}:{os.getpid()}:7f", []),  # it lives
+        (f"execute@elsewhere:{dead.pid}:7f", []),  # nobody can say
+        (f"execute@{host}:{dead.pid}:7f", [number]),
+    ):
+        with planned.archive.write() as session:
+            if planned.blocks()["muse_bias"].state is BlockState.READY:
+                assert workers.execute.claim_block(session, number, owner=owner, lease_seconds=60)
+            else:
+                session.get(type(planned.blocks()["muse_bias"]), number).lease_owner = owner
+        assert release_dead(planned.archive, "test") == back
+    assert planned.blocks()["muse_bias"].state is BlockState.READY
+
+
+def test_a_keyboard_interrupt_gives_the_block_back(planned: Any, children: list[RecipeChild]) -> None:
+    def press(_block: str, _event: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        executor(planned, on_event=press).execute(bias_id(planned))
+    block = planned.blocks()["muse_bias"]
+    assert (block.state, block.tries) == (BlockState.READY, 0)
+    assert gone(children[0].pid)
