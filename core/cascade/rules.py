@@ -157,6 +157,7 @@ RULES = Rules(
                 InputRule("BADPIX_TABLE", 0),
             ),
             ("WAVECAL_TABLE",),
+            pictured=(("residuals", "WAVECAL_RESIDUALS"),),
         ),
         Task(
             "muse_lsf",

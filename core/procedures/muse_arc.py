@@ -1,13 +1,20 @@
-"""QC procedure of arc frames: quality of the wavelength solution of each slice."""
+"""QC procedure of arc frames: quality of the wavelength solution of each slice, and its residuals on the detector."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from core.procedures.model import PlotFile, ProcedureInput
+import numpy as np
+
+from core.fitsfile.tables import WAVECAL_RESIDUALS, read_table
+from core.procedures.model import PlotFile, ProcedureInput, spread
 from core.procedures.slices import SlicePanel, slice_plot
+from core.procedures.style import save
+from core.tools.plots_wave import plot_wave_residuals
 
 __all__ = ["make_plots"]
+
+_MAPS = 2  # IFUs whose residuals are drawn
 
 QUALITY = (
     SlicePanel("QC.WAVECAL.SLICE{slice}.FIT.RMS", "scatter of the solution", "Angstrom"),
@@ -31,4 +38,15 @@ def make_plots(block: ProcedureInput, folder: Path) -> list[PlotFile]:
         slice_plot(block, "WAVECAL_TABLE", QUALITY, folder, "arc0", "wavelength solution of the slices"),
         slice_plot(block, "WAVECAL_TABLE", OPTICS, folder, "arc1", "optical quality of the slices"),
     )
-    return [plot for plot in plots if plot is not None]
+    return [*(plot for plot in plots if plot is not None), *_residual_maps(block, folder)]
+
+
+def _residual_maps(block: ProcedureInput, folder: Path) -> list[PlotFile]:
+    maps = []
+    for ifu in spread(block.ifus("WAVECAL_RESIDUALS"), _MAPS):
+        residuals = read_table(block.products["WAVECAL_RESIDUALS", ifu], WAVECAL_RESIDUALS, ifu)
+        high = float(np.percentile(np.abs(residuals["residual"]), 98))
+        figure = plot_wave_residuals(residuals, cuts=(-high, high), title=f"IFU {ifu:02d}")
+        text = "Catalogue minus fitted wavelength in the last iteration; colours are cut at 98 % of the values."
+        maps.append(save(figure, folder, f"arc2-{ifu:02d}", f"IFU {ifu}: residuals on the detector", text, ifu))
+    return maps
