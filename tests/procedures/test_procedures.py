@@ -13,7 +13,14 @@ from astropy.io import fits
 from core.ccd.geometry import Detector
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
-from core.fitsfile.tables import MuseTable, trace_table_format, wavecal_table_format, write_table
+from core.fitsfile.tables import (
+    TRACE_SAMPLES,
+    WAVECAL_RESIDUALS,
+    MuseTable,
+    trace_table_format,
+    wavecal_table_format,
+    write_table,
+)
 from core.instrument import N_SLICES
 from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.run import PROCEDURES, make_plots
@@ -194,10 +201,14 @@ def test_the_lamp_flat_procedure_adds_slice_fluxes_and_traces(tmp_path: Path, ra
     write_master(tmp_path / "MASTER_FLAT-01.fits", 1, np.ones((NY, NX)), "count", **flux)
     table = trace_table()
     write_table(tmp_path / "TRACE_TABLE-01.fits", trace_table_format(1), table, 1)
+    number = np.repeat(np.arange(1, N_SLICES + 1), 5)
+    samples = {"slice": number, "y": np.tile(np.linspace(10, NY, 5), N_SLICES), "mid": number * 80.0}
+    samples |= {"left": samples["mid"] - 38, "right": samples["mid"] + 38}
+    write_table(tmp_path / "TRACE_SAMPLES-01.fits", TRACE_SAMPLES, MuseTable(samples, fits.Header()), 1)
     folder = tmp_path / "plots"
     folder.mkdir()
     plots = make_plots(job(tmp_path, "muse_flat", [raw]), folder)
-    assert [plot.name for plot in plots] == ["lampflat0-01", "lampflat1", "lampflat2", "trace0"]
+    assert [plot.name for plot in plots] == ["lampflat0-01", "lampflat1", "lampflat2", "trace0", "trace1-01"]
     for plot in plots:
         assert png_size(plot)[0] >= 600
 
@@ -209,11 +220,23 @@ def test_the_arc_procedure_plots_the_qc_of_the_slices(tmp_path: Path) -> None:
         set_key(header, f"QC.WAVECAL.SLICE{number}.FIT.RMS", 0.025)
     columns = {column.name: np.zeros(N_SLICES) for column in fmt.columns}
     write_table(tmp_path / "WAVECAL_TABLE-01.fits", fmt, MuseTable(columns, header), 1)
+    points = 600
+    dice = np.random.default_rng(4)
+    residuals = {
+        "slice": np.repeat(np.arange(1, N_SLICES + 1), points // N_SLICES + 1)[:points],
+        "iteration": np.ones(points),
+        "x": dice.integers(1, NX, points),
+        "y": dice.uniform(1, NY, points),
+        "lambda": dice.uniform(4700, 9300, points),
+        "residual": dice.normal(0, 0.02, points),
+        "rejlimit": np.full(points, 0.06),
+    }
+    write_table(tmp_path / "WAVECAL_RESIDUALS-01.fits", WAVECAL_RESIDUALS, MuseTable(residuals, fits.Header()), 1)
     folder = tmp_path / "plots"
     folder.mkdir()
     plots = make_plots(job(tmp_path, "muse_wavecal", []), folder)
     # a picture without a single value is not made
-    assert [plot.name for plot in plots] == ["arc0"]
+    assert [plot.name for plot in plots] == ["arc0", "arc2-01"]
     assert png_size(plots[0])[0] == 1200
 
 
