@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from core.archive.base import utc_now
 from core.archive.models import Block
-from core.archive.pages.blocks import blocks_of_night, running_blocks
+from core.archive.pages.blocks import blocks_of_night, list_blocks, running_blocks
 from core.archive.pages.health import state_counts
 from core.archive.pages.nights import nights_between
 from core.archive.sessions import Archive
@@ -35,6 +35,7 @@ from workers.supervisor import DAEMONS, Supervisor
 __all__ = ["DEMO_PLAN", "run_demo"]
 
 DEMO_PLAN: Final = NightPlan(n_bias=5, n_flat=5, n_arc=1, n_illum=1)
+EARLIER_PLAN: Final = NightPlan(n_bias=3, n_flat=0, n_arc=0, n_illum=0)
 _HOST: Final = "127.0.0.1"
 _QUIET_SECONDS: Final = 6.0  # nothing open for so long: everything is reduced
 _SILENT_SECONDS: Final = 180.0  # no sign of progress for so long: something is broken
@@ -65,14 +66,14 @@ class _Simulated:
         return json.dumps({"night": self.night, "ifus": self.ifus, "files": self.files})
 
 
-def run_demo(directory: Path, *, port: int, serve: bool, ifus: str, night: str | None) -> int:
+def run_demo(directory: Path, *, port: int, serve: bool, ifus: str, night: str | None, nights: int) -> int:
     """Simulate, ingest, reduce, print, serve; 1 if a block failed."""
     began = time.monotonic()
-    settings = Settings(data_dir=directory, settle_seconds=1.0)
+    settings = _own_settings(directory.expanduser().absolute())
     if serve:
         check_port(_HOST, port)
     chosen = parse_nights([night])[0] if night else _last_night()
-    made = _simulate(settings, chosen, ifu_list(ifus))
+    made = _simulate(settings, chosen, ifu_list(ifus), nights)
     with open_installation(settings) as archive:
         supervisor = Supervisor(DAEMONS, {**environment_of(settings), "CASCADE_SETTLE_SECONDS": "1"}, quiet=True)
         stop = threading.Event()
@@ -90,6 +91,20 @@ def run_demo(directory: Path, *, port: int, serve: bool, ifus: str, night: str |
     return 1 if failed else 0
 
 
+def _own_settings(folder: Path) -> Settings:
+    """Everything below one directory, whatever the environment says of another installation."""
+    return Settings(
+        data_dir=folder,
+        archive_dirs=(folder / "raw",),
+        database_url=f"sqlite:///{folder / 'cascade.sqlite'}",
+        broker_url="filesystem://",
+        product_dir=folder / "products",
+        log_dir=folder / "logs",
+        static_dir=folder / "static",
+        settle_seconds=1.0,
+    )
+
+
 def _last_night() -> date:
     """The last night that is over: the one before the night that has begun last."""
     return (utc_now() - NOON_UT).date() - timedelta(days=1)
@@ -103,7 +118,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, end)
 
 
-def _simulate(settings: Settings, night: date, ifus: Sequence[int]) -> _Simulated:
+def _simulate(settings: Settings, night: date, ifus: Sequence[int], nights: int) -> _Simulated:
     settings.make_directories()
     note = settings.data_dir / "demo.json"
     raw = settings.archive_dirs[0]
@@ -113,16 +128,19 @@ def _simulate(settings: Settings, night: date, ifus: Sequence[int]) -> _Simulate
             console.print(f"Night {made.night} is simulated already: {len(made.files)} frames in {raw}", soft_wrap=True)
             return made
         night, ifus = date.fromisoformat(made.night), made.ifus
-    total = DEMO_PLAN.n_bias + DEMO_PLAN.n_flat + 3 * DEMO_PLAN.n_arc + DEMO_PLAN.n_illum
-    console.print(
-        f"Simulating night {night}: {total} frames of {len(ifus)} full-size detectors in {raw}", soft_wrap=True
-    )
+    plans = [(night - timedelta(days=back), EARLIER_PLAN) for back in range(nights - 1, 0, -1)]
+    plans.append((night, DEMO_PLAN))
+    total = sum(_frames_of(plan) for _, plan in plans)
+    earlier = f" and {nights - 1} before" if nights > 1 else ""
+    size = f"{total} frames of {len(ifus)} full-size detectors"
+    console.print(f"Simulating night {night}{earlier}: {size} in {raw}", soft_wrap=True)
     files: list[Path] = []
     errors: list[BaseException] = []
 
     def work() -> None:
         try:
-            files.extend(simulate_night(raw, night, ifus, DEMO_PLAN, truth_directory=settings.data_dir / "truth"))
+            for day, plan in plans:
+                files.extend(simulate_night(raw, day, ifus, plan, truth_directory=settings.data_dir / "truth"))
         except BaseException as error:  # handed over to the thread that waits
             errors.append(error)
 
@@ -138,6 +156,10 @@ def _simulate(settings: Settings, night: date, ifus: Sequence[int]) -> _Simulate
     made = _Simulated(night.isoformat(), tuple(ifus), tuple(path.name for path in files))
     note.write_text(made.to_json())
     return made
+
+
+def _frames_of(plan: NightPlan) -> int:
+    return plan.n_bias + plan.n_dark + plan.n_flat + len(plan.arc_lamps) * plan.n_arc + plan.n_illum
 
 
 def _bar() -> Progress:
@@ -160,16 +182,17 @@ def _wait_until_reduced(archive: Archive, log_dir: Path, night: date, frames: in
     with BlockProgressBars() as bars:
         while not stop.is_set():
             with archive.read() as session:
-                blocks = blocks_of_night(session, night)
+                found = list_blocks(session, limit=10_000)
                 running = running_blocks(session)
                 counts = state_counts(session)
-                summary = nights_between(session, night, night)
+                seen_frames = sum(item.frames for item in nights_between(session, date.min, night))
+            blocks = [block for block in found if block.state is not BlockState.SUPERSEDED]
             _show(bars, blocks, running, known)
             seen = ([(block.name, block.state) for block in blocks], [block.progress for block in running])
             if seen != last_seen:
                 last_change, last_seen = time.monotonic(), seen
             working = any(counts.get(state, 0) for state in BLOCK_OPEN_STATES - {BlockState.INCOMPLETE})
-            ingested = bool(summary) and summary[0].frames >= frames
+            ingested = seen_frames >= frames
             if blocks and ingested and not working:
                 quiet_since = quiet_since or time.monotonic()
                 if time.monotonic() - quiet_since > _QUIET_SECONDS or all(b.state is BlockState.DONE for b in blocks):
@@ -190,11 +213,11 @@ def _show(
         parts = [step.get("fraction", 0.0) for step in (block.progress or {}).values()]
         phases = [str(step.get("phase", "")) for step in (block.progress or {}).values()]
         fraction = sum(parts) / max(len(block.ifus), 1)
-        bars.show(f"{block.tag} {block.recipe}", fraction, next(iter(phases), "starts"))
+        bars.show(f"{block.night} {block.tag} {block.recipe}", fraction, next(iter(phases), "starts"))
     for block in blocks:
         before = known.get(block.name)
         if block.state in (BlockState.DONE, BlockState.FAILED) and before is not block.state:
-            bars.finish(f"{block.tag} {block.recipe}", block.state.value)
+            bars.finish(f"{block.night} {block.tag} {block.recipe}", block.state.value)
         known[block.name] = block.state
 
 

@@ -206,5 +206,6 @@ def test_the_demonstration_reduces_a_night_and_is_idempotent(cascade: Callable[.
         assert second.returncode == 0, second.stdout + second.stderr
         assert "is simulated already" in second.stdout
         assert {path: path.stat().st_mtime for path in (folder / "products").rglob("*.fits")} == products
+        assert not (tmp_path / "data").exists(), "the demonstration touched another installation"
     finally:
         shutil.rmtree(folder, ignore_errors=True)
