@@ -109,7 +109,11 @@ def set_key(header: fits.Header, key: str, value: Any, comment: str = "") -> Non
         value = str(value)
     full = f"HIERARCH {name}" if "." in key else name
     room = 80 - len(full) - 3 - len(_rendered(value)) - 3
-    header[full] = (value, comment[: max(room, 0)])
+    short = comment[: max(room, 0)]
+    if name in header or (len(header) and header.cards[-1].keyword in ("", "COMMENT", "HISTORY")):
+        header[full] = (value, short)
+    else:  # the same at the end of a header, without counting all cards anew
+        header.append(fits.Card(full, value, short), end=True)
 
 
 def _rendered(value: Any) -> str:

@@ -208,9 +208,10 @@ class ImageStore:
         try:
             file.seek(self._offset(self._count, 0))
             for plane, dtype in zip((image.data, image.stat, image.dq), self._types, strict=True):
-                view = np.ascontiguousarray(plane, dtype=dtype).reshape(-1).view(np.uint8).data
-                while view:
-                    view = view[file.write(view) :]
+                for y0, y1 in self._slabs():
+                    view = np.ascontiguousarray(plane[y0:y1], dtype=dtype).reshape(-1).view(np.uint8).data
+                    while view:
+                        view = view[file.write(view) :]
         except OSError as error:
             raise ProductStoreError(f"an arc image cannot be put aside: {error}") from error
         self._count += 1

@@ -268,7 +268,7 @@ class MuseWavecal(Recipe):
         summed = not params.lampwise or params.resample
         with ImageStore(stack.detector.trimmed_shape, flags=summed) as store:
             flow = WavecalFlow(self, stack, catalogue, trace, options, ctx, store, calibs, params.combine)
-            flow.reduce_lamps(keep=params.saveimages, hold_last=not summed)
+            flow.reduce_lamps(keep=params.saveimages, identify=params.lampwise, hold_last=not summed)
             if summed:
                 flow.sum_lamps(keep=params.saveimages)
             if params.lampwise:

@@ -62,8 +62,6 @@ _MAX_DWLEN: Final = 5.9  # [Angstrom] between the edges of a slice
 _MAX_DWLEN_BLUE: Final = 6.5  # [Angstrom], at the lower end in the nominal and narrow-field modes
 _BLUE_MODES: Final = ("WFM-NOAO-N", "WFM-AO-N", "NFM-AO-N")
 
-Columns = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int32]]
-
 
 @dataclass(frozen=True)
 class _Lamp:
@@ -73,7 +71,6 @@ class _Lamp:
     header: fits.Header
     n_saturated: int
     input_saturated: tuple[int, ...]
-    columns: dict[int, Columns]
 
 
 @dataclass
@@ -129,19 +126,23 @@ class WavecalFlow:
     _slices: list[_Slice] = field(default_factory=lambda: [_Slice(number) for number in range(1, N_SLICES + 1)])
 
     # -- images --------------------------------------------------------------------------------------------
-    def reduce_lamps(self, *, keep: bool, hold_last: bool) -> None:
-        """Combine the frames of each lamp, remember the centres of the slices, put the image aside.
+    def reduce_lamps(self, *, keep: bool, identify: bool, hold_last: bool) -> None:
+        """Combine the frames of each lamp, identify its lines in the slice centres, put the image aside.
 
         Parameters
         ----------
         keep : bool
             The images are products.
+        identify : bool
+            Identify the lines lamp by lamp.
         hold_last : bool
             The last image stays in memory instead: it is the first to be measured.
         """
         groups = group_by_lamps(self.stack)
         for number, group in enumerate(groups, start=1):
             image = self._reduce_lamp(number, group, keep)
+            if identify:
+                self._identify_all(image, group.names)
             if hold_last and number == len(groups):
                 self._last = image
             else:
@@ -155,10 +156,8 @@ class WavecalFlow:
     def _reduce_lamp(self, number: int, group: LampGroup, keep: bool) -> MuseImage:
         combined = combine_frames(self.stack, CombineOptions(self.combine), self.ctx, select=group.frames)
         image = combined.image
-        n_saturated = int(np.count_nonzero(image.dq == Dq.SATURATED))
-        self._lamps.append(
-            _Lamp(group, image.header.copy(), n_saturated, combined.n_saturated, self._central_columns(image))
-        )
+        n_saturated = _count_saturated(image.dq)
+        self._lamps.append(_Lamp(group, image.header.copy(), n_saturated, combined.n_saturated))
         self.ctx.log.info("%d frames of lamp %s combined", len(group.frames), group.label)
         if keep:
             qc = QcWriter(self.recipe, "ARC_RED_LAMP", image.header)
@@ -167,20 +166,10 @@ class WavecalFlow:
             self.products.append(ImageProduct("ARC_RED_LAMP", image, combined.raws, self.calibs, number=number))
         return image
 
-    def _central_columns(self, image: MuseImage) -> dict[int, Columns]:
-        columns: dict[int, Columns] = {}
-        for state in self._slices:
-            try:
-                window = central_columns(self.trace, state.number, (image.data.shape[0], image.data.shape[1]))
-            except WavelengthError as error:
-                state.reason = error.message
-                continue
-            columns[state.number] = (
-                image.data[:, window].copy(),
-                image.stat[:, window].copy(),
-                image.dq[:, window].copy(),
-            )
-        return columns
+    def _identify_all(self, image: MuseImage, lamps: Sequence[str] | None) -> None:
+        """Identify lines in the centres of all slices of an image."""
+        for state in self._alive():
+            self._attempt(state, self._identify, image, lamps)
 
     def sum_lamps(self, *, keep: bool) -> None:
         """Sum the images of all lamps; ``keep`` makes the sum a product."""
@@ -192,15 +181,13 @@ class WavecalFlow:
         qc = QcWriter(self.recipe, "ARC_RED", header)
         for k, lamp in enumerate(self._lamps, start=1):
             qc.write_each("QC.WAVECAL.LAMP{lamp}.INPUT{input}.NSATURATED", "input", lamp.input_saturated, lamp=k)
-        qc.write("QC.WAVECAL.NSATURATED", np.count_nonzero(self._summed.dq == Dq.SATURATED))
+        qc.write("QC.WAVECAL.NSATURATED", _count_saturated(self._summed.dq))
         self.products.append(ImageProduct("ARC_RED", self._summed, self.stack.raws, self.calibs))
 
     # -- measuring -------------------------------------------------------------------------------------------
     def measure_lampwise(self) -> None:
-        """Identify the lines lamp by lamp, then follow all lines of each lamp on its own image."""
+        """Follow all lines of each lamp on its own image, from a first guess by the identified ones."""
         for state in self._alive():
-            for lamp in self._lamps:
-                self._attempt(state, self._identify, lamp.columns[state.number], lamp.group.names)
             self._attempt(state, self._guess)
             self._tell_identified(state)
         for step, index in enumerate(reversed(range(len(self._lamps))), start=1):
@@ -232,13 +219,10 @@ class WavecalFlow:
         if self._summed is None:
             raise WavelengthError("the lamp images have not been summed")
         image = self._summed
-        columns = self._central_columns(image)
         bad = image.dq != 0
+        self._identify_all(image, None)
         for state in self._alive():
-            self._attempt(state, self._identify, columns[state.number], None)
             self._tell_identified(state)
-            if state.reason:
-                continue
             center = state.centers[0]
             points = measure_identified(image.data, image.stat, bad, self.trace, state.number, center, self.options)
             state.fitted = fit_points(points, self.catalogue, None, self.options)
@@ -256,10 +240,12 @@ class WavecalFlow:
             step(state, *args)
         except WavelengthError as error:
             state.reason = error.message
-            self.ctx.log.error("slice %d: %s", state.number, error.message)
+            self.ctx.log.warning("slice %d: %s", state.number, error.message)
 
-    def _identify(self, state: _Slice, columns: Columns, lamps: Sequence[str] | None) -> None:
-        state.centers.append(identify_center(*columns, self.catalogue, lamps, self.options))
+    def _identify(self, state: _Slice, image: MuseImage, lamps: Sequence[str] | None) -> None:
+        window = central_columns(self.trace, state.number, (image.data.shape[0], image.data.shape[1]))
+        planes = image.data[:, window].copy(), image.stat[:, window].copy(), image.dq[:, window].copy()
+        state.centers.append(identify_center(*planes, self.catalogue, lamps, self.options))
 
     def _guess(self, state: _Slice) -> None:
         state.guess = guess_rows(state.centers, self.catalogue, self.options)
@@ -329,7 +315,7 @@ class WavecalFlow:
             for number in lamp.group.numbers[:1]:
                 qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", lamp.n_saturated, lamp=number)
         if self._summed is not None:
-            saturated = np.count_nonzero(self._summed.dq == Dq.SATURATED)
+            saturated = _count_saturated(self._summed.dq)
             qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", saturated, lamp=_SUMMED)
         fmt = wavecal_table_format(self.options.xorder, self.options.yorder)
         table = MuseTable(dispersion.columns(), header)
@@ -430,6 +416,11 @@ class WavecalFlow:
 
     def _add_cube(self, tag: str, extension: str, data: NDArray[np.float32], own: fits.Header) -> None:
         self.products.append(CubeProduct(tag, extension, data, self._bare_header(), own, self.stack.raws, self.calibs))
+
+
+def _count_saturated(dq: NDArray[np.int32]) -> int:
+    """Number of pixels that are saturated and nothing else, counted without a copy of the image."""
+    return sum(int(np.count_nonzero(dq[y0 : y0 + 64] == Dq.SATURATED)) for y0 in range(0, dq.shape[0], 64))
 
 
 def _write_moments(qc: QcWriter, prefix: str, values: NDArray[np.float64], **indices: int) -> None:
