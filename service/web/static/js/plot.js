@@ -69,7 +69,7 @@ function build(zoom) {
   const axis = { stroke: palette.muted, grid: { stroke: palette.line, width: 1 }, ticks: { stroke: palette.line, width: 1 }, font: "13px system-ui" };
   const isTime = set.xName === "time";
   plot = new uPlot({
-    width: place.clientWidth, height: place.clientHeight, padding: [12, 40, 0, 4], legend: { show: false },
+    width: place.clientWidth, height: place.clientHeight, padding: [12, set.groups.length > 1 && set.groups.length <= 4 && isTime ? 12 + 7 * Math.max(...set.groups.map((name) => name.length)) : 40, 0, 4], legend: { show: false },
     cursor: { drag: { x: true, y: true, uni: 24, dist: 6 }, points: { show: false }, x: false, y: false },
     scales: {
       x: { time: false, range: (u, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) },
@@ -157,7 +157,7 @@ function drawPoints(u) {
   clip(u);
   const [x0, x1] = [u.scales.x.min, u.scales.x.max], [y0, y1] = [u.scales.y.min, u.scales.y.max];
   const kx = u.bbox.width / (x1 - x0), ky = u.bbox.height / (y1 - y0), left = u.bbox.left, bottom = u.bbox.top + u.bbox.height;
-  const many = set.x.length > 4000, size = (many ? 2.2 : 3.4) * ratio;
+  const many = set.x.length > 4000, size = (many ? 2.2 : set.x.length > 400 ? 3.6 : 5) * ratio;
   const { x, y, group } = set, count = set.groups.length;
   for (let g = 0; g < count; g += 1) {
     const dim = picked !== null && picked !== g;
@@ -182,7 +182,6 @@ function drawPoints(u) {
       ctx.stroke();
     }
     ctx.setLineDash([]); ctx.globalAlpha = 1;
-    if (count > 1 && count <= 4) labelMedians(u, left, bottom, x0, y0, kx, ky);
   }
   ctx.strokeStyle = palette.bad; ctx.fillStyle = palette.bad; ctx.lineWidth = 1.6 * ratio;
   for (const i of set.outliers) {
@@ -196,24 +195,21 @@ function drawPoints(u) {
     ctx.beginPath(); ctx.arc(left + (x[i] - x0) * kx, bottom - (y[i] - y0) * ky, 7 * ratio, 0, 7); ctx.stroke();
   }
   ctx.restore();
+  if (set.xName === "time" && count > 1 && count <= 4) labelMedians(u, bottom, y0, ky);
 }
 
-// The name of a group stands at the end of its median, on a ground of its own.
-function labelMedians(u, left, bottom, x0, y0, kx, ky) {
+// The name of a group stands beside the end of its median, right of the frame.
+function labelMedians(u, bottom, y0, ky) {
   const { ctx } = u, ratio = devicePixelRatio;
   ctx.font = `${12 * ratio}px system-ui`;
-  ctx.textAlign = "left"; ctx.textBaseline = "alphabetic";
+  ctx.textAlign = "left"; ctx.textBaseline = "middle"; ctx.fillStyle = palette.ink;
   const labels = set.medians.map((line, g) => ({ g, end: line.at(-1) })).filter((item) => item.end && (picked === null || picked === item.g));
   let last = -Infinity;
   for (const item of labels.sort((a, b) => b.end[1] - a.end[1])) {
-    const text = set.groups[item.g], width = ctx.measureText(text).width;
-    const px = Math.min(left + (item.end[0] - x0) * kx, u.bbox.left + u.bbox.width) - width - 4 * ratio;
-    const py = Math.max(bottom - (item.end[1] - y0) * ky - 4 * ratio, last + 14 * ratio);
-    last = py;
-    ctx.fillStyle = palette.panel; ctx.globalAlpha = 0.85;
-    ctx.fillRect(px - 3 * ratio, py - 11 * ratio, width + 6 * ratio, 14 * ratio);
-    ctx.fillStyle = palette.ink; ctx.globalAlpha = 1;
-    ctx.fillText(text, px, py);
+    const wanted = bottom - (item.end[1] - y0) * ky;
+    if (wanted < u.bbox.top || wanted > bottom) continue;
+    last = Math.max(wanted, last + 14 * ratio);
+    ctx.fillText(set.groups[item.g], u.bbox.left + u.bbox.width + 6 * ratio, last);
   }
 }
 
