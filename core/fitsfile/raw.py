@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import io
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -143,13 +143,10 @@ class RawChannel:
             raise DataError(f"rows {y0}..{y1} are outside the image of {ny} rows", file=self.path)
         if out is None:
             out = np.empty((y1 - y0, nx), np.uint16)
-        if self.hdu.kind == "compressed":
-            out[:] = self._compressed.hdu.section[y0:y1, :]
-            return out
         view = out.reshape(-1).view(np.uint8).data
-        position = self.hdu.data_offset + y0 * nx * 2
+        position = self._pixels.offset + y0 * nx * 2
         while view:
-            done = os.preadv(self._fd.number, [view], position)
+            done = os.preadv(self._pixels.number, [view], position)
             if done == 0:
                 raise BadFitsError(f"the file is cut inside extension {self.hdu.extname}", file=self.path)
             view, position = view[done:], position + done
@@ -170,33 +167,34 @@ class RawChannel:
         return bzero == 32768.0
 
     @cached_property
-    def _fd(self) -> _Descriptor:
-        return _Descriptor(self.path)
-
-    @cached_property
-    def _compressed(self) -> _CompressedImage:
-        return _CompressedImage(self.path, self.hdu.index)
+    def _pixels(self) -> _Descriptor:
+        if self.hdu.kind == "compressed":
+            return _decompressed(self.path, self.hdu, 0x8000 if self._bzero else 0)
+        return _Descriptor(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), self.hdu.data_offset)
 
 
 class _Descriptor:
-    """A read-only file descriptor that closes with its owner."""
+    """An open file with the pixels as in a plain frame from ``offset`` on; it closes with its owner."""
 
-    def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    def __init__(self, number: int, offset: int) -> None:
+        self.number, self.offset = number, offset
 
     def __del__(self) -> None:
         os.close(self.number)
 
 
-class _CompressedImage:
-    """A tile-compressed extension, read tile by tile; the file closes with its owner."""
+def _decompressed(path: Path, hdu: HduScan, sign_bit: int) -> _Descriptor:
+    # Recipes walk over the rows several times: the tiles are unpacked once, into a file without a name.
+    with tempfile.TemporaryFile() as target, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+        section = hdus[hdu.index].section
+        for y0 in range(0, hdu.shape[0], _TILE_ROWS):
+            rows = np.asarray(section[y0 : y0 + _TILE_ROWS, :], np.uint16)
+            target.write((rows ^ np.uint16(sign_bit)).byteswap().tobytes())
+        target.flush()
+        return _Descriptor(os.dup(target.fileno()), 0)
 
-    def __init__(self, path: Path, index: int) -> None:
-        self._file = fits.open(path, memmap=False, lazy_load_hdus=True)
-        self.hdu: Any = self._file[index]
 
-    def __del__(self) -> None:
-        self._file.close()
+_TILE_ROWS = 256
 
 
 def open_raw(path: str | os.PathLike[str]) -> RawFile:
