@@ -102,7 +102,7 @@ class MuseLsf(Recipe):
 
     name = "muse_lsf"
     version = "1"
-    summary = "Compute the LSF"
+    summary = "Compute the LSF."
     description = "Compute the slice and wavelength dependent LSF from a lines spectrum (ARC lamp)."
     inputs = (
         FrameSpec("ARC", "raw", recommended=15, description="Raw arc lamp exposures (from a standard arc sequence)"),
