@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import func, or_, select
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.orm import InstrumentedAttribute, Session, undefer
 
 from core.archive.models import Block, BlockInput, Event, Frame, Product, QuarantinedFile
 from core.archive.states import BlockState, InputKind, QuarantineState
@@ -157,14 +157,20 @@ def find_names(session: Session, text: str, limit: int) -> list[tuple[str, str, 
     """
     starts = [text] if text.upper().startswith("MUSE") else [text, f"MUSE.{text}"]
     found: list[tuple[str, str, str]] = []
+    # SQLite would read the whole table for LIKE, but compares bytes, so that a range on the index serves; the collation
+    # of PostgreSQL may order otherwise.
+    ranges = session.get_bind().dialect.name == "sqlite"
+
+    def begins(name: InstrumentedAttribute[str], start: str) -> ColumnElement[bool]:
+        return name.between(start, start + "\uffff") if ranges else name.startswith(start, autoescape=True)
+
     for kind, name, key in (
         ("block", Block.name, Block.name),
         ("frame", Frame.dp_id, Frame.dp_id),
         ("product", Product.file_name, Product.id),
     ):
-        # A range on the index instead of LIKE, which would read the whole table.
-        ranges = [name.between(start, start + "\uffff") for start in starts]
-        statement = select(name, key).where(or_(*ranges)).order_by(name.desc()).limit(limit)
+        statement = select(name, key).where(or_(*(begins(name, start) for start in starts)))
+        statement = statement.order_by(name.desc()).limit(limit)
         if kind == "block":
             statement = statement.where(Block.state != BlockState.SUPERSEDED)
         found += [(kind, str(label), str(value)) for label, value in session.execute(statement)]
