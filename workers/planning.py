@@ -22,6 +22,7 @@ from core.archive.watch import (
     nights_changed,
     nights_executed,
     nights_no_longer_running,
+    nights_waiting_for_frames,
     nights_with_open_blocks,
     redone_signatures,
 )
@@ -119,8 +120,8 @@ class Planner:
             if seen is None or found.frames != seen.frames or found.frames_changed or found.run_again or found.redone:
                 since = last_plan_time(session)
                 nights |= nights_changed(session, None if since is None else since - _OVERLAP)
-                if seen is None and since is not None:  # what the planner before this one may have postponed
-                    nights |= nights_executed(session, since)
+                if seen is None and since is not None:  # what the planner before this one had put off
+                    nights |= nights_executed(session, since) | nights_waiting_for_frames(session)
             if self._postponed:
                 nights |= nights_no_longer_running(session, self._postponed)
             fresh = bool(self._arriving) and bool(

@@ -33,6 +33,7 @@ __all__ = [
     "nights_changed",
     "nights_executed",
     "nights_no_longer_running",
+    "nights_waiting_for_frames",
     "nights_with_open_blocks",
     "products_before",
     "redone_signatures",
@@ -112,6 +113,16 @@ def _redone(session: Session) -> int:
 def nights_executed(session: Session, since: datetime) -> set[date]:
     """Nights of the blocks that run now or ended after a moment."""
     query = select(Block.night).where(or_(Block.state == BlockState.RUNNING, Block.finished_at > since))
+    return set(session.scalars(query.distinct()))
+
+
+def nights_waiting_for_frames(session: Session) -> set[date]:
+    """Nights with blocks that wait for the remaining exposures of a template."""
+    query = (
+        select(Block.night)
+        .join(BlockInput, BlockInput.block_id == Block.id)
+        .where(Block.state == BlockState.INCOMPLETE, BlockInput.rule == "arriving")
+    )
     return set(session.scalars(query.distinct()))
 
 
