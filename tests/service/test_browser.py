@@ -75,6 +75,31 @@ def test_hover_reads_out_and_click_opens_the_product(page: Any) -> None:
     page.wait_for_url(re.compile(r"/products/\d+$"))
 
 
+def test_shift_click_compares_two_points(page: Any) -> None:
+    page.goto(RON)
+    plotted(page)
+    box = page.locator("#plot .u-over").bounding_box()
+    first = ""
+    for step in range(900):
+        page.mouse.move(
+            box["x"] + box["width"] * (0.03 + 0.94 * (step % 30) / 30),
+            box["y"] + box["height"] * (0.05 + 0.03 * (step // 30)),
+        )
+        text = page.inner_text("#readout")
+        if "IFU" not in text or text == first:
+            continue
+        if not first:
+            first = text
+            page.keyboard.down("Shift")
+            page.mouse.down()
+            page.mouse.up()
+            page.keyboard.up("Shift")
+        elif "compared with" in text:
+            break
+    assert page.locator("#plot .ring.compared").is_visible()
+    assert re.search(r"difference [−\d.e]+ \([−\d.]+ %\), [\d.]+ d apart", page.inner_text("#readout"))
+
+
 def test_drag_zooms_double_click_resets_and_the_address_keeps_it(page: Any) -> None:
     page.goto(RON)
     plotted(page)

@@ -189,13 +189,9 @@ function drawPoints(u) {
     const px = left + (x[i] - x0) * kx, py = Math.min(Math.max(bottom - (y[i] - y0) * ky, u.bbox.top + 6 * ratio), bottom - 6 * ratio), r = 4 * ratio;
     ctx.beginPath(); ctx.moveTo(px - r, py - r); ctx.lineTo(px + r, py + r); ctx.moveTo(px - r, py + r); ctx.lineTo(px + r, py - r); ctx.stroke();
   }
-  for (const [i, width] of [[compared, 2], [hovered, 2]]) {
-    if (i == null || i < 0) continue;
-    ctx.strokeStyle = palette.ink; ctx.lineWidth = width * ratio;
-    ctx.beginPath(); ctx.arc(left + (x[i] - x0) * kx, bottom - (y[i] - y0) * ky, 7 * ratio, 0, 7); ctx.stroke();
-  }
   ctx.restore();
   if (set.xName === "time" && count > 1 && count <= 4) labelMedians(u, bottom, y0, ky);
+  placeRings(u);
 }
 
 // The name of a group stands beside the end of its median, right of the frame.
@@ -210,6 +206,19 @@ function labelMedians(u, bottom, y0, ky) {
     if (wanted < u.bbox.top || wanted > bottom) continue;
     last = Math.max(wanted, last + 14 * ratio);
     ctx.fillText(set.groups[item.g], u.bbox.left + u.bbox.width + 6 * ratio, last);
+  }
+}
+
+// Rings around the points under the cursor and compared with: elements of the page, so that nothing is drawn again.
+function placeRings(u) {
+  for (const [name, i] of [["hovered", hovered], ["compared", compared]]) {
+    let ring = u.over.querySelector(`.ring.${name}`);
+    if (!ring) { ring = document.createElement("i"); ring.className = `ring ${name}`; u.over.append(ring); }
+    const shown = i !== null && i >= 0;
+    ring.classList.toggle("hidden", !shown);
+    if (!shown) continue;
+    ring.style.left = `${u.valToPos(set.x[i], "x")}px`;
+    ring.style.top = `${u.valToPos(set.y[i], "y")}px`;
   }
 }
 
@@ -238,7 +247,7 @@ function onCursor(u) {
   if (found === hovered) return;
   hovered = found;
   u.over.style.cursor = found >= 0 ? "pointer" : "crosshair";
-  u.redraw(false, false);
+  placeRings(u);
   if (found >= 0) readPoint(found); else if (compared === null) showSummary();
 }
 
@@ -284,12 +293,12 @@ function onSelect(u) {
 
 function listen(u) {
   u.over.addEventListener("dblclick", resetZoom);
-  u.over.addEventListener("mouseleave", () => { hovered = -1; u.redraw(false, false); if (compared === null) showSummary(); });
+  u.over.addEventListener("mouseleave", () => { hovered = -1; placeRings(u); if (compared === null) showSummary(); });
   let down = null;
   u.over.addEventListener("mousedown", (event) => { down = [event.clientX, event.clientY]; });
   u.over.addEventListener("click", (event) => {
     if (!down || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > 4 || hovered < 0) return;
-    if (event.shiftKey) { compared = compared === hovered ? null : hovered; u.redraw(false, false); readPoint(hovered); return; }
+    if (event.shiftKey) { compared = compared === hovered ? null : hovered; placeRings(u); readPoint(hovered); return; }
     const product = set.product[hovered];
     location.assign(product ? `/products/${product}` : `/blocks/${encodeURIComponent(set.block(hovered).name)}`);
   });
@@ -353,7 +362,13 @@ function prepare() {
   form.addEventListener("change", () => { if (form.reportValidity()) apply(); });
   form.addEventListener("submit", (event) => { event.preventDefault(); apply(); });
   $("#png").addEventListener("click", savePng);
-  $("#link").addEventListener("click", async () => { await navigator.clipboard.writeText(location.href); $("#link").textContent = "Link copied"; });
+  $("#link").addEventListener("click", async () => {
+    // With the dates as they are now: the default moves on with time.
+    const state = stateOf(), zoom = new URLSearchParams(location.search).get("zoom");
+    if (zoom) state.set("zoom", zoom);
+    await navigator.clipboard.writeText(`${location.origin}${location.pathname}?${state}`);
+    $("#link").textContent = "Link copied";
+  });
   new ResizeObserver(() => plot?.setSize({ width: place.clientWidth, height: place.clientHeight })).observe(place);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readPalette(); if (set) build(zoomOf()); });
   load(true);

@@ -30,7 +30,7 @@ export function median(values) {
 // Median of each block, then the median of a window of blocks around each.
 export function runningMedian(times, values) {
   const blocks = new Map();
-  times.forEach((t, i) => { const key = t.toFixed(3); if (!blocks.has(key)) blocks.set(key, [t, []]); blocks.get(key)[1].push(values[i]); });
+  times.forEach((t, i) => { const key = Math.round(t * 1e3); if (!blocks.has(key)) blocks.set(key, [t, []]); blocks.get(key)[1].push(values[i]); });
   const points = [...blocks.values()].map(([t, list]) => [t, median(list)]);
   const half = WINDOW >> 1;
   return points.length < 3 ? [] : points.map(([t], i) => [t, median(points.slice(Math.max(0, i - half), i + half + 1).map((point) => point[1]))]);
