@@ -214,7 +214,7 @@ def _fit_runs(data, stat, signal, threshold, out):  # type: ignore[no-untyped-de
                 y[i] = data[lo + i]
                 w[i] = 1.0 / stat[lo + i]
                 peak = max(peak, y[i])
-            status = gauss_lm(x, y, w, n, True, True, par, cov, work)
+            status = gauss_lm(x, y, w, n, True, True, False, par, cov, work)
             if status == CONVERGED and cov[0, 0] >= 0.0:
                 error = math.sqrt(cov[0, 0])
             else:

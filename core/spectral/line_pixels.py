@@ -163,7 +163,7 @@ def _collect(data, stat, bad, powers, middle, left, right, lines, reach, fits, s
             ys[i] = t_value[order[i]] if i < n else 0.0
             ws[i] = 1.0 if i < n else 0.0
         par[3] = background
-        status = gauss_lm(xs, ys, ws, padded, True, False, par, cov, work)
+        status = gauss_lm(xs, ys, ws, padded, True, False, False, par, cov, work)
         center, sigma, area = par[0], par[1], par[2]
         if status != CONVERGED or not SIGMA_LIMITS[0] <= sigma <= SIGMA_LIMITS[1]:
             continue

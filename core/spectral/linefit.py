@@ -93,6 +93,21 @@ class GaussFit:
 
 
 @njit(cache=True, nogil=True)
+def cholesky_back(lower, n, rhs, out):  # type: ignore[no-untyped-def]
+    """Solve ``lower lower^T out = rhs``."""
+    for i in range(n):
+        total = rhs[i]
+        for k in range(i):
+            total -= lower[i, k] * out[k]
+        out[i] = total / lower[i, i]
+    for i in range(n - 1, -1, -1):
+        total = out[i]
+        for k in range(i + 1, n):
+            total -= lower[k, i] * out[k]
+        out[i] = total / lower[i, i]
+
+
+@njit(cache=True, nogil=True)
 def cholesky_solve(matrix, n, damping, rhs, lower, out):  # type: ignore[no-untyped-def]
     """Solve ``(matrix + damping * diag(matrix)) out = rhs``; False if not positive definite."""
     for i in range(n):
@@ -109,16 +124,7 @@ def cholesky_solve(matrix, n, damping, rhs, lower, out):  # type: ignore[no-unty
                 lower[i, i] = math.sqrt(total)
             else:
                 lower[i, j] = total / lower[j, j]
-    for i in range(n):
-        total = rhs[i]
-        for k in range(i):
-            total -= lower[i, k] * out[k]
-        out[i] = total / lower[i, i]
-    for i in range(n - 1, -1, -1):
-        total = out[i]
-        for k in range(i + 1, n):
-            total -= lower[k, i] * out[k]
-        out[i] = total / lower[i, i]
+    cholesky_back(lower, n, rhs, out)
     return True
 
 
@@ -257,7 +263,7 @@ def _curvature(x, y, w, n, free_sigma, free_offset, par, hess, grad):  # type: i
 
 
 @njit(cache=True, nogil=True)
-def gauss_lm(x, y, w, n, free_sigma, free_offset, par, cov, work):  # type: ignore[no-untyped-def]
+def gauss_lm(x, y, w, n, free_sigma, free_offset, warm, par, cov, work):  # type: ignore[no-untyped-def]
     """Fit one Gaussian; compiled, to be called from compiled loops.
 
     Parameters
@@ -268,6 +274,8 @@ def gauss_lm(x, y, w, n, free_sigma, free_offset, par, cov, work):  # type: igno
         Number of samples; fastest if padded with samples of weight 0 to a multiple of `LANES`.
     free_sigma, free_offset : bool
         Whether the width and the background are free; else ``par[1]``, ``par[3]`` are kept.
+    warm : bool
+        Start from ``par`` (the result next door) instead of estimates from the data.
     par : float64 array (4,)
         Out: center, sigma, area, offset.
     cov : float64 array (4, 4)
@@ -278,9 +286,15 @@ def gauss_lm(x, y, w, n, free_sigma, free_offset, par, cov, work):  # type: igno
     Returns
     -------
     int
-        Status. Unless it is `CONVERGED`, ``par`` holds estimates from the data.
+        Status. Unless it is `CONVERGED`, ``par`` holds its start values.
     """
-    used = _estimate(x, y, w, n, free_sigma, free_offset, par, work[64:])
+    used = 0
+    if warm:
+        for i in range(n):
+            if w[i] > 0.0:
+                used += 1
+    else:
+        used = _estimate(x, y, w, n, free_sigma, free_offset, par, work[64:])
     n_free = 2 + (1 if free_sigma else 0) + (1 if free_offset else 0)
     if used < n_free:
         return NO_DATA
@@ -325,14 +339,15 @@ def gauss_lm(x, y, w, n, free_sigma, free_offset, par, cov, work):  # type: igno
             break
     if status == CONVERGED:
         # inverse of the curvature, column by column
-        for j in range(4):
-            for k in range(4):
-                grad[k] = 1.0 if k == j else 0.0
-            if not cholesky_solve(hess, 4, 0.0, grad, lower, step):
-                status = SINGULAR
-                break
-            for k in range(4):
-                cov[k, j] = step[k]
+        if cholesky_solve(hess, 4, 0.0, grad, lower, step):
+            for j in range(4):
+                for k in range(4):
+                    grad[k] = 1.0 if k == j else 0.0
+                cholesky_back(lower, 4, grad, step)
+                for k in range(4):
+                    cov[k, j] = step[k]
+        else:
+            status = SINGULAR
         if not free_sigma:
             cov[1, 1] = 0.0
         if not free_offset:
@@ -391,7 +406,9 @@ def fit_gaussian(
     shift = float(xs.mean())
     xs = xs - shift  # keeps the squares small
     ys = np.where(good, ys, 0.0)
-    status = int(gauss_lm(xs, ys, weight, xs.size, sigma is None, offset is None, par, cov, np.empty(xs.size + 64)))
+    status = int(
+        gauss_lm(xs, ys, weight, xs.size, sigma is None, offset is None, False, par, cov, np.empty(xs.size + 64))
+    )
     if status != CONVERGED:
         cov[:] = np.nan
     model = par[3] + par[2] / (_SQRT_2PI * par[1]) * np.exp(-0.5 * ((xs - par[0]) / par[1]) ** 2)

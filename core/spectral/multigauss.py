@@ -22,6 +22,7 @@ from core.spectral.linefit import (
     NO_DATA,
     NOT_CONVERGED,
     SINGULAR,
+    cholesky_back,
     cholesky_solve,
 )
 
@@ -223,11 +224,12 @@ def multi_lm(x, y, w, n, m, free_bg, free_sigma, par, cov, work):  # type: ignor
         for k in range(npar):
             par[k] = cov[0, k]
         return status
+    if not cholesky_solve(hess, npar, 0.0, grad, lower, step):
+        return SINGULAR
     for j in range(npar):
         for k in range(npar):
             grad[k] = 1.0 if k == j else 0.0
-        if not cholesky_solve(hess, npar, 0.0, grad, lower, step):
-            return SINGULAR
+        cholesky_back(lower, npar, grad, step)
         for k in range(npar):
             cov[k, j] = step[k]
     if not free_bg:

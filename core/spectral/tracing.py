@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from core.errors import DataError
 from core.instrument import FWHM_PER_SIGMA, SAMPLING, SLIT_WIDTH_ANGSTROM
 from core.spectral.iterfit import iterate_fit_kernel
-from core.spectral.linefit import CONVERGED, LANES, gauss_lm
+from core.spectral.linefit import CONVERGED, LANES, NOT_CONVERGED, gauss_lm
 from core.spectral.multigauss import multi_lm, multi_work_size
 
 __all__ = [
@@ -159,6 +159,7 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
         _load_block(data, stat, bad, first, last, block_low, block_high, values, weights)
         for direction in (-1, 1):
             expected = start[line]
+            warm = False
             column = middle if direction == -1 else middle + 1
             while first <= column <= last:
                 low = int(expected) - h
@@ -168,8 +169,14 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
                         y[i] = values[column - first, k + i]
                         w[i] = weights[column - first, k + i]
                     if _flagged_core(w, n, expected - low) <= MAX_FLAGGED_CORE:
-                        par[1] = SIGMA_GUESS
-                        status = gauss_lm(x, y, w, padded, free[line], True, par, cov, work)
+                        status = NOT_CONVERGED
+                        if warm:  # the neighbour's result is nearer to the truth than an estimate from 13 samples
+                            par[0] = expected - low - h
+                            status = gauss_lm(x, y, w, padded, free[line], True, True, par, cov, work)
+                        if status != CONVERGED:
+                            par[1] = SIGMA_GUESS
+                            status = gauss_lm(x, y, w, padded, free[line], True, False, par, cov, work)
+                        warm = track and status == CONVERGED
                         center = low + h + par[0]
                         if status == CONVERGED and cov[0, 0] > 0.0 and abs(center - expected) <= MAX_SHIFT:
                             table[count, 0] = line
