@@ -37,6 +37,7 @@ __all__ = [
     "load_dispersion",
     "load_line_list",
     "load_trace",
+    "mask_in_place",
 ]
 
 CATALOG_VERSION: Final = 3
@@ -163,6 +164,26 @@ def _table_of_ifu(frames: FrameSet, tag: str, ifu: int) -> tuple[MuseTable, Fram
         except MissingInputError as error:
             refused = refused or error
     raise refused or MissingInputError(f"the set of frames has no {tag}", rule=tag)
+
+
+def mask_in_place(dq: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Mask of the flagged pixels, in the memory of the flags, which are lost.
+
+    Parameters
+    ----------
+    dq : ndarray of int32 (ny, nx)
+        Contiguous.
+
+    Returns
+    -------
+    ndarray of bool (ny, nx)
+    """
+    flags = dq.reshape(-1)
+    mask = flags.view(np.bool_)[: flags.size]
+    step = _SLAB_ROWS * dq.shape[1]
+    for start in range(0, flags.size, step):  # a byte is only written when its flags have been read
+        mask[start : start + step] = flags[start : start + step] != 0
+    return mask.reshape(dq.shape)
 
 
 class ImageStore:

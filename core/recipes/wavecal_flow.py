@@ -21,7 +21,7 @@ from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys
 from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
 from core.instrument import N_SLICES, Dq, mode_class
-from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states
+from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states, mask_in_place
 from core.recipes.basic import RawStack, combine_frames
 from core.recipes.declaration import (
     CubeProduct,
@@ -143,7 +143,7 @@ class WavecalFlow:
             image = self._reduce_lamp(number, group, keep)
             if identify:
                 self._identify_all(image, group.names)
-            if hold_last and number == len(groups):
+            if hold_last and not keep and number == len(groups):
                 self._last = image
             else:
                 self.store.add(image)
@@ -201,7 +201,7 @@ class WavecalFlow:
 
     def _measure_lamp(self, index: int) -> None:
         if self._last is not None:
-            data, stat, bad = self._last.data, self._last.stat, self._last.dq != 0
+            data, stat, bad = self._last.data, self._last.stat, mask_in_place(self._last.dq)
             self._last = None
         else:
             data, stat, bad = self.store.read(index)
