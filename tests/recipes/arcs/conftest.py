@@ -83,11 +83,11 @@ def write_trace(path: Path, truth: InstrumentTruth) -> Path:
     return write_table(path, trace_table_format(5), MuseTable(trace.columns()), IFU)
 
 
-def make_narrow_arcs(folder: Path, **plan: Any) -> NarrowArcs:
+def make_narrow_arcs(folder: Path, mode: str = "WFM-NOAO-N", **plan: Any) -> NarrowArcs:
     """Simulate biases and arcs, and prepare the calibrations."""
-    truth = truth_for(IFU, "WFM-NOAO-N", 1, DETECTOR)
+    truth = truth_for(IFU, mode, 1, DETECTOR)
     night = NightPlan(**{"n_bias": 3, "n_flat": 0, "n_illum": 0, "n_arc": 1, **plan})
-    frames = simulate_night(folder / "raw", "2026-03-14", [IFU], night, detector=DETECTOR)
+    frames = simulate_night(folder / "raw", "2026-03-14", [IFU], night, mode=mode, detector=DETECTOR)
     biases, arcs = frames[: night.n_bias], frames[night.n_bias :]
     result = run("muse_bias", [(path, "BIAS") for path in biases], folder / "bias")
     return NarrowArcs(

@@ -173,6 +173,23 @@ def test_several_frames_per_lamp_agree_with_one(make_narrow, tmp_path):
     assert header["ESO PRO DATANCOM"] == 3
 
 
+@pytest.mark.parametrize(
+    ("mode", "low", "gap"),
+    [("WFM-NOAO-E", 4680.0, None), ("WFM-AO-N", 4780.0, (5805.0, 5966.0)), ("NFM-AO-N", 4780.0, (5780.0, 6050.0))],
+)
+def test_other_modes_use_the_lines_they_cover(make_narrow, tmp_path, mode, low, gap):
+    arcs = make_narrow(tmp_path, mode)
+    result = arcs.run("muse_wavecal", arcs.pairs(), tmp_path / "out", residuals=True)
+    assert np.sqrt(np.mean(deviation(arcs, arcs.product(result, "WAVECAL_TABLE"), low) ** 2)) < 0.01
+    waves = read_table(arcs.product(result, "WAVECAL_RESIDUALS"), WAVECAL_RESIDUALS)["lambda"]
+    if mode == "WFM-NOAO-E":
+        assert waves.min() < 4700
+    else:
+        assert waves.min() > 4700
+    if mode == "WFM-AO-N":
+        assert not ((waves > gap[0]) & (waves < gap[1])).any()
+
+
 def test_dark_exposures_fail_with_a_reason(narrow, tmp_path):
     result = narrow.run("muse_wavecal", [(narrow.biases[0], "ARC"), *narrow.pairs()[3:]], tmp_path)
     assert result.failures[0].error_type == "wavelength"
