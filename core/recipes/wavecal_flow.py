@@ -197,7 +197,7 @@ class WavecalFlow:
             if state.guess is not None:
                 points = concatenate_points(state.points[::-1])
                 state.fitted = fit_points(points, self.catalogue, state.guess, self.options)
-                state.widths = line_widths(points, self.catalogue, state.guess, self.options.ins_mode)
+                state.widths = line_widths(points, self.catalogue, state.guess)
 
     def _measure_lamp(self, index: int) -> None:
         if self._last is not None:

@@ -216,7 +216,7 @@ def measure_slice(
     lamps: Collection[str],
     options: WavecalOptions,
 ) -> LinePoints:
-    """Centres of all lines of some lamps across a slice of their image.
+    """Centres of all lines of some lamps that the instrument mode covers, across a slice of their image.
 
     Parameters
     ----------
@@ -241,6 +241,7 @@ def measure_slice(
     sampling = 1.0 / guess.derivative(catalogue.wave)
     usable = (
         catalogue.of_lamps(lamps)
+        & covered(catalogue.wave, options.ins_mode)
         & (sampling > _PLAUSIBLE_SAMPLING[0])
         & (sampling < _PLAUSIBLE_SAMPLING[1])
         & (rows - HALF_WINDOW >= 1)

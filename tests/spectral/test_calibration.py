@@ -16,7 +16,7 @@ from core.spectral.calibration import (
 )
 from core.spectral.tracing import Weighting, concatenate_points
 
-OPTIONS = WavecalOptions()
+OPTIONS = WavecalOptions(ins_mode="WFM-NOAO-E")
 
 
 def calibrate(arc, slice_no, options=OPTIONS, lamps=None, images=None):
@@ -114,6 +114,9 @@ def test_mode_removes_the_notch_lines_from_the_fit(arc):
     _, guess, points, _ = calibrate(arc, 1)
     kept = fit_points(points, arc.catalogue, guess, WavecalOptions(ins_mode="WFM-AO-N"))
     assert not ((kept.wave > 5805) & (kept.wave < 5966)).any()
+    _, _, measured, _ = calibrate(arc, 1, WavecalOptions(ins_mode="WFM-AO-N"))
+    waves = arc.catalogue.wave[measured.line]
+    assert not ((waves > 5805) & (waves < 5966)).any()
     assert ((arc.catalogue.wave[points.line] > 5805) & (arc.catalogue.wave[points.line] < 5966)).any()
     uniform = fit_points(points, arc.catalogue, guess, WavecalOptions(weighting=Weighting.UNIFORM))
     assert uniform.sigma is None
