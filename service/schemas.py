@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, QuarantinedFile
 from core.archive.pages.nights import NightSummary
-from core.archive.pages.qc1 import LastValue, ParameterSummary
+from core.archive.pages.qc1 import LastValue
+from core.archive.pages.qc1_block import ParameterSummary
 from core.archive.states import (
     BlockState,
     FrameState,

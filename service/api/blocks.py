@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from core.archive import transitions
 from core.archive.models import Block
 from core.archive.pages import blocks as queries
-from core.archive.pages.qc1 import block_qc1
+from core.archive.pages.qc1_block import block_qc1
 from core.archive.sessions import Archive
 from core.archive.states import BlockState
 from core.errors import NotFoundError

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from core.archive.models import Block
-from core.archive.pages import blocks, frames, health, nights, products, qc1
+from core.archive.pages import blocks, frames, health, nights, products, qc1, qc1_block
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, QuarantineReason
 from core.errors import NotFoundError
@@ -103,7 +103,7 @@ def test_series_last_values_and_summaries_agree(session: Session) -> None:
     values = [value for value, block in zip(series.columns["value"], series.columns["block"], strict=True)
               if block == last.block_id]  # fmt: skip
     assert (last.low, last.high, last.number) == (min(values), max(values), 8)
-    summary = next(item for item in qc1.block_qc1(session, last.block_id) if item.parameter.id == ron.id)
+    summary = next(item for item in qc1_block.block_qc1(session, last.block_id) if item.parameter.id == ron.id)
     assert sorted(summary.values) == sorted(values)
     assert (summary.low, summary.high) == (1.0, 5.0)
     marked = [mark for mark in series.outliers if mark.block_id == last.block_id]

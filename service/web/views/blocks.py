@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 
 from core.archive.models import Block
 from core.archive.pages import blocks as queries
-from core.archive.pages.qc1 import block_qc1
+from core.archive.pages.qc1_block import block_qc1
 from core.archive.states import InputKind
 from core.errors import NotFoundError
 from core.recipes.declaration import ParameterInfo
