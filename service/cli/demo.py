@@ -35,7 +35,7 @@ from workers.supervisor import DAEMONS, Supervisor
 __all__ = ["DEMO_PLAN", "run_demo"]
 
 DEMO_PLAN: Final = NightPlan(n_bias=5, n_flat=5, n_arc=1, n_illum=1)
-EARLIER_PLAN: Final = NightPlan(n_bias=3, n_flat=0, n_arc=0, n_illum=0)
+EARLIER_PLAN: Final = NightPlan(n_bias=5, n_flat=0, n_arc=0, n_illum=0)
 _HOST: Final = "127.0.0.1"
 _QUIET_SECONDS: Final = 6.0  # nothing open for so long: everything is reduced
 _SILENT_SECONDS: Final = 180.0  # no sign of progress for so long: something is broken

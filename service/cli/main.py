@@ -38,7 +38,7 @@ def demo(
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the pages when all is reduced.")] = True,
     ifus: Annotated[str, typer.Option(help="IFUs to simulate, e.g. 1,2 or 1-24.")] = "1,2",
     night: Annotated[str | None, typer.Option(help="Evening date; last night if not given.")] = None,
-    nights: Annotated[int, typer.Option(help="Nights in all: the earlier ones have biases only.", min=1, max=400)] = 1,
+    nights: Annotated[int, typer.Option(help="Nights in all: the earlier ones have biases only.", min=1, max=400)] = 4,
 ) -> None:
     """Simulate a small night, ingest it, reduce it, show the cascade and the QC1 values, serve the pages."""
     from service.cli.demo import run_demo

@@ -6,6 +6,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
@@ -41,10 +43,11 @@ class Daemons:
         self._log = house.settings.data_dir / "daemons.txt"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def start(self, module: str) -> subprocess.Popen[bytes]:
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start a daemon; a module without a dot is one of ``workers``."""
         with self._log.open("ab") as log:
             self.running[module] = subprocess.Popen(
-                [sys.executable, "-W", "ignore", "-m", f"workers.{module}"],
+                [sys.executable, "-W", "ignore", "-m", module if "." in module else f"workers.{module}", *arguments],
                 env=self._environment,
                 cwd=ROOT,
                 stdout=log,
@@ -104,6 +107,24 @@ def all_done(archive: Archive) -> bool:
     return len(found) == 2 and set(found.values()) == {BlockState.DONE}
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def blocks_over_http(port: int) -> list[dict[str, Any]]:
+    response = httpx.get(f"http://127.0.0.1:{port}/api/blocks", timeout=10)
+    return [item for item in response.json()["items"] if item["state"] != "superseded"]
+
+
+def answers(port: int) -> bool:
+    try:
+        return bool(blocks_over_http(port))
+    except httpx.TransportError:
+        return False
+
+
 def content(archive: Archive) -> dict[tuple[str, int | None], str]:
     """What is in the products: hash of their data units."""
     with archive.read() as session:
@@ -153,20 +174,27 @@ def test_a_night_survives_kill_9_at_random_moments(
     dice = random.Random(20261101)
     for module in ("ingest_daemon", "dispatch", "worker"):
         daemons.start(module)
+    api = ("service.serve", "--port", str(free_port()))
+    daemons.start(*api)
     kills = 0
     while kills < 5 and not all_done(house.archive):
         time.sleep(dice.uniform(1.0, 6.0))
         victim = dice.choice(["worker", "worker", "dispatch", "ingest_daemon"])
         daemons.kill(victim)
         daemons.start(victim)
+        daemons.kill(api[0])
+        daemons.start(*api)
         kills += 1
     wait_for(lambda: all_done(house.archive), 150, daemons)
+    wait_for(lambda: answers(int(api[2])), 30, daemons)
+    assert {item["state"] for item in blocks_over_http(int(api[2]))} == {"done"}
     assert kills >= 1
     assert content(house.archive) == reference
     # nothing was done twice: each block was finished once
     with house.archive.read() as session:
         finished = list(session.scalars(select(Event.subject).where(Event.kind == "block", Event.to_state == "done")))
     assert len(finished) == len(set(finished))
+    daemons.kill(api[0])
     assert set(daemons.stop().values()) == {0}
 
 
@@ -220,14 +248,6 @@ def test_the_same_wiring_with_redis_and_postgresql(
     finally:
         server.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def server_port(server: Any) -> int:
