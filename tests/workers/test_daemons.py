@@ -125,6 +125,11 @@ def answers(port: int) -> bool:
         return False
 
 
+def living(archive: Archive) -> set[int]:
+    with archive.read() as session:
+        return set(session.scalars(select(WorkerHeartbeat.pid)))
+
+
 def content(archive: Archive) -> dict[tuple[str, int | None], str]:
     """What is in the products: hash of their data units."""
     with archive.read() as session:
@@ -195,6 +200,8 @@ def test_a_night_survives_kill_9_at_random_moments(
         finished = list(session.scalars(select(Event.subject).where(Event.kind == "block", Event.to_state == "done")))
     assert len(finished) == len(set(finished))
     daemons.kill(api[0])
+    # one that was started a moment ago has no signal handler yet: wait for its first sign of life
+    wait_for(lambda: {process.pid for process in daemons.running.values()} <= living(house.archive), 30, daemons)
     assert set(daemons.stop().values()) == {0}
 
 
