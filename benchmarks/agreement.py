@@ -15,7 +15,8 @@ from core.ccd.trace_model import Trace
 from core.fitsfile.image import open_image
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.tables import TRACE_TABLE, WAVECAL_TABLE, read_table
-from core.instrument import N_SLICES
+from core.instrument import N_SLICES, NOMINAL_RANGE
+from core.recipes.muse_lsf import read_lsf
 from core.simulator.truth import InstrumentTruth
 from core.spectral.dispersion import Dispersion
 
@@ -186,19 +187,19 @@ def compare_wavelengths(
 
 
 def compare_lsf(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
-    """LSF cubes: difference of the profiles as a fraction of their peak."""
-    a, b = _lsf_cube(ours, ifu), _lsf_cube(theirs, ifu)
-    peak = float(b.max())
-    difference = np.abs(a - b) / peak
+    """Line-spread functions of either format as they are applied: difference as a fraction of their peak."""
+    a, b = read_lsf(ours, ifu), read_lsf(theirs, ifu)
+    lacking = sorted(set(b) - set(a))
+    yield Line("LSF slices ours lack", ", ".join(map(str, lacking)) or "none", "none", not lacking)
+    offset = np.linspace(-7.5, 7.5, 150)
+    waves = np.linspace(*NOMINAL_RANGE, 30).tolist()
+    common = sorted(set(a) & set(b))
+    mine = np.array([[a[number](offset, wave) for wave in waves] for number in common])
+    peer = np.array([[b[number](offset, wave) for wave in waves] for number in common])
+    peak = float(peer.max())
+    difference = np.abs(mine - peer) / peak
     yield Line("LSF profiles, rms difference", f"{100 * float(np.sqrt((difference**2).mean())):.3g} % of the peak")
     yield Line("LSF profiles, largest difference", f"{100 * float(difference.max()):.3g} % of the peak")
-
-
-def _lsf_cube(path: Path, ifu: int) -> np.ndarray:
-    with fits.open(path) as hdus:
-        names = [hdu.name for hdu in hdus]
-        merged = f"CHAN{ifu:02d}.LSF_PROFILE"
-        return np.asarray(hdus[merged if merged in names else "LSF_PROFILE"].data, np.float64)
 
 
 def _against_truth(what: str, mine: float, peer: float, unit: str) -> Line:

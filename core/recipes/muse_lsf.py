@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -13,8 +14,9 @@ from core.ccd.combine import CombineOptions
 from core.ccd.trace_model import Trace
 from core.errors import DataError, MuseError, WavelengthError
 from core.fitsfile.keywords import del_keys, get_key, set_key
+from core.fitsfile.lsf import LSF_PROFILE, SLICE_PARAM, LsfCube, read_lsf_profile
 from core.fitsfile.pixtable import encode_origin, origin_offset, set_limits
-from core.fitsfile.tables import Column, MuseTable, TableFormat
+from core.fitsfile.tables import MuseTable
 from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 from core.recipes.arc_lamps import ImageStore, group_by_lamps, load_dispersion, load_line_list, load_trace
 from core.recipes.basic import RawStack, combine_frames, prepare
@@ -39,31 +41,18 @@ from core.spectral.dispersion import Dispersion
 from core.spectral.line_pixels import LinePixels, collect_line_pixels, concatenate_pixels
 from core.spectral.linelist import LineList, covered
 from core.spectral.lsf_cube import LsfImage, fit_lsf_image
-from core.spectral.lsf_hermite import REACH, HermiteLsf, LinePixelSet, fit_hermite
-
-__all__ = ["SLICE_PARAM", "LsfParameters", "MuseLsf"]
-
-_PROFILE: Final = "LSF_PROFILE"
-_HERMITE_LINES: Final = 40
-
-SLICE_PARAM: Final = TableFormat(
-    _PROFILE,
-    (
-        Column("ifu", "J", "", "IFU number"),
-        Column("slice", "J", "", "slice number on the CCD"),
-        Column("sensitivity", "1D", "", "detector sensitivity, relative"),
-        Column("offset", "D", "", "wavelength calibration offset"),
-        Column("refraction", "D", "", "relative refraction ratio"),
-        Column("slit_width", "D", "Angstrom", "slit width"),
-        Column("bin_width", "D", "Angstrom", "bin width"),
-        Column("lsf_width", "3D", "Angstrom", "LSF Gauss-Hermitean width"),
-        Column("hermit3", "2D", "", "3rd order Hermitean coefficient"),
-        Column("hermit4", "2D", "", "4th order Hermitean coefficient"),
-        Column("hermit5", "2D", "", "5th order Hermitean coefficient"),
-        Column("hermit6", "2D", "", "6th order Hermitean coefficient"),
-    ),
-    "Gauss-Hermite parameters of the line-spread function of each slice",
+from core.spectral.lsf_hermite import (
+    REACH,
+    HermiteLsf,
+    LinePixelSet,
+    fit_hermite,
+    hermite_columns,
+    hermites_of_columns,
 )
+
+__all__ = ["LsfParameters", "MuseLsf", "read_lsf"]
+
+_HERMITE_LINES: Final = 40
 
 
 class LsfParameters(OverscanParameters):
@@ -93,7 +82,7 @@ class LsfParameters(OverscanParameters):
 def _fwhm(name: str, what: str) -> QcSpec:
     klass: Literal["KPI", "CAL"] = "KPI" if name == "MEAN" else "CAL"
     return QcSpec(
-        f"QC.LSF.SLICE{{slice}}.FWHM.{name}", "Angstrom", "float", klass, f"{what} the LSF in slice j", (_PROFILE,)
+        f"QC.LSF.SLICE{{slice}}.FWHM.{name}", "Angstrom", "float", klass, f"{what} the LSF in slice j", (LSF_PROFILE,)
     )
 
 
@@ -213,12 +202,13 @@ class _LsfFlow:
                 cube[number - 1] = image.data
         if not images:
             raise DataError("no slice has enough arc lines for its line-spread function")
-        qc = QcWriter(self.recipe, _PROFILE, self.header)
+        qc = QcWriter(self.recipe, LSF_PROFILE, self.header)
         for number, image in images.items():
             self._write_fwhm(qc, number, image.fwhm())
         first = next(iter(images.values()))
+        grid = LsfCube(cube, first.first_x, first.step_x, first.first_wave, first.step_wave, fits.Header())
         products: list[Product] = [
-            CubeProduct(_PROFILE, _PROFILE, cube, self.header, _cube_cards(first), self.stack.raws, self.calibs)
+            CubeProduct(LSF_PROFILE, LSF_PROFILE, cube, self.header, grid.wcs(), self.stack.raws, self.calibs)
         ]
         if self.params.save_subtracted:
             products.append(
@@ -260,7 +250,7 @@ class _LsfFlow:
         rows = {number: HermiteLsf() for number in range(1, N_SLICES + 1)}
         kept: dict[int, LinePixels] = {}
         models: dict[int, NDArray[np.float64]] = {}
-        qc = QcWriter(self.recipe, _PROFILE, self.header)
+        qc = QcWriter(self.recipe, LSF_PROFILE, self.header)
         for done, number in enumerate(self.slices, start=1):
             try:
                 pixels = self._near_lines(image.data, image.stat, image.dq != 0, number, lines)
@@ -279,9 +269,9 @@ class _LsfFlow:
             self.ctx.progress(0.6 + 0.35 * done / len(self.slices), f"fitted slice {number}")
         if not kept:
             raise DataError("no slice has a Gauss-Hermite profile")
-        table = MuseTable(_hermite_columns(self.ifu, rows), self.header)
+        table = MuseTable(hermite_columns(self.ifu, rows), self.header)
         products: list[Product] = [
-            TableProduct(_PROFILE, SLICE_PARAM, table, self.stack.raws, self.calibs, extension="SLICE_PARAM")
+            TableProduct(LSF_PROFILE, SLICE_PARAM, table, self.stack.raws, self.calibs, extension="SLICE_PARAM")
         ]
         if self.params.save_subtracted:
             products.append(self._subtracted(kept, models))
@@ -395,30 +385,33 @@ def _hermite_model(
     return model
 
 
-def _cube_cards(image: LsfImage) -> fits.Header:
-    cards = fits.Header()
-    cards["WCSAXES"] = 2
-    cards["CD1_1"], cards["CD1_2"], cards["CD2_1"], cards["CD2_2"] = image.step_x, 0.0, 0.0, image.step_wave
-    cards["CRPIX1"], cards["CRPIX2"] = 1.0, 1.0
-    cards["CRVAL1"], cards["CRVAL2"] = image.first_x, image.first_wave
-    cards["CTYPE1"], cards["CTYPE2"] = "PARAM", "AWAV"
-    cards["CUNIT1"], cards["CUNIT2"] = "Angstrom", "Angstrom"
-    return cards
+def read_lsf(path: str | os.PathLike[str], ifu: int) -> dict[int, LsfImage] | dict[int, HermiteLsf]:
+    """Line-spread functions of an IFU from an LSF_PROFILE of either format, ours or the reference's.
 
+    Parameters
+    ----------
+    path : path-like
+        Single or merged file.
+    ifu : int
 
-def _hermite_columns(ifu: int, rows: dict[int, HermiteLsf]) -> dict[str, NDArray[Any]]:
-    lsf = list(rows.values())
-    return {
-        "ifu": np.full(len(lsf), ifu),
-        "slice": np.array(list(rows)),
-        "sensitivity": np.ones(len(lsf)),
-        "offset": np.zeros(len(lsf)),
-        "refraction": np.ones(len(lsf)),
-        "slit_width": np.array([item.slit_width for item in lsf]),
-        "bin_width": np.array([item.bin_width for item in lsf]),
-        "lsf_width": np.array([item.width for item in lsf]),
-        "hermit3": np.array([item.h3 for item in lsf]),
-        "hermit4": np.array([item.h4 for item in lsf]),
-        "hermit5": np.array([item.h5 for item in lsf]),
-        "hermit6": np.array([item.h6 for item in lsf]),
-    }
+    Returns
+    -------
+    dict
+        By slice number on the CCD; slices without line-spread function are left out. Each is called with distances
+        from a line and the wavelength of the line [Angstrom].
+
+    Raises
+    ------
+    MissingInputError
+        If the file holds no profile of that IFU.
+    BadFitsError
+        If the profile is not of its format.
+    """
+    found = read_lsf_profile(path, ifu)
+    if isinstance(found, LsfCube):
+        return {
+            number: LsfImage(plane.astype(np.float64), found.first_x, found.step_x, found.first_wave, found.step_wave)
+            for number, plane in enumerate(found.data, start=1)
+            if plane.any()
+        }
+    return hermites_of_columns(found, ifu)

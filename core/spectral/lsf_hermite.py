@@ -14,8 +14,9 @@ the width, then all parameters of the profile with the fluxes kept.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
@@ -26,7 +27,15 @@ from core.errors import DataError
 from core.instrument import NOMINAL_RANGE, SAMPLING, SLIT_WIDTH_ANGSTROM
 from core.spectral.linefit import cholesky_solve
 
-__all__ = ["REFERENCE_WAVE", "HermiteFit", "HermiteLsf", "LinePixelSet", "fit_hermite"]
+__all__ = [
+    "REFERENCE_WAVE",
+    "HermiteFit",
+    "HermiteLsf",
+    "LinePixelSet",
+    "fit_hermite",
+    "hermite_columns",
+    "hermites_of_columns",
+]
 
 REFERENCE_WAVE: Final = 7000.0  # [Angstrom]
 REACH: Final = 7.0  # [Angstrom] around a line in which its profile is evaluated
@@ -290,3 +299,38 @@ def fit_hermite(pixels: LinePixelSet) -> HermiteFit:
         max_nfev=_CALLS_PER_PARAMETER * 12,
     )
     return HermiteFit(HermiteLsf._from_vector(second.x * unit), flux, second.status > 0)
+
+
+def hermite_columns(ifu: int, slices: Mapping[int, HermiteLsf]) -> dict[str, NDArray[Any]]:
+    """Columns of a parameter table: one row per slice."""
+    lsf = list(slices.values())
+    return {
+        "ifu": np.full(len(lsf), ifu),
+        "slice": np.array(list(slices)),
+        "sensitivity": np.ones(len(lsf)),
+        "offset": np.zeros(len(lsf)),
+        "refraction": np.ones(len(lsf)),
+        "slit_width": np.array([item.slit_width for item in lsf]),
+        "bin_width": np.array([item.bin_width for item in lsf]),
+        "lsf_width": np.array([item.width for item in lsf]),
+        "hermit3": np.array([item.h3 for item in lsf]),
+        "hermit4": np.array([item.h4 for item in lsf]),
+        "hermit5": np.array([item.h5 for item in lsf]),
+        "hermit6": np.array([item.h6 for item in lsf]),
+    }
+
+
+def hermites_of_columns(columns: Mapping[str, NDArray[Any]], ifu: int) -> dict[int, HermiteLsf]:
+    """Profiles by slice number of the rows of an IFU in a parameter table; rows that are no profile are left out."""
+    profiles = {}
+    for row in np.flatnonzero(np.asarray(columns["ifu"]) == ifu):
+        slit, pixel = (float(columns[name][row]) for name in ("slit_width", "bin_width"))
+        w0, w1, w2 = (float(value) for value in columns["lsf_width"][row])
+        pairs = []
+        for name in ("hermit3", "hermit4", "hermit5", "hermit6"):
+            constant, slope = (float(value) for value in columns[name][row])
+            pairs.append((constant, slope))
+        numbers = [slit, pixel, w0, w1, w2, *(value for pair in pairs for value in pair)]
+        if all(math.isfinite(value) for value in numbers) and slit > 0 and pixel > 0 and w0 > 0:
+            profiles[int(columns["slice"][row])] = HermiteLsf(slit, pixel, (w0, w1, w2), *pairs)
+    return profiles

@@ -7,8 +7,9 @@ import pytest
 from astropy.io import fits
 
 from core.errors import ParameterError
+from core.fitsfile.lsf import SLICE_PARAM
 from core.fitsfile.tables import read_table
-from core.recipes.muse_lsf import SLICE_PARAM, LsfParameters, MuseLsf
+from core.recipes.muse_lsf import LsfParameters, MuseLsf
 from core.spectral.lsf_cube import LsfImage
 from core.spectral.lsf_hermite import HermiteLsf
 
