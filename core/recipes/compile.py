@@ -24,7 +24,7 @@ from core.staticcal.line_catalog import write_line_catalog
 __all__ = ["compile_kernels"]
 
 _TAGS = {"BIAS": "BIAS", "DARK": "DARK", "FLAT,LAMP": "FLAT", "WAVE": "ARC"}
-_PLAN = NightPlan(n_bias=3, n_dark=3, n_flat=3, n_arc=1, n_illum=0)
+_PLAN = NightPlan(n_bias=5, n_dark=3, n_flat=3, n_arc=1, n_illum=0)
 _EXTRA = {"muse_dark": {"model": True}, "muse_flat": {"samples": True}, "muse_wavecal": {"residuals": True}}
 
 

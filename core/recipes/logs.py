@@ -21,6 +21,7 @@ LEVELS: Final = {
 }
 _NAMES: Final = {logging.ERROR: "ERROR", logging.WARNING: "WARNING", logging.INFO: "INFO", logging.DEBUG: "DEBUG"}
 LOGGER_NAME: Final = "core.recipes.run"
+logging.getLogger(LOGGER_NAME).addHandler(logging.NullHandler())
 
 
 class _RecipeFormatter(logging.Formatter):
@@ -71,6 +72,7 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
         handler.close()
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
+    logger.addHandler(logging.NullHandler())  # with everything off, the library's handler of last resort must not speak
     if settings.msg_level != "off":
         terminal = logging.StreamHandler(stream or sys.stderr)
         terminal.setLevel(LEVELS[settings.msg_level])
