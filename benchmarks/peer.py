@@ -67,7 +67,7 @@ def main() -> int:
         return 0
     work = Path(options.work) if options.work else Path(tempfile.mkdtemp(prefix="cascade-peer-"))
     work.mkdir(parents=True, exist_ok=True)
-    ifus = [int(text) for text in options.ifus.split(",")]
+    ifus = list(range(1, N_IFU + 1)) if options.ifus == "all" else [int(text) for text in options.ifus.split(",")]
     recipes = [name for name in RECIPES if name in options.recipes.split(",")]
     raws, truths = _raw_frames(options, work, ifus, console)
     catalog = write_line_catalog(work / "line_catalog.fits")
@@ -90,7 +90,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--ifus", default="1,12", help="IFUs, comma separated [1,12]")
+    parser.add_argument("--ifus", default="1,12", help="IFUs, comma separated, or all [1,12]")
     parser.add_argument("--recipes", default=",".join(RECIPES), help="recipes, comma separated [all]")
     parser.add_argument("--frames", type=int, default=3, help="bias, dark and flat frames [3]")
     parser.add_argument("--arcs", type=int, default=1, help="arc frames per lamp [1]")
