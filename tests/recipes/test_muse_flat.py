@@ -233,6 +233,32 @@ def test_order_and_nsum_shape_the_tables(small_inputs: list[tuple[Path, str]], t
     assert read_table(tmp_path / "TRACE_SAMPLES-01.fits", TRACE_SAMPLES, 1).n_rows == 48 * 11
 
 
+def test_bad_pixel_limits_are_those_asked_for(small_inputs: list[tuple[Path, str]], tmp_path: Path) -> None:
+    found = {}
+    for name, values in {"usual": {}, "low": {"losigmabadpix": 0.02}, "high": {"hisigmabadpix": 0.02}}.items():
+        assert run("muse_flat", small_inputs, tmp_path / name, **values).ok
+        dq = read_image(tmp_path / name / "MASTER_FLAT-01.fits", 1).dq
+        found[name] = (np.count_nonzero(dq & 512), np.count_nonzero(dq & 256))
+    # The sloping edges of the slices make the mean deviation of a row (some 60 count) far larger than the noise (2):
+    # at a fiftieth of it a good part of the 2.2 million pixels in slices lie on either side.
+    assert found["low"][0] > 20 * found["usual"][0] + 100_000
+    assert found["low"][1] == found["usual"][1]
+    assert found["high"][1] > 20 * found["usual"][1] + 100_000
+    assert found["high"][0] == found["usual"][0]
+
+
+def test_a_lower_edgefrac_finds_a_dim_slice(small_inputs: list[tuple[Path, str]], tmp_path: Path) -> None:
+    # As in the manual, section 8.2: slice 20 has 0.4 of the light of the others.
+    light = slice_light(300)
+    light[:, 1622:1709] = light[:, 1622:1709] * 2 // 5
+    flats = [(write_frame(tmp_path / f"flat{k}.fits", "FLAT,LAMP", k, 300, light), "FLAT") for k in (61, 62, 63)]
+    assert run("muse_flat", [*flats, small_inputs[-1]], tmp_path / "low", edgefrac=0.3).ok
+    assert_trace_is_true(read_trace(tmp_path / "low"), 0.04)
+    header = fits.getheader(tmp_path / "low" / "TRACE_TABLE-01.fits")
+    values = {header[f"ESO PRO REC1 PARAM{i} NAME"]: header[f"ESO PRO REC1 PARAM{i} VALUE"] for i in range(1, 18)}
+    assert values["edgefrac"] == "0.3"
+
+
 def test_normalisation_can_be_switched_off(
     small_inputs: list[tuple[Path, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
