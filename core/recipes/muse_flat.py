@@ -174,7 +174,6 @@ class MuseFlat(Recipe):
         "list of widths get out of step, which moves the edges of slices with rejected points by up to a few 0.1 pix.",
         "TRACE_TABLE: a slice in the dark in the middle of the detector, or with one contaminated edge, does not cost "
         "the other slices; the reference fails or mixes up the slice numbers.",
-        "The gain check of the first two flats (a message only) is left out.",
     )
 
     def process(self, ifu: int, frames: FrameSet, params: FlatParameters, ctx: RecipeContext) -> list[Product]:

@@ -21,10 +21,10 @@ class _Params(NifuParameters):
 @pytest.mark.parametrize(
     ("values", "text"),
     [
-        ({"nifu": "25"}, r"nifu='25' is not accepted: .* nifu takes a int >= -1 and <= 24"),
+        ({"nifu": "25"}, r"nifu='25' is not accepted: .* nifu takes an integer >= -1 and <= 24"),
         ({"combine": "mean"}, "combine takes one of average, sigclip"),
-        ({"lsigma": "0"}, "lsigma takes a double > 0"),
-        ({"lsigma": "three"}, "lsigma takes a double"),
+        ({"lsigma": "0"}, "lsigma takes a number > 0"),
+        ({"lsigma": "three"}, "lsigma takes a number"),
         ({"losigma": "3"}, "there is no parameter losigma; the recipe has: nifu, combine, lsigma, scale"),
     ],
 )
