@@ -92,7 +92,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--ifus", default="1,12", help="IFUs, comma separated, or all [1,12]")
     parser.add_argument("--recipes", default=",".join(RECIPES), help="recipes, comma separated [all]")
-    parser.add_argument("--frames", type=int, default=3, help="bias, dark and flat frames [3]")
+    parser.add_argument("--frames", type=int, default=5, help="bias, dark and flat frames [5]")
     parser.add_argument("--arcs", type=int, default=1, help="arc frames per lamp [1]")
     parser.add_argument("--repeat", type=int, default=1, help="measured runs after one warm-up; the median counts [1]")
     parser.add_argument("--threads", type=int, default=2, help="OMP_NUM_THREADS of both [2]")
