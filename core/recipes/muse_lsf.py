@@ -247,6 +247,9 @@ class _LsfFlow:
         lines = self._lines(lamps)
         lines = lines[self.catalogue.flux[lines] > 0]
         lines = np.sort(lines[np.argsort(-self.catalogue.flux[lines], kind="stable")[:_HERMITE_LINES]])
+        if lines.size == 0:
+            names = ", ".join(lamps) or "none"
+            raise DataError(f"no line of quality {self.params.line_quality} in the mode for the lamps {names}")
         rows = {number: HermiteLsf() for number in range(1, N_SLICES + 1)}
         kept: dict[int, LinePixels] = {}
         models: dict[int, NDArray[np.float64]] = {}

@@ -40,6 +40,7 @@ __all__ = [
 REFERENCE_WAVE: Final = 7000.0  # [Angstrom]
 REACH: Final = 7.0  # [Angstrom] around a line in which its profile is evaluated
 _WIDTH_START: Final = 0.5  # [Angstrom]
+_MIN_LINES: Final = 3
 _TOLERANCE: Final = 1e-10
 _CALLS_PER_PARAMETER: Final = 40
 _FWHM_STEP: Final = 0.04  # [Angstrom]
@@ -75,6 +76,10 @@ class HermiteLsf:
         out = np.empty_like(x)
         _profile(self._vector(), wave, x, out)
         return out.reshape(np.shape(offset))
+
+    def width_at(self, wave: ArrayLike) -> NDArray[np.float64]:
+        """Gaussian width at wavelengths [Angstrom]."""
+        return np.asarray(np.polynomial.polynomial.polyval(np.asarray(wave) - REFERENCE_WAVE, self.width))
 
     def fwhm(self) -> NDArray[np.float64]:
         """Full width at half of the value on the line at 30 wavelengths from 4650 to 9300 Angstrom [Angstrom]."""
@@ -252,9 +257,10 @@ def fit_hermite(pixels: LinePixelSet) -> HermiteFit:
     Raises
     ------
     DataError
-        If there are fewer than two pixels per parameter, or the fluxes are not determined.
+        If there are fewer than three lines (the width is a parabola in wavelength) or than two pixels per parameter, if
+        the fluxes are not determined, or if the width found is not positive at all wavelengths of the instrument.
     """
-    if pixels.lines.size == 0 or pixels.wave.size < 2 * (pixels.lines.size + 11):
+    if pixels.lines.size < _MIN_LINES or pixels.wave.size < 2 * (pixels.lines.size + 11):
         raise DataError(f"{pixels.wave.size} pixels near {pixels.lines.size} lines are too few for a profile")
     problem = _Problem(pixels)
     if np.any(np.diff(problem.start) < 5):
@@ -298,7 +304,11 @@ def fit_hermite(pixels: LinePixelSet) -> HermiteFit:
         gtol=_TOLERANCE,
         max_nfev=_CALLS_PER_PARAMETER * 12,
     )
-    return HermiteFit(HermiteLsf._from_vector(second.x * unit), flux, second.status > 0)
+    lsf = HermiteLsf._from_vector(second.x * unit)
+    narrowest = float(lsf.width_at(np.linspace(*NOMINAL_RANGE, _FWHM_WAVES)).min())
+    if not narrowest > 0:  # nor NaN
+        raise DataError(f"the fit of {pixels.lines.size} lines gives a width of {narrowest:.3g} Angstrom")
+    return HermiteFit(lsf, flux, second.status > 0)
 
 
 def hermite_columns(ifu: int, slices: Mapping[int, HermiteLsf]) -> dict[str, NDArray[Any]]:
