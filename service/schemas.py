@@ -19,6 +19,7 @@ from core.archive.states import (
     QuarantineReason,
     QuarantineState,
 )
+from service.web.words import QUARANTINE_CURES
 
 __all__ = [
     "BlockDetail",
@@ -150,7 +151,8 @@ class QuarantinedOut(BaseModel):
     night: date | None
     size: int | None
     reason: QuarantineReason
-    text: str
+    text: str = Field(description="What is wrong")
+    cure: str = Field(description="What to do")
     first_seen: datetime
     last_seen: datetime
     tries: int
@@ -159,7 +161,7 @@ class QuarantinedOut(BaseModel):
     @classmethod
     def of(cls, row: QuarantinedFile) -> QuarantinedOut:
         """From a row."""
-        return cls.model_validate(_fields(cls, row))
+        return cls.model_validate({**_fields(cls, row, "cure"), "cure": QUARANTINE_CURES[row.reason]})
 
 
 class BlockOut(BaseModel):
@@ -386,9 +388,10 @@ def _plain(row: Any, *names: str) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names}
 
 
-def _fields(model: type[BaseModel], row: Any) -> dict[str, Any]:
+def _fields(model: type[BaseModel], row: Any, *others: str) -> dict[str, Any]:
+    """Values of the row for all fields but others, which the row does not have."""
     values = {}
-    for name in model.model_fields:
+    for name in model.model_fields.keys() - set(others):
         value = SetupOut.model_validate(row) if name == "setup" else getattr(row, name)
         values[name] = list(value) if name == "ifus" else value
     return values

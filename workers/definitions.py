@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
+from typing import Any
 
 from core.archive.records import Qc1Definition
 from core.archive.results import register_parameters
@@ -12,7 +14,7 @@ from core.cascade.rules import RULES
 from core.qc1.definitions import Definitions, define
 from core.recipes.registry import get_recipe
 
-__all__ = ["installed_recipes", "qc1_definitions", "recipe_versions", "register_definitions"]
+__all__ = ["block_parameters", "installed_recipes", "qc1_definitions", "recipe_versions", "register_definitions"]
 
 
 @cache
@@ -20,6 +22,23 @@ def installed_recipes() -> tuple[str, ...]:
     """Recipes of the cascade that this installation has."""
     names = dict.fromkeys(task.recipe for task in RULES.tasks)
     return tuple(name for name in names if find_spec(f"core.recipes.{name}") is not None)
+
+
+def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters with which a block is executed, as far as they are given to its recipe.
+
+    Parameters
+    ----------
+    recipe : str
+    changed : mapping
+        Those that a person or the plan set for the block.
+
+    Returns
+    -------
+    dict
+        ``changed``, and what is set for every block: all IFUs at once, and what the pictures are drawn from.
+    """
+    return {"nifu": -1, **dict.fromkeys(RULES.pictured(recipe), True), **changed}
 
 
 @cache

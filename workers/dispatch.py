@@ -98,8 +98,9 @@ class Dispatcher:
             try:
                 tick = self.tick()
                 if tick.planned is not None or tick.queued:
-                    doing = _words(tick)
-                    _LOG.info("%s", doing)
+                    words = _words(tick)
+                    _LOG.info("%s", words)
+                    doing = f"{utc_now():%H:%M:%S} {words}"
                 if time.monotonic() - last_beat >= min(self.settings.heartbeat_seconds, 5.0):
                     self._beat(doing)
                     last_beat = time.monotonic()
@@ -135,7 +136,7 @@ def _words(tick: Tick) -> str:
         plan = tick.planned
         parts.append(f"planned: {len(plan.created)} new, {len(plan.changed)} changed, {len(plan.superseded)} replaced")
     if tick.queued:
-        parts.append(f"queued {tick.queued}")
+        parts.append(f"queued {tick.queued} block{'' if tick.queued == 1 else 's'}")
     return "; ".join(parts)
 
 

@@ -36,11 +36,11 @@ from core.archive.transitions import (
 )
 from core.archive.watch import block_tries, end_lease, products_before, running_leases
 from core.cascade.plan import signature_with
-from core.cascade.rules import RULES
 from core.errors import MuseError, NonRetriableError, StateConflictError
 from core.settings import Settings
 from workers.child import ChildResult, RecipeChild, failure_of
 from workers.collect import Receipt, adopt, block_result, night_folder, place, receipt_path
+from workers.definitions import block_parameters
 from workers.interrupts import BlockCancelled, LeaseLost, RecipeTimeout, ShutdownRequested
 from workers.lease import LeaseKeeper
 
@@ -208,7 +208,7 @@ class BlockExecutor:
             references = products_before(session, task.block_id)
         job = {
             "recipe": task.recipe,
-            "parameters": {"nifu": -1, **dict.fromkeys(RULES.pictured(task.recipe), True), **task.parameters},
+            "parameters": block_parameters(task.recipe, task.parameters),
             "frames": [{"path": file.path, "tag": file.tag} for file in (*task.raws, *task.calibrations)],
             "output_dir": str(output),
             "log_file": str(log_file),

@@ -57,6 +57,7 @@ class _Heartbeat(threading.Thread):
         self._name = worker_name("execute")
 
     def run(self) -> None:
+        many = self._settings.worker_concurrency
         while True:
             try:
                 with self._archive.write() as session:
@@ -66,7 +67,7 @@ class _Heartbeat(threading.Thread):
                         WorkerKind.EXECUTE,
                         host=socket.gethostname(),
                         pid=os.getpid(),
-                        doing=f"up to {self._settings.worker_concurrency} blocks at once",
+                        doing=f"up to {many} blocks at once" if many > 1 else "one block at a time",
                     )
             except ArchiveUnavailableError as error:
                 _LOG.warning("no heartbeat: %s", error)

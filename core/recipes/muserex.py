@@ -7,6 +7,7 @@ Options before the recipe name are for muserex itself, options after it are reci
 
 from __future__ import annotations
 
+import os
 import sys
 import textwrap
 from dataclasses import dataclass, field
@@ -70,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
     except MuseError as error:
         print(f"muserex: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader of our output, e.g. head, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("muserex: interrupted", file=sys.stderr)
         return 130

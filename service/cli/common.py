@@ -10,13 +10,22 @@ from pathlib import Path
 
 from rich.console import Console
 
-from core.archive.schema import upgrade
+from core.archive.schema import check_schema, upgrade
 from core.archive.sessions import Archive
-from core.errors import ParameterError
+from core.errors import NotFoundError, ParameterError
 from core.settings import Settings
 from workers.definitions import register_definitions
 
-__all__ = ["console", "environment_of", "ifu_list", "open_installation", "parse_nights", "settings_of", "state_text"]
+__all__ = [
+    "check_archive",
+    "console",
+    "environment_of",
+    "ifu_list",
+    "open_installation",
+    "parse_nights",
+    "settings_of",
+    "state_text",
+]
 
 console = Console(highlight=False)
 _STYLES = {
@@ -40,6 +49,26 @@ def settings_of(data_dir: Path | None, archive_dirs: Sequence[Path] = ()) -> Set
     if archive_dirs:
         given["archive_dirs"] = tuple(path.expanduser().absolute() for path in archive_dirs)
     return Settings(**given)  # type: ignore[arg-type]
+
+
+def check_archive(settings: Settings) -> None:
+    """Refuse to look into an archive that does not exist.
+
+    Raises
+    ------
+    NotFoundError
+        Saying how to name or to begin one.
+    SchemaVersionError
+        If the database is of another version.
+    """
+    path = settings.database_url.removeprefix("sqlite:///")
+    if path != settings.database_url and not Path(path).is_file():
+        raise NotFoundError(
+            f"there is no archive in {settings.data_dir}: name its directory with --data-dir (the demonstration's is "
+            "cascade-demo), or begin one with cascade up",
+            database=path,
+        )
+    check_schema(settings.database_url)
 
 
 @contextmanager

@@ -10,11 +10,11 @@ from core.archive.pages.frames import quarantine_count
 from core.archive.pages.health import state_counts
 from core.archive.pages.nights import latest_night, nights_between
 from core.archive.pages.qc1 import SeriesFilter, browse_rows
-from core.archive.schema import check_schema, current_revision, upgrade
+from core.archive.schema import current_revision, upgrade
 from core.archive.sessions import Archive
 from core.errors import NotFoundError
 from service.broker import broker_state
-from service.cli.common import console, settings_of, state_text
+from service.cli.common import check_archive, console, settings_of, state_text
 from service.cli.tables import print_cascade, print_daemons, print_qc1
 from service.series import SeriesRequest, csv_lines, read_series
 from service.status import read_status
@@ -27,7 +27,7 @@ __all__ = ["run_db_upgrade", "run_qc", "run_status"]
 def run_status(data_dir: Path | None, *, as_json: bool) -> int:
     """Print how the installation stands; 1 if something is wrong."""
     settings = settings_of(data_dir)
-    check_schema(settings.database_url)
+    check_archive(settings)
     archive = Archive(settings.database_url)
     with archive.read() as session:
         status = read_status(session, settings)
@@ -72,7 +72,7 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
 def run_qc(name: str | None, data_dir: Path | None, *, last: int, as_csv: bool) -> int:
     """Print the newest QC1 values of all tables, of one, or the series of one column."""
     settings = settings_of(data_dir)
-    check_schema(settings.database_url)
+    check_archive(settings)
     archive = Archive(settings.database_url)
     table, _, column = (name or "").partition("..")
     with archive.read() as session:

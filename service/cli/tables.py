@@ -25,7 +25,8 @@ __all__ = ["print_cascade", "print_daemons", "print_qc1"]
 def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="dim")
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        first = name == columns[0]
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=first)
     return table
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from core.errors import NonRetriableError
+from core.errors import NonRetriableError, NotFoundError
 from core.settings import Settings
 from service.cli.common import console, environment_of, open_installation, settings_of
 from workers.supervisor import DAEMONS, Supervisor
@@ -48,7 +48,16 @@ def check_port(host: str, port: int) -> None:
 
 
 def run_up(archive_dirs: Sequence[Path], data_dir: Path | None, *, host: str, port: int) -> int:
-    """Run until SIGINT or SIGTERM."""
+    """Run until SIGINT or SIGTERM.
+
+    Raises
+    ------
+    NotFoundError
+        If a named archive directory does not exist; a directory that is not mounted must not be made by us.
+    """
+    for path in archive_dirs:
+        if not path.is_dir():
+            raise NotFoundError("there is no such directory of raw frames: mount or make it first", file=path)
     settings = settings_of(data_dir, archive_dirs)
     check_port(host, port)
     with open_installation(settings):

@@ -17,6 +17,7 @@ from core.settings import Settings
 from service.cli.common import console, open_installation, parse_nights, settings_of, state_text
 from service.cli.progress import BlockProgressBars
 from service.cli.tables import print_cascade
+from service.web.words import QUARANTINE_CURES
 from workers import ingest as ingest_worker
 from workers.execute import Outcome
 from workers.ingest import IngestReport, ingest_once
@@ -43,13 +44,16 @@ def run_ingest(paths: Sequence[Path], data_dir: Path | None, *, release: bool) -
 
                 report = ingest_once(archive, settings, paths or None, actor="cascade ingest", progress=show)
         console.print(f"{report.sentence()} in {report.seconds:.1f} s")
+        if not paths and not report.new and not report.held:
+            looked = ", ".join(str(path) for path in settings.archive_dirs)
+            console.print(f"Looked into {looked}; other files and directories are given as arguments.", soft_wrap=True)
         if report.nights:
             console.print(f"Nights: {', '.join(sorted(report.nights))}")
         if report.held:
             with archive.read() as session:
                 for row in list_quarantine(session, limit=20):
                     console.print(f"[yellow]{row.reason.value}[/] {row.file_name}: {row.text}", soft_wrap=True)
-            console.print("Repair the files and ingest again, or remove them from the archive directory.")
+                    console.print(f"  {QUARANTINE_CURES[row.reason]}", soft_wrap=True)
     return int(bool(report.held))
 
 
@@ -58,6 +62,14 @@ def _release(archive: Archive, settings: Settings, paths: Sequence[Path]) -> Ing
     for path in paths or (None,):
         total.add(ingest_worker.release(archive, settings, path, actor="cascade ingest"))
     return total
+
+
+def _no_frames(settings: Settings) -> NotFoundError:
+    directories = ", ".join(str(path) for path in settings.archive_dirs)
+    return NotFoundError(
+        f"the archive has no frames: put them into {directories} and run cascade ingest, or name another installation "
+        "with --data-dir"
+    )
 
 
 def run_plan(nights: Sequence[str], data_dir: Path | None, *, explain: bool, dry_run: bool, as_json: bool) -> int:
@@ -69,7 +81,7 @@ def run_plan(nights: Sequence[str], data_dir: Path | None, *, explain: bool, dry
             known = set(nights_with_frames(session))
             latest = latest_night(session)
         if not known or latest is None:
-            raise NotFoundError("the archive has no frames: put them into an archive directory and run cascade ingest")
+            raise _no_frames(settings)
         for night in wanted:
             if night not in known:
                 raise NotFoundError(f"the archive has no frame of the night {night}", night=night)
@@ -106,6 +118,8 @@ def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
     with open_installation(settings) as archive:
         with archive.read() as session:
             known = set(nights_with_frames(session))
+        if not known:
+            raise _no_frames(settings)
         for night in wanted:
             if night not in known:
                 raise NotFoundError(f"the archive has no frame of the night {night}", night=night)

@@ -17,6 +17,14 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
 ]
 RON = "/qc1/muse_bias?y=master_ron&split=quadrant"
+RECORD_TEXTS = """
+window.texts = [];
+const fill = CanvasRenderingContext2D.prototype.fillText;
+CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+  window.texts.push(String(text));
+  return fill.call(this, text, ...rest);
+};
+"""
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +55,11 @@ def page(browser: Any, server: str) -> Iterator[Any]:
 def plotted(page: Any) -> None:
     page.wait_for_selector("#plot canvas")
     page.wait_for_function("() => document.querySelector('#readout').textContent.includes('median')")
+
+
+def written(page: Any) -> set[str]:
+    """Texts written into the plot since they were last forgotten; needs the script ``RECORD_TEXTS``."""
+    return set(page.evaluate("window.texts"))
 
 
 def test_the_noise_trend_is_within_three_clicks(page: Any) -> None:
@@ -98,11 +111,16 @@ def test_shift_click_compares_two_points(page: Any) -> None:
             break
     assert page.locator("#plot .ring.compared").is_visible()
     assert re.search(r"difference [−\d.e]+ \([−\d.]+ %\), [\d.]+ d apart", page.inner_text("#readout"))
+    page.goto(page.url)  # the address holds the point
+    page.wait_for_selector("#plot .ring.compared:not(.hidden)")
+    assert "compare=" in page.url
 
 
 def test_drag_zooms_double_click_resets_and_the_address_keeps_it(page: Any) -> None:
+    page.add_init_script(RECORD_TEXTS)
     page.goto(RON)
     plotted(page)
+    page.evaluate("window.texts.length = 0")
     box = page.locator("#plot .u-over").bounding_box()
     x0, y = box["x"] + 0.3 * box["width"], box["y"] + 0.5 * box["height"]
     page.mouse.move(x0, y)
@@ -115,9 +133,12 @@ def test_drag_zooms_double_click_resets_and_the_address_keeps_it(page: Any) -> N
     # 200 pixels of the width that shows 30 nights and a margin of half a day on each side
     assert high - low == pytest.approx(200 / box["width"] * 31.2, rel=0.05)
     address = page.url
+    page.mouse.move(1, 1)
+    dragged = written(page)
     page.goto(address)
     plotted(page)
     assert page.url == address
+    assert written(page) == dragged  # what is shown is what the address says
     page.locator("#plot .u-over").dblclick(position={"x": 5, "y": 5})
     assert "zoom" not in page.url
 
@@ -143,6 +164,24 @@ def test_a_group_is_picked_in_the_legend(page: Any) -> None:
     button.click()
     assert button.get_attribute("aria-pressed") == "true"
     assert page.locator("#legend button[aria-pressed=true]").count() == 1
+    page.goto(page.url)  # the address holds it
+    plotted(page)
+    assert button.get_attribute("aria-pressed") == "true"
+    button.click()
+    assert "pick" not in page.url
+
+
+@pytest.mark.parametrize("width", [360, 1400])
+def test_the_time_axis_has_dates_in_every_window(browser: Any, server: str, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 800}, base_url=server)
+    page.add_init_script(RECORD_TEXTS)
+    page.goto(RON)
+    plotted(page)
+    dates = {text for text in written(page) if re.match(r"(\d{4}-)?\d\d-\d\d", text)}
+    numbers = {text for text in written(page) if re.fullmatch(r"−?\d+\.\d+", text)}
+    page.close()
+    assert len(dates) >= 2
+    assert len({len(text.partition(".")[2]) for text in numbers}) == 1, f"uneven decimals: {numbers}"
 
 
 def test_the_plot_is_saved_as_png(page: Any) -> None:

@@ -75,7 +75,10 @@ def test_help_imports_no_numerics() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (("status",), "run `cascade db upgrade`"),
+        (("status",), "name its directory with --data-dir"),
+        (("qc",), "begin one with cascade up"),
+        (("run",), "put them into "),
+        (("up", "/nowhere/at/all"), "there is no such directory of raw frames"),
         (("plan",), "run cascade ingest"),
         (("plan", "yesterday"), "is not a night like 2026-11-01"),
         (("ingest", "/nowhere/at/all"), "there is no such file or directory"),
@@ -116,6 +119,7 @@ def test_frames_are_ingested_planned_reduced_and_shown(cascade: Callable[..., An
     assert ingested.returncode == 1  # something is in quarantine
     assert "3 new frames" in ingested.stdout
     assert "not_fits MUSE.bad.fits" in ingested.stdout
+    assert "Remove it from the archive directory." in ingested.stdout
 
     planned = cascade("plan", NIGHT, "--explain", "--dry-run")
     assert planned.returncode == 0, planned.stderr

@@ -96,6 +96,24 @@ def test_a_block_shows_inputs_refusals_and_parameters(client: httpx.Client, bias
     assert "/docs/recipes/muse_bias#p-nifu" in bias
 
 
+def test_a_block_shows_the_parameters_that_are_used(client: httpx.Client) -> None:
+    """Workers process all IFUs at once and keep the tracing samples for the pictures; both differ from the default."""
+    flat = client.get("/api/blocks", params={"recipe": "muse_flat", "state": "done"}).json()["items"][0]["name"]
+    text = page(client, f"/blocks/{flat}")
+    cell = r'#p-%s"[^>]*>\w+</a></td><td class="n"><span class="s" data-g="●"[^>]*>%s</span>'
+    assert re.search(cell % ("nifu", "-1"), text)
+    assert re.search(cell % ("samples", "true"), text)
+
+
+def test_quarantined_files_are_told_with_a_cure(client: httpx.Client) -> None:
+    assert "Remove it from the archive directory." in page(client, "/quarantine")
+    assert client.get("/search", params={"q": "notes.fits"}).headers["location"] == "/quarantine"
+    held = client.get("/api/quarantine").json()["items"]
+    assert {item["cure"] for item in held if item["reason"] == "not_fits"} == {
+        "The file does not start like FITS. Remove it from the archive directory."
+    }
+
+
 def test_a_product_shows_its_header_in_dot_notation(client: httpx.Client, real_product: int) -> None:
     text = page(client, f"/products/{real_product}?ext=0")
     assert "QC.BIAS.MASTER1.RON" in text
@@ -134,6 +152,11 @@ def test_search_goes_to_the_only_hit_and_lists_many(client: httpx.Client, bias_b
     assert client.get("/search", params={"q": LAST}).headers["location"] == f"/nights/{LAST}"
     assert client.get("/search", params={"q": bias_block}).headers["location"] == f"/blocks/{bias_block}"
     assert "read-out noise" in page(client, "/search?q=noise").lower()
+    for keyword in ("QC.BIAS.MASTER1.RON", "qc.bias.master4.ron", "QC.BIAS.MASTERn.RON"):
+        assert client.get("/search", params={"q": keyword}).headers["location"] == "/qc1/muse_bias?y=master_ron"
+    assert client.get("/search", params={"q": "arc line width"}).headers["location"] == (
+        "/qc1/muse_wave?y=slice_lines_fwhm_mean"
+    )
     assert "Nothing is called" in page(client, "/search?q=qqq")
 
 

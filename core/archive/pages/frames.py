@@ -18,6 +18,7 @@ __all__ = [
     "TimelineTick",
     "blocks_of_frame",
     "find_frame",
+    "find_held",
     "find_names",
     "list_frames",
     "list_quarantine",
@@ -148,6 +149,13 @@ def quarantine_history(session: Session, subject: str, kind: str, limit: int = 5
         select(Event).where(Event.kind == kind, Event.subject == subject).order_by(Event.time.desc()).limit(limit)
     )
     return list(rows)[::-1]
+
+
+def find_held(session: Session, text: str, limit: int) -> list[QuarantinedFile]:
+    """Files held in quarantine whose name starts with a text, newest first."""
+    statement = select(QuarantinedFile).where(QuarantinedFile.state == QuarantineState.HELD)
+    statement = statement.where(QuarantinedFile.file_name.startswith(text, autoescape=True))
+    return list(session.scalars(statement.order_by(QuarantinedFile.id.desc()).limit(limit)))
 
 
 def find_names(session: Session, text: str, limit: int) -> list[tuple[str, str, str]]:

@@ -19,6 +19,7 @@ from service.files import block_plots, tail_text
 from service.progress import progress_of
 from service.web.page import PageDep
 from service.web.sentences import block_sentence
+from workers.definitions import block_parameters
 
 router = APIRouter()
 LOG_LINES = 200
@@ -52,14 +53,19 @@ def block_page(page: PageDep, name: str) -> HTMLResponse:
     )
 
 
-def _parameters(block: Block) -> list[tuple[ParameterInfo, object, bool]]:
-    """Parameters of the recipe with the values of this block; (definition, value, changed)."""
+def _parameters(block: Block) -> list[tuple[ParameterInfo, object, str]]:
+    """Parameters of the recipe with the values that are used; (definition, value, who changed it)."""
     try:
         recipe = installed_recipe(block.recipe)
     except NotFoundError:  # a recipe of an earlier version of the project
         return []
+    used = block_parameters(block.recipe, block.parameters)
     return [
-        (info, block.parameters.get(info.name, info.default), info.name in block.parameters)
+        (
+            info,
+            used.get(info.name, info.default),
+            "person" if info.name in block.parameters else "service" if info.name in used else "",
+        )
         for info in recipe.Params.listing()
         if not info.hidden or info.name in block.parameters
     ]

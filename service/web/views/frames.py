@@ -14,6 +14,7 @@ from core.classify import RAW_RULES
 from core.fitsfile.preview import Cuts
 from core.instrument import chip_name
 from service.web.page import PageDep
+from service.web.words import QUARANTINE_CURES
 
 router = APIRouter()
 QUARANTINE_ROWS = 200
@@ -47,6 +48,7 @@ def quarantine_page(page: PageDep, after: Annotated[int | None, Query()] = None)
     return page.render(
         "quarantine.html",
         rows=rows,
+        cures=QUARANTINE_CURES,
         count=queries.quarantine_count(page.session),
         older=rows[-1].id if len(rows) == QUARANTINE_ROWS else None,
     )

@@ -20,6 +20,7 @@ from service.web.cascade_graph import cascade_graph, cascade_order
 from service.web.page import PageDep
 from service.web.sentences import night_sentence, plural
 from service.web.timeline import make_timeline
+from service.web.words import QUARANTINE_CURES
 
 router = APIRouter()
 TABLE_ROWS = 60
@@ -88,4 +89,5 @@ def night_page(page: PageDep, night: date) -> HTMLResponse:
         blocks=ordered,
         graph=cascade_graph(ordered, inputs),
         quarantine=held,
+        cures=QUARANTINE_CURES,
     )

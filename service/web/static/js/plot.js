@@ -1,6 +1,6 @@
 // The QC1 plot: points drawn on a uPlot frame, grouped, with running medians, score bands, outliers and events.
 import uPlot from "../vendor/uplot/uPlot.esm.js";
-import { columns, median, marker, format, unitText, time } from "./qcdata.js";
+import { columns, even, median, marker, format, unitText, time } from "./qcdata.js";
 
 const $ = (selector) => document.querySelector(selector);
 const place = $("#plot"), readout = $("#readout"), legend = $("#legend");
@@ -50,7 +50,16 @@ async function load(keepZoom) {
   if (!response.ok) { readout.textContent = `${data.title}: ${data.detail} [${data.request_id}]`; return; }
   set = columns(data, state.get("x") ?? "time", state.getAll("y"), state.get("split") ?? "none");
   picked = null; compared = null; hovered = -1;
+  if (keepZoom) selectAsAddressed();
   build(keepZoom ? zoomOf() : []);
+}
+
+// The group and the point that the address names, if they are among the values.
+function selectAsAddressed() {
+  const query = new URLSearchParams(location.search);
+  const group = set.groups.indexOf(query.get("pick") ?? ""), point = set.x.findIndex((_, i) => set.key(i) === query.get("compare"));
+  if (group >= 0) picked = group;
+  if (point >= 0) compared = point;
 }
 
 function build(zoom) {
@@ -69,23 +78,23 @@ function build(zoom) {
   const axis = { stroke: palette.muted, grid: { stroke: palette.line, width: 1 }, ticks: { stroke: palette.line, width: 1 }, font: "13px system-ui" };
   const isTime = set.xName === "time";
   plot = new uPlot({
-    width: place.clientWidth, height: place.clientHeight, padding: [12, set.groups.length > 1 && set.groups.length <= 4 && isTime ? 12 + 7 * Math.max(...set.groups.map((name) => name.length)) : 40, 0, 4], legend: { show: false },
-    cursor: { drag: { x: true, y: true, uni: 24, dist: 6 }, points: { show: false }, x: false, y: false },
+    width: place.clientWidth, height: place.clientHeight, padding: [12, named() ? 12 + 7 * Math.max(...set.groups.map((name) => name.length)) : 40, 0, 4], legend: { show: false },
+    cursor: { drag: { x: true, y: true, uni: 24, dist: 6, setScale: false }, points: { show: false }, x: false, y: false },
     scales: {
       x: { time: false, range: (u, low, high) => (low === high ? [low - 1, high + 1] : [low, high]) },
       y: { range: (u, low, high) => { const [a, b] = zoomedY ?? set.yRange; return [a, b]; } },
     },
     axes: [
-      { ...axis, space: isTime ? 90 : 60, values: isTime ? (u, splits, i, gap, step) => splits.map((t) => time(t, step)) : (u, splits) => splits.map((v) => format(v)),
+      { ...axis, space: isTime ? Math.min(90, place.clientWidth / 5) : 60, values: isTime ? (u, splits) => splits.map((t) => time(t, splits.length > 1 ? splits[1] - splits[0] : 1, narrow())) : (u, splits) => even(splits),
         splits: isTime ? timeSplits : undefined, label: isTime ? undefined : set.xLabel, labelSize: 18, labelFont: "13px system-ui" },
-      { ...axis, size: 66, values: (u, splits) => splits.map((v) => format(v)), label: unit.length === 1 ? (set.shown.length === 1 ? `${set.shown[0].column}${unit[0] ? ` [${unit[0]}]` : ""}` : unit[0]) : "different units", labelSize: 18, labelFont: "13px system-ui" },
+      { ...axis, size: 66, values: (u, splits) => even(splits), label: unit.length === 1 ? (set.shown.length === 1 ? `${set.shown[0].column}${unit[0] ? ` [${unit[0]}]` : ""}` : unit[0]) : "different units", labelSize: 18, labelFont: "13px system-ui" },
     ],
     series: [{}, { show: true, paths: () => null, points: { show: false } }],
     hooks: { drawClear: [drawBehind], draw: [drawPoints], setCursor: [onCursor], setSelect: [onSelect], ready: [listen] },
   }, [set.x, set.y], place);
   zoomedY = null;
   if (zoom.length === 4 && zoom.every(Number.isFinite)) zoomTo(...zoom); else plot.setScale("x", { min: set.xRange[0], max: set.xRange[1] });
-  showSummary();
+  if (compared === null) showSummary(); else readPoint(compared);
 }
 
 let zoomedY = null;
@@ -101,10 +110,13 @@ function resetZoom() {
   remember({ zoom: null });
 }
 
+const narrow = () => place.clientWidth < 560;
+
 function timeSplits(u, axisIndex, low, high) {
-  const span = high - low, room = Math.max(2, Math.floor(u.bbox.width / devicePixelRatio / 95));
-  const steps = [1 / 96, 1 / 24, 0.125, 0.25, 0.5, 1, 2, 5, 7, 14, 30.4375, 61, 91.3, 182.6, 365.25, 730.5];
-  const step = steps.find((item) => span / item <= room) ?? steps.at(-1);
+  const width = u.bbox.width / devicePixelRatio;
+  const steps = [1 / 96, 1 / 24, 0.125, 0.25, 0.5, 1, 2, 3, 5, 7, 10, 14, 20, 30.4375, 45, 61, 91.3, 182.6, 365.25, 730.5];
+  const fits = (item) => Math.floor(high / item) - Math.ceil(low / item) < Math.max(2, Math.floor(width / (narrow() ? (item < 1 ? 85 : 55) : 95)));
+  const step = steps.find(fits) ?? steps.at(-1);
   const found = [];
   for (let t = Math.ceil(low / step) * step; t <= high; t += step) found.push(t);
   return found;
@@ -190,9 +202,12 @@ function drawPoints(u) {
     ctx.beginPath(); ctx.moveTo(px - r, py - r); ctx.lineTo(px + r, py + r); ctx.moveTo(px - r, py + r); ctx.lineTo(px + r, py - r); ctx.stroke();
   }
   ctx.restore();
-  if (set.xName === "time" && count > 1 && count <= 4) labelMedians(u, bottom, y0, ky);
+  if (named()) labelMedians(u, bottom, y0, ky);
   placeRings(u);
 }
+
+// Whether the groups are named beside the plot; in narrow windows the legend below must do.
+const named = () => set.xName === "time" && set.groups.length > 1 && set.groups.length <= 4 && !narrow();
 
 // The name of a group stands beside the end of its median, right of the frame.
 function labelMedians(u, bottom, y0, ky) {
@@ -254,7 +269,7 @@ function onCursor(u) {
 function pointText(i) {
   const shown = set.shown[set.parameter[i]];
   const outlier = set.outlierSet.has(i) ? ' <span class="s bad" data-g="✕">outlier</span>' : "";
-  const xText = set.xName === "time" ? "" : `, ${set.xLabel} ${format(set.x[i])}`;
+  const xText = set.xName === "time" ? "" : `, ${set.xName} ${format(set.x[i])} ${set.xUnit}`.trimEnd();
   return `<b>${format(set.y[i])} ${unitText(shown.unit)}</b> ${shown.column}${xText} · ${set.where(i)} · ${time(set.t[i])} UT · night ${set.block(i).night} · ${set.block(i).mode || "no mode"}${outlier}`;
 }
 
@@ -262,7 +277,7 @@ function readPoint(i) {
   let text = pointText(i);
   if (compared !== null && compared !== i) {
     const d = set.y[i] - set.y[compared], base = Math.abs(set.y[compared]);
-    text = `${text}<br>compared with ${pointText(compared)}<br>difference <b>${format(d)}</b>${base ? ` (${format((100 * d) / base)} %)` : ""}, ${format(Math.abs(set.t[i] - set.t[compared]))} d apart`;
+    text = `${text}<br>compared with ${pointText(compared)}<br>difference <b>${format(d, 3)}</b>${base ? ` (${format((100 * d) / base, 3)} %)` : ""}, ${format(Math.abs(set.t[i] - set.t[compared]), 3)} d apart`;
   }
   readout.innerHTML = text;
 }
@@ -298,7 +313,7 @@ function listen(u) {
   u.over.addEventListener("mousedown", (event) => { down = [event.clientX, event.clientY]; });
   u.over.addEventListener("click", (event) => {
     if (!down || Math.hypot(event.clientX - down[0], event.clientY - down[1]) > 4 || hovered < 0) return;
-    if (event.shiftKey) { compared = compared === hovered ? null : hovered; placeRings(u); readPoint(hovered); return; }
+    if (event.shiftKey) { compared = compared === hovered ? null : hovered; remember({ compare: compared === null ? null : set.key(compared) }); placeRings(u); readPoint(hovered); return; }
     const product = set.product[hovered];
     location.assign(product ? `/products/${product}` : `/blocks/${encodeURIComponent(set.block(hovered).name)}`);
   });
@@ -312,12 +327,13 @@ function showLegend() {
   set.groups.forEach((name, g) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.setAttribute("aria-pressed", "false");
+    button.setAttribute("aria-pressed", String(picked === g));
     const values = set.members[g].map((i) => set.y[i]);
     button.innerHTML = `${set.groups.length <= 4 ? signs[g] : ""} ${name} <span class="n">${format(median(values), 4)}</span>`;
     button.title = `${values.length} values; click to show only these`;
     button.addEventListener("click", () => {
       picked = picked === g ? null : g;
+      remember({ pick: picked === null ? null : name });
       [...legend.children].forEach((item, number) => item.setAttribute("aria-pressed", String(number === picked)));
       plot.redraw(false, false);
     });
@@ -364,8 +380,8 @@ function prepare() {
   $("#png").addEventListener("click", savePng);
   $("#link").addEventListener("click", async () => {
     // With the dates as they are now: the default moves on with time.
-    const state = stateOf(), zoom = new URLSearchParams(location.search).get("zoom");
-    if (zoom) state.set("zoom", zoom);
+    const state = stateOf(), query = new URLSearchParams(location.search);
+    for (const name of ["zoom", "pick", "compare"]) if (query.has(name)) state.set(name, query.get(name));
     await navigator.clipboard.writeText(`${location.origin}${location.pathname}?${state}`);
     $("#link").textContent = "Link copied";
   });

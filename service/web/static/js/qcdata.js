@@ -14,8 +14,19 @@ export function format(value, digits = 5) {
   return text.replace("-", "−");
 }
 
-export function time(mjd, step = 0) {
+// Numbers of an axis with as many decimals as the steps between them need.
+export function even(values) {
+  const step = Math.min(...values.slice(1).map((value, i) => Math.abs(value - values[i])));
+  const largest = Math.max(...values.map(Math.abs));
+  if (!Number.isFinite(step) || step === 0 || largest >= 1e6 || step < 1e-5) return values.map((value) => format(value));
+  let decimals = 0;
+  while (decimals < 6 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6 * step * 10 ** decimals) decimals += 1;
+  return values.map((value) => value.toFixed(decimals).replace(/^-(?=0\.?0*$)/, "").replace("-", "−"));
+}
+
+export function time(mjd, step = 0, short = false) {
   const iso = new Date((mjd - 40587) * 864e5).toISOString();
+  if (short && step >= 1) return step < 30 ? iso.slice(5, 10) : iso.slice(0, 7);
   if (step >= 1) return iso.slice(0, 10);
   return step > 0 ? iso.slice(5, 16).replace("T", " ") : iso.slice(0, 16).replace("T", " ");
 }
@@ -78,6 +89,8 @@ function range(values, extra = []) {
   return [low - margin, high + margin];
 }
 
+const withUnit = (item) => `${item.column}${item.unit ? ` [${unitText(item.unit)}]` : ""}`;
+
 export function columns(data, xName, yColumns, split) {
   const xColumn = xName === "time" || !data.parameters.some((item) => item.column === xName) ? "time" : xName;
   const points = pairs(data, xColumn, yColumns).sort((a, b) => a.x - b.x);
@@ -124,7 +137,9 @@ export function columns(data, xName, yColumns, split) {
   return {
     x, y, t, group, groups, members, parameter, shown, outliers, outlierSet: new Set(outliers), bands, rulesNow, events, block,
     blocks: first.size, truncated: data.truncated, xName: xColumn,
-    xLabel: xColumn === "time" ? "" : `${xColumn} ${unitText(data.parameters.find((item) => item.column === xColumn).unit)}`.trim(),
+    xLabel: xColumn === "time" ? "" : withUnit(data.parameters.find((item) => item.column === xColumn)),
+    xUnit: xColumn === "time" ? "" : unitText(data.parameters.find((item) => item.column === xColumn).unit),
+    key: (n) => [block(n).name, shown[parameter[n]].column, ...INDEX.map((name) => data[name]?.[at[n]] ?? "")].join("~"),
     product: at.map((i) => data.product[i]),
     where: (n) => INDEX.filter((name) => data[name]?.[at[n]] != null).map((name) => `${LABEL[name]} ${data[name][at[n]]}`).join(", ") || "whole instrument",
     medians: xColumn === "time" ? members.map((list) => runningMedian(list.map((i) => t[i]), list.map((i) => y[i]))) : [],
