@@ -354,7 +354,7 @@ def test_we_read_the_cube_of_the_reference(chain):
 def test_we_read_the_table_of_the_reference(chain, tables):
     # the reference fits flagged pixels, too: slices without any have one answer, to which both come
     pairs = {tag: path for path, tag in chain.small}
-    trace, dq = Trace.from_columns(read_table(pairs["TRACE_TABLE"], TRACE_TABLE, IFU))
+    trace = Trace.from_columns(read_table(pairs["TRACE_TABLE"], TRACE_TABLE, IFU))
     dq = read_image(pairs["MASTER_BIAS"], IFU).dq
     y, clean = np.arange(1, dq.shape[0] + 1), []
     for number in range(1, 49):
