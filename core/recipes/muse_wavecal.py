@@ -40,7 +40,6 @@ class WavecalParameters(OverscanParameters):
     lampwise: bool = parameter(
         True,
         "Identify and measure the arc emission lines on images separately for each lamp setup.",
-        hidden=True,
     )
     sigma: float = parameter(
         1.0,
@@ -85,9 +84,8 @@ class WavecalParameters(OverscanParameters):
         False,
         "Resample the input arc images onto 2D images for a visual check using tracing and wavelength calibration "
         "solutions. Note that the image produced will show small wiggles even when the calibration was successful!",
-        hidden=True,
     )
-    wavemap: bool = parameter(False, "Create a wavelength map of the input images", hidden=True)
+    wavemap: bool = parameter(False, "Create a wavelength map of the input images.")
     merge: bool = merge_parameter()
 
     def options(self, ins_mode: str | None) -> WavecalOptions:
@@ -245,6 +243,8 @@ class MuseWavecal(Recipe):
         ),
     )
     differences = (
+        "lampwise, resample and wavemap can be set by everybody, as the manual's command lines do; the reference accepts "
+        "them only with MUSE_EXPERT_USER set.",
         "Lines of a lamp that was not on are skipped; the reference fits them on the image of the last lamp.",
         "An exposure with several lamps on is identified with the lines of all of them; the reference finds no line.",
         "Flagged pixels (saturated, cosmic rays, bad columns) are left out of the line fits; the reference ignores "
