@@ -243,8 +243,8 @@ class MuseWavecal(Recipe):
         ),
     )
     differences = (
-        "lampwise, resample and wavemap can be set by everybody, as the manual's command lines do; the reference accepts "
-        "them only with MUSE_EXPERT_USER set.",
+        "lampwise, resample and wavemap can be set by everybody, as the manual's command lines do; the reference "
+        "accepts them only with MUSE_EXPERT_USER set.",
         "Lines of a lamp that was not on are skipped; the reference fits them on the image of the last lamp.",
         "An exposure with several lamps on is identified with the lines of all of them; the reference finds no line.",
         "Flagged pixels (saturated, cosmic rays, bad columns) are left out of the line fits; the reference ignores "

@@ -125,8 +125,7 @@ def test_missing_lamp_is_survived(narrow, tmp_path):
     assert f"{QC}NSATURATED LAMP4" not in fits.getheader(path)
 
 
-def test_expert_products(narrow, tmp_path, monkeypatch):
-    monkeypatch.setenv(EXPERT_VARIABLE, "1")
+def test_images_of_the_solution(narrow, tmp_path):
     result = narrow.run(
         "muse_wavecal", narrow.pairs(), tmp_path, saveimages=True, resample=True, wavemap=True, lampwise=False
     )
@@ -224,10 +223,10 @@ def test_wrong_values_are_refused_by_name(name, value, accepts):
     assert accepts in str(caught.value)
 
 
-def test_expert_parameters_need_the_expert_variable(monkeypatch):
+def test_the_options_of_the_manual_are_for_everybody(monkeypatch):
     monkeypatch.delenv(EXPERT_VARIABLE, raising=False)
-    with pytest.raises(ParameterError, match=EXPERT_VARIABLE):
-        WavecalParameters.parse({"lampwise": "false"})
+    params = WavecalParameters.parse({"lampwise": "false", "resample": "true", "wavemap": "true"})
+    assert params.changed() == {"lampwise": False, "resample": True, "wavemap": True}
 
 
 def test_parameters_come_in_the_order_of_the_manual():
