@@ -253,7 +253,11 @@ def _info(name: str, info: FieldInfo) -> ParameterInfo:
             if getattr(item, attribute, None) is not None:
                 limits.append(f"{sign} {getattr(item, attribute):g}")
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
-    accepts = "one of " + ", ".join(choices) if choices else {"boolean": "true or false", "int": "an integer", "double": "a number"}.get(kind, "a text")
+    accepts = (
+        "one of " + ", ".join(choices)
+        if choices
+        else {"boolean": "true or false", "int": "an integer", "double": "a number"}.get(kind, "a text")
+    )
     if limits:
         accepts += " " + " and ".join(limits)
     return ParameterInfo(
