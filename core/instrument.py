@@ -46,12 +46,10 @@ SAMPLING: Final = 1.25  # nominal [Angstrom/pix]
 SLIT_WIDTH_ANGSTROM: Final = 2.61
 NOMINAL_RANGE: Final = (4650.0, 9300.0)  # [Angstrom], LSF grid, all modes
 ARC_RANGE: Final = (4600.0, 9350.0)  # [Angstrom], outer limits of useful arc lines
-EXTREME_RANGE: Final = (4150.0, 9800.0)  # [Angstrom], on the detector
 FWHM_PER_SIGMA: Final = 2.3548200450309493
 
 # lamp number (INS.LAMPn / INS.SHUTn) -> name; 1 and 2 are the continuum lamps
 LAMPS: Final = {1: "ContB", 2: "ContR", 3: "Ne", 4: "Xe", 5: "HgCd", 6: "Ne"}
-ARC_LAMPS: Final = {3: "Ne", 4: "Xe", 5: "HgCd", 6: "Ne"}
 
 
 class Dq(IntFlag):

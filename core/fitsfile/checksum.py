@@ -6,7 +6,7 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["add_sums", "datasum", "encode_checksum", "ones_complement_sum"]
+__all__ = ["add_sums", "encode_checksum", "ones_complement_sum"]
 
 _EXCLUDE = (0x3A, 0x3B, 0x3C, 0x3D, 0x3E, 0x3F, 0x40, 0x5B, 0x5C, 0x5D, 0x5E, 0x5F, 0x60)
 
@@ -44,11 +44,6 @@ def add_sums(first: int, second: int) -> int:
     """Ones' complement sum of two sums."""
     total = first + second
     return (total & 0xFFFFFFFF) + (total >> 32)
-
-
-def datasum(data: npt.ArrayLike | bytes) -> int:
-    """``DATASUM`` of a data unit."""
-    return ones_complement_sum(data)
 
 
 def encode_checksum(total: int) -> str:

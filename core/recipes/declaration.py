@@ -27,7 +27,7 @@ import logging
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, get_args, get_origin
@@ -480,8 +480,3 @@ class Recipe(ABC):
                 )
         if cls.raw_tags() and not frames.tagged(*cls.raw_tags()):
             raise MissingInputError(f"{cls.name} needs raw frames of type {' or '.join(cls.raw_tags())}")
-
-
-def qc_index(specs: Iterable[QcSpec]) -> dict[str, QcSpec]:
-    """QC declarations by keyword template."""
-    return {spec.keyword: spec for spec in specs}
