@@ -363,7 +363,7 @@ def store_hash(
         Path of a frame that is a DUPLICATE now and went to quarantine, since an earlier one has the same content.
     """
     now = now or utc_now()
-    frame = session.get(Frame, frame_id, with_for_update=True)
+    frame = session.get(Frame, frame_id)
     if frame is None or (frame.size, frame.mtime) != (size, mtime):
         return None
     frame.sha256 = sha256

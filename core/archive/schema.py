@@ -8,14 +8,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import text
 
 from core.archive.sessions import make_engine
 from core.errors import NonRetriableError
 
 __all__ = ["SchemaVersionError", "check_schema", "current_revision", "head_revision", "upgrade"]
-
-_LOCK_KEY = 0x4D555345  # any constant; serialises concurrent upgrades on PostgreSQL
 
 
 class SchemaVersionError(NonRetriableError):
@@ -38,8 +35,6 @@ def upgrade(database_url: str, revision: str = "head") -> None:
     engine = make_engine(database_url, foreign_keys=False).execution_options(archive_write=True)
     try:
         with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK_KEY})
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)

@@ -1,7 +1,8 @@
 """Engines and sessions of the archive database.
 
-`Archive` hands out short read sessions and write transactions. On SQLite a write transaction takes the write
-lock at its start, so that "read, decide, write" cannot lose a race; readers never wait (WAL).
+`Archive` hands out short read sessions and write transactions. A write transaction takes the write lock of the
+archive at its start, on SQLite and PostgreSQL alike, so that "read, decide, write" cannot lose a race; readers
+never wait (WAL, snapshots).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
@@ -21,6 +22,8 @@ from core.errors import RetriableError
 __all__ = ["Archive", "ArchiveUnavailableError", "make_engine"]
 
 _BUSY_SECONDS = 30
+_STALLED_SECONDS = 120  # after so long without a word, PostgreSQL ends a transaction (of a stopped process)
+_WRITE_LOCK = 0x4D555345  # any constant: the key of the write lock on PostgreSQL
 
 
 class ArchiveUnavailableError(RetriableError):
@@ -42,8 +45,22 @@ def make_engine(database_url: str, *, foreign_keys: bool = True) -> Engine:
     url = make_url(database_url)
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
+    return _postgresql_engine(url) if url.get_backend_name() != "sqlite" else _sqlite_engine(url, foreign_keys)
+
+
+def _postgresql_engine(url: URL) -> Engine:
+    limits = f"-c lock_timeout={_BUSY_SECONDS}s -c idle_in_transaction_session_timeout={_STALLED_SECONDS}s"
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"options": limits})
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("archive_write", False):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_WRITE_LOCK})")
+
+    return engine
+
+
+def _sqlite_engine(url: URL, foreign_keys: bool) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})

@@ -81,8 +81,7 @@ def change_block(
         If there is no such block.
     """
     now = now or utc_now()
-    query = select(Block.name, Block.state, Block.lease_owner).where(Block.id == block_id)
-    row = session.execute(query.with_for_update()).one_or_none()
+    row = session.execute(select(Block.name, Block.state, Block.lease_owner).where(Block.id == block_id)).one_or_none()
     if row is None:
         raise NotFoundError(f"there is no block number {block_id}", block=block_id)
     name, old, lease_owner = row
@@ -547,7 +546,7 @@ def set_product_state(session: Session, product_id: int, state: ProductState, *,
 
 
 def _running_block(session: Session, block_id: int, owner: str) -> Block:
-    block = session.get(Block, block_id, with_for_update=True, populate_existing=True)
+    block = session.get(Block, block_id, populate_existing=True)
     if block is None:
         raise NotFoundError(f"there is no block number {block_id}", block=block_id)
     if block.state is not BlockState.RUNNING or block.lease_owner != owner:

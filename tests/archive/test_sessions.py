@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -9,6 +10,8 @@ from sqlalchemy.exc import StatementError
 
 from core.archive.events import beat, record_event, worker_stopped
 from core.archive.models import Event, WorkerHeartbeat, ifu_mask, ifus_of_mask
+from core.archive.records import Qc1Definition
+from core.archive.results import register_parameters
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
 
@@ -49,18 +52,30 @@ def test_two_writers_that_read_first_do_not_lose_a_change(archive: Archive) -> N
     def count() -> None:
         for _ in range(20):
             with archive.write() as session:
-                row = session.scalars(
-                    select(WorkerHeartbeat).where(WorkerHeartbeat.name == "counter").with_for_update()
-                ).one()
-                row.pid += 1
+                session.scalars(select(WorkerHeartbeat)).one().pid += 1
 
-    threads = [threading.Thread(target=count) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as pool:
+        for work in [pool.submit(count) for _ in range(3)]:
+            work.result()
     with archive.read() as session:
         assert session.scalars(select(WorkerHeartbeat.pid)).one() == 60
+
+
+def test_daemons_that_start_together_do_not_trip_over_each_other(archive: Archive) -> None:
+    definition = Qc1Definition("muse_bias", "ron", "QC.BIAS.RON", "count", "HC", "float", ("ifu",), "read-out noise")
+    together = threading.Barrier(4)
+
+    def start(number: int) -> int:
+        with archive.read() as session:  # a connection is at hand: what follows is not spread by connecting
+            session.execute(text("SELECT 1"))
+        together.wait()
+        with archive.write() as session:
+            beat(session, "w", WorkerKind.EXECUTE, host="h", pid=number)
+            return register_parameters(session, [definition])
+
+    with ThreadPoolExecutor(4) as pool:
+        changes = list(pool.map(start, range(4)))
+    assert sorted(changes) == [0, 0, 0, 1]
 
 
 def test_a_reader_is_not_held_up_by_a_writer(archive: Archive) -> None:
