@@ -36,7 +36,7 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
             }
             for item in recipe.qc
         ],
-        "differences": list(recipe.differences),
+        "differences": [asdict(item) for item in recipe.differences],
     }
 
 

@@ -339,6 +339,29 @@ class QcSpec:
         return self.keyword.format(**indices)
 
 
+@dataclass(frozen=True)
+class Difference:
+    """One intended difference from the reference pipeline (2.8.7).
+
+    Attributes
+    ----------
+    where : str
+        Product, QC parameter or recipe parameter.
+    here, reference : str
+        What this recipe does, and what the reference does.
+    why : str
+        Reason: the manual, a defect of the reference.
+    size : str
+        By how much the results differ, with unit, as measured on simulated frames.
+    """
+
+    where: str
+    here: str
+    reference: str
+    why: str
+    size: str
+
+
 @dataclass
 class ImageProduct:
     """An image to be saved as ``TAG-nn.fits``; QC and DRS keywords are already in ``image.header``.
@@ -424,7 +447,7 @@ class Recipe(ABC):
     Params: ClassVar[type[RecipeParameters]]
     products: ClassVar[tuple[ProductSpec, ...]]
     qc: ClassVar[tuple[QcSpec, ...]]
-    differences: ClassVar[tuple[str, ...]] = ()  # where and why this recipe differs from the reference pipeline
+    differences: ClassVar[tuple[Difference, ...]] = ()
 
     @abstractmethod
     def process(self, ifu: int, frames: FrameSet, params: Any, ctx: RecipeContext) -> list[Product]:

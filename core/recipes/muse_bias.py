@@ -11,6 +11,7 @@ from core.instrument import Dq
 from core.recipes.basic import CombinedImage, combine_frames, prepare
 from core.recipes.declaration import (
     BADPIX_INPUT,
+    Difference,
     FrameSet,
     FrameSpec,
     ImageProduct,
@@ -135,16 +136,41 @@ class MuseBias(Recipe):
         ),
     )
     differences = (
-        "overscan=offset moves frames 2..n to the level of the first; the reference moves only the first frame, to the "
-        "level of the last (levels differ by the differences of the overscans, about 0.1 adu).",
-        "overscan=vpoly: polynomials are fitted and evaluated in a scaled basis. The reference uses plain powers of "
-        "the row, which cost it up to 0.02 adu at the ends of a port for orders near 15; up to order 10 both agree to "
-        "1e-5 adu.",
-        "QC.BIAS.MASTERn.SLOPE: sums in double precision. The reference sums in single precision, which shows for "
-        "overscan=none or offset (levels near 1200 adu): up to 4e-7 adu/pix.",
-        "combine=minmax admits flagged values again also where fewer good ones are left than are to be dropped; the "
-        "reference leaves NaN there.",
-        "Wrong numbers in ovscreject=dcr:... are refused; the reference warns and rejects nothing.",
+        Difference(
+            where="overscan=offset",
+            here="frames 2..n are moved to the overscan level of the first",
+            reference="moves only the first frame, to the level of the last",
+            why="defect of the reference",
+            size="by the differences of the overscans, about 0.1 adu",
+        ),
+        Difference(
+            where="overscan=vpoly",
+            here="polynomials in a scaled basis",
+            reference="plain powers of the row",
+            why="rounding",
+            size="up to 1e-5 adu for orders to 10; up to 0.02 adu at the ends of a port for orders near 15",
+        ),
+        Difference(
+            where="QC.BIAS.MASTERn.SLOPE",
+            here="sums in double precision",
+            reference="sums in single precision",
+            why="rounding",
+            size="up to 4e-7 adu/pix for overscan=none or offset (levels near 1200 adu)",
+        ),
+        Difference(
+            where="combine=minmax",
+            here="flagged values are admitted again also where fewer good ones are left than are to be dropped",
+            reference="leaves NaN there",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="ovscreject=dcr:...",
+            here="wrong numbers are refused",
+            reference="warns and rejects nothing",
+            why="a wrong value is an error, not another method",
+            size="no results to compare",
+        ),
     )
 
     def process(self, ifu: int, frames: FrameSet, params: BiasParameters, ctx: RecipeContext) -> list[Product]:

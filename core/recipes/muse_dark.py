@@ -15,6 +15,7 @@ from core.recipes.basic import CombinedImage, combine_frames, prepare
 from core.recipes.calibrations import NONLINEARITY_INPUT
 from core.recipes.declaration import (
     BADPIX_INPUT,
+    Difference,
     FrameSet,
     FrameSpec,
     ImageProduct,
@@ -120,8 +121,13 @@ class MuseDark(Recipe):
         _master("NSATURATED", "", "ENG", "Number of saturated pixels in output data", "int"),
     )
     differences = (
-        "QC.DARK.MASTER.DC and DCERR: every IFU is measured in the same windows, those that the reference takes for "
-        "the first IFU; the reference goes on with its random sequence from one IFU to the next.",
+        Difference(
+            where="QC.DARK.MASTER.DC, DCERR",
+            here="every IFU is measured in the same windows, those that the reference takes for the first IFU",
+            reference="goes on with its random sequence from one IFU to the next",
+            why="the result of an IFU must not depend on which others are processed",
+            size="",
+        ),
     )
 
     def process(self, ifu: int, frames: FrameSet, params: DarkParameters, ctx: RecipeContext) -> list[Product]:

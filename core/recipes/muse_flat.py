@@ -18,6 +18,7 @@ from core.instrument import N_SLICES, TRACE_SLOPE_WARNING, Dq
 from core.recipes.basic import CombinedImage, combine_frames, prepare
 from core.recipes.declaration import (
     BADPIX_INPUT,
+    Difference,
     FrameSet,
     FrameSpec,
     ImageProduct,
@@ -170,10 +171,20 @@ class MuseFlat(Recipe):
         *_spread("WIDTHS", "HC", "widths of slices"),
     )
     differences = (
-        "TRACE_TABLE: points rejected from the fit of the centre take their widths with them. The reference lets the "
-        "list of widths get out of step, which moves the edges of slices with rejected points by up to a few 0.1 pix.",
-        "TRACE_TABLE: a slice in the dark in the middle of the detector, or with one contaminated edge, does not cost "
-        "the other slices; the reference fails or mixes up the slice numbers.",
+        Difference(
+            where="TRACE_TABLE edges",
+            here="points rejected from the fit of the centre take their widths with them",
+            reference="the list of widths gets out of step",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="TRACE_TABLE slices",
+            here="a dark slice in the middle of the detector, or one with a contaminated edge, costs no other slice",
+            reference="fails or mixes up the slice numbers",
+            why="defect of the reference",
+            size="",
+        ),
     )
 
     def process(self, ifu: int, frames: FrameSet, params: FlatParameters, ctx: RecipeContext) -> list[Product]:

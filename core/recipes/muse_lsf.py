@@ -23,6 +23,7 @@ from core.recipes.basic import RawStack, combine_frames, prepare
 from core.recipes.declaration import (
     BADPIX_INPUT,
     CubeProduct,
+    Difference,
     Frame,
     FrameSet,
     FrameSpec,
@@ -121,13 +122,48 @@ class MuseLsf(Recipe):
         _fwhm("MAX", "Maximum FWHM of"),
     )
     differences = (
-        "The window of pixels around a line is exact; the reference's has fuzzy ends (some pixels at +-8.2 Angstrom).",
-        "Deviant pixels are found with the background of the line added to its model; the reference subtracts it.",
-        "method=hermit: the lamps are summed, lines of absent lamps or outside the mode are not used, flagged pixels "
-        "are left out, and a fit that ends at the limit of function calls keeps its best parameters; the reference "
-        "averages the lamps, uses all pixels and throws such fits away.",
-        "method=hermit: widths are interpolated; the reference counts steps of 0.04 Angstrom. PIXTABLE_SUBTRACTED "
-        "holds the pixels near the lines used, not all.",
+        Difference(
+            where="window of pixels around a line",
+            here="exact",
+            reference="fuzzy ends: some pixels at +-8.2 Angstrom",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="deviant pixels",
+            here="found with the background of the line added to its model",
+            reference="subtracts the background",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="method=hermit: which pixels",
+            here="lamps are summed; without lines of absent lamps or outside the mode, and without flagged pixels",
+            reference="averages the lamps, uses all lines and pixels",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="method=hermit: fits",
+            here="a fit that ends at the limit of function calls keeps its best parameters",
+            reference="throws such fits away",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="method=hermit: widths",
+            here="interpolated",
+            reference="counts steps of 0.04 Angstrom",
+            why="resolution of the QC parameter",
+            size="",
+        ),
+        Difference(
+            where="method=hermit: PIXTABLE_SUBTRACTED",
+            here="holds the pixels near the lines used",
+            reference="holds all pixels",
+            why="only these have a model to subtract",
+            size="",
+        ),
     )
 
     def process(self, ifu: int, frames: FrameSet, params: LsfParameters, ctx: RecipeContext) -> list[Product]:

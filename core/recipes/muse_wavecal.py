@@ -9,6 +9,7 @@ from core.recipes.arc_lamps import ImageStore, load_line_list, load_trace
 from core.recipes.basic import prepare
 from core.recipes.declaration import (
     BADPIX_INPUT,
+    Difference,
     FrameSet,
     FrameSpec,
     Product,
@@ -243,19 +244,69 @@ class MuseWavecal(Recipe):
         ),
     )
     differences = (
-        "lampwise, resample and wavemap can be set by everybody, as the manual's command lines do; the reference "
-        "accepts them only with MUSE_EXPERT_USER set.",
-        "Lines of a lamp that was not on are skipped; the reference fits them on the image of the last lamp.",
-        "An exposure with several lamps on is identified with the lines of all of them; the reference finds no line.",
-        "Flagged pixels (saturated, cosmic rays, bad columns) are left out of the line fits; the reference ignores "
-        "the flags there.",
-        "Lines are tracked from column to column in both directions; the reference only does so to the left.",
-        "LINES.FWHM and RESOL come from lines that the instrument mode covers; the reference adds fits to noise where "
-        "a filter blocks the light, with widths of up to 40 Angstrom.",
-        "The pattern matching keeps the lines above a long gap in the line list; the reference often loses them, so "
-        "that NID is up to 8 per cent larger here, and LINES.PEAK.MEAN a few per cent different.",
-        "Narrow-field exposures do not use lines at 4700..4750 Angstrom.",
-        "The frame headers are compared over all six lamps, whether or not a shutter keyword is missing.",
+        Difference(
+            where="lampwise, resample, wavemap",
+            here="can be set by everybody",
+            reference="only with MUSE_EXPERT_USER set",
+            why="command lines of the manual",
+            size="none in the results",
+        ),
+        Difference(
+            where="lamps that were off",
+            here="their lines are skipped",
+            reference="fits them on the image of the last lamp",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="several lamps in one exposure",
+            here="identified with the lines of all of them",
+            reference="finds no line",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="flagged pixels",
+            here="saturated pixels, cosmic rays and bad columns are left out of the line fits",
+            reference="ignores the flags there",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="tracing of lines",
+            here="from column to column in both directions",
+            reference="only to the left",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="QC LINES.FWHM, RESOL",
+            here="from lines that the instrument mode covers",
+            reference="adds fits to noise where a filter blocks the light",
+            why="defect of the reference",
+            size="",
+        ),
+        Difference(
+            where="QC LINES.NID, LINES.PEAK.MEAN",
+            here="the pattern matching keeps the lines above a long gap in the line list",
+            reference="often loses them",
+            why="defect of the reference",
+            size="NID up to 8 % larger, LINES.PEAK.MEAN a few %",
+        ),
+        Difference(
+            where="narrow-field mode",
+            here="lines at 4700..4750 Angstrom are not used",
+            reference="uses them",
+            why="",
+            size="",
+        ),
+        Difference(
+            where="headers of the arcs",
+            here="compared over all six lamps, whether or not a shutter keyword is missing",
+            reference="",
+            why="",
+            size="",
+        ),
     )
 
     def process(self, ifu: int, frames: FrameSet, params: WavecalParameters, ctx: RecipeContext) -> list[Product]:
