@@ -61,18 +61,20 @@ class StatisticsCollector:
         Reduced pixels of a few rows of each frame.
     n_pixels : int
         Number of pixels of a whole frame.
+    n_parts : int
+        Parts of the frames that may stream by at the same time.
     """
 
-    def __init__(self, samples: list[NDArray[np.float32]], n_pixels: int) -> None:
-        self._n_pixels = n_pixels
+    def __init__(self, samples: list[NDArray[np.float32]], n_pixels: int, n_parts: int = 1) -> None:
+        self._n_pixels, self._n_parts = n_pixels, n_parts
         self._limits = np.array([np.quantile(sample, (0.49, 0.51), method="nearest") for sample in samples], np.float32)
         self._start(n_pixels // 16 + 1024)
 
     def _start(self, room: int) -> None:
         n = len(self._limits)
-        self.sums = np.zeros((n, 7))
-        self.sums[:, 3], self.sums[:, 4] = np.inf, -np.inf
-        self.kept = np.empty((n, room), np.float32)
+        self.sums = np.zeros((self._n_parts, n, 7))
+        self.sums[..., 3], self.sums[..., 4] = np.inf, -np.inf
+        self.kept = np.empty((self._n_parts, n, room), np.float32)
 
     @property
     def limits(self) -> NDArray[np.float32]:
@@ -84,24 +86,29 @@ class StatisticsCollector:
         """Whether all medians lie within the kept values."""
         return all(self._found(k) for k in range(len(self._limits)))
 
+    def _total(self, k: int) -> tuple[float, float, float, float, float, float, float]:
+        """Pixels, sum, sum of squares, minimum, maximum, pixels below and within the limits, of all parts."""
+        sums = self.sums[:, k]
+        count, total, square, _, _, below, inside = sums.sum(axis=0).tolist()
+        return count, total, square, float(sums[:, 3].min()), float(sums[:, 4].max()), below, inside
+
     def _found(self, k: int) -> bool:
-        below, inside = self.sums[k, 5], self.sums[k, 6]
-        middle = self._n_pixels // 2
-        enough_room = inside <= self.kept.shape[1]
-        return bool(enough_room and below <= (self._n_pixels - 1) // 2 and middle < below + inside)
+        *_, below, inside = self._total(k)
+        enough_room = np.all(self.sums[:, k, 6] <= self.kept.shape[2])
+        return bool(enough_room and below <= (self._n_pixels - 1) // 2 and self._n_pixels // 2 < below + inside)
 
     def restart(self) -> None:
         """Widen the limits of the medians that were missed, for another pass."""
-        room = self.kept.shape[1]
+        room = self.kept.shape[2]
         for k in range(len(self._limits)):
             if self._found(k):
                 continue
             low, high = self._limits[k]
-            below, inside = self.sums[k, 5], self.sums[k, 6]
+            *_, lowest, highest, below, inside = self._total(k)
             if below > (self._n_pixels - 1) // 2:
-                self._limits[k] = self.sums[k, 3], low
+                self._limits[k] = lowest, low
             elif below + inside <= self._n_pixels // 2:
-                self._limits[k] = high, self.sums[k, 4]
+                self._limits[k] = high, highest
             room = self._n_pixels
         self._start(room)
 
@@ -118,11 +125,10 @@ class StatisticsCollector:
         return tuple(self._result(k) for k in range(len(self._limits)))
 
     def _result(self, k: int) -> ImageStatistics:
-        count, total, square, low, high, below, inside = self.sums[k]
+        count, total, square, low, high, below, _ = self._total(k)
+        kept = np.concatenate([self.kept[part, k, : int(self.sums[part, k, 6])] for part in range(self._n_parts)])
         ranks = [(int(count) - 1) // 2 - int(below), int(count) // 2 - int(below)]
-        values = np.partition(self.kept[k, : int(inside)], ranks)[ranks].astype(np.float64)
+        values = np.partition(kept, ranks)[ranks].astype(np.float64)
         mean = total / count
         variance = max(square - total * mean, 0.0) / max(count - 1, 1)
-        return ImageStatistics(
-            float(values.mean()), float(mean), float(np.sqrt(variance)), float(low), float(high), int(count)
-        )
+        return ImageStatistics(float(values.mean()), mean, float(np.sqrt(variance)), low, high, int(count))

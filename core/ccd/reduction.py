@@ -376,7 +376,7 @@ def reduce_slab(
     out : MasterRows
         Filled with the combined rows, shape (ny, nx): adu (BIAS) or count.
     collector : StatisticsCollector, optional
-        Takes the statistics of each reduced frame.
+        Takes the statistics of each reduced frame: part 0 of the lower, part 1 of the upper half.
 
     Raises
     ------
@@ -384,12 +384,13 @@ def reduce_slab(
         If the rows belong to both halves.
     """
     options = plan.combine
+    upper = int(y0 >= plan.detector.ny)
     _reduce_slab(
         *_kernel_arguments(plan, raw, y0, calibration),
         method_code(options, plan.n), np.array([options.nlow, options.nhigh, options.nkeep], np.int64),
         np.array([options.lsigma, options.hsigma], np.float64), sorting_network(plan.n),
         collector.limits if collector else np.zeros((0, 2), np.float32),
-        collector.sums if collector else np.zeros((0, 7)),
-        collector.kept if collector else _EMPTY_F,
+        collector.sums[upper] if collector else np.zeros((0, 7)),
+        collector.kept[upper] if collector else _EMPTY_F,
         out.data, out.stat, out.dq,
     )  # fmt: skip

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from astropy.io import fits
 
 from core.errors import BadFitsError, MissingInputError
+from core.fitsfile.byteorder import pixels_from_disk
 from core.fitsfile.keywords import get_key, iter_keys, merged_header, set_key
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.fitsfile.writer import FitsWriter
@@ -117,7 +118,7 @@ class ImageRows:
                 if not done:
                     raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=self.path)
                 view = view[done:]
-        out.byteswap(inplace=True)
+        pixels_from_disk(out)
         return out
 
 

@@ -20,6 +20,7 @@ from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputError
+from core.fitsfile.byteorder import unsigned_from_disk
 from core.fitsfile.keywords import get_key, merged_header
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.fitsfile.writer import FitsWriter
@@ -150,9 +151,7 @@ class RawChannel:
             if done == 0:
                 raise BadFitsError(f"the file is cut inside extension {self.hdu.extname}", file=self.path)
             view, position = view[done:], position + done
-        out.byteswap(inplace=True)
-        if self._bzero:
-            out ^= np.uint16(0x8000)
+        unsigned_from_disk(out, self._bzero)
         return out
 
     def read(self) -> npt.NDArray[np.uint16]:

@@ -196,10 +196,8 @@ def prepare(
     options.check_geometry(detector)
     masters = load_masters(ifu, frames, kept[0][1], tag, params, ctx.log)
     bad_pixels = load_bad_pixels(ifu, frames, detector, ctx.log)
-    measured = []
-    for number, (frame, channel) in enumerate(kept):
-        measured.append(measure_levels(channel, bad_pixels, options, ctx.log))
-        ctx.progress(0.3 * (number + 1) / len(kept), f"overscan of {frame.path.name}")
+    measured = ctx.spread(lambda item: measure_levels(item[1], bad_pixels, options, ctx.log), kept)
+    ctx.progress(0.3, "overscan measured")
     bias_header = masters.bias.header if masters.bias else None
     levels = correct_levels(measured, options, detector, tag == "BIAS", bias_header, ctx.log)
     prepared = tuple(
@@ -266,7 +264,7 @@ def combine_frames(
         check_gains(work, stack.masters.bias.header, ctx.log)
     shape = stack.detector.trimmed_shape
     out = MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
-    collector = StatisticsCollector(work.sample(_SAMPLED_ROWS), shape[0] * shape[1]) if statistics else None
+    collector = StatisticsCollector(work.sample(_SAMPLED_ROWS), shape[0] * shape[1], 2) if statistics else None
     noise = ReadNoiseSampler(stack.detector, len(frames)) if is_bias and len(frames) > 1 else None
     histograms = np.zeros((len(frames), 4, 2, 65536), np.int32) if is_bias else None
     saturated = _run(work, out, collector, noise, histograms, ctx)
@@ -322,31 +320,41 @@ def _run(
     histograms: NDArray[np.int32] | None,
     ctx: RecipeContext,
 ) -> tuple[int, ...]:
+    """One pass over the raw rows; returns the saturated pixels of each frame.
+
+    The halves of the detector share nothing (ports, statistics and rows are their own), so they run side by side.
+    """
     det = work.detector
-    saturated = np.zeros(len(work.channels), np.int64)
-    for slab in work.scan_slabs():
-        saturated += [count_saturated(raw) for raw in slab.raw]
-    for slab in work.data_slabs():
-        y0, height = slab.y0, slab.raw.shape[1]
-        upper = y0 >= det.ny
-        window = slice(y0, y0 + height)
-        for k, raw in enumerate(slab.raw):
-            saturated[k] += count_saturated(raw)
-            if histograms is not None:
-                for port in det.ports_of_half(upper):
-                    count_histograms(raw, det, port, histograms[k, port - 1])
-        reduce_slab(
-            work.plan,
-            slab.raw,
-            y0,
-            work.calibration(y0, height),
-            MasterRows(out.data[window], out.dq[window], out.stat[window]),
-            collector,
-        )
-        if noise is not None:
-            noise.add_rows(slab.raw, work.plan.slab_levels(y0, y0 + height), y0, upper)
-        ctx.progress(0.3 + 0.6 * (y0 + height) / (2 * det.ny), "combining")
-    return tuple(int(count) for count in saturated)
+    rows_done = [0, 0]
+
+    def run_half(upper: bool) -> NDArray[np.int64]:
+        saturated = np.zeros(len(work.channels), np.int64)
+        for slab in work.scan_slabs(upper):
+            saturated += [count_saturated(raw) for raw in slab.raw]
+        for slab in work.data_slabs(upper):
+            y0, height = slab.y0, slab.raw.shape[1]
+            window = slice(y0, y0 + height)
+            for k, raw in enumerate(slab.raw):
+                saturated[k] += count_saturated(raw)
+                if histograms is not None:
+                    for port in det.ports_of_half(upper):
+                        count_histograms(raw, det, port, histograms[k, port - 1])
+            reduce_slab(
+                work.plan,
+                slab.raw,
+                y0,
+                work.calibration(y0, height),
+                MasterRows(out.data[window], out.dq[window], out.stat[window]),
+                collector,
+            )
+            if noise is not None:
+                noise.add_rows(slab.raw, work.plan.slab_levels(y0, y0 + height), y0, upper)
+            rows_done[upper] += height
+            ctx.progress(0.3 + 0.6 * sum(rows_done) / (2 * det.ny), "combining")
+        return saturated
+
+    lower, upper = ctx.spread(run_half, (False, True))
+    return tuple((lower + upper).tolist())
 
 
 def _medians(histograms: NDArray[np.int32]) -> tuple[tuple[float, ...], ...]:

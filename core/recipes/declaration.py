@@ -27,10 +27,11 @@ import logging
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, get_args, get_origin
+from typing import Any, ClassVar, Final, Literal, TypeVar, get_args, get_origin
 
 import numpy.typing as npt
 from astropy.io import fits
@@ -415,6 +416,8 @@ class PixtableProduct:
     number: int | None = None
 
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Product = ImageProduct | TableProduct | CubeProduct | PixtableProduct
 
 
@@ -426,14 +429,25 @@ class RecipeContext:
     ----------
     log : logging.LoggerAdapter
     progress : callable
-        ``progress(fraction, text)``; fraction of this IFU done, 0..1.
-    products : list
+        ``progress(fraction, text)``; fraction of this IFU done, 0..1. May be called by several threads.
+    threads : int
+        Threads that this IFU may use.
+    kept : list
         Set by a flow that has products to keep although it will raise (e.g. a master flat without tracing).
     """
 
     log: logging.LoggerAdapter[Any]
     progress: Callable[[float, str], None]
+    threads: int = 1
     kept: list[Product] = field(default_factory=list)
+
+    def spread(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """Apply a function to items on the threads of this IFU; the results come in the order of the items."""
+        todo = list(items)
+        if self.threads < 2 or len(todo) < 2:
+            return [function(item) for item in todo]
+        with ThreadPoolExecutor(min(self.threads, len(todo))) as pool:
+            return list(pool.map(function, todo))
 
 
 class Recipe(ABC):

@@ -13,6 +13,7 @@ import json
 import multiprocessing as mp
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -119,6 +120,7 @@ class _Task:
     params: RecipeParameters
     output_dir: Path
     logs: LogSettings
+    threads: int
 
 
 def run_recipe(
@@ -166,11 +168,13 @@ def run_recipe(
     )
     for name, value in params.changed().items():
         log.info("parameter %s = %s", name, value)
-    tasks = [_Task(recipe.name, ifu, frames, params, output_dir, logs) for ifu in ifus]
+    at_once = min(thread_limit(), len(ifus)) if nifu == -1 else 1
+    threads = max(thread_limit() // at_once, 1)
+    tasks = [_Task(recipe.name, ifu, frames, params, output_dir, logs, threads) for ifu in ifus]
     emit: EventSink = on_event or (lambda event: None)
     emit({"event": "started", "recipe": recipe.name, "ifus": ifus})
     result = RunResult()
-    runner = _run_parallel if nifu == -1 and len(tasks) > 1 and thread_limit() > 1 else _run_serial
+    runner = _run_parallel if at_once > 1 else _run_serial
     for products, failure in runner(tasks, emit, stop_at_failure=nifu == 0):
         result.products += products
         if failure is not None:
@@ -263,12 +267,13 @@ def _run_ifu(task: _Task, emit: EventSink) -> _Outcome:
     log = recipe_logger(task.recipe, task.ifu)
     start = time.perf_counter()
     emit({"event": "ifu_started", "ifu": task.ifu})
-    context = RecipeContext(
-        log=log,
-        progress=lambda fraction, text: emit(
-            {"event": "progress", "ifu": task.ifu, "fraction": round(fraction, 3), "text": text}
-        ),
-    )
+    one_at_a_time = threading.Lock()
+
+    def progress(fraction: float, text: str) -> None:
+        with one_at_a_time:
+            emit({"event": "progress", "ifu": task.ifu, "fraction": round(fraction, 3), "text": text})
+
+    context = RecipeContext(log, progress, task.threads)
     failure: IfuFailure | None = None
     products: list[Product] = []
     try:

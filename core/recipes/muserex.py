@@ -41,7 +41,7 @@ Options:
   --version             show the version
 
 Environment:
-  OMP_NUM_THREADS       how many IFUs are processed at once with --nifu=-1 [number of processors]
+  OMP_NUM_THREADS       cores to use: IFUs at once with --nifu=-1, threads of one IFU else [all]
   {EXPERT_VARIABLE}      set to allow expert parameters
 """
 

@@ -16,7 +16,7 @@ from core.recipes.calibrations import BadPixels, Masters
 
 __all__ = ["Slab", "SlabReader"]
 
-_SLAB_BYTES: Final = 6_000_000  # raw rows of all frames together; fits the processor's cache
+_SLAB_BYTES: Final = 3_000_000  # raw rows of all frames together; two of them fit the processor's cache
 
 
 @dataclass(frozen=True)
@@ -53,35 +53,38 @@ class SlabReader:
         self.detector = plan.detector
         nx = self.detector.raw_shape[1]
         self.height = int(np.clip(_SLAB_BYTES // (2 * nx * len(channels)), 8, 128))
-        self._buffer = np.empty(len(channels) * self.height * nx, np.uint16)
 
-    def _read(self, raw_y0: int, height: int) -> NDArray[np.uint16]:
+    def _buffer(self) -> NDArray[np.uint16]:
+        return np.empty(len(self.channels) * self.height * self.detector.raw_shape[1], np.uint16)
+
+    def _read(self, raw_y0: int, height: int, buffer: NDArray[np.uint16]) -> NDArray[np.uint16]:
         nx = self.detector.raw_shape[1]
-        slab = self._buffer[: len(self.channels) * height * nx].reshape(len(self.channels), height, nx)
+        slab = buffer[: len(self.channels) * height * nx].reshape(len(self.channels), height, nx)
         for k, channel in enumerate(self.channels):
             channel.read_rows(raw_y0, raw_y0 + height, out=slab[k])
         return slab
 
-    def data_slabs(self) -> Iterator[Slab]:
-        """Slabs of data rows, none of which crosses the middle of the detector."""
+    def data_slabs(self, upper: bool) -> Iterator[Slab]:
+        """Slabs of the data rows of one half of the detector; both halves may be walked at the same time."""
         det = self.detector
-        for half in (0, det.ny):
-            for y0 in range(half, half + det.ny, self.height):
-                height = min(self.height, half + det.ny - y0)
-                yield Slab(y0, self._read(det.raw_row(y0), height))
+        first = det.ny if upper else 0
+        buffer = self._buffer()
+        for y0 in range(first, first + det.ny, self.height):
+            yield Slab(y0, self._read(det.raw_row(y0), min(self.height, first + det.ny - y0), buffer))
 
-    def scan_slabs(self) -> Iterator[Slab]:
-        """Slabs of the rows of pre- and overscan."""
+    def scan_slabs(self, upper: bool) -> Iterator[Slab]:
+        """Slabs of the rows of pre- and overscan of one half."""
         det = self.detector
-        middle = det.prescan_y + det.ny
+        ny, middle = det.raw_shape[0], det.prescan_y + det.ny + det.overscan_y
         edges = (
-            (0, det.prescan_y),
-            (middle, middle + 2 * det.overscan_y),
-            (det.raw_shape[0] - det.prescan_y, det.raw_shape[0]),
+            ((middle, middle + det.overscan_y), (ny - det.prescan_y, ny))
+            if upper
+            else ((0, det.prescan_y), (middle - det.overscan_y, middle))
         )
+        buffer = self._buffer()
         for start, stop in edges:
             for y0 in range(start, stop, self.height):
-                yield Slab(-1, self._read(y0, min(self.height, stop - y0)))
+                yield Slab(-1, self._read(y0, min(self.height, stop - y0), buffer))
 
     def calibration(self, y0: int, height: int) -> SlabCalibration:
         """Rows of the masters that belong to a slab."""
@@ -101,10 +104,10 @@ class SlabReader:
     def sample(self, n_rows: int) -> list[NDArray[np.float32]]:
         """Reduced pixels of ``n_rows`` rows spread over the detector, per frame."""
         det = self.detector
-        rows = self.sampled_rows(n_rows)
+        buffer = self._buffer()
         reduced = [
-            reduce_rows(self.plan, self._read(det.raw_row(int(y)), 1), int(y), self.calibration(int(y), 1))
-            for y in rows
+            reduce_rows(self.plan, self._read(det.raw_row(y), 1, buffer), y, self.calibration(y, 1))
+            for y in self.sampled_rows(n_rows).tolist()
         ]
         return [np.concatenate([row[k].ravel() for row in reduced]) for k in range(len(self.channels))]
 

@@ -1,4 +1,4 @@
-"""One IFU is one process: numerical libraries must not start threads of their own on top.
+"""The engine spreads IFUs over processes and an IFU over threads: numerical libraries must start none on top.
 
 Importing this module before numpy keeps the user's limit (``OMP_NUM_THREADS``) for the engine and sets the libraries to
 one thread each.
@@ -19,7 +19,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 
 def thread_limit() -> int:
-    """How many IFUs may be processed at once: ``OMP_NUM_THREADS`` as the user set it, else the number of processors."""
+    """Processes or threads that may work at once: ``OMP_NUM_THREADS`` as the user set it, else one per processor."""
     text = os.environ.get(_LIMIT, "")
     if text.isdigit() and int(text) > 0:
         return int(text)
