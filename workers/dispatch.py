@@ -18,11 +18,12 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from core.archive.base import utc_now
 from core.archive.events import beat, worker_stopped
+from core.archive.leases import release_expired_leases
 from core.archive.planning import SavedPlan
 from core.archive.queries import block_states, ready_blocks
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import BlockState, WorkerKind
-from core.archive.transitions import queue_block, release_expired_leases, requeue_stale
+from core.archive.transitions import queue_block, requeue_stale
 from core.errors import MuseError
 from core.settings import Settings
 from workers.broker import make_app, send_block

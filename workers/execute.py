@@ -22,19 +22,21 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from core.archive.queries import BlockTask, block_task
-from core.archive.sessions import Archive, ArchiveUnavailableError
-from core.archive.store import ProductStore
-from core.archive.transitions import (
+from core.archive.finishing import finish_block
+from core.archive.leases import (
     claim_block,
     confirm_cancel,
+    end_lease,
     fail_block,
-    finish_block,
     heartbeat,
     release_block,
     release_expired_leases,
+    running_leases,
 )
-from core.archive.watch import block_tries, end_lease, products_before, running_leases
+from core.archive.queries import BlockTask, block_task
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.store import ProductStore
+from core.archive.watch import block_tries, products_before
 from core.cascade.plan import signature_with
 from core.errors import MuseError, NonRetriableError, StateConflictError
 from core.settings import Settings

@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from core.archive.leases import LeaseAnswer, heartbeat
 from core.archive.sessions import Archive, ArchiveUnavailableError
-from core.archive.transitions import LeaseAnswer, heartbeat
 from core.settings import Settings
 from workers.interrupts import BlockCancelled, BlockInterrupt, LeaseLost, RecipeTimeout, ShutdownRequested
 

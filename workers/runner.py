@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from core.archive.base import utc_now
+from core.archive.leases import release_expired_leases
 from core.archive.sessions import Archive
-from core.archive.transitions import release_expired_leases
 from core.archive.watch import next_try_time, runnable_blocks
 from core.settings import Settings
 from workers.definitions import register_definitions

@@ -98,7 +98,7 @@ class Archive:
     >>> with archive.read() as session:                         # doctest: +SKIP
     ...     nights = queries.nights_summary(session)
     >>> with archive.write() as session:                        # doctest: +SKIP
-    ...     transitions.cancel_block(session, block_id, actor="astronomer")
+    ...     orders.cancel_block(session, block_id, actor="astronomer")
     """
 
     def __init__(self, database_url: str) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 
-from sqlalchemy import CursorResult, delete, func, or_, select, update
+from sqlalchemy import CursorResult, delete, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from core.archive.base import utc_now
@@ -23,7 +23,6 @@ __all__ = [
     "block_tries",
     "blocks_with_stale_inputs",
     "earlier_values",
-    "end_lease",
     "failed_signatures",
     "fresh_frames",
     "known_plot_paths",
@@ -39,7 +38,6 @@ __all__ = [
     "redone_signatures",
     "remove_old_events",
     "runnable_blocks",
-    "running_leases",
 ]
 
 
@@ -225,22 +223,6 @@ def failed_signatures(session: Session, first_mjd: float, last_mjd: float) -> di
         )
     )
     return {signature: message or reason or str(state) for signature, state, message, reason in rows}
-
-
-def running_leases(session: Session) -> list[tuple[int, str]]:
-    """Blocks that run, with the holders of their leases."""
-    rows = session.execute(select(Block.id, Block.lease_owner).where(Block.state == BlockState.RUNNING))
-    return [(number, owner) for number, owner in rows if owner is not None]
-
-
-def end_lease(session: Session, block_id: int, owner: str) -> None:
-    """Let the lease of a holder that is known to be dead run out now."""
-    session.execute(
-        update(Block)
-        .where(Block.id == block_id, Block.state == BlockState.RUNNING, Block.lease_owner == owner)
-        .values(lease_until=utc_now() - timedelta(seconds=1))
-        .execution_options(synchronize_session=False)
-    )
 
 
 def redone_signatures(session: Session, first_mjd: float, last_mjd: float) -> dict[str, str]:

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 
-from core.archive import transitions
+from core.archive import orders
 from core.archive.models import Block
 from core.archive.pages import blocks as queries
 from core.archive.pages.qc1_block import block_qc1
@@ -79,7 +79,7 @@ def rerun(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> Bloc
     """A block that is done, failed or cancelled becomes ready or waits for its inputs; its tries are counted anew."""
     with archive.write() as session:
         block = queries.find_block(session, name)
-        transitions.rerun_block(session, block.id, actor=order.actor or actor, reason=order.reason)
+        orders.rerun_block(session, block.id, actor=order.actor or actor, reason=order.reason)
     return _fresh(archive, name)
 
 
@@ -88,7 +88,7 @@ def cancel(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> Blo
     """A block that waits is cancelled at once; one that runs when its worker hears of it, within seconds."""
     with archive.write() as session:
         block = queries.find_block(session, name)
-        transitions.cancel_block(session, block.id, actor=order.actor or actor, reason=order.reason)
+        orders.cancel_block(session, block.id, actor=order.actor or actor, reason=order.reason)
     return _fresh(archive, name)
 
 

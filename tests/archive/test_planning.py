@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.archive import transitions
+from core.archive import finishing, leases, orders
 from core.archive.models import Block, BlockInput, Event, Product
 from core.archive.planning import SavedPlan, planning_frames, planning_products, save_plan
 from core.archive.records import BlockResult
 from core.archive.sessions import Archive
-from core.archive.states import BlockState, InputKind
+from core.archive.states import BlockState, InputKind, ProductState
 from core.cascade.model import Plan
 from core.cascade.plan import make_plan
 from core.errors import NotFoundError
@@ -72,8 +72,8 @@ def by_tag(archive: Archive, tag: str) -> Block:
 
 def execute(archive: Archive, block: Block, products: tuple[Any, ...]) -> None:
     with archive.write() as session:
-        assert transitions.claim_block(session, block.id, owner="w", lease_seconds=60)
-        transitions.finish_block(session, block.id, BlockResult(products), owner="w")
+        assert leases.claim_block(session, block.id, owner="w", lease_seconds=60)
+        finishing.finish_block(session, block.id, BlockResult(products), owner="w")
 
 
 def test_frames_come_as_the_planner_wants_them(archive: Archive, take: Callable[..., None]) -> None:
@@ -183,7 +183,7 @@ def test_a_running_block_is_left_alone_until_it_is_done(archive: Archive, take: 
     save(archive)
     block = by_tag(archive, "BIAS")
     with archive.write() as session:
-        transitions.claim_block(session, block.id, owner="w", lease_seconds=60)
+        leases.claim_block(session, block.id, owner="w", lease_seconds=60)
     take("BIAS", 33.5, count=1, tpl_start=datetime(2026, 11, 2, 9, tzinfo=UTC))
     assert save(archive).postponed == (block.name,)
     assert by_tag(archive, "BIAS").n_raw == 3
@@ -199,7 +199,7 @@ def test_products_of_a_block_are_one_candidate_of_the_worst_quality(
     execute(archive, block, made)
     with archive.write() as session:
         ids = [row.id for row in session.get_one(Block, block.id).products]
-        transitions.set_product_state(session, ids[0], transitions.ProductState.CERTIFIED, actor="astronomer")
+        orders.set_product_state(session, ids[0], ProductState.CERTIFIED, actor="astronomer")
     with archive.read() as session:
         (candidate,) = planning_products(session, 61300.0, 61400.0)
     assert candidate.id == f"{block.group_key}/MASTER_BIAS"

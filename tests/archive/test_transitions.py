@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from core.archive import transitions
+from core.archive import finishing, leases, orders, transitions
+from core.archive.leases import LeaseAnswer
 from core.archive.models import Block, BlockInput, Event, Product, Qc1Parameter, Qc1Value, Score
 from core.archive.queries import block_states, block_task
 from core.archive.records import BlockResult, NewQc1Value, NewScore, Qc1Definition
 from core.archive.results import register_parameters
 from core.archive.sessions import Archive
 from core.archive.states import BLOCK_CHANGES, BlockState, InputKind, ProductState
-from core.archive.transitions import LeaseAnswer
 from core.errors import MissingInputError, NotFoundError, StateConflictError
 
 T0 = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -34,12 +34,12 @@ def block(archive: Archive, block_id: int) -> Block:
 
 def claim(archive: Archive, block_id: int, owner: str = "w1", now: datetime = T0) -> bool:
     with archive.write() as session:
-        return transitions.claim_block(session, block_id, owner=owner, lease_seconds=60, now=now)
+        return leases.claim_block(session, block_id, owner=owner, lease_seconds=60, now=now)
 
 
 def finish(archive: Archive, block_id: int, result: BlockResult, owner: str = "w1", now: datetime = T0) -> None:
     with archive.write() as session:
-        transitions.finish_block(session, block_id, result, owner=owner, now=now)
+        finishing.finish_block(session, block_id, result, owner=owner, now=now)
 
 
 def history(archive: Archive, name: str) -> list[tuple[str | None, str | None]]:
@@ -147,7 +147,7 @@ def test_doing_it_again_replaces_rows_and_supersedes_what_is_no_longer_made(
     claim(archive, number)
     finish(archive, number, BlockResult((new_product("/p/1.fits"), new_product("/p/2.fits", ifu=2)), (value,)))
     with archive.write() as session:
-        assert transitions.rerun_block(session, number, actor="astronomer", now=T0) is BlockState.READY
+        assert orders.rerun_block(session, number, actor="astronomer", now=T0) is BlockState.READY
     claim(archive, number)
     finish(archive, number, BlockResult((new_product("/p/1.fits", size=20),), (value,)))
     with archive.read() as session:
@@ -161,17 +161,17 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(archive: Archive, add_bl
     number = add_block("b")
     claim(archive, number, "dead")
     with archive.write() as session:
-        assert transitions.release_expired_leases(session, actor="dispatch", now=after(59)) == []
-        assert transitions.release_expired_leases(session, actor="dispatch", now=after(61)) == [number]
+        assert leases.release_expired_leases(session, actor="dispatch", now=after(59)) == []
+        assert leases.release_expired_leases(session, actor="dispatch", now=after(61)) == [number]
     assert block(archive, number).state is BlockState.READY
     assert claim(archive, number, "alive", now=after(62))
     with archive.write() as session:
-        answer = transitions.heartbeat(session, number, owner="dead", lease_seconds=60, now=after(63))
+        answer = leases.heartbeat(session, number, owner="dead", lease_seconds=60, now=after(63))
         assert answer is LeaseAnswer.LOST
     with pytest.raises(StateConflictError, match="no longer held by dead"):
         finish(archive, number, BlockResult((new_product("/p/1.fits"),)), owner="dead")
     with pytest.raises(StateConflictError), archive.write() as session:
-        transitions.fail_block(session, number, owner="dead", error_type="x", message="x", retriable=False)
+        leases.fail_block(session, number, owner="dead", error_type="x", message="x", retriable=False)
     assert block(archive, number).lease_owner == "alive"
 
 
@@ -180,9 +180,9 @@ def test_a_heartbeat_prolongs_the_lease_and_shows_progress(archive: Archive, add
     claim(archive, number)
     progress = {"01": {"phase": "combine", "fraction": 0.4}}
     with archive.write() as session:
-        answer = transitions.heartbeat(session, number, owner="w1", lease_seconds=60, progress=progress, now=after(50))
+        answer = leases.heartbeat(session, number, owner="w1", lease_seconds=60, progress=progress, now=after(50))
         assert answer is LeaseAnswer.HELD
-        assert transitions.release_expired_leases(session, actor="dispatch", now=after(100)) == []
+        assert leases.release_expired_leases(session, actor="dispatch", now=after(100)) == []
     with archive.read() as session:
         assert session.get_one(Block, number).progress == progress
 
@@ -192,7 +192,7 @@ def test_tries_are_used_up_by_silent_workers(archive: Archive, add_block: Add) -
     for start in (0, 100):
         assert claim(archive, number, now=after(start))
         with archive.write() as session:
-            transitions.release_expired_leases(session, actor="dispatch", now=after(start + 61))
+            leases.release_expired_leases(session, actor="dispatch", now=after(start + 61))
     row = block(archive, number)
     assert (row.state, row.error_type, row.tries) == (BlockState.FAILED, "lease_lost", 2)
 
@@ -202,7 +202,7 @@ def test_a_retriable_error_pauses_and_comes_back_until_tries_are_used_up(archive
     for expected in (BlockState.READY, BlockState.FAILED):
         assert claim(archive, number)
         with archive.write() as session:
-            state = transitions.fail_block(
+            state = leases.fail_block(
                 session,
                 number,
                 owner="w1",
@@ -221,7 +221,7 @@ def test_an_error_that_repeats_itself_fails_at_once(archive: Archive, add_block:
     number = add_block("b")
     claim(archive, number)
     with archive.write() as session:
-        state = transitions.fail_block(
+        state = leases.fail_block(
             session, number, owner="w1", error_type="tracing", message="no slices", retriable=False, now=after(9)
         )
     row = block(archive, number)
@@ -232,7 +232,7 @@ def test_an_orderly_stop_does_not_cost_a_try(archive: Archive, add_block: Add) -
     number = add_block("b")
     claim(archive, number)
     with archive.write() as session:
-        assert transitions.release_block(session, number, owner="w1", reason="worker stops", now=T0)
+        assert leases.release_block(session, number, owner="w1", reason="worker stops", now=T0)
     row = block(archive, number)
     assert (row.state, row.tries, row.lease_owner) == (BlockState.READY, 0, None)
 
@@ -281,7 +281,7 @@ def test_a_rejected_master_is_not_handed_out(archive: Archive, add_block: Add, n
     flat = add_block("flat", BlockState.READY, (("MASTER_BIAS", InputKind.PRODUCT, bias),))
     with archive.write() as session:
         product = session.scalars(select(Product)).one()
-        transitions.set_product_state(session, product.id, ProductState.REJECTED, actor="astronomer", text="light leak")
+        orders.set_product_state(session, product.id, ProductState.REJECTED, actor="astronomer", text="light leak")
     with pytest.raises(MissingInputError, match="no usable product MASTER_BIAS"), archive.read() as session:
         block_task(session, flat)
     with archive.read() as session:
@@ -292,23 +292,23 @@ def test_a_rejected_master_is_not_handed_out(archive: Archive, add_block: Add, n
 def test_cancelling_a_waiting_block_is_done_at_once(archive: Archive, add_block: Add) -> None:
     number = add_block("b")
     with archive.write() as session:
-        assert transitions.cancel_block(session, number, actor="astronomer", now=T0) is BlockState.CANCELLED
+        assert orders.cancel_block(session, number, actor="astronomer", now=T0) is BlockState.CANCELLED
     assert not claim(archive, number)
     with pytest.raises(StateConflictError, match="cancelled"), archive.write() as session:
-        transitions.cancel_block(session, number, actor="astronomer", now=T0)
+        orders.cancel_block(session, number, actor="astronomer", now=T0)
 
 
 def test_cancelling_a_running_block_needs_its_worker(archive: Archive, add_block: Add) -> None:
     number = add_block("b")
     claim(archive, number)
     with archive.write() as session:
-        assert transitions.cancel_block(session, number, actor="astronomer", now=T0) is BlockState.RUNNING
-        assert transitions.heartbeat(session, number, owner="w1", lease_seconds=60, now=T0) is LeaseAnswer.CANCEL
-        assert transitions.confirm_cancel(session, number, owner="w1", now=T0)
+        assert orders.cancel_block(session, number, actor="astronomer", now=T0) is BlockState.RUNNING
+        assert leases.heartbeat(session, number, owner="w1", lease_seconds=60, now=T0) is LeaseAnswer.CANCEL
+        assert leases.confirm_cancel(session, number, owner="w1", now=T0)
     row = block(archive, number)
     assert (row.state, row.lease_owner) == (BlockState.CANCELLED, None)
     with archive.write() as session:
-        assert transitions.rerun_block(session, number, actor="astronomer") is BlockState.READY
+        assert orders.rerun_block(session, number, actor="astronomer") is BlockState.READY
     assert claim(archive, number)
     assert not block(archive, number).cancel_requested
 
@@ -317,8 +317,8 @@ def test_a_cancelled_block_whose_worker_dies_is_cancelled_not_repeated(archive: 
     number = add_block("b")
     claim(archive, number)
     with archive.write() as session:
-        transitions.cancel_block(session, number, actor="astronomer", now=T0)
-        transitions.release_expired_leases(session, actor="dispatch", now=after(61))
+        orders.cancel_block(session, number, actor="astronomer", now=T0)
+        leases.release_expired_leases(session, actor="dispatch", now=after(61))
     assert block(archive, number).state is BlockState.CANCELLED
 
 
@@ -328,10 +328,10 @@ def test_rerun_refuses_what_is_still_to_be_done_or_lacks_an_input(archive: Archi
     waits = add_block("waits", BlockState.FAILED, (("MASTER_BIAS", InputKind.PLANNED, ready),))
     with archive.write() as session:
         with pytest.raises(StateConflictError, match="only one that is done, failed or cancelled"):
-            transitions.rerun_block(session, ready, actor="astronomer")
+            orders.rerun_block(session, ready, actor="astronomer")
         with pytest.raises(StateConflictError, match="lacks an input"):
-            transitions.rerun_block(session, failed, actor="astronomer")
-        assert transitions.rerun_block(session, waits, actor="astronomer") is BlockState.WAITING
+            orders.rerun_block(session, failed, actor="astronomer")
+        assert orders.rerun_block(session, waits, actor="astronomer") is BlockState.WAITING
 
 
 def test_the_same_work_is_never_done_twice(archive: Archive, add_block: Add) -> None:
@@ -359,14 +359,14 @@ def test_unknown_things_are_named(archive: Archive) -> None:
     with archive.write() as session:
         for call in (
             lambda: transitions.queue_block(session, 77, actor="x"),
-            lambda: transitions.finish_block(session, 77, BlockResult(), owner="x"),
-            lambda: transitions.rerun_block(session, 77, actor="x"),
-            lambda: transitions.set_priority(session, 77, 1, actor="x"),
+            lambda: finishing.finish_block(session, 77, BlockResult(), owner="x"),
+            lambda: orders.rerun_block(session, 77, actor="x"),
+            lambda: orders.set_priority(session, 77, 1, actor="x"),
         ):
             with pytest.raises(NotFoundError, match="77"):
                 call()
         with pytest.raises(NotFoundError, match="product"):
-            transitions.set_product_state(session, 77, ProductState.CERTIFIED, actor="x")
+            orders.set_product_state(session, 77, ProductState.CERTIFIED, actor="x")
 
 
 def test_definitions_are_updated_not_doubled(archive: Archive) -> None:

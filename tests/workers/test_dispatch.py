@@ -19,9 +19,9 @@ from sqlalchemy import func, select
 import workers.dispatch
 from core.archive.base import utc_now
 from core.archive.events import record_event
+from core.archive.leases import claim_block
 from core.archive.models import Event, WorkerHeartbeat
 from core.archive.states import BlockState
-from core.archive.transitions import claim_block
 from core.errors import ParameterError
 from core.settings import Settings
 from workers.broker import EXECUTE_TASK, make_app, send_block

@@ -17,9 +17,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import undefer
 
 import workers.execute
+from core.archive.leases import release_expired_leases
 from core.archive.models import BlockInput, Event, Product, Qc1Value, Score
+from core.archive.orders import cancel_block
 from core.archive.states import BlockState, InputKind
-from core.archive.transitions import cancel_block, change_block, release_expired_leases
+from core.archive.transitions import change_block
 from core.archive.watch import runnable_blocks
 from core.errors import ProductStoreError
 from workers.child import RecipeChild

@@ -13,10 +13,12 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import select
 
+from core.archive.finishing import finish_block
+from core.archive.leases import claim_block, fail_block
 from core.archive.models import Block, BlockInput, Product
+from core.archive.orders import rerun_block, set_product_state
 from core.archive.records import BlockResult, NewProduct
 from core.archive.states import BlockState, InputKind, ProductState
-from core.archive.transitions import claim_block, fail_block, finish_block, rerun_block, set_product_state
 from core.archive.watch import blocks_with_stale_inputs
 from core.cascade.explain import explain
 from core.cascade.plan import signature_with

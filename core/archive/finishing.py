@@ -1,0 +1,125 @@
+"""A block is done: products, QC1 values, scores and state in one transaction, and what follows for its dependants."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import and_, exists, or_, select, update
+from sqlalchemy.orm import Session, aliased
+
+from core.archive.base import utc_now
+from core.archive.leases import NO_LEASE, held_block
+from core.archive.models import Block, BlockInput, Product
+from core.archive.records import BlockResult
+from core.archive.results import store_result
+from core.archive.states import BlockState, InputKind, ProductState
+from core.archive.transitions import change_block
+from core.errors import StateConflictError
+
+__all__ = ["finish_block", "settle_inputs"]
+
+
+def finish_block(
+    session: Session, block_id: int, result: BlockResult, *, owner: str, now: datetime | None = None
+) -> None:
+    """RUNNING becomes DONE: products, QC1 values, scores and state in one transaction.
+
+    Blocks that only waited for this one become READY in the same transaction. Doing it again after a crash
+    between rename and commit gives the same rows: earlier rows of the block are replaced.
+
+    Raises
+    ------
+    StateConflictError
+        If ``owner`` does not hold the block any more, or a block with the same signature is DONE already.
+    NotFoundError
+        If a QC1 value names a parameter that is not registered.
+    """
+    now = now or utc_now()
+    block = held_block(session, block_id, owner)
+    signature = result.signature or block.signature
+    twin = None
+    if signature is not None:
+        twin = session.scalar(
+            select(Block.name).where(Block.signature == signature, Block.state == BlockState.DONE, Block.id != block_id)
+        )
+    if twin is not None:
+        raise StateConflictError(
+            f"block {twin} already did the same work as {block.name}", block=block.name, signature=signature
+        )
+    scores = store_result(session, block, result, now)
+    duration = result.duration
+    if duration is None and block.started_at is not None:
+        duration = (now - block.started_at).total_seconds()
+    outliers = sum(score == 1 for score in scores)
+    scored = [score for score in scores if score is not None]
+    done = change_block(
+        session,
+        block_id,
+        BlockState.DONE,
+        from_states={BlockState.RUNNING},
+        actor=owner,
+        owner=owner,
+        text=result.text,
+        now=now,
+        **NO_LEASE,
+        signature=signature,
+        finished_at=now,
+        duration=duration,
+        score=max(scored) if scored else None,
+        n_outliers=outliers,
+    )
+    if not done:
+        raise StateConflictError(f"block {block.name} is no longer held by {owner}", block=block.name)
+    # What this block replaces keeps its products until now, when there are better ones.
+    replaced = select(Block.id).where(Block.superseded_by_id == block_id)
+    session.execute(
+        update(Product)
+        .where(
+            Product.block_id.in_(replaced),
+            Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
+        )
+        .values(state=ProductState.SUPERSEDED)
+        .execution_options(synchronize_session="fetch")
+    )
+    settle_inputs(session, source_block_id=block_id, actor=owner, now=now)
+
+
+def settle_inputs(session: Session, *, source_block_id: int, actor: str, now: datetime | None = None) -> list[int]:
+    """Inputs planned from a DONE block become existing products; waiting blocks with no other wait become READY.
+
+    Returns
+    -------
+    list of int
+        Blocks that are READY now.
+    """
+    now = now or utc_now()
+    session.execute(
+        update(BlockInput)
+        .where(BlockInput.source_block_id == source_block_id, BlockInput.kind == InputKind.PLANNED)
+        .values(kind=InputKind.PRODUCT)
+        .execution_options(synchronize_session="fetch")
+    )
+    other = aliased(BlockInput)
+    still_open = exists().where(
+        other.block_id == Block.id,
+        or_(other.kind == InputKind.PLANNED, and_(other.kind == InputKind.MISSING, other.required)),
+    )
+    waiting = session.scalars(
+        select(Block.id)
+        .join(BlockInput, BlockInput.block_id == Block.id)
+        .where(BlockInput.source_block_id == source_block_id, Block.state == BlockState.WAITING, ~still_open)
+        .distinct()
+    ).all()
+    return [
+        block_id
+        for block_id in waiting
+        if change_block(
+            session,
+            block_id,
+            BlockState.READY,
+            from_states={BlockState.WAITING},
+            actor=actor,
+            text="all inputs exist",
+            now=now,
+        )
+    ]
