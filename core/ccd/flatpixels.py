@@ -16,6 +16,7 @@ from numba import njit
 from core.ccd.trace_model import Trace
 from core.errors import DataError
 from core.instrument import Dq
+from core.spread import Spread, in_turn
 
 __all__ = ["FlatPixels", "SliceFlux", "flag_flat_pixels", "slice_fluxes"]
 
@@ -60,7 +61,7 @@ class SliceFlux:
 
 
 def flag_flat_pixels(
-    data: Image, dq: Flags, trace: Trace, *, losigma: float, hisigma: float, mean: float
+    data: Image, dq: Flags, trace: Trace, *, losigma: float, hisigma: float, mean: float, spread: Spread = in_turn
 ) -> FlatPixels:
     """Flag the dark, bright and non-positive pixels of a master flat, in place.
 
@@ -76,6 +77,8 @@ def flag_flat_pixels(
         Limits in units of the mean absolute deviation of a row of a slice about its median.
     mean : float
         Mean of the whole master flat; dark pixels below a fifth of it are of low quantum efficiency.
+    spread : Spread
+        How the parts of the image are gone through.
 
     Raises
     ------
@@ -86,19 +89,25 @@ def flag_flat_pixels(
         raise DataError(f"data {data.shape} and flags {dq.shape} differ in shape")
     ny, nx = data.shape
     y = np.arange(1, ny + 1, dtype=np.float64)
-    counts = np.zeros(3, dtype=np.int64)
-    incomplete = []
+    searched, incomplete = [], []
     for slice_no in trace.valid_slices:
         first = np.ceil(trace.left(slice_no, y)).astype(np.int64)
         last = np.floor(trace.right(slice_no, y)).astype(np.int64)
         outside = np.flatnonzero((first < 1) | (last > nx))
-        rows = ny
         if len(outside):
-            rows = int(outside[0])
             incomplete.append(slice_no)
-        _flag_slice(data, dq, first[:rows], last[:rows], losigma, hisigma, _LOW_QE * mean, counts)
-    not_positive = _flag_not_positive(data, dq)
-    return FlatPixels(int(counts[0]), int(counts[1]), int(counts[2]), int(not_positive), tuple(incomplete))
+        rows = int(outside[0]) if len(outside) else ny
+        searched.append((first[:rows], last[:rows]))
+
+    def flag_rows(rows: slice) -> tuple[npt.NDArray[np.int64], int]:
+        counts = np.zeros(3, dtype=np.int64)
+        for first, last in searched:
+            _flag_slice(data[rows], dq[rows], first[rows], last[rows], losigma, hisigma, _LOW_QE * mean, counts)
+        return counts, int(_flag_not_positive(data[rows], dq[rows]))
+
+    parts = spread(flag_rows, (slice(0, ny // 2), slice(ny // 2, ny)))
+    dark, low_qe, bright = np.sum([counts for counts, _ in parts], axis=0).tolist()
+    return FlatPixels(dark, low_qe, bright, sum(count for _, count in parts), tuple(incomplete))
 
 
 def slice_fluxes(data: Image, trace: Trace, middle: int) -> tuple[SliceFlux, ...]:

@@ -41,6 +41,7 @@ from pydantic.fields import FieldInfo
 from core.errors import MissingInputError, ParameterError
 from core.fitsfile.image import MuseImage
 from core.fitsfile.tables import MuseTable, TableFormat
+from core.spread import in_turn
 
 __all__ = [
     "BADPIX_INPUT",
@@ -445,7 +446,7 @@ class RecipeContext:
         """Apply a function to items on the threads of this IFU; the results come in the order of the items."""
         todo = list(items)
         if self.threads < 2 or len(todo) < 2:
-            return [function(item) for item in todo]
+            return in_turn(function, todo)
         with ThreadPoolExecutor(min(self.threads, len(todo))) as pool:
             return list(pool.map(function, todo))
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from core.ccd.badcolumns import flag_bad_columns
 from core.ccd.geometry import Detector, all_ports
-from core.ccd.statistics import image_statistics, slopes
+from core.ccd.statistics import ImageStatistics, image_statistics, slopes
 from core.instrument import Dq
 from core.recipes.basic import CombinedImage, combine_frames, prepare
 from core.recipes.declaration import (
@@ -179,21 +181,35 @@ class MuseBias(Recipe):
         master = combine_frames(stack, params.combine_options, ctx)
         qc = QcWriter(self, "MASTER_BIAS", master.image.header)
         qc.write_each("QC.BIAS.INPUT{input}.NSATURATED", "input", master.n_saturated)
-        bad = 0
-        for port in all_ports():
-            bad += _measure_port(master, stack.detector, port, params, qc, ctx)
-        qc.write("QC.BIAS.MASTER.NBADPIX", bad)
+        measured = ctx.spread(lambda port: _measure_port(master, stack.detector, port, params), all_ports())
+        for port, numbers in zip(all_ports(), measured, strict=True):
+            _write_port(master, port, numbers, qc, ctx)
+        qc.write("QC.BIAS.MASTER.NBADPIX", sum(numbers.n_bad for numbers in measured))
         qc.write("QC.BIAS.MASTER.NSATURATED", np.count_nonzero(master.image.dq == Dq.SATURATED))
         ctx.progress(0.95, "measured")
         return [ImageProduct("MASTER_BIAS", master.image, master.raws, master.calibs)]
 
 
-def _measure_port(
-    master: CombinedImage, detector: Detector, port: int, params: BiasParameters, qc: QcWriter, ctx: RecipeContext
-) -> int:
-    """Write the QC of a port and flag its bad columns; returns the number of pixels flagged."""
+@dataclass(frozen=True)
+class _PortNumbers:
+    """What is measured of one port of the master bias."""
+
+    statistics: ImageStatistics
+    slopes: tuple[float, float]
+    n_bad: int
+
+
+def _measure_port(master: CombinedImage, detector: Detector, port: int, params: BiasParameters) -> _PortNumbers:
+    """Measure a port and flag its bad columns."""
     window = detector.port_window(port)
     data = master.image.data[window]
+    ron = float(np.float32(master.read_noise[port - 1].ron))
+    bad = flag_bad_columns(data, master.image.dq[window], ron, params.losigmabadpix, params.hisigmabadpix)
+    return _PortNumbers(image_statistics(data), slopes(data), bad)
+
+
+def _write_port(master: CombinedImage, port: int, numbers: _PortNumbers, qc: QcWriter, ctx: RecipeContext) -> None:
+    """Write the QC of a port."""
     noise = master.read_noise[port - 1]
     if not _RON_RANGE[0] <= noise.ron <= _RON_RANGE[1]:
         ctx.log.warning("the read-out noise of quadrant %d is unusual: %.3f count", port, noise.ron)
@@ -201,17 +217,12 @@ def _measure_port(
     prefix = "QC.BIAS.MASTER{quadrant}"
     qc.write(f"{prefix}.RON", noise.ron, quadrant=port)
     qc.write(f"{prefix}.RONERR", noise.error, quadrant=port)
-    qc.write_statistics(prefix, image_statistics(data), quadrant=port)
-    slope_x, slope_y = slopes(data)
-    qc.write(f"{prefix}.SLOPE.X", slope_x, quadrant=port)
-    qc.write(f"{prefix}.SLOPE.Y", slope_y, quadrant=port)
+    qc.write_statistics(prefix, numbers.statistics, quadrant=port)
+    qc.write(f"{prefix}.SLOPE.X", numbers.slopes[0], quadrant=port)
+    qc.write(f"{prefix}.SLOPE.Y", numbers.slopes[1], quadrant=port)
     medians = [frame[port - 1] for frame in master.raw_medians]
     qc.write("QC.BIAS.LEVEL{quadrant}.MEAN", np.mean(medians), quadrant=port)
     qc.write("QC.BIAS.LEVEL{quadrant}.STDEV", np.std(medians, ddof=1), quadrant=port)
     qc.write("QC.BIAS.LEVEL{quadrant}.MEDIAN", np.median(medians), quadrant=port)
-    bad = flag_bad_columns(
-        data, master.image.dq[window], float(np.float32(noise.ron)), params.losigmabadpix, params.hisigmabadpix
-    )
-    if bad:
-        ctx.log.info("%d pixels in bad columns of quadrant %d", bad, port)
-    return bad
+    if numbers.n_bad:
+        ctx.log.info("%d pixels in bad columns of quadrant %d", numbers.n_bad, port)

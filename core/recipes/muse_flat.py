@@ -335,6 +335,7 @@ def _find_bad_pixels(
         losigma=params.losigmabadpix,
         hisigma=params.hisigmabadpix,
         mean=mean,
+        spread=ctx.spread,
     )
     ctx.log.info(
         "found %d dark (%d of them of low QE), %d hot, and %d non-positive pixels",

@@ -6,7 +6,7 @@ leaves a null row; the IFU fails only if no slice is left.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -168,8 +168,7 @@ class WavecalFlow:
 
     def _identify_all(self, image: MuseImage, lamps: Sequence[str] | None) -> None:
         """Identify lines in the centres of all slices of an image."""
-        for state in self._alive():
-            self._attempt(state, self._identify, image, lamps)
+        self._each_slice(lambda state: self._identify(state, image, lamps))
 
     def sum_lamps(self, *, keep: bool) -> None:
         """Sum the images of all lamps; ``keep`` makes the sum a product."""
@@ -187,17 +186,12 @@ class WavecalFlow:
     # -- measuring -------------------------------------------------------------------------------------------
     def measure_lampwise(self) -> None:
         """Follow all lines of each lamp on its own image, from a first guess by the identified ones."""
-        for state in self._alive():
-            self._attempt(state, self._guess)
-            self._tell_identified(state)
+        self._each_slice(self._guess)
+        self._tell_identified()
         for step, index in enumerate(reversed(range(len(self._lamps))), start=1):
             self._measure_lamp(index)
             self.ctx.progress(0.6 + 0.3 * step / len(self._lamps), f"measured lamp {self._lamps[index].group.label}")
-        for state in self._alive():
-            if state.guess is not None:
-                points = concatenate_points(state.points[::-1])
-                state.fitted = fit_points(points, self.catalogue, state.guess, self.options)
-                state.widths = line_widths(points, self.catalogue, state.guess)
+        self._each_slice(self._gather)
 
     def _measure_lamp(self, index: int) -> None:
         if self._last is not None:
@@ -206,7 +200,8 @@ class WavecalFlow:
         else:
             data, stat, bad = self.store.read(index)
         lamps = self._lamps[index].group.names
-        for state in self._alive():
+
+        def measure(state: _Slice) -> None:
             if state.guess is not None:
                 state.points.append(
                     measure_slice(
@@ -214,33 +209,49 @@ class WavecalFlow:
                     )
                 )
 
+        self._each_slice(measure)
+
+    def _gather(self, state: _Slice) -> None:
+        if state.guess is not None:
+            points = concatenate_points(state.points[::-1])
+            state.fitted = fit_points(points, self.catalogue, state.guess, self.options)
+            state.widths = line_widths(points, self.catalogue, state.guess)
+
     def measure_summed(self) -> None:
         """Identify the lines on the sum of all lamps, and follow only those."""
         if self._summed is None:
             raise WavelengthError("the lamp images have not been summed")
         image = self._summed
         bad = image.dq != 0
-        self._identify_all(image, None)
-        for state in self._alive():
-            self._tell_identified(state)
+
+        def measure(state: _Slice) -> None:
             center = state.centers[0]
             points = measure_identified(image.data, image.stat, bad, self.trace, state.number, center, self.options)
             state.fitted = fit_points(points, self.catalogue, None, self.options)
             state.widths = central_widths(center, self.catalogue)
+
+        self._identify_all(image, None)
+        self._tell_identified()
+        self._each_slice(measure)
         self.ctx.progress(0.9, "measured the lines")
 
     def _alive(self) -> list[_Slice]:
         return [state for state in self._slices if not state.reason]
 
-    def _attempt(self, state: _Slice, step: Any, *args: Any) -> None:
-        """A step of one slice; if it fails the slice keeps the reason."""
-        if state.reason:
-            return
-        try:
-            step(state, *args)
-        except WavelengthError as error:
-            state.reason = error.message
-            self.ctx.log.warning("slice %d: %s", state.number, error.message)
+    def _each_slice(self, step: Callable[[_Slice], None]) -> None:
+        """A step of all slices that are left; one that fails keeps the reason."""
+
+        def attempt(state: _Slice) -> None:
+            try:
+                step(state)
+            except WavelengthError as error:
+                state.reason = error.message
+
+        alive = self._alive()
+        self.ctx.spread(attempt, alive)
+        for state in alive:
+            if state.reason:
+                self.ctx.log.warning("slice %d: %s", state.number, state.reason)
 
     def _identify(self, state: _Slice, image: MuseImage, lamps: Sequence[str] | None) -> None:
         window = central_columns(self.trace, state.number, (image.data.shape[0], image.data.shape[1]))
@@ -250,13 +261,14 @@ class WavecalFlow:
     def _guess(self, state: _Slice) -> None:
         state.guess = guess_rows(state.centers, self.catalogue, self.options)
 
-    def _tell_identified(self, state: _Slice) -> None:
-        self.ctx.log.info(
-            "identified %d of %d detected arc lines in slice %d",
-            sum(map(len, state.centers)),
-            sum(center.n_detected for center in state.centers),
-            state.number,
-        )
+    def _tell_identified(self) -> None:
+        for state in self._alive():
+            self.ctx.log.info(
+                "identified %d of %d detected arc lines in slice %d",
+                sum(map(len, state.centers)),
+                sum(center.n_detected for center in state.centers),
+                state.number,
+            )
 
     def solve(self) -> None:
         """Fit the solution of each slice.
@@ -266,8 +278,9 @@ class WavecalFlow:
         WavelengthError
             If no slice has one.
         """
+        self._each_slice(self._solve)
         for state in self._alive():
-            self._attempt(state, self._solve)
+            self._tell_solved(state)
         solved = [state for state in self._slices if state.solution is not None]
         if not solved:
             raise WavelengthError(f"no slice has a wavelength solution; slice 1: {self._slices[0].reason}")
@@ -282,15 +295,17 @@ class WavecalFlow:
     def _solve(self, state: _Slice) -> None:
         if state.fitted is None:
             raise WavelengthError("no line was measured")
-        solution = solve_slice(state.fitted, self.options)
-        state.solution = solution
-        self.ctx.log.info(
-            "fit of %d of %d positions in slice %d: rms %.6f Angstrom",
-            solution.iterations[-1].points.size,
-            solution.iterations[0].points.size,
-            state.number,
-            solution.rms,
-        )
+        state.solution = solve_slice(state.fitted, self.options)
+
+    def _tell_solved(self, state: _Slice) -> None:
+        if state.solution is not None:
+            self.ctx.log.info(
+                "fit of %d of %d positions in slice %d: rms %.6f Angstrom",
+                state.solution.iterations[-1].points.size,
+                state.solution.iterations[0].points.size,
+                state.number,
+                state.solution.rms,
+            )
 
     # -- products ----------------------------------------------------------------------------------------------
     def _dispersion(self) -> Dispersion:

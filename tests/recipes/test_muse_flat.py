@@ -7,6 +7,7 @@ results by the reference pipeline are known to the printed digits.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -377,6 +378,29 @@ def test_full_size_case_gives_the_reference_numbers(tmp_path: Path) -> None:
     last = [samples[name][-1] for name in ("slice", "y", "mid", "left", "right")]
     np.testing.assert_allclose(first, (1, 16.5, 58.616856, 20.32713, 96.906586), atol=2e-5)
     np.testing.assert_allclose(last, (48, 4080.5, 4032.8696, 3994.5576, 4071.1816), atol=5e-4)
+
+
+def test_threads_do_not_change_the_products(
+    small_inputs: list[tuple[Path, str]], small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bare(path: Path) -> list[tuple[list[str], bytes]]:
+        with fits.open(path) as hdus:
+            changing = re.compile("CHECKSUM|DATASUM|DATAMD5|DATE |.*(DATE|TIMESTAMP)")
+            return [
+                (
+                    [str(card) for card in hdu.header.cards if not changing.match(card.image)],
+                    b"" if hdu.data is None else hdu.data.tobytes(),
+                )
+                for hdu in hdus
+            ]
+
+    started = []
+    monkeypatch.setattr("core.recipes.engine.thread_limit", lambda: 1)
+    monkeypatch.setattr("core.recipes.declaration.ThreadPoolExecutor", lambda n: started.append(n))
+    assert run("muse_flat", small_inputs, tmp_path, samples=True, nsum=16).ok
+    assert not started
+    for name in ("MASTER_FLAT-01.fits", "TRACE_TABLE-01.fits", "TRACE_SAMPLES-01.fits"):
+        assert bare(small_run / name) == bare(tmp_path / name)
 
 
 @pytest.fixture
