@@ -18,6 +18,7 @@ from core.archive.sessions import Archive
 from core.settings import Settings
 from service import api
 from service.compression import GzipPages
+from service.dependencies import make_turns
 from service.problems import PROBLEM_RESPONSES, install_error_handlers
 from service.web import views
 from service.web.templating import STATIC_DIR
@@ -71,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.archive = archive
+    app.state.turns = make_turns()
     app.add_middleware(GzipPages)
     install_error_handlers(app)
 

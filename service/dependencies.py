@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from asyncio import Semaphore
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -11,7 +12,15 @@ from sqlalchemy.orm import Session
 from core.archive.sessions import Archive
 from core.settings import Settings
 
-__all__ = ["ArchiveDep", "SessionDep", "SettingsDep"]
+__all__ = ["ArchiveDep", "SessionDep", "SettingsDep", "make_turns"]
+
+# Fewer than the connections of the pool of an engine (15): who has its turn never waits for a connection.
+_REQUESTS_AT_ONCE = 12
+
+
+def make_turns() -> Semaphore:
+    """What requests wait for before they use the database."""
+    return Semaphore(_REQUESTS_AT_ONCE)
 
 
 def _settings(request: Request) -> Settings:
@@ -19,7 +28,18 @@ def _settings(request: Request) -> Settings:
     return settings
 
 
-def _archive(request: Request) -> Archive:
+async def _turn(request: Request) -> AsyncIterator[None]:
+    # Requests wait here and not in a thread for a connection: otherwise a crowd would take all threads, and those who
+    # hold the connections could not go on.
+    async with request.app.state.turns:
+        yield
+
+
+# Both end before the answer is sent: a slow download must not keep a connection of the database.
+TurnDep = Annotated[None, Depends(_turn, scope="function")]
+
+
+def _archive(request: Request, _: TurnDep) -> Archive:
     archive: Archive = request.app.state.archive
     return archive
 
@@ -31,4 +51,4 @@ def _session(archive: Annotated[Archive, Depends(_archive)]) -> Iterator[Session
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ArchiveDep = Annotated[Archive, Depends(_archive)]
-SessionDep = Annotated[Session, Depends(_session)]
+SessionDep = Annotated[Session, Depends(_session, scope="function")]

@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from core.archive.sessions import make_engine
+from core.archive.sessions import archive_errors, make_engine
 from core.errors import NonRetriableError
 
 __all__ = ["SchemaVersionError", "check_schema", "current_revision", "head_revision", "upgrade"]
@@ -31,10 +31,15 @@ def upgrade(database_url: str, revision: str = "head") -> None:
         See `core.archive.sessions.make_engine`.
     revision : str
         Target; ``head`` is the newest.
+
+    Raises
+    ------
+    ArchiveUnavailableError
+        If the database does not answer.
     """
     engine = make_engine(database_url, foreign_keys=False).execution_options(archive_write=True)
     try:
-        with engine.begin() as connection:
+        with archive_errors(), engine.begin() as connection:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, revision)
@@ -46,7 +51,7 @@ def current_revision(database_url: str) -> str | None:
     """Revision that a database has; None if it was never migrated."""
     engine = make_engine(database_url)
     try:
-        with engine.connect() as connection:
+        with archive_errors(), engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     finally:
         engine.dispose()

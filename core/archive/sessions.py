@@ -14,12 +14,13 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
-from core.errors import RetriableError
+from core.errors import ParameterError, RetriableError
 
-__all__ = ["Archive", "ArchiveUnavailableError", "make_engine"]
+__all__ = ["Archive", "ArchiveUnavailableError", "archive_errors", "make_engine"]
 
 _BUSY_SECONDS = 30
 _STALLED_SECONDS = 120  # after so long without a word, PostgreSQL ends a transaction (of a stopped process)
@@ -41,11 +42,27 @@ def make_engine(database_url: str, *, foreign_keys: bool = True) -> Engine:
         ``sqlite:///path`` or ``postgresql://...`` (the psycopg 3 driver is used).
     foreign_keys : bool
         Enforce foreign keys on SQLite; migrations that rebuild tables switch it off.
+
+    Raises
+    ------
+    ParameterError
+        If it is the URL of neither.
     """
-    url = make_url(database_url)
+    try:
+        url = make_url(database_url)
+    except ArgumentError:
+        url = URL.create("not a URL")  # what was given may hold a password
     if url.drivername in ("postgresql", "postgres"):
         url = url.set(drivername="postgresql+psycopg")
-    return _postgresql_engine(url) if url.get_backend_name() != "sqlite" else _sqlite_engine(url, foreign_keys)
+    if url.drivername == "postgresql+psycopg":
+        return _postgresql_engine(url)
+    if url.get_backend_name() == "sqlite":
+        return _sqlite_engine(url, foreign_keys)
+    raise ParameterError(
+        f"database_url is not accepted ({url.drivername}): it takes sqlite:////directory/file or "
+        "postgresql://user:password@host/database",
+        parameter="database_url",
+    )
 
 
 def _postgresql_engine(url: URL) -> Engine:
@@ -115,7 +132,7 @@ class Archive:
         ArchiveUnavailableError
             If the database does not answer.
         """
-        with _translated(), Session(self.engine, expire_on_commit=False) as session:
+        with archive_errors(), Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
@@ -127,7 +144,7 @@ class Archive:
         ArchiveUnavailableError
             If the database does not answer.
         """
-        with _translated(), Session(self._write_engine, expire_on_commit=False) as session, session.begin():
+        with archive_errors(), Session(self._write_engine, expire_on_commit=False) as session, session.begin():
             yield session
 
     def dispose(self) -> None:
@@ -136,8 +153,14 @@ class Archive:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def archive_errors() -> Iterator[None]:
+    """Turn what a database says that cannot be reached or is too busy into `ArchiveUnavailableError`."""
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise ArchiveUnavailableError(f"the archive database does not answer: {error.orig}") from error
+    except PoolTimeoutError as error:
+        raise ArchiveUnavailableError("the archive database has no free connection; try again later") from error
+    except DBAPIError as error:
+        # A server that ends a connection may give a reason of another kind, e.g. that a transaction was idle.
+        if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+            raise ArchiveUnavailableError(f"the archive database does not answer: {error.orig}") from error
+        raise

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -12,8 +15,10 @@ from core.archive.events import beat, record_event, worker_stopped
 from core.archive.models import Event, WorkerHeartbeat, ifu_mask, ifus_of_mask
 from core.archive.records import Qc1Definition
 from core.archive.results import register_parameters
+from core.archive.schema import check_schema, upgrade
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
+from core.errors import ParameterError
 
 
 def test_times_come_back_in_ut_whatever_zone_they_had(archive: Archive) -> None:
@@ -92,6 +97,48 @@ def test_a_database_that_does_not_answer_is_a_retriable_error() -> None:
         session.execute(text("SELECT 1"))
     assert caught.value.retriable
     archive.dispose()
+
+
+@pytest.mark.parametrize("act", [upgrade, check_schema])
+def test_the_schema_of_a_database_that_does_not_answer(act: Callable[[str], None]) -> None:
+    with pytest.raises(ArchiveUnavailableError, match="does not answer"):
+        act("postgresql://127.0.0.1:9/nothing")
+
+
+@pytest.mark.parametrize("url", ["mysql://user:secret@host/name", "rubbish:secret"])
+def test_urls_of_other_databases_are_refused_with_what_is_accepted(url: str) -> None:
+    with pytest.raises(ParameterError, match="postgresql://") as caught:
+        Archive(url)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_transaction_that_the_server_ended_is_a_retriable_error(
+    postgres_database: Callable[[str | None], str],
+) -> None:
+    archive = Archive(postgres_database(None))
+
+    def stand_still() -> None:
+        with archive.read() as session:
+            session.execute(text("SET idle_in_transaction_session_timeout = '100ms'"))
+            time.sleep(0.5)  # as a process that was stopped
+            session.execute(text("SELECT 1"))
+
+    with pytest.raises(ArchiveUnavailableError):
+        stand_still()
+    with archive.read() as session:
+        assert session.scalar(text("SELECT 1")) == 1
+    archive.dispose()
+
+
+def test_too_many_sessions_at_once_are_a_retriable_error(
+    sqlite_archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_archive.engine.pool, "_timeout", 0.05)
+    with ExitStack() as stack:
+        for _ in range(15):
+            stack.enter_context(sqlite_archive.engine.connect())
+        with pytest.raises(ArchiveUnavailableError, match="no free connection"), sqlite_archive.read() as session:
+            session.execute(text("SELECT 1"))
 
 
 def test_sqlite_enforces_foreign_keys(sqlite_archive: Archive) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import socket
+import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -111,6 +115,27 @@ def test_a_product_is_downloaded_in_ranges(client: httpx.Client, settings: Setti
     assert part.status_code == 206
     assert part.content == content[2880:5760]
     assert client.get(f"/api/products/{real_product}/file", headers={"Range": "bytes=99999999-"}).status_code == 416
+
+
+def test_slow_downloads_keep_nobody_from_the_database(own: httpx.Client, tmp_path: Path) -> None:
+    product = own.get("/api/products").json()["items"][0]
+    with sqlite3.connect(tmp_path / "cascade.sqlite") as database:
+        database.execute("UPDATE products SET path = ? WHERE id = ?", (str(tmp_path / "large.fits"), product["id"]))
+    with (tmp_path / "large.fits").open("wb") as file:
+        file.truncate(200_000_000)  # more than the buffers of a connection take
+    with ExitStack() as stack:
+        for _ in range(20):  # more than the connections of a pool
+            slow = stack.enter_context(socket.create_connection((own.base_url.host, own.base_url.port or 0)))
+            slow.sendall(f"GET /api/products/{product['id']}/file HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert slow.recv(12) == b"HTTP/1.1 200"
+        assert own.get("/api/blocks", timeout=25).status_code == 200
+
+
+def test_a_crowd_of_requests_is_answered(own: httpx.Client) -> None:
+    # More than threads (40) and connections (15) together: nobody may hold the one and wait for the other.
+    with ThreadPoolExecutor(100) as pool:
+        answers = list(pool.map(lambda _: own.get("/nights", timeout=60).status_code, range(100)))
+    assert answers == [200] * 100
 
 
 def test_the_header_is_in_dot_notation(client: httpx.Client, real_product: int) -> None:
