@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
 from core.archive.events import record_event
+from core.archive.finishing import settle_inputs
 from core.archive.models import Block, BlockInput, Frame, Product, ifu_mask
 from core.archive.results import setup_columns
 from core.archive.states import BlockState, FrameState, InputKind, ProductState
@@ -25,6 +26,8 @@ from core.cascade.model import BlockPlan, FrameInfo, Origin, Plan, ProductInfo, 
 from core.errors import NotFoundError
 
 __all__ = ["SavedPlan", "planning_frames", "planning_products", "save_plan"]
+
+T = TypeVar("T")
 
 _QUALITY = {
     ProductState.PROVISIONAL: Quality.PROVISIONAL,
@@ -221,6 +224,10 @@ def save_plan(
             superseded_by_id=new.id,
         )
         outcome["superseded"].append(old.name)
+    # What was done since the plan was made must not be waited for: nothing would end the wait.
+    written = [ids[item.key] for item in plan.blocks]
+    for source_id in _done_sources(session, written):
+        settle_inputs(session, source_block_id=source_id, actor=actor, now=now)
     return SavedPlan(*(tuple(outcome[name]) for name in ("created", "changed", "unchanged", "superseded", "postponed")))
 
 
@@ -236,6 +243,19 @@ def _current_blocks(session: Session, plan: Plan) -> dict[str, Block]:
         )
         current.update({row.group_key: row for row in rows})
     return current
+
+
+def _done_sources(session: Session, block_ids: Sequence[int]) -> list[int]:
+    """Blocks that are done and whose products some blocks have as planned inputs."""
+    found: set[int] = set()
+    for part in _chunks(block_ids):
+        query = (
+            select(Block.id)
+            .join(BlockInput, BlockInput.source_block_id == Block.id)
+            .where(BlockInput.block_id.in_(part), BlockInput.kind == InputKind.PLANNED, Block.state == BlockState.DONE)
+        )
+        found.update(session.scalars(query))
+    return sorted(found)
 
 
 def _frame_ids(session: Session, plan: Plan) -> dict[str, int]:
@@ -344,5 +364,5 @@ def _inputs(
     return rows
 
 
-def _chunks(names: Sequence[str], size: int = 500) -> Iterable[Sequence[str]]:
+def _chunks(names: Sequence[T], size: int = 500) -> Iterable[Sequence[T]]:
     return (names[start : start + size] for start in range(0, len(names), size))

@@ -17,6 +17,7 @@ from core.archive.finishing import finish_block
 from core.archive.leases import claim_block, fail_block
 from core.archive.models import Block, BlockInput, Product
 from core.archive.orders import rerun_block, set_product_state
+from core.archive.planning import save_plan
 from core.archive.records import BlockResult, NewProduct
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.watch import blocks_with_stale_inputs
@@ -115,6 +116,19 @@ def test_a_done_block_is_not_planned_again_and_serves_the_next(house: Any, plann
     assert house.blocks()["muse_dark"].state is BlockState.READY
     _, saved = save_nights(house.archive, house.settings, {NIGHT})
     assert set(saved.unchanged) == {done.name, house.blocks()["muse_dark"].name}
+
+
+def test_a_block_that_is_done_while_a_plan_is_made_is_not_waited_for(house: Any, planner: Planner) -> None:
+    plan(planner)
+    of_before = plan_nights(house.archive, house.settings, [NIGHT])
+    finish(house, "muse_bias", "MASTER_BIAS")
+    assert house.blocks()["muse_dark"].state is BlockState.READY
+    with house.archive.write() as session:
+        save_plan(session, of_before, recipe_versions=recipe_versions())
+    dark = house.blocks()["muse_dark"]
+    assert dark.state is BlockState.READY
+    kinds = house.rows(select(BlockInput.kind).where(BlockInput.block_id == dark.id, BlockInput.role == "MASTER_BIAS"))
+    assert kinds == [InputKind.PRODUCT]
 
 
 def test_a_late_frame_replaces_the_done_block_and_what_depends_on_it(
