@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from astropy.io import fits
 
 from core.ccd.trace_model import Trace
-from core.fitsfile.image import open_image
+from core.fitsfile.image import ImageRows, open_image
 from core.fitsfile.keywords import dot_name
-from core.fitsfile.tables import TRACE_TABLE, WAVECAL_TABLE, read_table
+from core.fitsfile.tables import TRACE_SAMPLES, TRACE_TABLE, WAVECAL_TABLE, read_table
 from core.instrument import N_SLICES, NOMINAL_RANGE
 from core.recipes.muse_lsf import read_lsf
 from core.simulator.truth import InstrumentTruth
 from core.spectral.dispersion import Dispersion
 
-__all__ = ["Line", "compare_images", "compare_lsf", "compare_qc", "compare_traces", "compare_wavelengths"]
+__all__ = [
+    "COLUMNS",
+    "OF_THE_MEAN",
+    "Line",
+    "compare_images",
+    "compare_lsf",
+    "compare_qc",
+    "compare_samples",
+    "compare_traces",
+    "compare_wavelengths",
+]
+
+OF_THE_MEAN = "of the mean"
+"""Unit of images of arbitrary scale: the mean of the pixels of the reference."""
+
+COLUMNS = ("pixels", "DQ", "STAT", "traces, wavelengths, LSF", "QC")
+"""Kinds of lines."""
 
 
 @dataclass(frozen=True)
@@ -36,28 +53,49 @@ class Line:
         What is asked, or empty.
     ok : bool or None
         None if nothing is asked.
+    column : str
+        One of `COLUMNS`, for a table of many runs; empty for a line that is not in it.
+    brief : str
+        What that table shows.
     """
 
     what: str
     value: str
     limit: str = ""
     ok: bool | None = None
+    column: str = ""
+    brief: str = ""
 
 
-def _asked(what: str, value: float, unit: str, limit: float) -> Line:
-    return Line(what, f"{value:.4g} {unit}".strip(), f"<= {limit:g} {unit}".strip(), bool(value <= limit))
+_PIXELS, _DQ, _STAT, _GEOMETRY, _QC = COLUMNS
+
+
+def _asked(what: str, value: float, unit: str, limit: float, brief: str) -> Line:
+    shown = f"{value:.4g} {unit}".strip()
+    limits = f"<= {limit:g} {unit}".strip()
+    return Line(what, shown, limits, bool(value <= limit), _GEOMETRY, f"{brief} {value:.2g} {unit}")
+
+
+def _scale(image: ImageRows, unit: str) -> float:
+    """Mean of all pixels if the unit is relative to it, else 1."""
+    if unit != OF_THE_MEAN:
+        return 1.0
+    slabs = [image.rows(y0, min(y0 + 256, image.shape[0]))[0] for y0 in range(0, image.shape[0], 256)]
+    return float(sum(slab.sum(dtype=np.float64) for slab in slabs)) / (image.shape[0] * image.shape[1])
 
 
 def compare_images(ours: Path, theirs: Path, ifu: int, tolerance: float, unit: str) -> Iterator[Line]:
-    """DATA, STAT and DQ of two master images; ``tolerance`` [unit] must hold for 99.9 % of the pixels."""
+    """DATA, STAT and DQ of two images; ``tolerance`` [unit] must hold for 99.9 % of the pixels."""
     a, b = open_image(ours, ifu), open_image(theirs, ifu)
+    scale = _scale(b, unit)
     outside = total = flags = 0
     worst = squares = stat_worst = 0.0
     for y0 in range(0, a.shape[0], 256):
         y1 = min(y0 + 256, a.shape[0])
         data_a, dq_a, stat_a = a.rows(y0, y1)
         data_b, dq_b, stat_b = b.rows(y0, y1)
-        difference = np.abs(data_a.astype(np.float64) - data_b)
+        difference = np.abs(data_a.astype(np.float64) - data_b) / scale
+        difference[np.isnan(data_a) & np.isnan(data_b)] = 0.0
         difference[~np.isfinite(difference)] = np.inf
         outside += int((difference > tolerance).sum())
         worst = max(worst, float(difference.max()))
@@ -68,10 +106,16 @@ def compare_images(ours: Path, theirs: Path, ifu: int, tolerance: float, unit: s
         stat_worst = max(stat_worst, float(np.nanpercentile(relative, 99.9)))
         total += difference.size
     percent = 100.0 * outside / total
+    rms = math.sqrt(squares / total)
     yield Line(f"pixels farther apart than {tolerance:g} {unit}", f"{percent:.4f} %", "<= 0.1 %", percent <= 0.1)
-    yield Line("largest and rms difference of pixels", f"{worst:.3g} and {math.sqrt(squares / total):.3g} {unit}")
-    yield Line("99.9th percentile of the relative difference of STAT", f"{100 * stat_worst:.3g} %")
-    yield Line("pixels with other DQ flags", f"{flags} ({100 * flags / total:.4f} %)")
+    brief = f"max {worst:.2g}, rms {rms:.2g} {unit}" + (f", {percent:.2g} % beyond {tolerance:g}" if outside else "")
+    yield Line("largest and rms difference of pixels", f"{worst:.3g} and {rms:.3g} {unit}", column=_PIXELS, brief=brief)
+    stat = f"{100 * stat_worst:.3g} %"
+    yield Line("99.9th percentile of the relative difference of STAT", stat, "<= 2 %", stat_worst <= 0.02, _STAT, stat)
+    share = 100 * flags / total
+    yield Line(
+        "pixels with other DQ flags", f"{flags} ({share:.4f} %)", "<= 0.01 %", share <= 0.01, _DQ, f"{flags} pixels"
+    )
 
 
 def qc_values(path: Path, ifu: int) -> dict[str, float]:
@@ -114,7 +158,14 @@ def compare_qc(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
     """Every scalar QC parameter within 2 % or its stated noise, those that differ by intent apart."""
     a, b = qc_values(ours, ifu), qc_values(theirs, ifu)
     lacking = [name for name in sorted(set(b) - set(a)) if _intent(name) is None]
-    yield Line("QC parameters ours lack", ", ".join(lacking[:6]) or "none", "none", not lacking)
+    yield Line(
+        "QC parameters ours lack",
+        ", ".join(lacking[:6]) or "none",
+        "none",
+        not lacking,
+        _QC,
+        f"{len(lacking)} lack" if lacking else "",
+    )
     common = sorted(set(a) & set(b))
     beyond: list[tuple[float, str]] = []
     intended: dict[str, int] = {}
@@ -135,9 +186,11 @@ def compare_qc(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
         f"{len(beyond)} of {len(common)}" + (f": {shown}" if shown else ""),
         "0",
         not beyond,
+        _QC,
+        f"{len(beyond)} of {len(common)}" + (f": {beyond[0][1]} {100 * beyond[0][0]:.2g} %" if beyond else ""),
     )
     for reason, count in intended.items():
-        yield Line("QC parameters that differ by intent", f"{count}: {reason}")
+        yield Line("QC parameters that differ by intent", f"{count}: {reason}", column=_QC, brief=f"{count} by intent")
 
 
 def _intent(name: str) -> str | None:
@@ -148,16 +201,36 @@ def compare_traces(ours: Path, theirs: Path, ifu: int, ny: int, truth: Instrumen
     """Edges and centres of all slices at all rows: against each other, and each against the truth."""
     a = Trace.from_columns(read_table(ours, TRACE_TABLE, ifu))
     b = Trace.from_columns(read_table(theirs, TRACE_TABLE, ifu))
+    lacking = sorted(set(b.valid_slices) - set(a.valid_slices))
+    if lacking:
+        yield Line("slices ours lack", ", ".join(map(str, lacking)), "none", False, _GEOMETRY, f"{len(lacking)} lack")
+    slices = sorted(set(a.valid_slices) & set(b.valid_slices))
     y = np.arange(1.0, ny + 1.0)
     for what in ("center", "left", "right"):
-        between = [getattr(a, what)(s, y) - getattr(b, what)(s, y) for s in range(1, N_SLICES + 1)]
-        yield _asked(f"trace {what}, rms between the pipelines", _rms(between), "pix", 0.02)
+        between = [getattr(a, what)(s, y) - getattr(b, what)(s, y) for s in slices]
+        yield _asked(f"trace {what}, rms between the pipelines", _rms(between), "pix", 0.02, what)
         if truth is None:
             continue
-        true = [getattr(truth, f"trace_{what}")(s, y) for s in range(1, N_SLICES + 1)]
-        mine = _rms([getattr(a, what)(s, y) - true[s - 1] for s in range(1, N_SLICES + 1)])
-        peer = _rms([getattr(b, what)(s, y) - true[s - 1] for s in range(1, N_SLICES + 1)])
+        true = {s: getattr(truth, f"trace_{what}")(s, y) for s in slices}
+        mine = _rms([getattr(a, what)(s, y) - true[s] for s in slices])
+        peer = _rms([getattr(b, what)(s, y) - true[s] for s in slices])
         yield _against_truth(f"trace {what}, rms to the truth", mine, peer, "pix")
+
+
+def compare_samples(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
+    """Samples of the trace that both have, by slice and row; and how many only one has."""
+    a, b = (_samples(read_table(path, TRACE_SAMPLES, ifu).columns) for path in (ours, theirs))
+    alone = len(set(a) ^ set(b))
+    percent = 100.0 * alone / max(len(b), 1)
+    yield Line("trace samples of one side only", f"{alone} of {len(b)}", "<= 1 %", percent <= 1.0)
+    difference = np.array([np.subtract(a[point], b[point]) for point in sorted(set(a) & set(b))])
+    yield _asked("trace samples, rms between the pipelines", _rms([difference.ravel()]), "pix", 0.02, "samples")
+
+
+def _samples(columns: Mapping[str, Any]) -> dict[tuple[int, float], tuple[float, float, float]]:
+    places = zip(columns["slice"].tolist(), columns["y"].tolist(), strict=True)
+    edges = zip(columns["mid"].tolist(), columns["left"].tolist(), columns["right"].tolist(), strict=True)
+    return dict(zip(places, edges, strict=True))
 
 
 def compare_wavelengths(
@@ -180,7 +253,7 @@ def compare_wavelengths(
             used = (true >= 4750.0) & (true <= 9350.0)
             mine.append((wave_a - true)[used])
             peer.append((wave_b - true)[used])
-    yield _asked("wavelength, rms between the pipelines", _rms(between), "Angstrom", 0.003)
+    yield _asked("wavelength, rms between the pipelines", _rms(between), "Angstrom", 0.003, "wavelength")
     yield Line("wavelength, largest difference", f"{max(float(np.abs(d).max()) for d in between):.4f} Angstrom")
     if truth is not None:
         yield _against_truth("wavelength, rms to the truth (4750..9350 Angstrom)", _rms(mine), _rms(peer), "Angstrom")
@@ -198,7 +271,8 @@ def compare_lsf(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
     peer = np.array([[b[number](offset, wave) for wave in waves] for number in common])
     peak = float(peer.max())
     difference = np.abs(mine - peer) / peak
-    yield Line("LSF profiles, rms difference", f"{100 * float(np.sqrt((difference**2).mean())):.3g} % of the peak")
+    rms = f"{100 * float(np.sqrt((difference**2).mean())):.3g} % of the peak"
+    yield Line("LSF profiles, rms difference", rms, column=_GEOMETRY, brief=f"LSF {rms}")
     yield Line("LSF profiles, largest difference", f"{100 * float(difference.max()):.3g} % of the peak")
 
 

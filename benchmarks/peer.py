@@ -16,46 +16,38 @@ import argparse
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import agreement
-from processes import Usage, median_usage, run_measured
+from processes import Usage, median_usage
 from rich.console import Console
 from rich.table import Table
+from runs import (
+    CALIBRATIONS,
+    NIGHT,
+    RAW_TAG,
+    RECIPES,
+    Side,
+    both_pipelines,
+    compare_products,
+    print_lines,
+    raw_frames,
+    run_recipe,
+)
 
-from core.classify import classify
-from core.fitsfile.cards import parse_cards
-from core.fitsfile.scan import scan_fits
-from core.fitsfile.sof import format_sof
 from core.instrument import N_IFU
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import InstrumentTruth, truth_for
 from core.staticcal.line_catalog import write_line_catalog
 
-NIGHT = "2026-11-01"
-RECIPES = ("bias", "dark", "flat", "wavecal", "lsf")
-RAW_TAG = {"bias": "BIAS", "dark": "DARK", "flat": "FLAT", "wavecal": "ARC", "lsf": "ARC"}
-NEEDS = {
-    "bias": (),
-    "dark": ("MASTER_BIAS",),
-    "flat": ("MASTER_BIAS",),
-    "wavecal": ("MASTER_BIAS", "TRACE_TABLE", "LINE_CATALOG"),
-    "lsf": ("MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"),
-}
 TARGET = {"bias": 8.0, "dark": 8.0, "flat": 8.0, "wavecal": 5.0, "lsf": 5.0}
 OPTIONS = {"flat": ["--samples=true"], "wavecal": ["--residuals=true"]}
-
-
-@dataclass
-class Side:
-    """One pipeline: how it is called and where its products are."""
-
-    name: str
-    command: list[str]
-    products: Path
-    usages: dict[str, Usage] = field(default_factory=dict)
+PRODUCTS = {
+    "bias": ("MASTER_BIAS",),
+    "dark": ("MASTER_DARK",),
+    "flat": ("MASTER_FLAT", "TRACE_TABLE", "TRACE_SAMPLES"),
+    "wavecal": ("WAVECAL_TABLE",),
+    "lsf": ("LSF_PROFILE",),
+}
 
 
 def main() -> int:
@@ -71,17 +63,15 @@ def main() -> int:
     recipes = [name for name in RECIPES if name in options.recipes.split(",")]
     raws, truths = _raw_frames(options, work, ifus, console)
     catalog = write_line_catalog(work / "line_catalog.fits")
-    sides = [
-        Side("cascade", [sys.executable, "-m", "core.recipes.muserex", "--msg-level=warning"], work / "cascade"),
-        Side("esorex", ["esorex", "--log-level=off", "--msg-level=warning"], work / "esorex"),
-    ]
+    sides = both_pipelines(work)
     failed = False
     for recipe in recipes:
-        failed |= _run_recipe(recipe, sides, raws, catalog, ifus, options, work)
+        failed |= _run_recipe(recipe, sides, raws, catalog, ifus, options)
         _print_speed(console, recipe, sides, len(ifus), options.threads)
         for ifu in ifus:
-            lines = list(_agreement(recipe, sides, ifu, truths.get(ifu)))
-            _print_agreement(console, recipe, ifu, lines)
+            ours, theirs = (side.products for side in sides)
+            lines = list(compare_products(ours, theirs, ifu, truths.get(ifu), tags=PRODUCTS[recipe]))
+            print_lines(console, f"muse_{recipe}, IFU {ifu}: agreement", lines)
             failed |= any(line.ok is False for line in lines)
     if not options.work:
         shutil.rmtree(work, ignore_errors=True)
@@ -106,57 +96,35 @@ def _options() -> argparse.Namespace:
 def _raw_frames(
     options: argparse.Namespace, work: Path, ifus: list[int], console: Console
 ) -> tuple[dict[str, list[Path]], dict[int, InstrumentTruth]]:
-    truths: dict[int, InstrumentTruth] = {}
     if options.data:
-        paths = sorted(Path(options.data).glob("*.fits*"))
-    else:
-        console.print(
-            f"simulating IFU {options.ifus}: {options.frames} bias, dark, flat, {options.arcs} arc(s) per lamp"
-        )
-        plan = NightPlan(
-            n_bias=options.frames, n_dark=options.frames, n_flat=options.frames, n_arc=options.arcs, n_illum=0
-        )
-        paths = simulate_night(work / "raw", NIGHT, ifus, plan, mode=options.mode, seed=options.seed)
-        truths = {ifu: truth_for(ifu, options.mode, options.seed) for ifu in ifus}
-    raws: dict[str, list[Path]] = {}
-    for path in paths:
-        raws.setdefault(classify(parse_cards(scan_fits(path).hdus[0].header_bytes)).tag, []).append(path)
-    return raws, truths
+        return raw_frames(sorted(Path(options.data).glob("*.fits*"))), {}
+    console.print(f"simulating IFU {options.ifus}: {options.frames} bias, dark, flat, {options.arcs} arc(s) per lamp")
+    plan = NightPlan(n_bias=options.frames, n_dark=options.frames, n_flat=options.frames, n_arc=options.arcs, n_illum=0)
+    paths = simulate_night(work / "raw", NIGHT, ifus, plan, mode=options.mode, seed=options.seed)
+    return raw_frames(paths), {ifu: truth_for(ifu, options.mode, options.seed) for ifu in ifus}
 
 
 def _run_recipe(
     recipe: str,
-    sides: list[Side],
+    sides: tuple[Side, Side],
     raws: dict[str, list[Path]],
     catalog: Path,
     ifus: list[int],
     options: argparse.Namespace,
-    work: Path,
 ) -> bool:
     """Run a recipe on all IFUs with both pipelines, in turn; True if one failed."""
     runs: dict[str, list[Usage]] = {side.name: [] for side in sides}
     for turn in range(options.repeat + 1):
         for side in sides:
-            side.products.mkdir(exist_ok=True)
-            sof = work / f"{recipe}-{side.name}.sof"
             frames: list[tuple[Path, str]] = [(path, RAW_TAG[recipe]) for path in raws[RAW_TAG[recipe]]]
-            for tag in NEEDS[recipe]:
+            for tag in CALIBRATIONS[recipe]:
                 masters = [catalog] if tag == "LINE_CATALOG" else [_product(side, tag, ifu) for ifu in ifus]
                 frames += [(path, tag) for path in masters]
-            sof.write_text(format_sof(frames))
             # esorex takes the IFUs that a frame lacks for failures: a subset is run one IFU a process by both.
             usages = []
             for nifu in [-1] if len(ifus) == N_IFU else ifus:
-                command = [
-                    *side.command,
-                    f"--output-dir={side.products}",
-                    f"muse_{recipe}",
-                    f"--nifu={nifu}",
-                    *OPTIONS.get(recipe, []),
-                    str(sof),
-                ]
-                log = work / f"{recipe}-{side.name}.log"
-                usages.append(run_measured(command, side.products, log, {"OMP_NUM_THREADS": str(options.threads)}))
+                words = [f"--nifu={nifu}", *OPTIONS.get(recipe, [])]
+                usages.append(run_recipe(side, recipe, frames, words, label=recipe, threads=options.threads))
             total = Usage(
                 sum(usage.wall for usage in usages) / len(ifus),
                 sum(usage.cpu for usage in usages) / len(ifus),
@@ -174,48 +142,7 @@ def _product(side: Side, tag: str, ifu: int) -> Path:
     return side.products / f"{tag}-{ifu:02d}.fits"
 
 
-def _agreement(recipe: str, sides: list[Side], ifu: int, truth: InstrumentTruth | None) -> Iterator[agreement.Line]:
-    ours, theirs = sides
-
-    def both(tag: str) -> tuple[Path, Path]:
-        return _product(ours, tag, ifu), _product(theirs, tag, ifu)
-
-    missing = [path.name for tag in _TAGS[recipe] for path in both(tag) if not path.exists()]
-    if missing:
-        yield agreement.Line("products missing", ", ".join(missing), "none", False)
-        return
-    if recipe == "bias":
-        yield from agreement.compare_images(*both("MASTER_BIAS"), ifu, 0.05, "adu")
-        yield from agreement.compare_qc(*both("MASTER_BIAS"), ifu)
-    elif recipe == "dark":
-        yield from agreement.compare_images(*both("MASTER_DARK"), ifu, 0.2, "count")
-        yield from agreement.compare_qc(*both("MASTER_DARK"), ifu)
-    elif recipe == "flat":
-        yield from agreement.compare_images(*both("MASTER_FLAT"), ifu, 1e-4, "of the mean")
-        yield from agreement.compare_qc(*both("MASTER_FLAT"), ifu)
-        ny = 4112
-        yield from agreement.compare_traces(*both("TRACE_TABLE"), ifu, ny, truth)
-        yield from agreement.compare_qc(*both("TRACE_TABLE"), ifu)
-    elif recipe == "wavecal":
-        yield from agreement.compare_wavelengths(
-            *both("WAVECAL_TABLE"), _product(ours, "TRACE_TABLE", ifu), ifu, 4112, truth
-        )
-        yield from agreement.compare_qc(*both("WAVECAL_TABLE"), ifu)
-    else:
-        yield from agreement.compare_lsf(*both("LSF_PROFILE"), ifu)
-        yield from agreement.compare_qc(*both("LSF_PROFILE"), ifu)
-
-
-_TAGS = {
-    "bias": ("MASTER_BIAS",),
-    "dark": ("MASTER_DARK",),
-    "flat": ("MASTER_FLAT", "TRACE_TABLE"),
-    "wavecal": ("WAVECAL_TABLE",),
-    "lsf": ("LSF_PROFILE",),
-}
-
-
-def _print_speed(console: Console, recipe: str, sides: list[Side], n_ifus: int, threads: int) -> None:
+def _print_speed(console: Console, recipe: str, sides: tuple[Side, Side], n_ifus: int, threads: int) -> None:
     shape = f"one process of {n_ifus} IFUs" if n_ifus == N_IFU else "one IFU a process"
     title = f"muse_{recipe}: per IFU, {shape}, {threads} threads, caches warm"
     table = Table(title=title, title_justify="left")
@@ -233,16 +160,6 @@ def _print_speed(console: Console, recipe: str, sides: list[Side], n_ifus: int, 
         f"{ours.peak / theirs.peak:.2f} (target 0.5: {'met' if ours.peak <= 0.5 * theirs.peak else 'missed'})",
         "",
     )
-    console.print(table)
-
-
-def _print_agreement(console: Console, recipe: str, ifu: int, lines: list[agreement.Line]) -> None:
-    table = Table(title=f"muse_{recipe}, IFU {ifu}: agreement", title_justify="left")
-    for heading in ("what", "measured", "asked", ""):
-        table.add_column(heading, overflow="fold")
-    for line in lines:
-        mark = {True: "ok", False: "MISSED", None: ""}[line.ok]
-        table.add_row(line.what, line.value, line.limit, mark)
     console.print(table)
 
 

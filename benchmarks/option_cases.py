@@ -1,0 +1,219 @@
+"""The cases of benchmarks/options.py: recipe, options as on the command line, frames."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from runs import RAW_TAG
+from scene import Frames, Scene
+
+from core.instrument import Dq, chip_name
+from core.tools.badpix import BadPixelList, minimal_headers, write_bad_pixels
+
+__all__ = ["CASES", "Case"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run of a recipe with both pipelines.
+
+    Attributes
+    ----------
+    recipe : str
+        ``bias``, ``dark``, ...
+    options : str
+        As on the command line; ``--nifu`` of the scene is added.
+    n : int
+        Number of raw frames of each kind, at most.
+    raws : callable, optional
+        Makes other raw frames of those: ``raws(scene, paths)``.
+    extra : tuple of callable
+        Further inputs: each gives (path, tag) pairs of a scene.
+    intent : str
+        ``where`` of the entry in the table of differences, for a case that differs by intent.
+    fails : bool
+        Both pipelines must refuse.
+    note : str
+        What is special in the frames, for the name of the case.
+    """
+
+    recipe: str
+    options: str = ""
+    n: int = 3
+    raws: Callable[[Scene, list[Path]], list[Path]] | None = None
+    extra: tuple[Callable[[Scene], Frames], ...] = ()
+    intent: str = ""
+    fails: bool = False
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """What the table shows."""
+        return " ".join(part for part in (f"muse_{self.recipe}", self.options, self.note) if part)
+
+    @property
+    def slug(self) -> str:
+        """The name as that of a directory."""
+        return re.sub(r"[^\w.]+", "-", self.name).strip("-")
+
+    def frames(self, scene: Scene) -> Frames:
+        """The set of frames."""
+        raws = scene.raws[RAW_TAG[self.recipe]]
+        if RAW_TAG[self.recipe] != "ARC":
+            raws = raws[: self.n]
+        if self.raws is not None:
+            raws = self.raws(scene, raws)
+        return scene.frames(self.recipe, raws) + [pair for make in self.extra for pair in make(scene)]
+
+
+# -- other inputs ------------------------------------------------------------------------------------------------------
+def calibration(tag: str) -> Callable[[Scene], Frames]:
+    """An optional calibration, made by the reference."""
+    return lambda scene: [(scene.calibration(tag), tag)]
+
+
+def bad_pixels(scene: Scene) -> Frames:
+    """Two tables: scattered pixels of several kinds, and a bad column that crosses some of them."""
+    rng = np.random.default_rng(scene.seed)
+    x, y = rng.integers(33, 4193, 5000), rng.integers(33, 4209, 5000)
+    status = rng.choice([Dq.DEAD, Dq.HOT, Dq.DARK | Dq.LOW_QE], 5000)
+    column = np.arange(100, 2000)
+    tables = [(x, y, status), (np.full_like(column, 1500), column, np.full_like(column, Dq.DEAD))]
+    frames: Frames = []
+    for number, table in enumerate(tables, start=1):
+        path = scene.work / f"badpix-{number}.fits"
+        write_bad_pixels(path, BadPixelList.of(*table), scene.ifu, minimal_headers(scene.ifu))
+        frames.append((path, "BADPIX_TABLE"))
+    return frames
+
+
+def changed_headers(name: str, cards: dict[str, tuple[object, ...]]) -> Callable[[Scene, list[Path]], list[Path]]:
+    """Copies of the raw frames with other primary cards: the n-th value goes to the n-th frame (None: unchanged)."""
+
+    def make(scene: Scene, paths: list[Path]) -> list[Path]:
+        made = []
+        for number, path in enumerate(paths):
+            copy = scene.work / "changed" / f"{name}-{path.name}"
+            copy.parent.mkdir(exist_ok=True)
+            with fits.open(path, do_not_scale_image_data=True) as hdus:
+                for keyword, values in cards.items():
+                    if values[number] is not None:
+                        hdus[0].header[keyword] = values[number]
+                hdus.writeto(copy, overwrite=True)
+            made.append(copy)
+        return made
+
+    return make
+
+
+def changed_levels(name: str, *steps: int) -> Callable[[Scene, list[Path]], list[Path]]:
+    """Copies of the raw frames with the level of the n-th raised by the n-th step [adu]."""
+
+    def make(scene: Scene, paths: list[Path]) -> list[Path]:
+        made = []
+        for step, path in zip(steps, paths, strict=True):
+            copy = scene.work / "changed" / f"{name}-{path.name}"
+            copy.parent.mkdir(exist_ok=True)
+            with fits.open(path, do_not_scale_image_data=True) as hdus:
+                # stored values are those of the file: adding needs no BZERO
+                hdus[chip_name(scene.ifu)].data += step
+                hdus.writeto(copy, overwrite=True)
+            made.append(copy)
+        return made
+
+    return make
+
+
+_EXPTIMES = changed_headers("exptime", {"EXPTIME": (900.0, 1800.0, 1200.0)})
+_FLAT_EXPTIMES = changed_headers("exptime", {"EXPTIME": (0.3, 0.35, 0.4)})
+_READOUT = changed_headers("readout", {"HIERARCH ESO DET READ CURID": (None, 2, None)})
+_LEVELS = changed_levels("levels", 0, 2, -1)
+
+# -- the cases ---------------------------------------------------------------------------------------------------------
+_OVERSCAN = (
+    "--overscan=none",
+    "--overscan=offset",
+    "--overscan=vpoly:5",
+    "--overscan=vpoly:3,1.01,1.04",
+    "--overscan=vpoly:20,1.0000001",
+    "--ovscreject=none",
+    "--ovscreject=fit",
+    "--ovscreject=fit:3",
+    "--ovscreject=dcr:64,16,2,3.5",
+    "--ovscsigma=3",
+    "--ovscignore=0",
+    "--ovscignore=10",
+    "--overscan=offset --ovscreject=fit:3 --ovscignore=8",
+)
+_COMBINE = (
+    "--combine=average",
+    "--combine=median",
+    "--combine=minmax",
+    "--combine=sigclip --lsigma=1.2 --hsigma=1.5",
+)
+_COMBINE_OF_5 = (
+    "",
+    "--combine=median",
+    "--combine=minmax --nlow=0 --nhigh=2",
+    "--combine=minmax --nlow=1 --nhigh=2 --nkeep=2",
+    "--combine=sigclip --lsigma=2 --hsigma=1.5",
+    "--combine=sigclip --lsigma=10 --hsigma=10",
+)
+
+_BIAS = (
+    *(Case("bias", options) for options in ("", *_OVERSCAN, *_COMBINE)),
+    *(Case("bias", options, n=5, note="(5 frames)") for options in _COMBINE_OF_5),
+    Case("bias", "--losigmabadpix=5 --hisigmabadpix=1.5"),
+    Case("bias", "--losigmabadpix=1 --hisigmabadpix=30"),
+    Case("bias", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
+    Case("bias", "--combine=minmax", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
+    Case("bias", "--overscan=none", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+    Case("bias", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+    Case("bias", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+    Case("bias", "--overscan=none --ovscsigma=0.1", raws=_LEVELS, note="(levels +0, +2, -1 adu)", fails=True),
+    Case("bias", "--combine=minmax --nlow=2 --nhigh=2", fails=True),
+    Case("bias", n=2, note="(2 frames)", fails=True),
+)
+_DARK = (
+    *(Case("dark", options) for options in ("", *_OVERSCAN, *_COMBINE)),
+    *(Case("dark", options, n=5, note="(5 frames)") for options in _COMBINE_OF_5),
+    *(Case("dark", options, raws=_EXPTIMES, note="(900, 1800, 1200 s)") for options in ("", "--scale=false")),
+    Case("dark", "--normalize=-1"),
+    Case("dark", "--normalize=1"),
+    Case("dark", "--hotsigma=3"),
+    Case("dark", "--hotsigma=12"),
+    Case("dark", "--hotsigma=-1"),
+    Case("dark", "--model=true"),
+    Case("dark", "--model=true --normalize=-1", n=5, note="(5 frames)"),
+    Case("dark", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
+    Case("dark", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+    Case("dark", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+)
+_FLAT = (
+    *(Case("flat", options) for options in ("", *_OVERSCAN, *_COMBINE)),
+    *(Case("flat", options, n=5, note="(5 frames)") for options in _COMBINE_OF_5),
+    *(Case("flat", options, raws=_FLAT_EXPTIMES, note="(0.3, 0.35, 0.4 s)") for options in ("", "--scale=false")),
+    Case("flat", "--normalize=false"),
+    Case("flat", "--trace=false"),
+    Case("flat", "--samples=true"),
+    *(Case("flat", f"--nsum={nsum} --samples=true", n=5, note="(5 frames)") for nsum in (8, 64, 100)),
+    *(Case("flat", f"--order={order}", n=5, note="(5 frames)") for order in (2, 3, 7)),
+    *(Case("flat", f"--edgefrac={fraction} --samples=true", n=5, note="(5 frames)") for fraction in (0.2, 0.35, 0.7)),
+    Case("flat", "--losigmabadpix=3 --hisigmabadpix=4"),
+    Case("flat", "--losigmabadpix=10 --hisigmabadpix=2"),
+    Case("flat", extra=(bad_pixels,), n=5, note="with two BADPIX_TABLE (5 frames)"),
+    Case("flat", extra=(calibration("MASTER_DARK"),), note="with MASTER_DARK"),
+    Case("flat", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+    Case("flat", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+)
+_READOUT_MODES = tuple(
+    Case(recipe, "--combine=average", raws=_READOUT, note="(one frame of another read-out mode)")
+    for recipe in ("bias", "dark", "flat")
+)
+
+CASES: tuple[Case, ...] = (*_BIAS, *_DARK, *_FLAT, *_READOUT_MODES)

@@ -1,0 +1,216 @@
+"""What the side-by-side benchmarks share: the two pipelines, their frames, one run, one comparison of products."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import agreement
+from processes import Usage, run_measured
+from rich.console import Console
+from rich.table import Table
+
+from core.classify import classify
+from core.fitsfile.cards import parse_cards
+from core.fitsfile.scan import scan_fits
+from core.fitsfile.sof import format_sof
+from core.simulator.truth import InstrumentTruth
+
+__all__ = [
+    "CALIBRATIONS",
+    "NIGHT",
+    "RAW_TAG",
+    "RECIPES",
+    "Side",
+    "both_pipelines",
+    "compare_products",
+    "print_lines",
+    "raw_frames",
+    "run_recipe",
+]
+
+NIGHT = "2026-11-01"
+N_ROWS = 4112
+RECIPES = ("bias", "dark", "flat", "wavecal", "lsf")
+RAW_TAG = {"bias": "BIAS", "dark": "DARK", "flat": "FLAT", "wavecal": "ARC", "lsf": "ARC"}
+CALIBRATIONS = {
+    "bias": (),
+    "dark": ("MASTER_BIAS",),
+    "flat": ("MASTER_BIAS",),
+    "wavecal": ("MASTER_BIAS", "TRACE_TABLE", "LINE_CATALOG"),
+    "lsf": ("MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"),
+}
+
+
+@dataclass
+class Side:
+    """One pipeline: how it is called and where its products are."""
+
+    name: str
+    command: list[str]
+    products: Path
+    usages: dict[str, Usage] = field(default_factory=dict)
+
+
+def both_pipelines(work: Path) -> tuple[Side, Side]:
+    """Cascade and the reference, with products in directories of their own."""
+    return (
+        Side("cascade", [sys.executable, "-m", "core.recipes.muserex", "--msg-level=warning"], work / "cascade"),
+        Side("esorex", ["esorex", "--log-level=off", "--msg-level=warning"], work / "esorex"),
+    )
+
+
+def raw_frames(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Sort raw frames by tag."""
+    raws: dict[str, list[Path]] = {}
+    for path in paths:
+        raws.setdefault(classify(parse_cards(scan_fits(path).hdus[0].header_bytes)).tag, []).append(path)
+    return raws
+
+
+def run_recipe(
+    side: Side,
+    recipe: str,
+    frames: Iterable[tuple[Path, str]],
+    options: Iterable[str],
+    *,
+    label: str,
+    threads: int = 2,
+    expert: bool = False,
+) -> Usage:
+    """Run a recipe of one pipeline; its messages are appended to ``<label>-<pipeline>.log`` beside the products.
+
+    Parameters
+    ----------
+    side : Side
+        Products are written to ``side.products``.
+    recipe : str
+        ``bias``, ``dark``, ...
+    frames : iterable of (path, tag)
+    options : iterable of str
+        As on the command line, ``--nifu`` included.
+    label : str
+        Name of the set of frames and of the log.
+    threads : int
+    expert : bool
+        Allow parameters that are hidden otherwise.
+    """
+    side.products.mkdir(parents=True, exist_ok=True)
+    sof = side.products.parent / f"{label}-{side.name}.sof"
+    sof.write_text(format_sof(list(frames)))
+    command = [*side.command, f"--output-dir={side.products}", f"muse_{recipe}", *options, str(sof)]
+    variables = {"OMP_NUM_THREADS": str(threads)} | ({"MUSE_EXPERT_USER": "1"} if expert else {})
+    return run_measured(command, side.products, sof.with_suffix(".log"), variables)
+
+
+def compare_products(
+    ours: Path,
+    theirs: Path,
+    ifu: int,
+    truth: InstrumentTruth | None = None,
+    *,
+    traces: Path | None = None,
+    tags: Sequence[str] = (),
+) -> Iterator[agreement.Line]:
+    """Compare everything that two runs of a recipe wrote.
+
+    Parameters
+    ----------
+    ours, theirs : pathlib.Path
+        Directories of the products.
+    ifu : int
+    truth : InstrumentTruth, optional
+    traces : pathlib.Path, optional
+        Trace table within which wavelengths are compared; by default the one beside our products.
+    tags : sequence of str, optional
+        Products that are wanted; all that there are by default.
+    """
+    mine, peer = (_by_tag(side, ifu) for side in (ours, theirs))
+    wanted = set(tags) or set(mine) | set(peer)
+    for tag in sorted(wanted):
+        apart = [name for name, side in (("ours", mine), ("theirs", peer)) if tag not in side]
+        if apart:
+            brief = f"{tag} missing: {', '.join(apart)}"
+            yield agreement.Line("products", brief, "both", False, agreement.COLUMNS[0], brief)
+        elif tag in _COMPARISONS:
+            yield from _COMPARISONS[tag](mine[tag], peer[tag], ifu, truth, traces)
+
+
+def _by_tag(directory: Path, ifu: int) -> dict[str, Path]:
+    """Products of an IFU, or merged ones, by tag."""
+    found = {}
+    for path in sorted(directory.glob("*.fits")):
+        tag, _, number = path.stem.partition("-")
+        if number in ("", f"{ifu:02d}"):
+            found[tag] = path
+    return found
+
+
+_Comparison = Callable[[Path, Path, int, InstrumentTruth | None, Path | None], Iterator[agreement.Line]]
+
+
+def _images(
+    tolerance: float,
+    unit: str,
+    ours: Path,
+    theirs: Path,
+    ifu: int,
+    truth: InstrumentTruth | None,
+    traces: Path | None,
+) -> Iterator[agreement.Line]:
+    yield from agreement.compare_images(ours, theirs, ifu, tolerance, unit)
+    yield from agreement.compare_qc(ours, theirs, ifu)
+
+
+def _traces(
+    ours: Path, theirs: Path, ifu: int, truth: InstrumentTruth | None, traces: Path | None
+) -> Iterator[agreement.Line]:
+    yield from agreement.compare_traces(ours, theirs, ifu, N_ROWS, truth)
+    yield from agreement.compare_qc(ours, theirs, ifu)
+
+
+def _wavelengths(
+    ours: Path, theirs: Path, ifu: int, truth: InstrumentTruth | None, traces: Path | None
+) -> Iterator[agreement.Line]:
+    within = traces or ours.with_name(f"TRACE_TABLE-{ifu:02d}.fits")
+    yield from agreement.compare_wavelengths(ours, theirs, within, ifu, N_ROWS, truth)
+    yield from agreement.compare_qc(ours, theirs, ifu)
+
+
+def _profiles(
+    ours: Path, theirs: Path, ifu: int, truth: InstrumentTruth | None, traces: Path | None
+) -> Iterator[agreement.Line]:
+    yield from agreement.compare_lsf(ours, theirs, ifu)
+    yield from agreement.compare_qc(ours, theirs, ifu)
+
+
+def _samples(
+    ours: Path, theirs: Path, ifu: int, truth: InstrumentTruth | None, traces: Path | None
+) -> Iterator[agreement.Line]:
+    yield from agreement.compare_samples(ours, theirs, ifu)
+
+
+_COMPARISONS: dict[str, _Comparison] = {
+    "MASTER_BIAS": partial(_images, 0.05, "adu"),
+    "MASTER_DARK": partial(_images, 0.2, "count"),
+    "MODEL_DARK": partial(_images, 0.05, "count"),
+    "MASTER_FLAT": partial(_images, 1e-4, agreement.OF_THE_MEAN),
+    "TRACE_TABLE": _traces,
+    "TRACE_SAMPLES": _samples,
+    "WAVECAL_TABLE": _wavelengths,
+    "LSF_PROFILE": _profiles,
+}
+
+
+def print_lines(console: Console, title: str, lines: Iterable[agreement.Line]) -> None:
+    """Print the table of agreement of one run."""
+    table = Table(title=title, title_justify="left")
+    for heading in ("what", "measured", "asked", ""):
+        table.add_column(heading, overflow="fold")
+    for line in lines:
+        mark = {True: "ok", False: "MISSED", None: ""}[line.ok]
+        table.add_row(line.what, line.value, line.limit, mark)
+    console.print(table)
