@@ -269,7 +269,7 @@ class BlockExecutor:
         except StateConflictError as conflict:
             _LOG.warning("block %d: %s", block_id, conflict)
             return Outcome.LOST
-        return Outcome.RETRY if state.value == "ready" else Outcome.FAILED
+        return {"ready": Outcome.RETRY, "cancelled": Outcome.CANCELLED}.get(state.value, Outcome.FAILED)
 
     def _insist(self, change: Callable[[Any], T]) -> T:
         """Commit a change; wait and try again while the database does not answer, for as long as a lease lasts."""

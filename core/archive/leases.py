@@ -49,9 +49,12 @@ def claim_block(
     Returns
     -------
     bool
-        False if somebody else has it, or it is not to be run any more: drop the message.
+        False if somebody else has it, it is not to be run any more, or it pauses after a failure: drop the message.
     """
     now = now or utc_now()
+    pause = session.scalar(select(Block.not_before).where(Block.id == block_id, Block.state == BlockState.READY))
+    if pause is not None and pause > now:  # an old message that came twice must not use up the tries
+        return False
     return change_block(
         session,
         block_id,
@@ -147,7 +150,7 @@ def fail_block(
     Returns
     -------
     BlockState
-        FAILED or READY.
+        FAILED, READY, or CANCELLED instead of READY if a person wants it stopped.
 
     Raises
     ------
@@ -158,7 +161,9 @@ def fail_block(
     block = held_block(session, block_id, owner)
     again = retriable and block.tries < block.max_tries
     values: dict[str, Any] = {**NO_LEASE, "error_type": error_type[:64], "error_message": message}
-    if again:
+    if again and block.cancel_requested:
+        target, text, values["finished_at"] = BlockState.CANCELLED, f"stopped on request, after: {message}", now
+    elif again:
         target, values["not_before"] = BlockState.READY, now + timedelta(seconds=retry_seconds)
         text = f"try {block.tries} of {block.max_tries} failed: {message}"
     else:
@@ -171,7 +176,12 @@ def fail_block(
 
 
 def release_block(session: Session, block_id: int, *, owner: str, reason: str, now: datetime | None = None) -> bool:
-    """A worker that is told to stop gives its block back: RUNNING becomes READY and the try does not count."""
+    """A worker that is told to stop gives its block back: RUNNING becomes READY and the try does not count.
+
+    A block that a person wants stopped becomes CANCELLED.
+    """
+    if session.scalar(select(Block.cancel_requested).where(Block.id == block_id)):
+        return confirm_cancel(session, block_id, owner=owner, now=now)
     return change_block(
         session,
         block_id,
