@@ -132,7 +132,7 @@ def changed_levels(name: str, *steps: int) -> Callable[[Scene, list[Path]], list
 _EXPTIMES = changed_headers("exptime", {"EXPTIME": (900.0, 1800.0, 1200.0)})
 _FLAT_EXPTIMES = changed_headers("exptime", {"EXPTIME": (0.3, 0.35, 0.4)})
 _READOUT = changed_headers("readout", {"HIERARCH ESO DET READ CURID": (None, 2, None)})
-_LEVELS = changed_levels("levels", 0, 2, -1)
+_LEVELS = changed_levels("levels", 0, 2, 1)
 
 # -- the cases ---------------------------------------------------------------------------------------------------------
 _OVERSCAN = (
@@ -149,6 +149,12 @@ _OVERSCAN = (
     "--ovscignore=0",
     "--ovscignore=10",
     "--overscan=offset --ovscreject=fit:3 --ovscignore=8",
+)
+# The overscan of darks and flats is treated by the same code.
+_OVERSCAN_OF_OTHERS = (
+    "--overscan=none",
+    "--overscan=offset",
+    "--overscan=vpoly:5 --ovscreject=fit:3 --ovscsigma=3 --ovscignore=8",
 )
 _COMBINE = (
     "--combine=average",
@@ -172,15 +178,15 @@ _BIAS = (
     Case("bias", "--losigmabadpix=1 --hisigmabadpix=30"),
     Case("bias", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
     Case("bias", "--combine=minmax", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
-    Case("bias", "--overscan=none", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
-    Case("bias", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
-    Case("bias", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
-    Case("bias", "--overscan=none --ovscsigma=0.1", raws=_LEVELS, note="(levels +0, +2, -1 adu)", fails=True),
+    Case("bias", "--overscan=none", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
+    Case("bias", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
+    Case("bias", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
+    Case("bias", "--overscan=none --ovscsigma=0.1", raws=_LEVELS, note="(levels +0, +2, +1 adu)", fails=True),
     Case("bias", "--combine=minmax --nlow=2 --nhigh=2", fails=True),
     Case("bias", n=2, note="(2 frames)", fails=True),
 )
 _DARK = (
-    *(Case("dark", options) for options in ("", *_OVERSCAN, *_COMBINE)),
+    *(Case("dark", options) for options in ("", *_OVERSCAN_OF_OTHERS, *_COMBINE)),
     *(Case("dark", options, n=5, note="(5 frames)") for options in _COMBINE_OF_5),
     *(Case("dark", options, raws=_EXPTIMES, note="(900, 1800, 1200 s)") for options in ("", "--scale=false")),
     Case("dark", "--normalize=-1"),
@@ -191,11 +197,11 @@ _DARK = (
     Case("dark", "--model=true"),
     Case("dark", "--model=true --normalize=-1", n=5, note="(5 frames)"),
     Case("dark", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
-    Case("dark", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
-    Case("dark", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+    Case("dark", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
+    Case("dark", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
 )
 _FLAT = (
-    *(Case("flat", options) for options in ("", *_OVERSCAN, *_COMBINE)),
+    *(Case("flat", options) for options in ("", *_OVERSCAN_OF_OTHERS, *_COMBINE)),
     *(Case("flat", options, n=5, note="(5 frames)") for options in _COMBINE_OF_5),
     *(Case("flat", options, raws=_FLAT_EXPTIMES, note="(0.3, 0.35, 0.4 s)") for options in ("", "--scale=false")),
     Case("flat", "--normalize=false"),
@@ -208,8 +214,8 @@ _FLAT = (
     Case("flat", "--losigmabadpix=10 --hisigmabadpix=2"),
     Case("flat", extra=(bad_pixels,), n=5, note="with two BADPIX_TABLE (5 frames)"),
     Case("flat", extra=(calibration("MASTER_DARK"),), note="with MASTER_DARK"),
-    Case("flat", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
-    Case("flat", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, -1 adu)"),
+    Case("flat", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
+    Case("flat", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
 )
 _READOUT_MODES = tuple(
     Case(recipe, "--combine=average", raws=_READOUT, note="(one frame of another read-out mode)")

@@ -64,7 +64,7 @@ def main() -> int:
     outcomes = []
     for number, case in enumerate(cases, start=1):
         outcomes.append(_run(case, scene, keep=options.keep))
-        console.print(f"{number}/{len(cases)} {': '.join(outcomes[-1].row[:: len(HEADINGS) - 1])}", highlight=False)
+        console.print(f"{number}/{len(cases)}", " | ".join(outcomes[-1].row), highlight=False, soft_wrap=True)
     _print(console, outcomes)
     if options.markdown:
         Path(options.markdown).write_text("\n".join(_markdown(outcomes)) + "\n", encoding="utf-8")
