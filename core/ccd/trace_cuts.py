@@ -37,6 +37,11 @@ class Patches:
     columns: npt.NDArray[np.int32]
     values: Image
 
+    @classmethod
+    def none(cls, ny: int) -> Patches:
+        """No replacements on an image of ``ny`` rows."""
+        return cls(np.zeros(ny + 1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
+
 
 @dataclass(frozen=True, eq=False)
 class BlockCuts:

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from core.ccd.polyfit import evaluate_polynomial, fit_polynomial
-from core.ccd.trace_cuts import Image, average_blocks, patch_flagged
+from core.ccd.trace_cuts import Image, Patches, average_blocks, patch_flagged
 from core.ccd.trace_find import central_cut, find_slices
 from core.ccd.trace_fit import EdgePoints, PointState, find_edges
 from core.ccd.trace_model import Trace
+from core.ccd.trace_rescue import DAMAGED, expected_widths, rescue_points
 from core.errors import DataError, TracingError
 from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS, TRACE_SLOPE_WARNING
 
@@ -30,8 +31,9 @@ FloatArray: TypeAlias = npt.NDArray[np.float64]
 _WIDTH_SIGMA = 5.0
 _RESIDUAL_SIGMA = 5.0
 _MIN_POINTS = 3
-_LOSS_WARNING = 0.1  # fraction of significant points that may be lost without a word
-_LOSS_RESCUE = 0.5  # fraction of significant points lost to one bad edge above which a slice is rescued
+_FLAGGED_COLUMN = 0.02  # fraction of flagged rows from which on a column counts as flagged
+_ODD_WIDTH = 1.5  # difference from the width that the other slices suggest, above which it is told [pix]
+_RUNAWAY = (0.5 * SLICE_WIDTH_LIMITS[0], 1.5 * SLICE_WIDTH_LIMITS[1])  # widths outside are no description of a slice
 _VIGNETTED_IFU = 24
 _VIGNETTED_SINCE = 2014
 _VIGNETTED_SLICES = range(37, N_SLICES + 1)
@@ -168,10 +170,12 @@ def trace_slices(
 
     Notes
     -----
-    Two points differ from the reference on purpose. Points rejected from the fit of the centre take their widths
+    Three points differ from the reference on purpose. Points rejected from the fit of the centre take their widths
     with them, where the reference lets the list of widths get out of step (up to a few 0.01 pix on the edges of
-    slices with rejections). A slice that loses half of its points because one edge is contaminated (a hot column)
-    keeps them with the threshold position of that edge, where the reference drops the slice.
+    slices with rejections). A slice that loses a tenth of its points because one edge is contaminated (a hot column,
+    flagged columns) gets them back if another measure of them has the width that the other slices suggest, see
+    `core.ccd.trace_rescue`; the reference drops them, or keeps a wrong edge. A slice whose polynomials run away on
+    some rows fails, where the reference keeps it.
     """
     ny = image.shape[0]
     if image.ndim != 2 or dq.shape != image.shape:
@@ -182,20 +186,28 @@ def trace_slices(
     positions = find_slices(central_cut(image, patches, middle), edgefrac)
     cuts = average_blocks(image, patches, nsum)
     points = find_edges(cuts, positions.centers, edgefrac)
-    vignetted = ifu == _VIGNETTED_IFU and year is not None and year >= _VIGNETTED_SINCE
+    expected = expected_widths(points)
+    edges_left, edges_right, states = rescue_points(
+        points,
+        expected,
+        np.bincount(patches.columns, minlength=image.shape[1]) > _FLAGGED_COLUMN * ny,
+        lambda: find_edges(average_blocks(image, Patches.none(ny), nsum), positions.centers, edgefrac),
+    )
+    if ifu == _VIGNETTED_IFU and year is not None and year >= _VIGNETTED_SINCE:
+        _keep_vignetted(points, edges_left, edges_right, states)
 
     coefficients = np.full((N_SLICES, 3, order + 1), np.nan)
     mse = np.full((N_SLICES, 3), np.nan)
     width = np.full(N_SLICES, np.nan, dtype=np.float32)
     reports, samples = [], []
     for row in range(N_SLICES):
-        left, right, state = _accept(points, row, vignetted and row + 1 in _VIGNETTED_SLICES)
+        left, right, state = edges_left[row], edges_right[row], states[row]
         lost = int(np.count_nonzero((state == PointState.SHIFTED) & points.significant[row]))
         good = np.flatnonzero((state == PointState.GOOD) | (state == PointState.RESCUED))
         samples.append((np.full(len(good), row + 1), cuts.y[good], left[good], right[good]))
         used, status, reason = 0, SliceStatus.FAILED, ""
         try:
-            fit = _fit_slice(cuts.y[good], left[good], right[good], order)
+            fit = _fit_slice(cuts.y[good], left[good], right[good], order, ny)
         except DataError as error:
             reason = error.message
             if not positions.seen[row]:
@@ -203,31 +215,19 @@ def trace_slices(
         else:
             coefficients[row], mse[row], width[row] = fit.coefficients, fit.mse, fit.width
             used = fit.used
-            status, reason = _judge(state, lost, int(np.count_nonzero(points.significant[row])), fit, ny)
+            status, reason = _judge(state, lost, int(np.count_nonzero(points.significant[row])), fit, expected[row])
         reports.append(SliceReport(row + 1, status, reason, len(good), lost, used))
     numbers = np.arange(1, N_SLICES + 1, dtype=np.int32)
     return TraceResult(Trace(numbers, width, coefficients, mse), _samples(samples), tuple(reports), positions.fraction)
 
 
-def _accept(points: EdgePoints, row: int, vignetted: bool) -> tuple[FloatArray, FloatArray, npt.NDArray[np.int8]]:
-    """Edges and states of the points of a slice, after rescuing what can be."""
-    left, right = points.left[row].copy(), points.right[row].copy()
-    state = points.state[row].copy()
-    shifted = state == PointState.SHIFTED
-    if vignetted:
-        left[shifted] = np.minimum(left[shifted], points.left_threshold[row][shifted])
-        state[shifted] = PointState.GOOD
-        return left, right, state
-    significant = points.significant[row]
-    if np.count_nonzero(shifted & significant) > _LOSS_RESCUE * np.count_nonzero(significant):
-        left_moved = np.abs(left - points.left_threshold[row])
-        right_moved = np.abs(right - points.right_threshold[row])
-        worse_left = shifted & (left_moved >= right_moved)
-        worse_right = shifted & ~worse_left
-        left[worse_left] = points.left_threshold[row][worse_left]
-        right[worse_right] = points.right_threshold[row][worse_right]
-        state[shifted] = PointState.RESCUED
-    return left, right, state
+def _keep_vignetted(points: EdgePoints, left: FloatArray, right: FloatArray, state: npt.NDArray[np.int8]) -> None:
+    """Accept all points of the vignetted slices, in place; the further one of both left edges counts."""
+    for row in (number - 1 for number in _VIGNETTED_SLICES):
+        shifted = points.state[row] == PointState.SHIFTED
+        left[row] = np.where(shifted, np.minimum(points.left[row], points.left_threshold[row]), points.left[row])
+        right[row] = points.right[row]
+        state[row] = np.where(shifted, PointState.GOOD, points.state[row])
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,7 +238,7 @@ class _SliceFit:
     used: int
 
 
-def _fit_slice(y: FloatArray, left: FloatArray, right: FloatArray, order: int) -> _SliceFit:
+def _fit_slice(y: FloatArray, left: FloatArray, right: FloatArray, order: int, ny: int) -> _SliceFit:
     """Polynomials of one slice; a DataError says why there are none."""
     if len(y) < _MIN_POINTS:
         raise DataError(f"only {len(y)} points found")
@@ -259,6 +259,13 @@ def _fit_slice(y: FloatArray, left: FloatArray, right: FloatArray, order: int) -
     center = fit_polynomial(y, middle, order, _RESIDUAL_SIGMA)
     y, middle, width = y[center.kept], middle[center.kept], width[center.kept]
     fits = [center, fit_polynomial(y, middle - width / 2, order), fit_polynomial(y, middle + width / 2, order)]
+    rows = np.arange(1.0, ny + 1)
+    widths = evaluate_polynomial(fits[2].coefficients, rows) - evaluate_polynomial(fits[1].coefficients, rows)
+    if widths.min() < _RUNAWAY[0] or widths.max() > _RUNAWAY[1]:
+        raise DataError(
+            f"polynomials through {len(y)} points at rows {y[0]:.0f} .. {y[-1]:.0f} run away: "
+            f"widths of {widths.min():.0f} .. {widths.max():.0f} pix"
+        )
     return _SliceFit(
         np.stack([fit.coefficients for fit in fits]),
         np.array([fit.mse for fit in fits]),
@@ -268,7 +275,7 @@ def _fit_slice(y: FloatArray, left: FloatArray, right: FloatArray, order: int) -
 
 
 def _judge(
-    state: npt.NDArray[np.int8], lost: int, significant: int, fit: _SliceFit, ny: int
+    state: npt.NDArray[np.int8], lost: int, significant: int, fit: _SliceFit, expected: float
 ) -> tuple[SliceStatus, str]:
     """Status of a slice that has polynomials, and what to say about it."""
     reasons = []
@@ -276,14 +283,13 @@ def _judge(
     rescued = int(np.count_nonzero(state == PointState.RESCUED))
     if rescued:
         status = SliceStatus.RESCUED
-        reasons.append(f"{rescued} of {len(state)} points kept the threshold position of a contaminated edge")
-    if lost > _LOSS_WARNING * significant:
+        reasons.append(f"{rescued} of {len(state)} points were measured past a contaminated edge")
+    if lost > DAMAGED * significant:
         reasons.append(f"{lost} of {significant} points with clear signal were lost")
     if (slope := _largest(fit.coefficients[0, 1:2])) > TRACE_SLOPE_WARNING:
         reasons.append(f"slope {slope:.4f} exceeds {TRACE_SLOPE_WARNING}")
-    ends = np.array([1.0, (1.0 + ny) / 2, float(ny)])
-    if (evaluate_polynomial(fit.coefficients[2], ends) <= evaluate_polynomial(fit.coefficients[1], ends)).any():
-        reasons.append("the edges cross outside the measured rows")
+    if abs(fit.width - expected) > _ODD_WIDTH:
+        reasons.append(f"its width of {fit.width:.1f} pix differs from that of the other slices, {expected:.1f} pix")
     return status, "; ".join(reasons)
 
 

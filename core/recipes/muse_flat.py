@@ -185,6 +185,20 @@ class MuseFlat(Recipe):
             why="defect of the reference",
             size="",
         ),
+        Difference(
+            where="TRACE_TABLE, flagged columns across an edge",
+            here="the pixels themselves are measured where that gives the width that the other slices suggest",
+            reference="neighbours of the flagged pixels stand in for them, which moves the edge",
+            why="cosmic rays in three biases flag good columns",
+            size="up to 3 pix in some slices with three biases, none with eleven",
+        ),
+        Difference(
+            where="TRACE_TABLE, polynomials that run away",
+            here="the slice has no trace",
+            reference="keeps widths of thousands of pixels beyond the measured rows",
+            why="such a slice is broken",
+            size="no result to compare",
+        ),
     )
 
     def process(self, ifu: int, frames: FrameSet, params: FlatParameters, ctx: RecipeContext) -> list[Product]:

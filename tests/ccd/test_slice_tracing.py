@@ -142,7 +142,7 @@ def test_vignetted_slice_is_reported_and_a_lower_edgefrac_helps() -> None:
     assert "a lower edgefrac may help" in result.failed[0].reason
     helped = trace(image, edgefrac=0.2)
     assert not helped.failed
-    # A fifth of the light is reached 1.6 pix inside of the true edge.
+    # The steepest place is the true edge, though the light falls towards it.
     assert rms_error(helped, 10) < 1.6
 
 
@@ -169,6 +169,45 @@ def test_unflagged_hot_column_at_an_edge_is_survived(clean: npt.NDArray[np.float
     assert "contaminated edge" in report.reason
     assert rms_error(result, 30) < 0.3
     assert max(rms_error(result, n) for n in range(1, 49) if n != 30) < 0.005
+
+
+@pytest.mark.parametrize(("side", "offset"), [("left", -2), ("left", -1), ("right", -1), ("right", 0)])
+def test_flagged_columns_across_an_edge_do_not_move_it(clean: npt.NDArray[np.float32], side: str, offset: int) -> None:
+    edge = true_edges(30)[0 if side == "left" else 1]
+    first = round(float(edge.mean())) + offset  # 0-based: columns on both sides of the edge
+    dq = no_flags()
+    dq[:380, first - 1 : first + 3] = 8192
+    result = trace(clean, dq)
+    assert not result.failed
+    # The pixels themselves are good: their neighbours would move the edge by 1.5 pix.
+    assert rms_error(result, 30) < 0.15
+    assert result.slices[29].status is SliceStatus.RESCUED
+    assert "contaminated edge" in result.slices[29].reason
+
+
+def test_few_points_do_not_run_away() -> None:
+    image = make_flat() + np.random.default_rng(6).normal(0, 500, (NY, NX)).astype(np.float32)
+    left, right = true_edges(10)
+    x = np.arange(1, NX + 1)
+    # The right third of the slice is dark in all but the lowest rows.
+    dark = (x[None, :] > left[:, None] + 50) & (x[None, :] < right[:, None] + 10)
+    dark[: 7 * NSUM] = False
+    image[dark] = 0
+    result = trace(image)
+    assert [report.slice_no for report in result.failed] == [10]
+    assert "run away" in result.failed[0].reason
+    assert not result.trace.has(10)
+
+
+def test_slice_of_odd_width_is_told(clean: npt.NDArray[np.float32]) -> None:
+    image = clean.copy()
+    left, _ = true_edges(20)
+    x = np.arange(1, NX + 1)
+    image[(x[None, :] > left[:, None] - 5) & (x[None, :] < left[:, None] + 3)] = 0  # a hair on the slit
+    result = trace(image)
+    assert result.trace.has(20)
+    assert "differs from that of the other slices, 76.1 pix" in result.slices[19].reason
+    assert [report.slice_no for report in result.warnings] == [20]
 
 
 def test_dead_column_in_the_middle_of_a_slice_is_no_gap(clean: npt.NDArray[np.float32]) -> None:
