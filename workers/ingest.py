@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -27,6 +28,7 @@ from core.archive.intake import (
     held_paths,
     hold_files,
     known_files,
+    paths_below,
     store_frames,
     twin_paths,
 )
@@ -131,6 +133,8 @@ class Ingestor:
         Name in the events.
     clock : callable
         Seconds since 1970; for tests.
+    stop : threading.Event, optional
+        Set it to end a long round early; what is not done yet stays to be done.
     """
 
     def __init__(
@@ -139,11 +143,13 @@ class Ingestor:
         settings: Settings,
         actor: str = "ingest",
         clock: Callable[[], float] = time.time,
+        stop: threading.Event | None = None,
     ) -> None:
         self.archive = archive
         self.settings = settings
         self.actor = actor
         self._settle = SettleWatch(clock)
+        self._stop = stop or threading.Event()
         self._open: set[str] = set()  # waited for
         self._retry_duplicates = False
 
@@ -180,6 +186,8 @@ class Ingestor:
         retry_duplicates = self._retry_duplicates and bool(trees)
         todo = self._select(files, report, force, retry_duplicates)
         for part in (todo[first : first + _BATCH] for first in range(0, len(todo), _BATCH)):
+            if self._stop.is_set():
+                return report
             self._ingest_batch(part, files, report)
         if trees:
             self._retry_duplicates = False
@@ -326,9 +334,17 @@ class Ingestor:
         if not tree.files:
             return  # an empty tree is more likely a disk that is not mounted than a night deleted at once
         seen = {printable(path) for path in tree.files}
+        unread = tuple(f"{printable(folder).rstrip('/')}/" for folder in tree.unreadable)
+        with self.archive.read() as session:
+            known = paths_below(session, printable(root))
+        # Another ingest may have brought in what came after the tree was read, so the disk has the last word.
+        gone = [
+            path for path in known if path not in seen and not f"{path}/".startswith(unread) and not _is_there(path)
+        ]
+        if not gone:
+            return
         with self.archive.write() as session:
-            unread = {printable(folder) for folder in tree.unreadable}
-            frames, files = forget_vanished(session, printable(root), seen, unread=unread, actor=self.actor)
+            frames, files = forget_vanished(session, gone, actor=self.actor)
         report.vanished += frames + files
         self._retry_duplicates |= frames > 0  # the original of a duplicate may be among them
 
@@ -400,6 +416,11 @@ def _unchanged(entry: Known, file: FileStat, retry_duplicates: bool) -> bool:
     if entry.reason is QuarantineReason.UNREADABLE and file.problem is None:
         return False  # permissions may be repaired without a trace in size and time
     return (entry.size, entry.mtime) == (file.size, file.mtime)
+
+
+def _is_there(path: str) -> bool:
+    """Whether a raw file is on the disk; a directory is not (those that cannot be read are held by their path)."""
+    return is_candidate(os.path.basename(path)) and os.path.lexists(path)
 
 
 def _duplicate(result: Stored) -> HeldFile:

@@ -30,6 +30,8 @@ __all__ = ["hash_frames", "ingest_forever"]
 
 log = logging.getLogger(__name__)
 
+_STOP_SECONDS = 5.0
+
 
 def hash_frames(archive: Archive, stop: threading.Event, limit: int = 20) -> int:
     """Hash the content of some frames that have no hash yet; returns how many (off the hot path of ingest)."""
@@ -66,7 +68,7 @@ def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) 
     ]
     for thread in threads:
         thread.start()
-    ingestor = Ingestor(archive, settings, life.name)
+    ingestor = Ingestor(archive, settings, life.name, stop=stop)
     next_scan = 0.0
     while not stop.is_set():
         now = time.monotonic()
@@ -89,7 +91,7 @@ def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) 
             stop.wait(2.0)
         changed.wait(0.2 if ingestor.open_paths else 1.0)
     for thread in threads:
-        thread.join()
+        thread.join(_STOP_SECONDS)  # a large file that is just hashed is hashed again by the next daemon
     life.stopped()
 
 

@@ -77,7 +77,7 @@ class SettleWatch:
         """Seconds for which the file is known not to have changed."""
         now = self._clock()
         size, mtime, since = self._since.get(path, (None, None, now))
-        if (size, mtime) != (file.size, file.mtime):
+        if (size, mtime) != (file.size, file.mtime) or since > now:  # the clock may have been set back
             since = now
         self._since[path] = (file.size, file.mtime, since)
         by_mtime = now - file.mtime if file.mtime is not None else 0.0

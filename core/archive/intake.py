@@ -12,7 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import func, insert, or_, select, tuple_, update
+from sqlalchemy import func, insert, or_, select, tuple_
 from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
@@ -31,12 +31,14 @@ __all__ = [
     "held_paths",
     "hold_files",
     "known_files",
+    "paths_below",
     "store_frames",
     "store_hash",
     "twin_paths",
 ]
 
 _CHUNK = 500
+_HELD = QuarantinedFile.state == QuarantineState.HELD
 
 T = TypeVar("T")
 
@@ -260,25 +262,26 @@ def held_paths(session: Session, paths: Collection[str] | None = None) -> list[s
     return found
 
 
+def paths_below(session: Session, root: str) -> list[str]:
+    """Paths of the present frames and held files below a directory."""
+    prefix = root.rstrip("/") + "/"
+    columns = ((Frame.path, Frame.state == FrameState.PRESENT), (QuarantinedFile.path, _HELD))
+    return [
+        path
+        for column, condition in columns
+        for path in session.scalars(select(column).where(func.substr(column, 1, len(prefix)) == prefix, condition))
+    ]
+
+
 def forget_vanished(
-    session: Session,
-    root: str,
-    seen: Collection[str],
-    *,
-    unread: Collection[str] = (),
-    actor: str = "ingest",
-    now: datetime | None = None,
+    session: Session, paths: Sequence[str], *, actor: str = "ingest", now: datetime | None = None
 ) -> tuple[int, int]:
-    """After a whole directory was read: frames that are not there any more are MISSING, held files are GONE.
+    """Files that are gone: frames are MISSING from now on, held files GONE.
 
     Parameters
     ----------
-    root : str
-        Absolute path of the directory.
-    seen : collection of str
-        All candidate paths found below it.
-    unread : collection of str
-        Directories that could not be read: what the archive knows below them stays as it is.
+    paths : sequence of str
+        See on the disk that they are not there: a list of files may be older than what the archive knows.
 
     Returns
     -------
@@ -286,52 +289,35 @@ def forget_vanished(
         Number of frames and of held files that vanished.
     """
     now = now or utc_now()
-    seen = seen if isinstance(seen, set | frozenset) else set(seen)
-    prefix = root.rstrip("/") + "/"
-    hidden = tuple(folder.rstrip("/") + "/" for folder in unread)
-
-    def vanished(path: str) -> bool:
-        return path not in seen and not f"{path}/".startswith(hidden)
-
-    frames = session.execute(
-        select(Frame.id, Frame.path, Frame.dp_id).where(
-            func.substr(Frame.path, 1, len(prefix)) == prefix, Frame.state == FrameState.PRESENT
-        )
-    ).all()
-    lost = [(number, name) for number, path, name in frames if vanished(path)]
-    for part in _chunks(lost):
-        session.execute(update(Frame).where(Frame.id.in_([n for n, _ in part])).values(state=FrameState.MISSING))
-        for _, name in part:
+    frames = gone = 0
+    for part in _chunks(paths):
+        for frame in session.scalars(select(Frame).where(Frame.path.in_(part), Frame.state == FrameState.PRESENT)):
+            frame.state = FrameState.MISSING
+            frames += 1
             record_event(
                 session,
                 "frame",
-                name,
+                frame.dp_id,
                 actor=actor,
                 text="the file is gone",
                 from_state=FrameState.PRESENT,
                 to_state=FrameState.MISSING,
                 now=now,
             )
-    held = session.scalars(
-        select(QuarantinedFile).where(
-            func.substr(QuarantinedFile.path, 1, len(prefix)) == prefix,
-            QuarantinedFile.state == QuarantineState.HELD,
-        )
-    ).all()
-    gone = [row for row in held if vanished(row.path)]
-    for row in gone:
-        row.state = QuarantineState.GONE
-        record_event(
-            session,
-            "quarantine",
-            row.path,
-            actor=actor,
-            text="the file is gone",
-            from_state=QuarantineState.HELD,
-            to_state=QuarantineState.GONE,
-            now=now,
-        )
-    return len(lost), len(gone)
+        for row in session.scalars(select(QuarantinedFile).where(QuarantinedFile.path.in_(part), _HELD)):
+            row.state = QuarantineState.GONE
+            gone += 1
+            record_event(
+                session,
+                "quarantine",
+                row.path,
+                actor=actor,
+                text="the file is gone",
+                from_state=QuarantineState.HELD,
+                to_state=QuarantineState.GONE,
+                now=now,
+            )
+    return frames, gone
 
 
 def frames_to_hash(session: Session, limit: int = 100) -> list[tuple[int, str, int, float]]:

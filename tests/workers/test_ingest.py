@@ -224,6 +224,24 @@ def test_a_deleted_file_is_missing_and_present_again_when_it_returns(yard: Yard)
     assert yard.frames()[path.name].state is FrameState.PRESENT
 
 
+def test_a_file_that_another_ingest_brought_in_meanwhile_is_not_missing(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yard.write(0)
+    finish = Ingestor._finish_tree
+
+    def late(self: Ingestor, *arguments: Any) -> None:
+        monkeypatch.undo()
+        yard.write(1)  # after this ingest has read the directory
+        yard.once()
+        finish(self, *arguments)
+
+    monkeypatch.setattr(Ingestor, "_finish_tree", late)
+    assert yard.once().vanished == 0
+    assert {frame.state for frame in yard.frames().values()} == {FrameState.PRESENT}
+    assert len(yard.frames()) == 2
+
+
 def test_an_empty_directory_makes_nothing_missing(sqlite_yard: Yard) -> None:
     # A disk that is not mounted looks like this.
     path = sqlite_yard.write(0)
@@ -376,6 +394,28 @@ def test_files_stay_to_be_done_while_the_database_is_away(sqlite_yard: Yard, mon
     assert ingestor.round(()).new == 1
 
 
+def test_a_long_round_ends_early_when_the_daemon_is_told_to_stop(
+    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "_BATCH", 1)
+    for second in range(3):
+        sqlite_yard.write(second)
+    time.sleep(2 * sqlite_yard.settings.settle_seconds)
+    stop = threading.Event()
+    batch = Ingestor._ingest_batch
+
+    def told(self: Ingestor, *arguments: Any) -> None:
+        batch(self, *arguments)
+        stop.set()
+
+    monkeypatch.setattr(Ingestor, "_ingest_batch", told)
+    ingestor = Ingestor(sqlite_yard.archive, sqlite_yard.settings, stop=stop)
+    report = ingestor.round([sqlite_yard.raw])
+    assert (report.new, report.vanished, len(sqlite_yard.frames())) == (1, 0, 1)
+    monkeypatch.undo()
+    assert sqlite_yard.once().new == 2
+
+
 def test_settle_watch_trusts_no_time_in_the_future(tmp_path: Path) -> None:
     now = [1000.0]
     watch = SettleWatch(lambda: now[0])
@@ -385,6 +425,10 @@ def test_settle_watch_trusts_no_time_in_the_future(tmp_path: Path) -> None:
     assert watch.quiet_for("x", file) == 3.0
     assert watch.quiet_for("x", ingest.FileStat(11, 5000.0)) == 0.0
     assert watch.quiet_for("y", ingest.FileStat(10, 900.0)) == 103.0
+    now[0] = 500.0  # the clock is set back
+    assert watch.quiet_for("x", ingest.FileStat(11, 5000.0)) == 0.0
+    now[0] = 502.0
+    assert watch.quiet_for("x", ingest.FileStat(11, 5000.0)) == 2.0
 
 
 def test_scan_reads_linked_directories_once(tmp_path: Path) -> None:
@@ -405,14 +449,14 @@ def daemon(yard: Yard) -> Iterator[Yard]:
     thread.start()
     yield yard
     stop.set()
-    thread.join(timeout=20)
+    thread.join(timeout=60)
     assert not thread.is_alive()
     with yard.archive.read() as session:
         row = session.scalars(select(WorkerHeartbeat)).one()
     assert row.stopped_at is not None
 
 
-def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def _until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
