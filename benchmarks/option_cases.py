@@ -80,9 +80,9 @@ def calibration(tag: str) -> Callable[[Scene], Frames]:
 def bad_pixels(scene: Scene) -> Frames:
     """Two tables: scattered pixels of several kinds, and a bad column that crosses some of them."""
     rng = np.random.default_rng(scene.seed)
-    x, y = rng.integers(33, 4193, 5000), rng.integers(33, 4209, 5000)
+    x, y = rng.integers(33, 4193, 5000), rng.integers(33, scene.height + 97, 5000)
     status = rng.choice([Dq.DEAD, Dq.HOT, Dq.DARK | Dq.LOW_QE], 5000)
-    column = np.arange(100, 2000)
+    column = np.arange(100, scene.rows)
     tables = [(x, y, status), (np.full_like(column, 1500), column, np.full_like(column, Dq.DEAD))]
     frames: Frames = []
     for number, table in enumerate(tables, start=1):
@@ -92,8 +92,8 @@ def bad_pixels(scene: Scene) -> Frames:
     return frames
 
 
-def changed_headers(name: str, cards: dict[str, tuple[object, ...]]) -> Callable[[Scene, list[Path]], list[Path]]:
-    """Copies of the raw frames with other primary cards: the n-th value goes to the n-th frame (None: unchanged)."""
+def changed(name: str, change: Callable[[Scene, fits.HDUList, int], None]) -> Callable[[Scene, list[Path]], list[Path]]:
+    """Copies of the raw frames: ``change(scene, hdus, n)`` changes the n-th, whose data are as stored (no BZERO)."""
 
     def make(scene: Scene, paths: list[Path]) -> list[Path]:
         made = []
@@ -101,9 +101,7 @@ def changed_headers(name: str, cards: dict[str, tuple[object, ...]]) -> Callable
             copy = scene.work / "changed" / f"{name}-{path.name}"
             copy.parent.mkdir(exist_ok=True)
             with fits.open(path, do_not_scale_image_data=True) as hdus:
-                for keyword, values in cards.items():
-                    if values[number] is not None:
-                        hdus[0].header[keyword] = values[number]
+                change(scene, hdus, number)
                 hdus.writeto(copy, overwrite=True)
             made.append(copy)
         return made
@@ -111,28 +109,37 @@ def changed_headers(name: str, cards: dict[str, tuple[object, ...]]) -> Callable
     return make
 
 
-def changed_levels(name: str, *steps: int) -> Callable[[Scene, list[Path]], list[Path]]:
-    """Copies of the raw frames with the level of the n-th raised by the n-th step [adu]."""
+def changed_card(keyword: str, *values: float) -> Callable[[Scene, list[Path]], list[Path]]:
+    """Copies with another card in the primary header: the n-th value goes to the n-th frame."""
 
-    def make(scene: Scene, paths: list[Path]) -> list[Path]:
-        made = []
-        for step, path in zip(steps, paths, strict=True):
-            copy = scene.work / "changed" / f"{name}-{path.name}"
-            copy.parent.mkdir(exist_ok=True)
-            with fits.open(path, do_not_scale_image_data=True) as hdus:
-                # stored values are those of the file: adding needs no BZERO
-                hdus[chip_name(scene.ifu)].data += step
-                hdus.writeto(copy, overwrite=True)
-            made.append(copy)
-        return made
+    def change(scene: Scene, hdus: fits.HDUList, number: int) -> None:
+        hdus[0].header[keyword] = values[number]
 
-    return make
+    return changed(keyword.replace(" ", "-"), change)
 
 
-_EXPTIMES = changed_headers("exptime", {"EXPTIME": (900.0, 1800.0, 1200.0)})
-_FLAT_EXPTIMES = changed_headers("exptime", {"EXPTIME": (0.3, 0.35, 0.4)})
-_READOUT = changed_headers("readout", {"HIERARCH ESO DET READ CURID": (None, 2, None)})
-_LEVELS = changed_levels("levels", 0, 2, 1)
+def changed_levels(*steps: int) -> Callable[[Scene, list[Path]], list[Path]]:
+    """Copies with the level of the n-th frame raised by the n-th step [adu]."""
+
+    def change(scene: Scene, hdus: fits.HDUList, number: int) -> None:
+        hdus[chip_name(scene.ifu)].data += steps[number]
+
+    return changed("levels", change)
+
+
+def _saturate(scene: Scene, hdus: fits.HDUList, number: int) -> None:
+    """Saturate 3000 seeded pixels in the first frame, 2000 of them in the second, 1000 in the third."""
+    rng = np.random.default_rng(scene.seed)
+    x, y = rng.integers(32, 4192, 3000), rng.integers(32, scene.height + 96, 3000)
+    hit = slice(1000 * number, 3000)
+    hdus[chip_name(scene.ifu)].data[y[hit], x[hit]] = 32767
+
+
+saturated = changed("saturated", _saturate)
+_EXPTIMES = changed_card("EXPTIME", 900.0, 1800.0, 1200.0)
+_FLAT_EXPTIMES = changed_card("EXPTIME", 0.3, 0.35, 0.4)
+_READOUT = changed_card("HIERARCH ESO DET READ CURID", 1, 2, 1)
+_LEVELS = changed_levels(0, 2, 1)
 
 # -- the cases ---------------------------------------------------------------------------------------------------------
 _OVERSCAN = (
@@ -171,15 +178,23 @@ _COMBINE_OF_5 = (
     "--combine=sigclip --lsigma=10 --hsigma=10",
 )
 
+_BIAS_INTENT = {
+    "--overscan=offset": "overscan=offset",
+    "--overscan=offset --ovscreject=fit:3 --ovscignore=8": "overscan=offset",
+    "--overscan=vpoly:20,1.0000001": "overscan=vpoly",
+}
+
 _BIAS = (
-    *(Case("bias", options) for options in ("", *_OVERSCAN, *_COMBINE)),
+    *(Case("bias", options, intent=_BIAS_INTENT.get(options, "")) for options in ("", *_OVERSCAN, *_COMBINE)),
     *(Case("bias", options, n=5, note="(5 frames)") for options in _COMBINE_OF_5),
     Case("bias", "--losigmabadpix=5 --hisigmabadpix=1.5"),
     Case("bias", "--losigmabadpix=1 --hisigmabadpix=30"),
     Case("bias", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
     Case("bias", "--combine=minmax", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
+    *(Case("bias", options, raws=saturated, note="(saturated pixels)") for options in ("", *_COMBINE)),
+    Case("bias", "--ovscreject=dcr:64,40,2,3", intent="ovscreject=dcr:..."),
     Case("bias", "--overscan=none", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
-    Case("bias", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
+    Case("bias", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)", intent="overscan=offset"),
     Case("bias", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
     Case("bias", "--overscan=none --ovscsigma=0.1", raws=_LEVELS, note="(levels +0, +2, +1 adu)", fails=True),
     Case("bias", "--combine=minmax --nlow=2 --nhigh=2", fails=True),
@@ -214,6 +229,7 @@ _FLAT = (
     Case("flat", "--losigmabadpix=10 --hisigmabadpix=2"),
     Case("flat", extra=(bad_pixels,), n=5, note="with two BADPIX_TABLE (5 frames)"),
     Case("flat", extra=(calibration("MASTER_DARK"),), note="with MASTER_DARK"),
+    *(Case("flat", options, raws=saturated, note="(saturated pixels)") for options in ("", "--combine=minmax")),
     Case("flat", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
     Case("flat", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
 )

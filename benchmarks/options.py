@@ -2,6 +2,7 @@
 
     python benchmarks/options.py                            # all cases, on one simulated IFU of full size (seeded)
     python benchmarks/options.py --recipes bias,dark --cases sigclip
+    python benchmarks/options.py --rows 514                 # the central quarter of the detector: quicker
     python benchmarks/options.py --work /data/options       # keeps frames and calibrations for the next time
 
 Both pipelines get the same raw frames and the same calibrations (made by the reference with its default options), so
@@ -27,6 +28,7 @@ from rich.table import Table
 from runs import CALIBRATIONS, RECIPES, both_pipelines, compare_products, run_recipe
 from scene import Scene
 
+from core.instrument import PORT_NY
 from core.recipes.registry import get_recipe
 
 AGREES, INTENT, DIFFERS, UNPROVOKED = "agrees", "by intent", "DIFFERS", "agrees, though declared"
@@ -60,7 +62,7 @@ def main() -> int:
         _check_declared(case)
     work = Path(options.work or tempfile.mkdtemp(prefix="cascade-options-")).absolute()
     work.mkdir(parents=True, exist_ok=True)
-    scene = Scene(work, options.ifu, options.seed, options.mode)
+    scene = Scene(work, options.ifu, options.seed, options.mode, options.rows)
     outcomes = []
     for number, case in enumerate(cases, start=1):
         outcomes.append(_run(case, scene, keep=options.keep))
@@ -80,6 +82,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--ifu", type=int, default=12, help="IFU [12]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulation [1]")
     parser.add_argument("--mode", default="WFM-NOAO-N", help="INS.MODE of the simulation [WFM-NOAO-N]")
+    parser.add_argument(
+        "--rows", type=int, default=PORT_NY, help=f"rows of a detector port [{PORT_NY}]: less is quicker"
+    )
     parser.add_argument("--work", help="working directory: its frames and calibrations are used again")
     parser.add_argument("--keep", action="store_true", help="keep the products of the cases in the working directory")
     parser.add_argument("--markdown", help="also write the table to this file")
@@ -107,7 +112,8 @@ def _run(case: Case, scene: Scene, *, keep: bool) -> Outcome:
         lines.append(agreement.Line("exit", ends, "both fail" if case.fails else "both run", agreed, "pixels", ends))
     if not any(codes):
         traces = scene.calibration("TRACE_TABLE") if "TRACE_TABLE" in CALIBRATIONS[case.recipe] else None
-        lines += compare_products(sides[0].products, sides[1].products, scene.ifu, traces=traces)
+        ours, theirs = (side.products for side in sides)
+        lines += compare_products(ours, theirs, scene.ifu, height=scene.height, traces=traces)
     if not keep:
         shutil.rmtree(directory)
     return Outcome(case, tuple(_cell(lines, column) for column in agreement.COLUMNS), _verdict(case, lines))

@@ -17,10 +17,12 @@ from core.classify import classify
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
 from core.fitsfile.sof import format_sof
+from core.instrument import PORT_NY
 from core.simulator.truth import InstrumentTruth
 
 __all__ = [
     "CALIBRATIONS",
+    "FULL_HEIGHT",
     "NIGHT",
     "RAW_TAG",
     "RECIPES",
@@ -33,7 +35,7 @@ __all__ = [
 ]
 
 NIGHT = "2026-11-01"
-N_ROWS = 4112
+FULL_HEIGHT = 2 * PORT_NY
 RECIPES = ("bias", "dark", "flat", "wavecal", "lsf")
 RAW_TAG = {"bias": "BIAS", "dark": "DARK", "flat": "FLAT", "wavecal": "ARC", "lsf": "ARC"}
 CALIBRATIONS = {
@@ -112,6 +114,7 @@ def compare_products(
     ifu: int,
     truth: InstrumentTruth | None = None,
     *,
+    height: int = FULL_HEIGHT,
     traces: Path | None = None,
     tags: Sequence[str] = (),
 ) -> Iterator[agreement.Line]:
@@ -123,6 +126,8 @@ def compare_products(
         Directories of the products.
     ifu : int
     truth : InstrumentTruth, optional
+    height : int
+        Rows of the trimmed images.
     traces : pathlib.Path, optional
         Trace table within which wavelengths are compared; by default the one beside our products.
     tags : sequence of str, optional
@@ -136,7 +141,7 @@ def compare_products(
             brief = f"{tag} missing: {', '.join(apart)}"
             yield agreement.Line("products", brief, "both", False, agreement.COLUMNS[0], brief)
         elif tag in _COMPARISONS:
-            yield from _COMPARISONS[tag](mine[tag], peer[tag], ifu, truth, traces)
+            yield from _COMPARISONS[tag](_Pair(mine[tag], peer[tag], ifu, height, truth, traces))
 
 
 def _by_tag(directory: Path, ifu: int) -> dict[str, Path]:
@@ -149,51 +154,47 @@ def _by_tag(directory: Path, ifu: int) -> dict[str, Path]:
     return found
 
 
-_Comparison = Callable[[Path, Path, int, InstrumentTruth | None, Path | None], Iterator[agreement.Line]]
+@dataclass(frozen=True)
+class _Pair:
+    """A product of both pipelines and what its comparison may need."""
+
+    ours: Path
+    theirs: Path
+    ifu: int
+    height: int
+    truth: InstrumentTruth | None
+    traces: Path | None
+
+    def quality(self) -> Iterator[agreement.Line]:
+        return agreement.compare_qc(self.ours, self.theirs, self.ifu)
 
 
-def _images(
-    tolerance: float,
-    unit: str,
-    ours: Path,
-    theirs: Path,
-    ifu: int,
-    truth: InstrumentTruth | None,
-    traces: Path | None,
-) -> Iterator[agreement.Line]:
-    yield from agreement.compare_images(ours, theirs, ifu, tolerance, unit)
-    yield from agreement.compare_qc(ours, theirs, ifu)
+def _images(tolerance: float, unit: str, pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement.compare_images(pair.ours, pair.theirs, pair.ifu, tolerance, unit)
+    yield from pair.quality()
 
 
-def _traces(
-    ours: Path, theirs: Path, ifu: int, truth: InstrumentTruth | None, traces: Path | None
-) -> Iterator[agreement.Line]:
-    yield from agreement.compare_traces(ours, theirs, ifu, N_ROWS, truth)
-    yield from agreement.compare_qc(ours, theirs, ifu)
+def _traces(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement.compare_traces(pair.ours, pair.theirs, pair.ifu, pair.height, pair.truth)
+    yield from pair.quality()
 
 
-def _wavelengths(
-    ours: Path, theirs: Path, ifu: int, truth: InstrumentTruth | None, traces: Path | None
-) -> Iterator[agreement.Line]:
-    within = traces or ours.with_name(f"TRACE_TABLE-{ifu:02d}.fits")
-    yield from agreement.compare_wavelengths(ours, theirs, within, ifu, N_ROWS, truth)
-    yield from agreement.compare_qc(ours, theirs, ifu)
+def _samples(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement.compare_samples(pair.ours, pair.theirs, pair.ifu)
 
 
-def _profiles(
-    ours: Path, theirs: Path, ifu: int, truth: InstrumentTruth | None, traces: Path | None
-) -> Iterator[agreement.Line]:
-    yield from agreement.compare_lsf(ours, theirs, ifu)
-    yield from agreement.compare_qc(ours, theirs, ifu)
+def _wavelengths(pair: _Pair) -> Iterator[agreement.Line]:
+    within = pair.traces or pair.ours.with_name(f"TRACE_TABLE-{pair.ifu:02d}.fits")
+    yield from agreement.compare_wavelengths(pair.ours, pair.theirs, within, pair.ifu, pair.height, pair.truth)
+    yield from pair.quality()
 
 
-def _samples(
-    ours: Path, theirs: Path, ifu: int, truth: InstrumentTruth | None, traces: Path | None
-) -> Iterator[agreement.Line]:
-    yield from agreement.compare_samples(ours, theirs, ifu)
+def _profiles(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement.compare_lsf(pair.ours, pair.theirs, pair.ifu)
+    yield from pair.quality()
 
 
-_COMPARISONS: dict[str, _Comparison] = {
+_COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "MASTER_BIAS": partial(_images, 0.05, "adu"),
     "MASTER_DARK": partial(_images, 0.2, "count"),
     "MODEL_DARK": partial(_images, 0.05, "count"),

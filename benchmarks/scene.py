@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from runs import CALIBRATIONS, NIGHT, RAW_TAG, both_pipelines, raw_frames, run_recipe
 
+from core.ccd.geometry import Detector
+from core.instrument import PORT_NY
 from core.simulator.night import NightPlan, simulate_night
 from core.staticcal.line_catalog import write_line_catalog
 
@@ -35,13 +37,20 @@ class Scene:
     seed : int
     mode : str
         INS.MODE
+    rows : int
+        Rows of a detector port; fewer than the full number are the central cut-out.
     """
 
     work: Path
     ifu: int = 12
     seed: int = 1
     mode: str = "WFM-NOAO-N"
-    _known: dict[str, Path] = field(default_factory=dict)
+    rows: int = PORT_NY
+
+    @property
+    def height(self) -> int:
+        """Rows of a trimmed image."""
+        return 2 * self.rows
 
     @cached_property
     def raws(self) -> dict[str, list[Path]]:
@@ -50,7 +59,10 @@ class Scene:
         paths = sorted(directory.glob("*.fits"))
         if not paths:
             plan = NightPlan(n_bias=5, n_dark=5, n_flat=5, n_arc=1, n_illum=0)
-            paths = simulate_night(directory, NIGHT, [self.ifu], plan, mode=self.mode, seed=self.seed)
+            detector = Detector(ny=self.rows)
+            paths = simulate_night(
+                directory, NIGHT, [self.ifu], plan, mode=self.mode, seed=self.seed, detector=detector
+            )
         return raw_frames(paths)
 
     @cached_property
