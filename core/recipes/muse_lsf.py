@@ -67,7 +67,7 @@ class LsfParameters(OverscanParameters):
     lsf_size: int = parameter(150, "Image size in LSF direction", ge=10, le=10000)
     lambda_size: int = parameter(30, "Image size in line wavelength direction", ge=2, le=10000)
     lsf_regression_window: float = parameter(
-        0.7, "Size of the regression window in LSF direction", unit="Angstrom", gt=0
+        0.7, "Size of the regression window in LSF direction", unit="Angstrom", gt=0, le=50
     )
     merge: bool = merge_parameter()
     combine: Literal["average", "median", "minmax", "sigclip"] = parameter(

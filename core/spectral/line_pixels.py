@@ -24,6 +24,8 @@ MIN_PIXELS: Final = 100
 BACKGROUND_DISTANCE: Final = 5.5  # [Angstrom] from the line
 MIN_SIGNAL: Final = 50.0  # line flux over the root of the mean variance
 SIGMA_LIMITS: Final = (0.7, 3.0)  # [Angstrom]
+_MIN_SAMPLING: Final = 1.0  # [Angstrom/pix], smaller than any
+_MAX_COLUMNS: Final = 128  # wider than any slice [pix]
 _MARGIN: Final = 6.0  # [Angstrom] between the centre and the edge of a slice, at most
 
 
@@ -129,9 +131,11 @@ def _gather(data, stat, bad, powers, rows, left, right, line, reach, wave, value
 
 
 @njit(cache=True, nogil=True)
-def _collect(data, stat, bad, powers, middle, left, right, lines, reach, fits, start, wave, value, variance, x, y):  # type: ignore[no-untyped-def]
+def _collect(
+    data, stat, bad, powers, middle, left, right, lines, reach, per_line, fits, start, wave, value, variance, x, y
+):  # type: ignore[no-untyped-def]
     """Fill the pixels of all good lines; returns the number of good lines. ``fits`` gets centre, flux, background."""
-    size = 4096
+    size = per_line
     t_wave, t_value, t_var = np.empty(size), np.empty(size), np.empty(size)
     t_x, t_y = np.empty(size, np.int32), np.empty(size, np.int32)
     xs, ys, ws = np.zeros(size + LANES), np.zeros(size + LANES), np.zeros(size + LANES)
@@ -228,14 +232,15 @@ def collect_line_pixels(
     left, right = trace.left(slice_no, rows), trace.right(slice_no, rows)
     middle = np.maximum.accumulate(dispersion.wavelength(slice_no, 0.5 * (left + right), rows))
     powers = _row_polynomials(dispersion.polynomial(slice_no), ny)
-    size = lines.size * 4096
+    per_line = int(2.0 * reach / _MIN_SAMPLING + 2.0) * _MAX_COLUMNS
+    size = lines.size * per_line
     wave = np.empty(size)
     value, variance = np.empty(size, np.float32), np.empty(size, np.float32)
     x, y = np.empty(size, np.int32), np.empty(size, np.int32)
     fits = np.empty((lines.size, 3))
     start = np.zeros(lines.size + 1, np.int64)
     good = _collect(
-        data, stat, bad, powers, middle, left, right, lines, reach, fits, start, wave, value, variance, x, y
+        data, stat, bad, powers, middle, left, right, lines, reach, per_line, fits, start, wave, value, variance, x, y
     )
     n = int(start[good])
     return LinePixels(

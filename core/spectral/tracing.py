@@ -19,7 +19,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from core.errors import DataError
+from core.errors import DataError, WavelengthError
 from core.instrument import FWHM_PER_SIGMA, SAMPLING, SLIT_WIDTH_ANGSTROM
 from core.spectral.iterfit import iterate_fit_kernel
 from core.spectral.linefit import CONVERGED, LANES, NOT_CONVERGED, gauss_lm
@@ -367,6 +367,8 @@ def trace_singlets(
     ------
     DataError
         If image, variance and mask differ in shape.
+    WavelengthError
+        If the edges are too far apart for a slice.
     """
     _check(data, stat, bad)
     if start.size == 0:
@@ -374,7 +376,7 @@ def trace_singlets(
     half = np.full(start.size, HALF_WINDOW, dtype=np.int64) if half_window is None else half_window
     table = np.empty((start.size * _MAX_COLUMNS, 5))
     if np.max(right - left) >= _MAX_COLUMNS - 1:
-        raise DataError(f"a slice {np.max(right - left):.1f} pix wide is not a slice")
+        raise WavelengthError(f"a slice {np.max(right - left):.1f} pix wide is not a slice")
     count = _trace_singlets(data, stat, bad, start, left, right, free_sigma, half, track, table)
     return _weigh(table[:count], order, k_sigma, weighting)
 
@@ -412,7 +414,7 @@ def trace_multiplet(
     """
     _check(data, stat, bad)
     if right - left >= _MAX_COLUMNS - 1:
-        raise DataError(f"a slice {right - left:.1f} pix wide is not a slice")
+        raise WavelengthError(f"a slice {right - left:.1f} pix wide is not a slice")
     table = np.empty((start.size * _MAX_COLUMNS, 5))
     work = np.empty(multi_work_size(start.size))
     count = _trace_multiplet(data, stat, bad, start, fluxes, float(left), float(right), work, table)

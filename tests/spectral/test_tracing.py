@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.errors import DataError
+from core.errors import DataError, WavelengthError
 from core.spectral.tracing import Weighting, trace_multiplet, trace_singlets
 
 NY, NX, LEFT, RIGHT = 200, 90, 6.4, 82.7
@@ -132,6 +132,15 @@ def test_multiplet_outside_the_detector_has_no_points():
 
 def test_lines_of_an_empty_list_give_no_points():
     assert len(follow(arc([]), [])) == 0
+
+
+def test_what_is_too_wide_for_a_slice_fails_as_a_slice():
+    image = arc([(60.0, 2e4)])
+    edges = np.array([1.0]), np.array([140.0])
+    with pytest.raises(WavelengthError, match=r"139\.0 pix wide is not a slice"):
+        trace_singlets(*image, np.array([60.0]), *edges, np.array([True]))
+    with pytest.raises(WavelengthError, match=r"139\.0 pix wide is not a slice"):
+        trace_multiplet(*image, np.array([60.0]), np.array([1e4]), 1.0, 140.0)
 
 
 def test_mask_of_another_shape_is_refused():
