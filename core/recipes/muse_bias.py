@@ -9,6 +9,7 @@ import numpy as np
 from core.ccd.badcolumns import flag_bad_columns
 from core.ccd.geometry import Detector, all_ports
 from core.ccd.statistics import ImageStatistics, image_statistics, slopes
+from core.errors import DataError
 from core.instrument import Dq
 from core.recipes.basic import CombinedImage, combine_frames, prepare
 from core.recipes.declaration import (
@@ -178,6 +179,8 @@ class MuseBias(Recipe):
     def process(self, ifu: int, frames: FrameSet, params: BiasParameters, ctx: RecipeContext) -> list[Product]:
         """Reduce one IFU; see `Recipe.process`."""
         stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
+        if len(stack.frames) < 2:
+            raise DataError("one BIAS is left, the read-out noise needs at least two of the same set-up", ifu=ifu)
         master = combine_frames(stack, params.combine_options, ctx)
         qc = QcWriter(self, "MASTER_BIAS", master.image.header)
         qc.write_each("QC.BIAS.INPUT{input}.NSATURATED", "input", master.n_saturated)

@@ -111,6 +111,12 @@ def test_frame_of_another_readout_mode_is_dropped(frame_maker, run_one):
     assert "odd.fits" not in [header[f"ESO PRO REC1 RAW{i} NAME"] for i in (1, 2, 3)]
 
 
+def test_one_bias_that_is_left_of_three_is_refused_with_the_reason(frame_maker, run_one):
+    pairs = [(frame_maker.write(f"b{k}.fits", k, DET_READ_CURID=k), "BIAS") for k in (1, 2, 3)]
+    with pytest.raises(AssertionError, match="error_type='data', message='one BIAS is left, .* same set-up"):
+        run_one("muse_bias", pairs)
+
+
 def test_saturated_pixels_are_counted_with_the_scan_regions(frame_maker, run_one):
     pairs = []
     for k in (1, 2, 3):
