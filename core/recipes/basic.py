@@ -25,7 +25,7 @@ from core.ccd.combine import CombineOptions
 from core.ccd.framestats import StatisticsCollector
 from core.ccd.geometry import Detector, all_ports
 from core.ccd.overscan import OverscanLevel
-from core.ccd.rawcounts import count_histograms, count_saturated, histogram_median
+from core.ccd.rawcounts import PortMedians, count_saturated
 from core.ccd.readnoise import ReadNoise, ReadNoiseSampler, variance_of_bias
 from core.ccd.reduction import (
     MasterRows,
@@ -266,8 +266,10 @@ def combine_frames(
     out = MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
     collector = StatisticsCollector(work.sample(_SAMPLED_ROWS), shape[0] * shape[1], 2) if statistics else None
     noise = ReadNoiseSampler(stack.detector, len(frames)) if is_bias and len(frames) > 1 else None
-    histograms = np.zeros((len(frames), 4, 2, 65536), np.int32) if is_bias else None
-    saturated = _run(work, out, collector, noise, histograms, ctx)
+    medians = None
+    if is_bias:
+        medians = PortMedians(stack.detector, np.array([[level.mean for level in frame.levels] for frame in frames]))
+    saturated = _run(work, out, collector, noise, medians, ctx)
     while collector is not None and not collector.complete:
         ctx.log.debug("another pass is needed for the medians of the frames")
         collector.restart()
@@ -281,7 +283,7 @@ def combine_frames(
         calibs=stack.calibs,
         n_saturated=saturated,
         statistics=collector.results() if collector else (),
-        raw_medians=() if histograms is None else _medians(histograms),
+        raw_medians=() if medians is None else _raw_medians(medians, frames),
         read_noise=read_noise,
         exptime=frames[0].exptime,
     )
@@ -317,7 +319,7 @@ def _run(
     out: MasterRows,
     collector: StatisticsCollector | None,
     noise: ReadNoiseSampler | None,
-    histograms: NDArray[np.int32] | None,
+    medians: PortMedians | None,
     ctx: RecipeContext,
 ) -> tuple[int, ...]:
     """One pass over the raw rows; returns the saturated pixels of each frame.
@@ -336,9 +338,9 @@ def _run(
             window = slice(y0, y0 + height)
             for k, raw in enumerate(slab.raw):
                 saturated[k] += count_saturated(raw)
-                if histograms is not None:
+                if medians is not None:
                     for port in det.ports_of_half(upper):
-                        count_histograms(raw, det, port, histograms[k, port - 1])
+                        medians.add_rows(k, raw, port)
             reduce_slab(
                 work.plan,
                 slab.raw,
@@ -357,8 +359,15 @@ def _run(
     return tuple((lower + upper).tolist())
 
 
-def _medians(histograms: NDArray[np.int32]) -> tuple[tuple[float, ...], ...]:
-    return tuple(tuple(histogram_median(port) for port in frame) for frame in histograms)
+def _raw_medians(medians: PortMedians, frames: Sequence[PreparedFrame]) -> tuple[tuple[float, ...], ...]:
+    def median(k: int, port: int) -> float:
+        found = medians.median(k, port)
+        if found is None:  # light on a bias: its data are far from its overscan
+            rows, columns = frames[k].channel.detector.raw_window(port)
+            return float(np.median(frames[k].channel.read_rows(rows.start, rows.stop)[:, columns]))
+        return found
+
+    return tuple(tuple(median(k, port) for port in all_ports()) for k in range(len(frames)))
 
 
 def _set_bias_variance(

@@ -44,7 +44,7 @@ def check_gains(reader: SlabReader, bias: fits.Header, log: Logger) -> tuple[flo
         gains=plan.gains[:2], dark_factors=plan.dark_factors[:2], factors=plan.factors[:2], calibrated=False,
     )  # fmt: skip
     levelled = SlabReader(reader.channels[:2], pair, reader.masters, reader.bad_pixels)
-    first, second = (sample.reshape(-1, 2 * plan.detector.nx) for sample in levelled.sample(_SAMPLED_ROWS))
+    first, second = levelled.sample(_SAMPLED_ROWS)
     upper = levelled.sampled_rows(_SAMPLED_ROWS) >= plan.detector.ny
     gains = []
     for port in all_ports():

@@ -101,15 +101,15 @@ class SlabReader:
         # Middles of equal parts: the border rows, often dark, must not weigh double.
         return np.unique(((np.arange(n_rows) + 0.5) * (2 * self.detector.ny) / n_rows).astype(np.int64))
 
-    def sample(self, n_rows: int) -> list[NDArray[np.float32]]:
-        """Reduced pixels of ``n_rows`` rows spread over the detector, per frame."""
-        det = self.detector
+    def sample(self, n_rows: int) -> NDArray[np.float32]:
+        """Reduced pixels of ``n_rows`` rows spread over the detector: shape (n, n_rows or less, nx)."""
+        rows = self.sampled_rows(n_rows).tolist()
         buffer = self._buffer()
-        reduced = [
-            reduce_rows(self.plan, self._read(det.raw_row(y), 1, buffer), y, self.calibration(y, 1))
-            for y in self.sampled_rows(n_rows).tolist()
-        ]
-        return [np.concatenate([row[k].ravel() for row in reduced]) for k in range(len(self.channels))]
+        reduced = np.empty((len(self.channels), len(rows), self.detector.trimmed_shape[1]), np.float32)
+        for i, y in enumerate(rows):
+            raw = self._read(self.detector.raw_row(y), 1, buffer)
+            reduced[:, i] = reduce_rows(self.plan, raw, y, self.calibration(y, 1))[:, 0]
+        return reduced
 
 
 def _rows(master: ImageRows | None, y0: int, height: int) -> MasterRows:

@@ -166,6 +166,17 @@ def test_median_is_found_even_if_the_sampled_rows_mislead(maker, context, monkey
     assert result.statistics[0].median == float(np.median(result.image.data.astype(float)))
 
 
+@pytest.mark.parametrize("light", [0, 400, 30000])
+def test_raw_medians_are_exact_however_far_from_the_overscan(maker, context, light):
+    biases = [maker.write(f"bias{k}.fits", k, extra=light) for k in (1, 2, 3)]
+    params = CombineParameters.parse({"ovscsigma": 1e9})
+    stack = prepare(1, frame_set(biases, "BIAS"), ("BIAS",), params, context)
+    combined = combine_frames(stack, params.combine_options, context)
+    for path, medians in zip(biases, combined.raw_medians, strict=True):
+        raw = fits.getdata(path, "CHAN01")
+        assert list(medians) == [np.median(raw[maker.detector.raw_window(port)]) for port in range(1, 5)]
+
+
 def test_gains_are_checked_with_the_photon_noise_of_two_flats(maker, context, caplog):
     bias_frame, image = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
     for port in range(1, 5):
