@@ -8,7 +8,8 @@ files carry ``CHANnn.DATA``, ``CHANnn.DQ``, ``CHANnn.STAT`` and the channel's ow
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from core.errors import BadFitsError, MissingInputError
 from core.fitsfile.byteorder import pixels_from_disk
 from core.fitsfile.keywords import get_key, iter_keys, merged_header, set_key
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
 from core.instrument import chip_name
 
@@ -86,6 +88,8 @@ class ImageRows:
     unit: str
     shape: tuple[int, int]
     _parts: dict[str, HduScan]
+    _unpacked: dict[str, Descriptor] = field(default_factory=dict, repr=False)
+    _unpacking: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def rows(self, y0: int, y1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """DATA, DQ and STAT of rows ``y0`` (0-based) up to but not including ``y1``, in native byte order.
@@ -110,16 +114,31 @@ class ImageRows:
         hdu = self._parts[part]
         dtype = np.dtype(PARTS[part][0])
         out = np.empty((y1 - y0, self.shape[1]), dtype)
+        view = out.reshape(-1).view(np.uint8).data
+        start = y0 * self.shape[1] * dtype.itemsize
+        if hdu.kind == "compressed":
+            _read_fully(self._plain(part).number, view, start, hdu, self.path)
+            return out
         with self.path.open("rb", buffering=0) as stream:
-            stream.seek(hdu.data_offset + y0 * self.shape[1] * dtype.itemsize)
-            view = out.reshape(-1).view(np.uint8).data
-            while view:
-                done = stream.readinto(view)
-                if not done:
-                    raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=self.path)
-                view = view[done:]
+            _read_fully(stream.fileno(), view, hdu.data_offset + start, hdu, self.path)
         pixels_from_disk(out)
         return out
+
+    def _plain(self, part: str) -> Descriptor:
+        """The pixels of a tile-compressed part in native byte order."""
+        with self._unpacking:
+            if part not in self._unpacked:
+                dtype = np.dtype(PARTS[part][0])
+                self._unpacked[part] = unpack(self.path, self._parts[part], lambda rows: rows.astype(dtype))
+            return self._unpacked[part]
+
+
+def _read_fully(number: int, view: memoryview, position: int, hdu: HduScan, path: Path) -> None:
+    while view:
+        done = os.preadv(number, [view], position)
+        if not done:
+            raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=path)
+        view, position = view[done:], position + done
 
 
 def open_image(path: str | os.PathLike[str], ifu: int) -> ImageRows:

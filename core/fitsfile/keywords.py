@@ -22,9 +22,11 @@ __all__ = [
     "hierarch_name",
     "iter_keys",
     "merged_header",
+    "printable",
     "set_key",
 ]
 
+_UNPRINTABLE = re.compile(r"[^ -~]")
 T = TypeVar("T", str, int, float, bool)
 _MISSING: Any = object()
 
@@ -96,8 +98,8 @@ def get_key(header: fits.Header, key: str, kind: type[T], default: Any = _MISSIN
 def set_key(header: fits.Header, key: str, value: Any, comment: str = "") -> None:
     """Set a keyword (dot notation).
 
-    A comment that does not fit the card is cut; float32 values are written with 7 significant digits, as the
-    reference pipeline does for float cards.
+    A comment that does not fit the card is cut, and characters that FITS does not have become ``?``; float32 values
+    are written with 7 significant digits, as the reference pipeline does for float cards.
     """
     name = hierarch_name(key)
     if hasattr(value, "dtype"):
@@ -107,18 +109,25 @@ def set_key(header: fits.Header, key: str, value: Any, comment: str = "") -> Non
             value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         value = str(value)
+    if isinstance(value, str):
+        value = printable(value)
     full = f"HIERARCH {name}" if "." in key else name
     room = 80 - len(full) - 3 - len(_rendered(value)) - 3
-    short = comment[: max(room, 0)]
+    short = printable(comment)[: max(room, 0)]
     if name in header or (len(header) and header.cards[-1].keyword in ("", "COMMENT", "HISTORY")):
         header[full] = (value, short)
     else:  # the same at the end of a header, without counting all cards anew
         header.append(fits.Card(full, value, short), end=True)
 
 
+def printable(text: str) -> str:
+    """A text with ``?`` for what FITS headers cannot hold: all but printable ASCII."""
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
+
+
 def _rendered(value: Any) -> str:
     if isinstance(value, str):
-        return f"'{value:8s}'"
+        return "'" + f"{value:8s}".replace("'", "''") + "'"
     if isinstance(value, float):
         return f"{value!r:>20}"
     return f"{value!s:>20}"

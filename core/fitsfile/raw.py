@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,6 +22,7 @@ from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputE
 from core.fitsfile.byteorder import unsigned_from_disk
 from core.fitsfile.keywords import get_key, merged_header
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
 from core.instrument import N_PORTS, PORT_X, PORT_Y, SCAN_WIDTH, chip_name
 
@@ -166,34 +166,11 @@ class RawChannel:
         return bzero == 32768.0
 
     @cached_property
-    def _pixels(self) -> _Descriptor:
-        if self.hdu.kind == "compressed":
-            return _decompressed(self.path, self.hdu, 0x8000 if self._bzero else 0)
-        return _Descriptor(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), self.hdu.data_offset)
-
-
-class _Descriptor:
-    """An open file with the pixels as in a plain frame from ``offset`` on; it closes with its owner."""
-
-    def __init__(self, number: int, offset: int) -> None:
-        self.number, self.offset = number, offset
-
-    def __del__(self) -> None:
-        os.close(self.number)
-
-
-def _decompressed(path: Path, hdu: HduScan, sign_bit: int) -> _Descriptor:
-    # Recipes walk over the rows several times: the tiles are unpacked once, into a file without a name.
-    with tempfile.TemporaryFile() as target, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
-        section = hdus[hdu.index].section
-        for y0 in range(0, hdu.shape[0], _TILE_ROWS):
-            rows = np.asarray(section[y0 : y0 + _TILE_ROWS, :], np.uint16)
-            target.write((rows ^ np.uint16(sign_bit)).byteswap().tobytes())
-        target.flush()
-        return _Descriptor(os.dup(target.fileno()), 0)
-
-
-_TILE_ROWS = 256
+    def _pixels(self) -> Descriptor:
+        if self.hdu.kind == "compressed":  # unpacked as on disk in a plain frame
+            sign_bit = np.uint16(0x8000 if self._bzero else 0)
+            return unpack(self.path, self.hdu, lambda rows: (rows.astype(np.uint16) ^ sign_bit).byteswap())
+        return Descriptor(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), self.hdu.data_offset)
 
 
 def open_raw(path: str | os.PathLike[str]) -> RawFile:

@@ -15,6 +15,7 @@ from pathlib import Path
 from astropy.io import fits
 
 from core.errors import BadFitsError
+from core.fitsfile.keywords import printable
 
 __all__ = ["FitsScan", "HduScan", "scan_fits"]
 
@@ -56,8 +57,8 @@ class HduScan:
 
     @cached_property
     def header(self) -> fits.Header:
-        """The parsed header."""
-        return fits.Header.fromstring(self.header_bytes.decode("ascii", errors="replace"))
+        """The parsed header; bytes that FITS forbids are ``?``, so that it can be written again."""
+        return fits.Header.fromstring(printable(self.header_bytes.decode("ascii", errors="replace")))
 
 
 @dataclass(frozen=True)

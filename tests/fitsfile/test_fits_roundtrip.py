@@ -15,6 +15,7 @@ from core.fitsfile.image import MuseImage, open_image, read_image, write_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.merge import merge_products, merged_name
 from core.fitsfile.raw import open_raw, write_raw
+from core.fitsfile.scan import scan_fits
 from core.fitsfile.tables import (
     LINE_CATALOG,
     TRACE_TABLE,
@@ -263,3 +264,74 @@ def test_checksum_agrees_with_the_definition(length: int) -> None:
     text = encode_checksum(total)
     assert text.isalnum()
     assert len(text) == 16
+
+
+@pytest.mark.parametrize(
+    ("value", "back"),
+    [
+        ("a" * 43 + ".fits", "a" * 43 + ".fits"),
+        ("b" * 90 + ".fits", "b" * 90 + ".fits"),
+        ("it's d'Alembert's own raw frame of the night.fits", "it's d'Alembert's own raw frame of the night.fits"),
+        ("Flat_für_Müller_α.fits", "Flat_f?r_M?ller_?.fits"),
+        ("tab\tand\nline", "tab?and?line"),
+    ],
+)
+def test_texts_of_any_length_and_alphabet_give_valid_cards(tmp_path: Path, value: str, back: str) -> None:
+    header = fits.Header()
+    set_key(header, "PRO.REC1.RAW1.NAME", value, "File name of raw frame, größer als Platz ist")
+    set_key(header, "OBS.NAME", "next")
+    with FitsWriter(tmp_path / "a.fits", datamd5=True) as writer:
+        writer.primary(header)
+    with fits.open(tmp_path / "a.fits", checksum=True) as hdus:
+        hdus.verify("exception")
+        assert hdus[0].header["ESO PRO REC1 RAW1 NAME"] == back
+        assert hdus[0].header["ESO OBS NAME"] == "next"
+    assert scan_fits(tmp_path / "a.fits").primary["ESO PRO REC1 RAW1 NAME"] == back
+
+
+def test_a_header_with_forbidden_bytes_can_be_copied(tmp_path: Path) -> None:
+    primary = fits.Header()
+    set_key(primary, "OBS.TARG.NAME", "Sgr A X", "Messier X")
+    path = write_raw(tmp_path / "raw.fits", primary, [(3, channel_header(), raw_pixels(3))])
+    content = path.read_bytes().replace(b"Sgr A X", b"Sgr A \xb0").replace(b"Messier X", b"Messier \x07")
+    path.write_bytes(content)
+    header = open_raw(path).channel(3).header
+    with FitsWriter(tmp_path / "copy.fits") as writer:
+        writer.primary(header)
+    assert fits.getval(tmp_path / "copy.fits", "ESO OBS TARG NAME") == "Sgr A ?"
+
+
+def compressed_copy(path: Path, target: Path) -> Path:
+    with fits.open(path) as hdus:
+        packed = [fits.PrimaryHDU(header=hdus[0].header)]
+        for hdu in hdus[1:]:
+            options = {"compression_type": "RICE_1"} if hdu.data.dtype.kind == "i" else {"compression_type": "GZIP_2"}
+            packed.append(fits.CompImageHDU(hdu.data, header=hdu.header, quantize_level=0, **options))
+        fits.HDUList(packed).writeto(target)
+    return target
+
+
+def test_compressed_products_are_read_like_plain_ones(tmp_path: Path) -> None:
+    rng = np.random.default_rng(9)
+    shape = (600, 70)
+    image = MuseImage(
+        rng.normal(0, 3, shape).astype(np.float32),
+        rng.integers(-(2**31), 2**31, shape).astype(np.int32),
+        rng.random(shape).astype(np.float32),
+        fits.Header(),
+        "adu",
+    )
+    plain = write_image(tmp_path / "plain.fits", image, 5)
+    opened = open_image(compressed_copy(plain, tmp_path / "packed.fits.fz"), 5)
+    assert opened.unit == "adu"
+    for y0, y1 in ((0, 600), (3, 4), (590, 600), (10, 300)):
+        data, dq, stat = opened.rows(y0, y1)
+        np.testing.assert_array_equal(data, image.data[y0:y1])
+        np.testing.assert_array_equal(dq, image.dq[y0:y1])
+        np.testing.assert_array_equal(stat, image.stat[y0:y1])
+        assert data.dtype == np.float32
+        assert dq.dtype == np.int32
+        assert data.dtype.isnative
+    merged = merge_products([plain, write_image(tmp_path / "other.fits", image, 6)], tmp_path / "m.fits")
+    twice = read_image(compressed_copy(merged, tmp_path / "m.fits.fz"), 6)
+    np.testing.assert_array_equal(twice.data, image.data)

@@ -1,0 +1,56 @@
+"""Tile-compressed images are unpacked once, into a file without a name, and read from there by rows."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from astropy.io import fits
+
+from core.fitsfile.scan import HduScan
+
+__all__ = ["Descriptor", "unpack"]
+
+_TILE_ROWS: Final = 256
+
+
+class Descriptor:
+    """An open file with the pixels of an image from ``offset`` on; it closes with its owner.
+
+    Attributes
+    ----------
+    number : int
+        File descriptor.
+    offset : int
+        Where the first pixel is [byte].
+    """
+
+    def __init__(self, number: int, offset: int) -> None:
+        self.number, self.offset = number, offset
+
+    def __del__(self) -> None:
+        os.close(self.number)
+
+
+def unpack(path: Path, hdu: HduScan, encode: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Descriptor:
+    """Unpack a tile-compressed image, a few rows at a time.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    hdu : HduScan
+        The HDU of the image.
+    encode : callable
+        What becomes of the rows before they are written.
+    """
+    with tempfile.TemporaryFile() as target, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
+        section = hdus[hdu.index].section
+        for y0 in range(0, hdu.shape[0], _TILE_ROWS):
+            target.write(encode(np.asarray(section[y0 : y0 + _TILE_ROWS, :])).tobytes())
+        target.flush()
+        return Descriptor(os.dup(target.fileno()), 0)
