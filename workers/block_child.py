@@ -1,8 +1,8 @@
 """The child process of one block: ``python -m workers.block_child job.json <parent pid>``.
 
 Runs the recipe as `core.recipes.run_job` does, then the QC procedure of the raw type, whose pictures go to ``plots``
-beside the products. Events are lines of JSON on standard output. Pictures that cannot be made never fail the block: an
-event says why. The process dies with its parent, and its children with it.
+beside the products, also when IFUs failed. Events are lines of JSON on standard output. Pictures that cannot be made
+never fail the block: an event says why. The process dies with its parent, and its children with it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from core.recipes import run_job
 from core.recipes.engine import die_with_parent, event_line
+from core.recipes.threads import thread_limit
 
 __all__ = ["main"]
 
@@ -27,10 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     die_with_parent()
     if os.getppid() != int(parent):
         return 1  # the parent died before the kernel knew that we want to die with it
-    code = run_job.main([job_file])
-    if code == 0:
-        _plots(json.loads(Path(job_file).read_text(encoding="utf-8")))
-    return code
+    job = json.loads(Path(job_file).read_text(encoding="utf-8"))
+    result = run_job.run(job)
+    if result is not None and result.reduced:
+        _plots(job)
+    return 0 if result is not None and result.ok else 1
 
 
 def _plots(job: dict[str, Any]) -> None:
@@ -41,8 +43,12 @@ def _plots(job: dict[str, Any]) -> None:
 
         folder = Path(job["plot_dir"])
         folder.mkdir()
-        plots = make_plots(ProcedureInput.from_job(job), folder)
-        event: dict[str, Any] = {"event": "plots", "plots": [asdict(plot) for plot in plots]}
+        pictures = make_plots(ProcedureInput.from_job(job), folder, thread_limit())
+        event: dict[str, Any] = {
+            "event": "plots",
+            "plots": [asdict(plot) for plot in pictures.plots],
+            "missing": "; ".join(pictures.missing),
+        }
     except Exception as error:
         traceback.print_exc()
         event = {"event": "plots_failed", "message": f"{type(error).__name__}: {error}"}

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from core.errors import MuseError, NonRetriableError, RetriableError
+from core.errors import MuseError, RetriableError
 
-__all__ = ["ChildError", "ChildResult", "RecipeChild", "RecipeFailedError", "failure_of"]
+__all__ = ["ChildError", "ChildResult", "RecipeChild", "RecipeFailedError"]
 
 ENTRY = "workers.block_child"
 
@@ -29,10 +29,12 @@ class ChildResult:
         ``tag``, ``path``, ``ifu``, ``number`` of each product in the work directory.
     failures, skipped : list of dict
         ``ifu``, ``error_type``, ``message``, ``retriable``.
+    reduced : list of int
+        IFUs that came to their end without failure.
     plots : list of dict
         ``name``, ``title``, ``caption``, ``path``, ``ifu``.
     plot_error : str
-        Why there are no plots; empty if there are, or none are made.
+        Why plots are missing; empty if there are all, or none are made.
     seconds : float
         Wall time of the recipe [s].
     peak_rss_mb : float
@@ -42,6 +44,7 @@ class ChildResult:
     products: list[dict[str, Any]] = field(default_factory=list)
     failures: list[dict[str, Any]] = field(default_factory=list)
     skipped: list[dict[str, Any]] = field(default_factory=list)
+    reduced: list[int] = field(default_factory=list)
     plots: list[dict[str, Any]] = field(default_factory=list)
     plot_error: str = ""
     seconds: float = 0.0
@@ -130,7 +133,7 @@ class RecipeChild:
                         str(event["message"]), kind=str(event["error_type"]), again=bool(event["retriable"])
                     )
                 elif kind == "plots" and result is not None:
-                    result.plots = list(event["plots"])
+                    result.plots, result.plot_error = list(event["plots"]), str(event["missing"])
                 elif kind == "plots_failed" and result is not None:
                     result.plot_error = str(event["message"])
                 else:
@@ -161,6 +164,7 @@ def _result(event: dict[str, Any]) -> ChildResult:
         products=list(event["products"]),
         failures=list(event["failures"]),
         skipped=list(event["skipped"]),
+        reduced=list(event["reduced"]),
         seconds=float(event["seconds"]),
         peak_rss_mb=float(event["peak_rss_mb"]),
     )
@@ -170,16 +174,3 @@ def _end_words(code: int) -> str:
     if code < 0:
         return f"the recipe process was ended by signal {signal.Signals(-code).name}"
     return f"the recipe process ended with code {code} and without a result; its log says more"
-
-
-def failure_of(result: ChildResult, ifus: tuple[int, ...]) -> RecipeFailedError | None:
-    """The failure of a run as one error, if an IFU that the block needs failed."""
-    failed = [entry for entry in result.failures if entry["ifu"] in ifus]
-    if not failed:
-        return None
-    text = "; ".join(f"IFU {entry['ifu']}: {entry['message']}" for entry in failed)
-    # A part that can be tried again is worth it only if nothing else fails for good.
-    again = all(entry["retriable"] for entry in failed)
-    first = next((entry for entry in failed if entry["retriable"] is again), failed[0])
-    kind = str(first["error_type"]) or NonRetriableError.error_type
-    return RecipeFailedError(text, kind=kind, again=again)

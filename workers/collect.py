@@ -18,7 +18,7 @@ from typing import Any
 from astropy.io import fits
 
 from core.archive.queries import BlockTask
-from core.archive.records import BlockResult, NewPlot, NewProduct, NewQc1Value, NewScore
+from core.archive.records import BlockResult, LostIfu, NewPlot, NewProduct, NewQc1Value, NewScore
 from core.archive.sessions import Archive
 from core.archive.store import PlacedFile, ProductStore
 from core.archive.watch import earlier_values
@@ -31,6 +31,7 @@ from core.qc1.rules import SCORE_RULES, rules_version
 from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
 from workers.child import ChildResult
 from workers.definitions import qc1_definitions
+from workers.verdict import RunVerdict
 
 __all__ = ["Receipt", "adopt", "block_result", "place", "receipt_path"]
 
@@ -59,13 +60,15 @@ class Receipt:
     text: str
     products: tuple[ReceiptFile, ...]
     plots: tuple[dict[str, Any], ...]
+    lost: tuple[LostIfu, ...]
 
     @classmethod
     def from_json(cls, text: str) -> Receipt:
         """Read what `place` wrote."""
         values = json.loads(text)
         products = tuple(ReceiptFile(**entry) for entry in values.pop("products"))
-        return cls(products=products, plots=tuple(values.pop("plots")), **values)
+        lost = tuple(LostIfu(**entry) for entry in values.pop("lost"))
+        return cls(products=products, plots=tuple(values.pop("plots")), lost=lost, **values)
 
 
 def receipt_path(store: ProductStore, task: BlockTask, signature: str) -> Path:
@@ -88,8 +91,12 @@ def adopt(store: ProductStore, task: BlockTask, signature: str) -> Receipt | Non
     return receipt if receipt.signature == signature and whole and plots else None
 
 
-def place(store: ProductStore, task: BlockTask, signature: str, result: ChildResult, work: Path) -> Receipt:
-    """Bring products, plots and receipt to their place.
+def place(
+    store: ProductStore, task: BlockTask, signature: str, result: ChildResult, verdict: RunVerdict, work: Path
+) -> Receipt:
+    """Bring the products of the good IFUs, all plots and the receipt to their place.
+
+    What a failed IFU left is in no product, but in the plots: they show what became of it.
 
     Raises
     ------
@@ -101,18 +108,18 @@ def place(store: ProductStore, task: BlockTask, signature: str, result: ChildRes
     for entry in result.products:
         if entry["tag"] in unkept:
             continue
-        if entry["ifu"] is not None and entry["ifu"] not in task.ifus:
-            continue  # an IFU that not all frames have
+        if entry["ifu"] is not None and entry["ifu"] not in verdict.good:
+            continue
         placed = store.place(Path(entry["path"]), night=task.night, block=task.name)
         products.append(_receipt_file(entry, placed))
     plots = []
     for plot in result.plots:
         placed = store.place(Path(plot["path"]), night=task.night, block=task.name)
         plots.append({**plot, "path": str(placed.path)})
-    skipped = [f"IFU {entry['ifu']} skipped: {entry['message']}" for entry in result.skipped]
+    notes = [verdict.text] if verdict.lost else []
     if result.plot_error:
-        skipped.append(f"no plots: {result.plot_error}")
-    receipt = Receipt(signature, result.seconds, "; ".join(skipped), tuple(products), tuple(plots))
+        notes.append(f"plots are missing: {result.plot_error}")
+    receipt = Receipt(signature, result.seconds, "; ".join(notes), tuple(products), tuple(plots), verdict.lost)
     draft = work / receipt_path(store, task, signature).name
     draft.write_text(json.dumps(asdict(receipt)), encoding="utf-8")
     store.place(draft, night=task.night, block=task.name)
@@ -152,6 +159,7 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
         scores=tuple(_score(verdict, paths) for verdict in verdicts),
         text="; ".join(part for part in (receipt.text, text) if part),
         plots=tuple(NewPlot(**plot) for plot in receipt.plots),
+        lost=receipt.lost,
     )
 
 

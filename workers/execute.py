@@ -40,11 +40,12 @@ from core.archive.watch import block_tries, products_before
 from core.cascade.plan import signature_with
 from core.errors import MuseError, NonRetriableError, StateConflictError
 from core.settings import Settings
-from workers.child import ChildResult, RecipeChild, failure_of
+from workers.child import ChildResult, RecipeChild
 from workers.collect import Receipt, adopt, block_result, night_folder, place, receipt_path
 from workers.definitions import block_parameters
 from workers.interrupts import BlockCancelled, LeaseLost, RecipeTimeout, ShutdownRequested
 from workers.lease import LeaseKeeper
+from workers.verdict import ifus_to_reduce, judge
 
 __all__ = ["BlockExecutor", "Outcome", "release_dead", "worker_name"]
 
@@ -59,6 +60,7 @@ class Outcome(StrEnum):
 
     SKIPPED = "skipped"  # somebody else has it, or it is not to be run
     DONE = "done"
+    PARTIAL = "partial"  # done, but IFUs failed
     FAILED = "failed"
     RETRY = "retry"  # READY again, after a pause
     CANCELLED = "cancelled"
@@ -185,14 +187,13 @@ class BlockExecutor:
         else:
             with self._work_directory(task.name) as work:
                 result = self._reduce(task, owner, work, log_file)
-                failure = failure_of(result, task.ifus)
-                if failure is not None:
-                    raise failure
-                receipt = place(self.store, task, signature, result, work)
+                receipt = place(self.store, task, signature, result, judge(task, result), work)
                 self._commit(task, owner, signature, receipt)
         receipt_path(self.store, task, signature).unlink(missing_ok=True)
         _append(log_file, f"done: {len(receipt.products)} products, {len(receipt.plots)} plots")
-        return Outcome.DONE
+        for entry in receipt.lost:
+            _append(log_file, entry.text)
+        return Outcome.PARTIAL if any(entry.failed for entry in receipt.lost) else Outcome.DONE
 
     @contextmanager
     def _work_directory(self, name: str) -> Iterator[Path]:
@@ -204,6 +205,7 @@ class BlockExecutor:
 
     def _reduce(self, task: BlockTask, owner: str, work: Path, log_file: Path) -> ChildResult:
         """Run the recipe in a child process while the lease is kept."""
+        ifus = ifus_to_reduce(task)
         output = work / "products"
         output.mkdir()
         with self.archive.read() as session:
@@ -212,6 +214,7 @@ class BlockExecutor:
             "recipe": task.recipe,
             "parameters": block_parameters(task.recipe, task.parameters),
             "frames": [{"path": file.path, "tag": file.tag} for file in (*task.raws, *task.calibrations)],
+            "ifus": list(ifus),
             "output_dir": str(output),
             "log_file": str(log_file),
             "plot_dir": str(work / "plots"),

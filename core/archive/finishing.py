@@ -9,12 +9,13 @@ from sqlalchemy.orm import Session, aliased
 
 from core.archive.base import utc_now
 from core.archive.leases import NO_LEASE, held_block
-from core.archive.models import Block, BlockInput, Product
+from core.archive.models import Block, BlockInput, Product, ifu_mask, ifus_of_mask
+from core.archive.queries import lacking_ifus
 from core.archive.records import BlockResult
 from core.archive.results import store_result
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.transitions import change_block
-from core.errors import StateConflictError
+from core.errors import MissingInputError, StateConflictError
 
 __all__ = ["finish_block", "settle_inputs"]
 
@@ -25,7 +26,8 @@ def finish_block(
     """RUNNING becomes DONE: products, QC1 values, scores and state in one transaction.
 
     Blocks that only waited for this one become READY in the same transaction. Doing it again after a crash
-    between rename and commit gives the same rows: earlier rows of the block are replaced.
+    between rename and commit gives the same rows: earlier rows of the block are replaced. IFUs that an earlier run of
+    the block had lost and that this one has are made up for in the blocks that had to leave them out.
 
     Raises
     ------
@@ -46,7 +48,9 @@ def finish_block(
         raise StateConflictError(
             f"block {twin} already did the same work as {block.name}", block=block.name, signature=signature
         )
+    lost_before = block.failed_ifu_mask | block.skipped_ifu_mask
     scores = store_result(session, block, result, now)
+    restored = lost_before & ~(block.failed_ifu_mask | block.skipped_ifu_mask)
     duration = result.duration
     if duration is None and block.started_at is not None:
         duration = (now - block.started_at).total_seconds()
@@ -82,6 +86,70 @@ def finish_block(
         .execution_options(synchronize_session="fetch")
     )
     settle_inputs(session, source_block_id=block_id, actor=owner, now=now)
+    if restored:
+        _make_up(session, block, restored, actor=owner, now=now)
+    _catch_up(session, block, actor=owner, now=now)
+
+
+def _make_up(session: Session, block: Block, restored: int, *, actor: str, now: datetime) -> None:
+    """Blocks that are done without IFUs that exist now are done again, and what depends on them after them."""
+    names = {block.id: block.name}
+    again: list[Block] = []
+    sources = [block.id]
+    while sources:
+        dependants = session.scalars(
+            select(Block)
+            .join(BlockInput, BlockInput.block_id == Block.id)
+            .where(
+                BlockInput.source_block_id.in_(sources),
+                BlockInput.kind == InputKind.PRODUCT,
+                Block.state == BlockState.DONE,
+                Block.skipped_ifu_mask.bitwise_and(restored) != 0,
+                Block.id.not_in(names),
+            )
+            .distinct()
+            .order_by(Block.id)
+        ).all()
+        again += dependants
+        names |= {row.id: row.name for row in dependants}
+        sources = [row.id for row in dependants]
+    to_come = {row.id for row in again}
+    for row in again:
+        waits = False
+        for entry in row.inputs:
+            if entry.kind is InputKind.PRODUCT and entry.source_block_id in to_come:
+                entry.kind, waits = InputKind.PLANNED, True
+        session.flush()
+        _do_again(session, row, restored, names[block.id], waits=waits, actor=actor, now=now)
+
+
+def _catch_up(session: Session, block: Block, *, actor: str, now: datetime) -> None:
+    """Do a block again that left out IFUs whose calibrations came while it ran."""
+    lacked = ifu_mask(
+        item["ifu"]
+        for item in block.lost_ifus
+        if not item["failed"] and item["error_type"] == MissingInputError.error_type
+    )
+    came = lacked & ~ifu_mask(entry.ifu for entry in lacking_ifus(session, block))
+    if came:
+        _do_again(session, block, came, "its calibrations", waits=False, actor=actor, now=now)
+
+
+def _do_again(
+    session: Session, block: Block, ifus: int, source: str, *, waits: bool, actor: str, now: datetime
+) -> None:
+    numbers = ", ".join(str(ifu) for ifu in ifus_of_mask(ifus))
+    change_block(
+        session,
+        block.id,
+        BlockState.WAITING if waits else BlockState.READY,
+        from_states={BlockState.DONE},
+        actor=actor,
+        text=f"IFU {numbers} came from {source}: done again, as it had been left out",
+        now=now,
+        tries=0,
+        not_before=None,
+    )
 
 
 def settle_inputs(session: Session, *, source_block_id: int, actor: str, now: datetime | None = None) -> list[int]:

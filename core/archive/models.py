@@ -202,8 +202,13 @@ class Block(SetupColumns, Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
     n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
+    # IFUs without products in a block that is done: those that failed, those that there was nothing to reduce (with)
+    failed_ifu_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    skipped_ifu_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     notes: Mapped[str] = mapped_column(Text, default="")  # what a reader should know, of the plan
     parameters: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict)  # those that differ from defaults
+    # [{"ifu": 7, "failed": true, "error_type": "tracing", "message": "..."}, ...]: why, for each bit of the two masks
+    lost_ifus: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, server_default="[]")
     # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by IFU while it runs
     progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True, sort_order=99)
     # [{"name": "bias0-01", "title": ..., "caption": ..., "ifu": 1, "path": ...}, ...]: PNG files beside the products
@@ -218,11 +223,18 @@ class Block(SetupColumns, Base):
     products: Mapped[list[Product]] = relationship(back_populates="block", order_by="Product.id")
 
     __table_args__ = (
-        Index(None, "night", "state", "score"),
+        Index(None, "night", "state", "score", "failed_ifu_mask", "skipped_ifu_mask"),
         Index(None, "state", "priority", "mjd_mid"),
         Index(None, "group_key", "plan_version"),
         Index(None, "recipe", "mjd_mid"),
         Index(None, "finished_at"),
+        # Few blocks ever have failed IFUs, and the first page asks for the last of them.
+        Index(
+            "ix_blocks_failed_ifus",
+            "mjd_mid",
+            sqlite_where=text("failed_ifu_mask <> 0"),
+            postgresql_where=text("failed_ifu_mask <> 0"),
+        ),
         # The same work is never DONE twice, whatever the workers believe.
         Index(
             "uq_blocks_signature_done",
@@ -237,6 +249,16 @@ class Block(SetupColumns, Base):
     def ifus(self) -> tuple[int, ...]:
         """IFU numbers that the block reduces."""
         return ifus_of_mask(self.ifu_mask)
+
+    @property
+    def failed_ifus(self) -> tuple[int, ...]:
+        """IFUs that failed, of a block that is done."""
+        return ifus_of_mask(self.failed_ifu_mask) if self.state is BlockState.DONE else ()
+
+    @property
+    def skipped_ifus(self) -> tuple[int, ...]:
+        """IFUs that a block that is done left out: detector off, or no calibration."""
+        return ifus_of_mask(self.skipped_ifu_mask) if self.state is BlockState.DONE else ()
 
 
 class BlockInput(Base):

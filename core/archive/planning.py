@@ -116,11 +116,15 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> Produ
     first = rows[0]
     ifus = {row.ifu for row in rows if row.ifu is not None}
     signature = ""
+    lost: set[int] = set()
     if block is not None:
         # Changed parameters change what depends on it; otherwise the plan's own signature keeps plans stable.
         signature = (block.signature if block.parameters else block.plan_signature) or block.plan_signature
-        if len(ifus) != len(rows):  # a merged file holds the IFUs of its block
-            ifus |= set(block.ifus)
+        # What its block was to make: it stays the choice when IFUs of it fail, so that a plan is the same before and
+        # after. Those that take it leave these IFUs out.
+        merged = len(ifus) != len(rows)
+        lost = {entry["ifu"] for entry in block.lost_ifus} if merged else set(block.ifus) - ifus
+        ifus = set(block.ifus)
     return ProductInfo(
         id=name,
         tag=first.tag,
@@ -132,6 +136,7 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> Produ
         block="" if block is None else block.group_key,
         signature=signature,
         digest="" if block is not None else first.sha256,
+        lost=tuple(sorted(lost)),
     )
 
 

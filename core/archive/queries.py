@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from core.archive.base import utc_now
 from core.archive.models import Block, BlockInput, Frame, Product
+from core.archive.records import LostIfu
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
 from core.errors import MissingInputError, NotFoundError
 
@@ -23,6 +24,7 @@ __all__ = [
     "block_states",
     "block_task",
     "known_product_paths",
+    "lacking_ifus",
     "nights_with_frames",
     "ready_blocks",
 ]
@@ -46,6 +48,8 @@ class BlockTask:
     ----------
     raws, calibrations : tuple of TaskFile
         Raw frames by time; calibrations by role, one per IFU or merged.
+    lacking : tuple of LostIfu
+        IFUs that cannot be reduced, since a calibration of them does not exist.
     """
 
     block_id: int
@@ -58,12 +62,14 @@ class BlockTask:
     ifus: tuple[int, ...]
     state: BlockState
     tries: int
+    max_tries: int
     signature: str | None
     plan_signature: str
     rules_hash: str
     raws: tuple[TaskFile, ...]
     calibrations: tuple[TaskFile, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
+    lacking: tuple[LostIfu, ...] = ()
 
 
 def ready_blocks(session: Session, limit: int = 100, now: datetime | None = None) -> list[tuple[int, str]]:
@@ -104,6 +110,7 @@ def block_task(session: Session, block_id: int) -> BlockTask:
         .options(
             selectinload(Block.inputs).selectinload(BlockInput.frame),
             selectinload(Block.inputs).selectinload(BlockInput.product),
+            selectinload(Block.inputs).selectinload(BlockInput.source_block),
         )
     )
     if block is None:
@@ -134,30 +141,44 @@ def block_task(session: Session, block_id: int) -> BlockTask:
         ifus=block.ifus,
         state=block.state,
         tries=block.tries,
+        max_tries=block.max_tries,
         signature=block.signature,
         plan_signature=block.plan_signature,
         rules_hash=block.rules_hash,
         raws=tuple(raws),
         calibrations=tuple(calibrations),
         parameters=dict(block.parameters),
+        lacking=lacking_ifus(session, block),
     )
+
+
+def lacking_ifus(session: Session, block: Block) -> tuple[LostIfu, ...]:
+    """IFUs of a block for which a block that makes one of its calibrations has no product, by IFU.
+
+    That block reduced other IFUs: here they are reduced, and these are left out.
+    """
+    lost: dict[int, LostIfu] = {}
+    for entry in block.inputs:
+        source = entry.source_block
+        if entry.kind is not InputKind.PRODUCT or source is None:
+            continue
+        rows = session.execute(_usable_products(entry).with_only_columns(Product.ifu)).scalars().all()
+        present = set(rows)
+        if None in present:  # a merged file: it has what its block has
+            present |= set(source.ifus) - {item["ifu"] for item in source.lost_ifus}
+        why = {item["ifu"]: LostIfu(**item).text for item in source.lost_ifus}
+        for ifu in set(block.ifus) - present - lost.keys():
+            reason = why.get(ifu, f"its product of IFU {ifu} is withdrawn")
+            message = f"there is no {entry.role} of this IFU, as of block {source.name}: {reason}"
+            lost[ifu] = LostIfu(ifu, failed=False, error_type=MissingInputError.error_type, message=message)
+    return tuple(lost[ifu] for ifu in sorted(lost))
 
 
 def _product_files(session: Session, entry: BlockInput, name: str) -> list[TaskFile]:
     if entry.product is not None:
         rows = [entry.product]
     else:
-        rows = list(
-            session.scalars(
-                select(Product)
-                .where(
-                    Product.block_id == entry.source_block_id,
-                    Product.tag == entry.role,
-                    Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
-                )
-                .order_by(Product.ifu)
-            )
-        )
+        rows = list(session.scalars(_usable_products(entry)))
     if not rows and entry.required:
         raise MissingInputError(
             f"no usable product {entry.role} is left for block {name}: plan the night again",
@@ -165,6 +186,18 @@ def _product_files(session: Session, entry: BlockInput, name: str) -> list[TaskF
             role=entry.role,
         )
     return [TaskFile(entry.role, row.path, row.ifu, row.sha256) for row in rows]
+
+
+def _usable_products(entry: BlockInput) -> Select[Product]:
+    return (
+        select(Product)
+        .where(
+            Product.block_id == entry.source_block_id,
+            Product.tag == entry.role,
+            Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
+        )
+        .order_by(Product.ifu)
+    )
 
 
 def nights_with_frames(session: Session, since: datetime | None = None) -> list[date]:

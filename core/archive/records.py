@@ -12,7 +12,7 @@ from typing import Any
 
 from core.archive.states import ProductState
 
-__all__ = ["BlockResult", "NewPlot", "NewProduct", "NewQc1Value", "NewScore", "Qc1Definition"]
+__all__ = ["BlockResult", "LostIfu", "NewPlot", "NewProduct", "NewQc1Value", "NewScore", "Qc1Definition"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,31 @@ class NewPlot:
 
 
 @dataclass(frozen=True)
+class LostIfu:
+    """An IFU of a block that gives no products, and why.
+
+    Attributes
+    ----------
+    ifu : int
+    failed : bool
+        True if its reduction failed; False if there was nothing to reduce (detector off) or nothing to reduce it with
+        (no calibration of this IFU).
+    error_type, message : str
+        As in `core.errors`.
+    """
+
+    ifu: int
+    failed: bool
+    error_type: str
+    message: str
+
+    @property
+    def text(self) -> str:
+        """``IFU 7 failed: no slice was found``."""
+        return f"IFU {self.ifu} {'failed' if self.failed else 'skipped'}: {self.message}"
+
+
+@dataclass(frozen=True)
 class BlockResult:
     """What one execution of a block made."""
 
@@ -106,6 +131,7 @@ class BlockResult:
     duration: float | None = None  # [s]; taken from the start time, if not given
     text: str = ""  # goes into the event
     plots: tuple[NewPlot, ...] = ()
+    lost: tuple[LostIfu, ...] = ()  # IFUs without products
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import SETUP_KEYWORDS, Block, Product, Qc1Parameter, Qc1Value, Score
+from core.archive.models import SETUP_KEYWORDS, Block, Product, Qc1Parameter, Qc1Value, Score, ifu_mask
 from core.archive.records import BlockResult, NewProduct, NewQc1Value, NewScore, Qc1Definition
 from core.archive.states import ProductState
 from core.errors import NotFoundError
@@ -50,7 +50,7 @@ def register_parameters(session: Session, definitions: Iterable[Qc1Definition]) 
 
 
 def store_result(session: Session, block: Block, result: BlockResult, now: datetime) -> list[int | None]:
-    """Replace the products, QC1 values, scores and plots of a block; returns the scores.
+    """Replace the products, QC1 values, scores, plots and lost IFUs of a block; returns the scores.
 
     A product under the path of an earlier one takes over its row; other earlier products of the block are
     superseded. QC1 values that are not finite are not stored: the column in the product header tells.
@@ -95,6 +95,9 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
     if scores:
         session.execute(insert(Score), scores)
     block.plots = [asdict(plot) for plot in result.plots]
+    block.lost_ifus = [asdict(entry) for entry in sorted(result.lost, key=lambda entry: entry.ifu)]
+    block.failed_ifu_mask = ifu_mask(entry.ifu for entry in result.lost if entry.failed)
+    block.skipped_ifu_mask = ifu_mask(entry.ifu for entry in result.lost if not entry.failed)
     return [item.score for item in result.scores]
 
 

@@ -212,7 +212,12 @@ def _match_field(product: ProductInfo, target: Target) -> str:
 
 def _match_ifus(product: ProductInfo, target: Target) -> str:
     lacking = set(target.ifus) - set(product.ifus)
-    return f"lacks {ifu_words(lacking)}" if product.ifus and lacking else ""
+    if product.ifus and lacking:
+        return f"lacks {ifu_words(lacking)}"
+    # Some of its IFUs may have failed: the block leaves them out. It is of no use only if it has none at all.
+    if target.ifus and not set(target.ifus) - set(product.lost):
+        return f"{ifu_words(target.ifus)} could not be made"
+    return ""
 
 
 MATCH: Mapping[str, Callable[[ProductInfo, Target], str]] = {
@@ -240,6 +245,8 @@ def _choice(entry: _Ranked, role: str, source: MasterSource) -> InputChoice:
             f"{role} of {iso_minutes(product.mjd)}, {age_words(entry.days)}, level {entry.level}, "
             f"rule {source.rule}, {state}"
         )
+        if product.lost:
+            reason += f", without {ifu_words(product.lost)}, which could not be made"
     return InputChoice(role, product, entry.level, entry.days, source.rule, reason)
 
 

@@ -165,6 +165,8 @@ class ProductInfo:
         Key and signature of the block that made or will make it; empty for files from outside.
     digest : str
         Hash of the file; stands for the product in signatures if no block of ours made it.
+    lost : tuple of int
+        Those of ``ifus`` that its block could not make, ascending.
     """
 
     id: str
@@ -179,6 +181,7 @@ class ProductInfo:
     block: str = ""
     signature: str = ""
     digest: str = ""
+    lost: tuple[int, ...] = ()
 
     @property
     def identity(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from core.procedures.model import PlotFile, ProcedureInput, spread
+from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.sample import (
     F32,
     F64,
@@ -23,9 +23,8 @@ from core.procedures.sample import (
 )
 from core.procedures.style import GAUSS, MASTER, RAW, REFERENCE, label, limits, line, log_scale, new_figure, save
 
-__all__ = ["DetectorPlots", "detector_plots", "overview_plot", "panel_plot"]
+__all__ = ["DetectorPlots", "overview_plot", "overview_plots", "panel_plot", "panel_plots"]
 
-MAX_PANELS = 3  # detectors with nine panels; the overview shows all
 _CENTRAL = 200  # pixels of the central cuts
 
 
@@ -54,22 +53,19 @@ class DetectorPlots:
     relative: bool = False
 
 
-def detector_plots(block: ProcedureInput, kind: DetectorPlots, folder: Path) -> list[PlotFile]:
-    """Nine panels for some detectors, and the overview of all."""
+def panel_plots(kind: DetectorPlots, block: ProcedureInput, ifu: int, folder: Path) -> list[PlotFile]:
+    """Nine panels for one detector."""
+    master = product_rows(block.products[kind.tag, ifu], ifu)
+    raw = sample(raw_rows(block.raws[0], ifu)) if block.raws else None
+    reference = _difference(master, block.references.get((kind.tag, ifu)), ifu)
+    return [panel_plot(block.block, kind, ifu, sample(master), raw, reference, folder)]
+
+
+def overview_plots(kind: DetectorPlots, block: ProcedureInput, folder: Path) -> list[PlotFile]:
+    """The overview of all detectors; none if no detector has a file of its own."""
     ifus = block.ifus(kind.tag)
-    chosen = spread(ifus, MAX_PANELS)
-    samples: dict[int, ImageSample] = {}
-    plots = []
-    for ifu in chosen:
-        master = product_rows(block.products[kind.tag, ifu], ifu)
-        samples[ifu] = sample(master)
-        raw = sample(raw_rows(block.raws[0], ifu)) if block.raws else None
-        reference = _difference(master, block.references.get((kind.tag, ifu)), ifu)
-        plots.append(panel_plot(block.block, kind, ifu, samples[ifu], raw, reference, folder))
-    for ifu in ifus:
-        if ifu not in samples:
-            samples[ifu] = sample(product_rows(block.products[kind.tag, ifu], ifu), quick=True)
-    return [*plots, overview_plot(block.block, kind, dict(sorted(samples.items())), folder)]
+    samples = {ifu: sample(product_rows(block.products[kind.tag, ifu], ifu), quick=True) for ifu in ifus}
+    return [overview_plot(block.block, kind, samples, folder)] if samples else []
 
 
 def _difference(master: RowReader, path: Path | None, ifu: int) -> ImageSample | None:

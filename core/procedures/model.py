@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["PlotFile", "ProcedureInput", "spread"]
+__all__ = ["PlotFile", "Procedure", "ProcedureInput"]
 
 _NAME: Final = re.compile(r"(?P<tag>[A-Z][A-Z_]*[A-Z])(-(?P<ifu>\d\d))?\.fits$")
 
@@ -64,11 +64,23 @@ class ProcedureInput:
         return tuple(sorted(ifu for found, ifu in self.products if found == tag and ifu is not None))
 
 
-def spread(ifus: Sequence[int], number: int) -> list[int]:
-    """At most ``number`` of the IFUs, evenly."""
-    if len(ifus) <= number:
-        return list(ifus)
-    return [ifus[round(i * (len(ifus) - 1) / (number - 1))] for i in range(number)]
+@dataclass(frozen=True)
+class Procedure:
+    """The pictures of one raw type.
+
+    Attributes
+    ----------
+    tag : str
+        Product whose IFUs have pictures of their own.
+    of_all : callable
+        Makes the pictures that show all IFUs, below a folder.
+    of_ifu : callable
+        Makes those of one IFU.
+    """
+
+    tag: str
+    of_all: Callable[[ProcedureInput, Path], list[PlotFile]]
+    of_ifu: Callable[[ProcedureInput, int, Path], list[PlotFile]]
 
 
 def _products(folder: Path) -> dict[tuple[str, int | None], Path]:

@@ -1,4 +1,4 @@
-"""QC procedure of arc frames: quality of the wavelength solution of each slice, and its residuals on the detector."""
+"""QC procedure of arc frames: quality of the wavelength solution of each slice, its residuals, its lines."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from core.fitsfile.tables import WAVECAL_RESIDUALS, read_table
-from core.procedures.model import PlotFile, ProcedureInput, spread
+from core.fitsfile.tables import WAVECAL_RESIDUALS, WAVECAL_TABLE, read_table
+from core.procedures.model import PlotFile, Procedure, ProcedureInput
 from core.procedures.slices import SlicePanel, slice_plot
 from core.procedures.style import save
-from core.tools.plots_wave import plot_wave_residuals
+from core.spectral.dispersion import Dispersion
+from core.tools.plots_wave import plot_wave_column, plot_wave_residuals
 
-__all__ = ["make_plots"]
+__all__ = ["PROCEDURE"]
 
-_MAPS = 2  # IFUs whose residuals are drawn
+_SLICE = 24  # its lines are drawn one by one: it lies in the middle of the detector
 
 QUALITY = (
     SlicePanel("QC.WAVECAL.SLICE{slice}.FIT.RMS", "scatter of the solution", "Angstrom"),
@@ -32,21 +33,31 @@ OPTICS = (
 )
 
 
-def make_plots(block: ProcedureInput, folder: Path) -> list[PlotFile]:
-    """Pictures of a finished arc block."""
+def _of_all(block: ProcedureInput, folder: Path) -> list[PlotFile]:
     plots = (
         slice_plot(block, "WAVECAL_TABLE", QUALITY, folder, "arc0", "wavelength solution of the slices"),
         slice_plot(block, "WAVECAL_TABLE", OPTICS, folder, "arc1", "optical quality of the slices"),
     )
-    return [*(plot for plot in plots if plot is not None), *_residual_maps(block, folder)]
+    return [plot for plot in plots if plot is not None]
 
 
-def _residual_maps(block: ProcedureInput, folder: Path) -> list[PlotFile]:
-    maps = []
-    for ifu in spread(block.ifus("WAVECAL_RESIDUALS"), _MAPS):
-        residuals = read_table(block.products["WAVECAL_RESIDUALS", ifu], WAVECAL_RESIDUALS, ifu)
-        high = float(np.percentile(np.abs(residuals["residual"]), 98))
-        figure = plot_wave_residuals(residuals, cuts=(-high, high), title=f"IFU {ifu:02d}")
-        text = "Catalogue minus fitted wavelength in the last iteration; colours are cut at 98 % of the values."
-        maps.append(save(figure, folder, f"arc2-{ifu:02d}", f"IFU {ifu}: residuals on the detector", text, ifu))
-    return maps
+def _of_ifu(block: ProcedureInput, ifu: int, folder: Path) -> list[PlotFile]:
+    path = block.products.get(("WAVECAL_RESIDUALS", ifu))
+    if path is None:
+        return []
+    residuals = read_table(path, WAVECAL_RESIDUALS, ifu)
+    high = float(np.percentile(np.abs(residuals["residual"]), 98))
+    name = f"IFU {ifu:02d}"
+    figure = plot_wave_residuals(residuals, cuts=(-high, high), title=name)
+    text = "Catalogue minus fitted wavelength in the last iteration; colours are cut at 98 % of the values."
+    plots = [save(figure, folder, f"arc2-{ifu:02d}", f"IFU {ifu}: residuals on the detector", text, ifu)]
+    numbers = np.unique(residuals["slice"])
+    number = int(numbers[np.argmin(np.abs(numbers.astype(np.int64) - _SLICE))])
+    solution = Dispersion.from_columns(read_table(block.products["WAVECAL_TABLE", ifu], WAVECAL_TABLE, ifu))
+    figure = plot_wave_column(residuals, solution, number, show_residuals=True, title=name)
+    text = "Each line in each column of the slice: catalogue minus fitted wavelength against wavelength."
+    plots.append(save(figure, folder, f"arc3-{ifu:02d}", f"IFU {ifu}: residuals of slice {number}", text, ifu))
+    return plots
+
+
+PROCEDURE = Procedure("WAVECAL_TABLE", _of_all, _of_ifu)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from functools import partial
 
-from core.procedures.detector import DetectorPlots, detector_plots
-from core.procedures.model import PlotFile, ProcedureInput
+from core.procedures.detector import DetectorPlots, overview_plots, panel_plots
+from core.procedures.model import Procedure
 
-__all__ = ["make_plots"]
+__all__ = ["PROCEDURE"]
 
 KIND = DetectorPlots("bias", "MASTER_BIAS", "master bias", "adu")
-
-
-def make_plots(block: ProcedureInput, folder: Path) -> list[PlotFile]:
-    """Pictures of a finished bias block."""
-    return detector_plots(block, KIND, folder)
+PROCEDURE = Procedure(KIND.tag, partial(overview_plots, KIND), partial(panel_plots, KIND))

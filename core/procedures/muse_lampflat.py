@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.procedures.detector import DetectorPlots, detector_plots
-from core.procedures.model import PlotFile, ProcedureInput
+from core.procedures.detector import DetectorPlots, overview_plots, panel_plots
+from core.procedures.model import PlotFile, Procedure, ProcedureInput
 from core.procedures.slices import SlicePanel, slice_plot
-from core.procedures.traces import trace_plot, width_plots
+from core.procedures.traces import sample_plots, trace_plot
 
-__all__ = ["make_plots"]
+__all__ = ["PROCEDURE"]
 
 KIND = DetectorPlots("lampflat", "MASTER_FLAT", "master flat", "normalised", relative=True)
 FLUX = (
@@ -18,9 +18,15 @@ FLUX = (
 )
 
 
-def make_plots(block: ProcedureInput, folder: Path) -> list[PlotFile]:
-    """Pictures of a finished flat-field block."""
-    plots = detector_plots(block, KIND, folder)
+def _of_all(block: ProcedureInput, folder: Path) -> list[PlotFile]:
+    plots = overview_plots(KIND, block, folder)
     flux = slice_plot(block, KIND.tag, FLUX, folder, "lampflat2", "flux of the slices")
     traces = trace_plot(block, folder)
-    return [*plots, *(plot for plot in (flux, traces) if plot is not None), *width_plots(block, folder)]
+    return [*plots, *(plot for plot in (flux, traces) if plot is not None)]
+
+
+def _of_ifu(block: ProcedureInput, ifu: int, folder: Path) -> list[PlotFile]:
+    return [*panel_plots(KIND, block, ifu, folder), *sample_plots(block, ifu, folder)]
+
+
+PROCEDURE = Procedure(KIND.tag, _of_all, _of_ifu)

@@ -1,4 +1,4 @@
-"""Pictures of trace tables: where the slices lie, how wide they are, how they lean."""
+"""Pictures of traces: where the slices lie, how wide they are, how they lean, what they were fitted to."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ import numpy as np
 from matplotlib import colormaps
 from numpy.typing import NDArray
 
+from core.ccd.trace_model import Trace
 from core.fitsfile.image import open_image
 from core.fitsfile.tables import TRACE_SAMPLES, TRACE_TABLE, MuseTable, read_table
 from core.instrument import N_SLICES
-from core.procedures.model import PlotFile, ProcedureInput, spread
+from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.style import label, legend, new_figure, save
-from core.tools.plots_trace import plot_trace_widths
+from core.tools.plots_trace import plot_trace_samples, plot_trace_widths
 
-__all__ = ["trace_plot", "width_plots"]
-
-_WIDTH_PLOTS = 2  # IFUs whose sampling points are drawn
+__all__ = ["sample_plots", "trace_plot"]
 
 
 def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
@@ -55,14 +54,21 @@ def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
     return save(figure, folder, "trace0", "traces of the slices", caption)
 
 
-def width_plots(block: ProcedureInput, folder: Path) -> list[PlotFile]:
-    """Widths of all slices along the detector, from the sampling points of some IFUs."""
-    plots = []
-    for ifu in spread(block.ifus("TRACE_SAMPLES"), _WIDTH_PLOTS):
-        samples = read_table(block.products["TRACE_SAMPLES", ifu], TRACE_SAMPLES, ifu)
-        figure = plot_trace_widths(samples, title=f"IFU {ifu:02d}")
-        text = "Right minus left edge of each sampling point; the range is that of slices that can be right."
-        plots.append(save(figure, folder, f"trace1-{ifu:02d}", f"IFU {ifu}: widths along the slices", text, ifu))
+def sample_plots(block: ProcedureInput, ifu: int, folder: Path) -> list[PlotFile]:
+    """The sampling points of an IFU: widths of all slices, and two slices on the flat with their polynomials."""
+    path = block.products.get(("TRACE_SAMPLES", ifu))
+    if path is None:
+        return []
+    samples = read_table(path, TRACE_SAMPLES, ifu)
+    name = f"IFU {ifu:02d}"
+    text = "Right minus left edge of each sampling point; the range is that of slices that can be right."
+    figure = plot_trace_widths(samples, title=name)
+    plots = [save(figure, folder, f"trace1-{ifu:02d}", f"IFU {ifu}: widths along the slices", text, ifu)]
+    table = Trace.from_columns(read_table(block.products["TRACE_TABLE", ifu], TRACE_TABLE, ifu))
+    flat = open_image(block.products["MASTER_FLAT", ifu], ifu).read_part("DATA")
+    figure = plot_trace_samples(samples, table, flat, title=name)
+    text = "Sampling points and polynomials of two slices in the middle, on the master flat."
+    plots.append(save(figure, folder, f"trace2-{ifu:02d}", f"IFU {ifu}: traces of two slices", text, ifu))
     return plots
 
 

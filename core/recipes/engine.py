@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
@@ -97,6 +97,8 @@ class RunResult:
         IFUs that failed; empty means success.
     skipped : list of IfuFailure
         IFUs whose detector was off.
+    reduced : list of int
+        IFUs that came to their end without failure.
     seconds : float
         Wall time [s].
     """
@@ -104,6 +106,7 @@ class RunResult:
     products: list[WrittenProduct] = field(default_factory=list)
     failures: list[IfuFailure] = field(default_factory=list)
     skipped: list[IfuFailure] = field(default_factory=list)
+    reduced: list[int] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -129,6 +132,7 @@ def run_recipe(
     params: RecipeParameters,
     output_dir: Path,
     *,
+    ifus: Collection[int] | None = None,
     logs: LogSettings | None = None,
     on_event: EventSink | None = None,
 ) -> RunResult:
@@ -143,6 +147,8 @@ def run_recipe(
         processes and tries all; 1..24 does that one.
     output_dir : pathlib.Path
         Existing directory for the products.
+    ifus : collection of int, optional
+        With ``nifu`` = 0 and -1: leave alone the other IFUs of the raw frames.
     logs : LogSettings, optional
         Where log lines go; handlers of this process are left alone if None.
     on_event : callable, optional
@@ -162,17 +168,17 @@ def run_recipe(
     log = recipe_logger(recipe.name)
     recipe.check_inputs(frames)
     nifu = int(getattr(params, "nifu", 0))
-    ifus = [nifu] if nifu > 0 else _ifus_of(recipe, frames)
+    chosen = [nifu] if nifu > 0 else _ifus_of(recipe, frames, ifus)
     log.info(
-        "%s, version %s: %d frames, %s", recipe.name, recipe.version, len(frames), "IFU " + ", ".join(map(str, ifus))
+        "%s, version %s: %d frames, %s", recipe.name, recipe.version, len(frames), "IFU " + ", ".join(map(str, chosen))
     )
     for name, value in params.changed().items():
         log.info("parameter %s = %s", name, value)
-    at_once = min(thread_limit(), len(ifus)) if nifu == -1 else 1
+    at_once = min(thread_limit(), len(chosen)) if nifu == -1 else 1
     threads = max(thread_limit() // at_once, 1)
-    tasks = [_Task(recipe.name, ifu, frames, params, output_dir, logs, threads) for ifu in ifus]
+    tasks = [_Task(recipe.name, ifu, frames, params, output_dir, logs, threads) for ifu in chosen]
     emit: EventSink = on_event or (lambda event: None)
-    emit({"event": "started", "recipe": recipe.name, "ifus": ifus})
+    emit({"event": "started", "recipe": recipe.name, "ifus": chosen})
     result = RunResult()
     runner = _run_parallel if at_once > 1 else _run_serial
     for products, failure in runner(tasks, emit, stop_at_failure=nifu == 0):
@@ -180,10 +186,13 @@ def run_recipe(
         if failure is not None:
             skip = failure.error_type == ChipNotLiveError.error_type and nifu <= 0
             (result.skipped if skip else result.failures).append(failure)
+        else:
+            result.reduced += sorted({product.ifu for product in products if product.ifu is not None})
     result.products.sort(key=lambda item: (recipe_order(recipe, item.tag), item.number or 0, item.ifu or 0))
     if getattr(params, "merge", False) and nifu <= 0:
         result.products = _merge(recipe, result.products, output_dir)
     result.failures.sort(key=lambda item: item.ifu)
+    result.reduced.sort()
     result.seconds = time.perf_counter() - start
     log.info("%d products in %.1f s", len(result.products), result.seconds)
     return result
@@ -194,13 +203,18 @@ def recipe_order(recipe: Recipe, tag: str) -> int:
     return next(i for i, spec in enumerate(recipe.products) if spec.tag == tag)
 
 
-def _ifus_of(recipe: Recipe, frames: FrameSet) -> list[int]:
+def _ifus_of(recipe: Recipe, frames: FrameSet, wanted: Collection[int] | None) -> list[int]:
     found: set[int] = set()
     for frame in frames.tagged(*recipe.raw_tags()):
         found |= set(scan_fits(frame.path).channels)
     if not found:
         raise MissingInputError(f"no raw frame has an extension CHAN01..CHAN{N_IFU}", rule="CHANnn")
-    return sorted(found)
+    if wanted is None:
+        return sorted(found)
+    if not found.intersection(wanted):
+        names = ", ".join(map(str, sorted(wanted)))
+        raise MissingInputError(f"no raw frame has the IFUs that are asked for: {names}", rule="CHANnn")
+    return sorted(found.intersection(wanted))
 
 
 _Outcome = tuple[list[WrittenProduct], IfuFailure | None]
@@ -281,6 +295,11 @@ def _run_ifu(task: _Task, emit: EventSink) -> _Outcome:
     except MuseError as error:
         log.error("%s", error)
         failure = IfuFailure(task.ifu, error.error_type, str(error), error.retriable)
+        products = context.kept
+    except (MemoryError, OSError) as error:
+        # The machine, not the data: it may go better another time.
+        log.exception("IFU %d was broken off", task.ifu)
+        failure = IfuFailure(task.ifu, RetriableError.error_type, f"{type(error).__name__}: {error}", True)
         products = context.kept
     except Exception as error:
         log.exception("unexpected error in IFU %d", task.ifu)

@@ -23,7 +23,7 @@ from core.fitsfile.tables import (
 )
 from core.instrument import N_SLICES
 from core.procedures.model import PlotFile, ProcedureInput
-from core.procedures.run import PROCEDURES, make_plots
+from core.procedures.run import PROCEDURES, Pictures, make_plots
 from core.procedures.sample import Difference, gauss_of, product_rows, raw_rows, sample
 from core.procedures.style import limits
 from core.simulator.night import NightPlan, simulate_night
@@ -61,6 +61,13 @@ def job(folder: Path, recipe: str, raws: list[Path], references: list[dict[str, 
             "references": references or [],
         }
     )
+
+
+def drawn(block: ProcedureInput, folder: Path, processes: int = 1) -> tuple[PlotFile, ...]:
+    """All pictures of a block; none may be missing."""
+    pictures = make_plots(block, folder, processes)
+    assert pictures.missing == ()
+    return pictures.plots
 
 
 def png_size(plot: PlotFile) -> tuple[int, int]:
@@ -166,24 +173,41 @@ def test_detector_procedures_make_nine_panels_and_an_overview(
     folder = tmp_path / "plots"
     folder.mkdir()
     references = [{"tag": tag, "ifu": 1, "path": str(earlier)}]
-    plots = make_plots(job(tmp_path, recipe, [raw], references), folder)
-    assert [(plot.name, plot.ifu) for plot in plots] == [(f"{stem}0-01", 1), (f"{stem}0-02", 2), (f"{stem}1", None)]
-    assert {png_size(plot) for plot in plots[:2]} == {(1200, 800)}
-    assert "minus the one before" in plots[0].caption
-    assert "no earlier one" in plots[1].caption
+    plots = drawn(job(tmp_path, recipe, [raw], references), folder)
+    assert [(plot.name, plot.ifu) for plot in plots] == [(f"{stem}1", None), (f"{stem}0-01", 1), (f"{stem}0-02", 2)]
+    assert {png_size(plot) for plot in plots[1:]} == {(1200, 800)}
+    assert "minus the one before" in plots[1].caption
+    assert "no earlier one" in plots[2].caption
 
 
-def test_of_many_detectors_some_get_panels_and_all_are_in_the_overview(tmp_path: Path, raw: Path) -> None:
+def test_every_detector_gets_panels_and_is_in_the_overview(tmp_path: Path) -> None:
     for ifu in range(1, 25):
         write_master(tmp_path / f"MASTER_BIAS-{ifu:02d}.fits", ifu, np.full((32, 32), float(ifu)))
     folder = tmp_path / "plots"
     folder.mkdir()
     block = job(tmp_path, "muse_bias", [])
-    plots = make_plots(block, folder)
-    assert [plot.ifu for plot in plots] == [1, 13, 24, None] or [plot.ifu for plot in plots] == [1, 12, 24, None]
-    width, height = png_size(plots[-1])
+    plots = drawn(block, folder, processes=2)
+    assert [plot.ifu for plot in plots] == [None, *range(1, 25)]
+    width, height = png_size(plots[0])
     assert width == 1200
     assert height > 500
+
+
+def test_what_goes_wrong_with_one_ifu_is_told_and_takes_nothing_from_the_others(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for ifu in (1, 2, 3):
+        write_master(tmp_path / f"MASTER_BIAS-{ifu:02d}.fits", ifu, np.full((32, 32), float(ifu)))
+    earlier = tmp_path / "earlier.fits"
+    earlier.write_bytes(b"no FITS file")
+    folder = tmp_path / "plots"
+    folder.mkdir()
+    block = job(tmp_path, "muse_bias", [], [{"tag": "MASTER_BIAS", "ifu": 2, "path": str(earlier)}])
+    pictures = make_plots(block, folder, processes=2)
+    assert [plot.name for plot in pictures.plots] == ["bias1", "bias0-01", "bias0-03"]
+    (missing,) = pictures.missing
+    assert missing.startswith("IFU 2: BadFitsError: ")
+    assert "Traceback" in capfd.readouterr().err
 
 
 def trace_table() -> MuseTable:
@@ -202,13 +226,16 @@ def test_the_lamp_flat_procedure_adds_slice_fluxes_and_traces(tmp_path: Path, ra
     table = trace_table()
     write_table(tmp_path / "TRACE_TABLE-01.fits", trace_table_format(1), table, 1)
     number = np.repeat(np.arange(1, N_SLICES + 1), 5)
-    samples = {"slice": number, "y": np.tile(np.linspace(10, NY, 5), N_SLICES), "mid": number * 80.0}
-    samples |= {"left": samples["mid"] - 38, "right": samples["mid"] + 38}
+    middle = np.repeat(np.linspace(30, NX - 30, N_SLICES), 5)
+    samples = {"slice": number, "y": np.tile(np.linspace(10, NY, 5), N_SLICES), "mid": middle}
+    samples |= {"left": middle - 2, "right": middle + 2}
     write_table(tmp_path / "TRACE_SAMPLES-01.fits", TRACE_SAMPLES, MuseTable(samples, fits.Header()), 1)
     folder = tmp_path / "plots"
     folder.mkdir()
-    plots = make_plots(job(tmp_path, "muse_flat", [raw]), folder)
-    assert [plot.name for plot in plots] == ["lampflat0-01", "lampflat1", "lampflat2", "trace0", "trace1-01"]
+    plots = drawn(job(tmp_path, "muse_flat", [raw]), folder)
+    names = ["lampflat1", "lampflat2", "trace0", "lampflat0-01", "trace1-01", "trace2-01"]
+    assert [plot.name for plot in plots] == names
+    assert [plot.ifu for plot in plots] == [None, None, None, 1, 1, 1]
     for plot in plots:
         assert png_size(plot)[0] >= 600
 
@@ -234,12 +261,12 @@ def test_the_arc_procedure_plots_the_qc_of_the_slices(tmp_path: Path) -> None:
     write_table(tmp_path / "WAVECAL_RESIDUALS-01.fits", WAVECAL_RESIDUALS, MuseTable(residuals, fits.Header()), 1)
     folder = tmp_path / "plots"
     folder.mkdir()
-    plots = make_plots(job(tmp_path, "muse_wavecal", []), folder)
+    plots = drawn(job(tmp_path, "muse_wavecal", []), folder)
     # a picture without a single value is not made
-    assert [plot.name for plot in plots] == ["arc0", "arc2-01"]
+    assert [plot.name for plot in plots] == ["arc0", "arc2-01", "arc3-01"]
     assert png_size(plots[0])[0] == 1200
 
 
 def test_a_recipe_without_procedure_has_no_pictures(tmp_path: Path) -> None:
     assert "muse_lsf" not in PROCEDURES
-    assert make_plots(job(tmp_path, "muse_lsf", []), tmp_path) == []
+    assert make_plots(job(tmp_path, "muse_lsf", []), tmp_path) == Pictures()
