@@ -127,15 +127,17 @@ def _from_region(words: list[str]) -> None:
 
 
 def _read_rows(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Rows of three whole numbers, up to the first line that is none."""
-    rows = []
+    """Rows of three whole numbers, up to the first line that is none (as in the reference, but it is told)."""
+    rows: list[list[int]] = []
     try:
         with path.open(encoding="ascii", errors="replace") as lines:
-            for line in lines:
+            for number, line in enumerate(lines, start=1):
                 match = re.match(r"\s*([+-]?\d+)\s+([+-]?\d+)\s+([+-]?\d+)", line)
                 if match is None:
+                    if rows and (line.strip() or any(rest.strip() for rest in lines)):
+                        print(f"{path}: line {number} is not 'x y flag', what follows is not read", file=sys.stderr)
                     break
-                rows.append([int(number) for number in match.groups()])
+                rows.append([int(text) for text in match.groups()])
     except OSError as error:
         raise ToolError(_UNREADABLE, f"{path} cannot be read: {error.strerror}") from error
     if not rows:

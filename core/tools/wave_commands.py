@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from core.errors import BadFitsError, MissingInputError, NotFoundError, WavelengthError
 from core.fitsfile.scan import ifu_of_extname
 from core.fitsfile.tables import WAVECAL_RESIDUALS, WAVECAL_TABLE, MuseTable, TableFormat, read_table
@@ -32,7 +34,7 @@ COLUMN_USAGE = """\
 Usage: muse_wave_plot_column [-n IFU] [-s SLICE] [-i ITERATION] [-c COLUMN] [-r] [-o FILE]
                              WAVECAL_TABLE WAVECAL_RESIDUALS
   -n  IFU to plot, if the files hold several (by default the first)
-  -s  slice to plot (by default 24)
+  -s  slice to plot (by default 24, or that of the column)
   -i  iteration of the fit (by default 0: the last one)
   -c  CCD column to plot (by default all columns of the slice)
   -r  residuals against wavelength, instead of wavelength against CCD row
@@ -84,6 +86,8 @@ def _plot_column(words: list[str]) -> None:
         dispersion = Dispersion.from_columns(solution)
     except WavelengthError as error:
         raise ToolError(_WRONG_TABLE, f"{arguments.files[0]}: {error.message}") from error
+    if column is not None and "-s" not in arguments.options:
+        slice_no = _slice_of(table, column) or slice_no
     _check(table, slice_no, iteration)
     if not dispersion.has(slice_no):
         raise ToolError(_NO_SLICE, f"{arguments.files[0]} has no solution of slice {slice_no}")
@@ -102,6 +106,12 @@ def _plot_column(words: list[str]) -> None:
         ),
         arguments.options.get("-o"),
     )
+
+
+def _slice_of(table: MuseTable, column: int) -> int | None:
+    """The slice with most points in a CCD column; None if there are none."""
+    slices = table["slice"][table["x"] == column]
+    return int(np.bincount(slices).argmax()) if slices.size else None
 
 
 def _without_cuts(words: list[str]) -> tuple[list[str], tuple[float, float] | None]:

@@ -90,6 +90,16 @@ def test_ascii_positions_are_raw_by_default(tmp_path: Path) -> None:
         assert hdus[1].header["ESO DET CHIP NAME"] == "CHAN12"
 
 
+@pytest.mark.parametrize(("tail", "told"), [("\n", False), ("# more\n7 7 256\n", True), ("\n7 7 256\n", True)])
+def test_lines_that_are_not_read_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], tail: str, told: bool
+) -> None:
+    (tmp_path / "bad.ascii").write_text("5 6 256\n" + tail)
+    assert from_ascii([str(tmp_path / "bad.ascii"), "12", str(tmp_path / "out.fits")]) == 0
+    assert len(fits.getdata(tmp_path / "out.fits")) == 1
+    assert ("line 2 is not 'x y flag'" in capsys.readouterr().err) is told
+
+
 def test_ascii_positions_may_be_trimmed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.ascii").write_text("3 3 256\n2500 3000 32\n4097 5 32\n")
     assert from_ascii(["-t", str(tmp_path / "bad.ascii"), "08", str(tmp_path / "out.fits")]) == 0

@@ -138,7 +138,18 @@ def test_residuals_are_written_to_a_file(files: tuple[str, str], tmp_path: Path,
     assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 20
 
 
-@pytest.mark.parametrize("words", [[], ["-r"], ["-s", "12", "-r"], ["-s", "12", "-c", "1001"], ["-s", "12", "-i", "1"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["-r"],
+        ["-s", "12", "-r"],
+        ["-s", "12", "-c", "1001"],
+        ["-s", "12", "-i", "1"],
+        ["-c", "1001"],
+        ["-c", "1001", "-r"],
+    ],
+)
 def test_columns_are_written_to_a_file(files: tuple[str, str], tmp_path: Path, words: list[str]) -> None:
     target = tmp_path / "column.pdf"
     assert plot_column([*words, "-o", str(target), *files]) == 0
