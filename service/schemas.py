@@ -60,6 +60,8 @@ class NightOut(BaseModel):
     done: int
     open: int
     outliers: int
+    failed_ifus: int = Field(description="Blocks that are done except for IFUs that failed")
+    skipped_ifus: int = Field(description="Blocks that are done except for IFUs that had to be left out")
     held: int = Field(description="Files in quarantine")
     states: dict[BlockState, int]
     verdict: str = Field(description="good, warn, bad, run or none")
@@ -74,6 +76,8 @@ class NightOut(BaseModel):
             done=item.done,
             open=item.open,
             outliers=item.outliers,
+            failed_ifus=item.failed_ifus,
+            skipped_ifus=item.skipped_ifus,
             held=item.held,
             states=item.states,
             verdict=item.verdict,
@@ -187,6 +191,8 @@ class BlockOut(BaseModel):
     duration: float | None = Field(description="[s]")
     score: int | None = Field(description="0 good, 1 outlier, null not scored")
     n_outliers: int
+    failed_ifus: list[int] = Field(description="Of a block that is done: IFUs that failed and have no products")
+    skipped_ifus: list[int] = Field(description="Of a block that is done: IFUs left out (detector off, no calibration)")
     error_type: str | None
     error_message: str | None
 
@@ -281,9 +287,19 @@ class BlockProgress(BaseModel):
     expected: float | None = Field(description="Median of the last runs with as many IFUs [s]")
 
 
+class LostIfuOut(BaseModel):
+    """An IFU of a block that is done without it, and why."""
+
+    ifu: int
+    failed: bool = Field(description="false: left out, as its detector was off or a calibration is missing")
+    error_type: str
+    message: str
+
+
 class BlockDetail(BlockOut):
     """One block with everything that decided it."""
 
+    lost_ifus: list[LostIfuOut] = Field(description="Why IFUs have no products")
     parameters: dict[str, Any] = Field(description="Those that differ from the defaults")
     signature: str | None
     rules_hash: str

@@ -15,6 +15,7 @@ __all__ = [
     "mjd_moment",
     "moment",
     "number",
+    "qc1_number",
     "quantity",
     "range_text",
     "signed_age",
@@ -61,6 +62,11 @@ def number(value: float | int | None, digits: int = 4) -> str:
         if abs(value) >= 10_000:
             text = f"{round(value):,}".replace(",", " ")
     return text.replace("-", "−", 1) if text.startswith("-") else text
+
+
+def qc1_number(value: float | int | None) -> str:
+    """A QC1 value where values are listed: five digits, as trends are finer than what is read at a glance."""
+    return number(value, 5)
 
 
 def quantity(value: float | int | None, unit: str = "", digits: int = 3) -> str:

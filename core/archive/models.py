@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    literal_column,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -40,6 +41,7 @@ from core.archive.states import (
 )
 
 __all__ = [
+    "HAS_FAILED_IFUS",
     "SETUP_KEYWORDS",
     "Base",
     "Block",
@@ -259,6 +261,10 @@ class Block(SetupColumns, Base):
     def skipped_ifus(self) -> tuple[int, ...]:
         """IFUs that a block that is done left out: detector off, or no calibration."""
         return ifus_of_mask(self.skipped_ifu_mask) if self.state is BlockState.DONE else ()
+
+
+# Written with a literal number: only so do the databases see that the index of the few blocks concerned serves it.
+HAS_FAILED_IFUS: Final = Block.failed_ifu_mask != literal_column("0")
 
 
 class BlockInput(Base):

@@ -37,6 +37,7 @@ _STYLES = {
     "dead": "bold red",
     "incomplete": "yellow",
     "running": "blue",
+    "partial": "bold red",
     "retry": "yellow",
 }
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from core.archive.pages.frames import quarantine_count
-from core.archive.pages.health import state_counts
+from core.archive.pages.health import partial_blocks, state_counts
 from core.archive.pages.nights import latest_night, nights_between
 from core.archive.pages.qc1 import SeriesFilter, browse_rows
 from core.archive.schema import current_revision, upgrade
@@ -18,7 +18,7 @@ from service.cli.common import check_archive, console, settings_of, state_text
 from service.cli.tables import print_cascade, print_daemons, print_qc1
 from service.series import SeriesRequest, csv_lines, read_series
 from service.status import read_status
-from service.text import mjd_moment, quantity
+from service.text import mjd_moment, qc1_number, unit_text
 from service.web.sentences import night_sentence
 
 __all__ = ["run_db_upgrade", "run_qc", "run_status"]
@@ -31,7 +31,7 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
     archive = Archive(settings.database_url)
     with archive.read() as session:
         status = read_status(session, settings)
-        counts = state_counts(session)
+        counts, partial = state_counts(session), partial_blocks(session)
         held = quarantine_count(session)
         night = latest_night(session)
         summary = next(iter(nights_between(session, night, night)), None) if night else None
@@ -44,6 +44,7 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
                 "broker": broker,
                 "archive_dirs": [str(path) for path in settings.archive_dirs],
                 "blocks": {state.value: count for state, count in counts.items()},
+                "blocks_with_failed_ifus": partial,
                 "quarantine": held,
                 "latest_night": night.isoformat() if night else None,
                 "daemons": [
@@ -57,7 +58,8 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
         console.print(f"Archive directories: {', '.join(str(path) for path in settings.archive_dirs)}", soft_wrap=True)
         print_daemons(status)
         open_blocks = ", ".join(f"{count} {state_text(state.value)}" for state, count in counts.items())
-        console.print(f"Blocks: {open_blocks or 'nothing open, nothing failed'}; {held} files in quarantine")
+        some = f"; [bold red]{partial} done with failed IFUs[/]" if partial else ""
+        console.print(f"Blocks: {open_blocks or 'nothing open, nothing failed'}{some}; {held} files in quarantine")
         if night:
             console.print(f"Night {night}: {night_sentence(summary)}")
             print_cascade(session, night)
@@ -98,7 +100,7 @@ def run_qc(name: str | None, data_dir: Path | None, *, last: int, as_csv: bool) 
                 for label, value in zip(("IFU", "quadrant", "slice", "lamp", "input"), row.index, strict=True)
                 if value is not None
             ]
-            value = quantity(row.values[parameter.id], parameter.unit, 4)
+            value = f"{qc1_number(row.values[parameter.id])} {unit_text(parameter.unit)}".strip()
             console.print(
                 f"{mjd_moment(row.mjd_obs)}  {', '.join(where):24s} {value:>14s}  {blocks[row.block_id].mode}"
             )

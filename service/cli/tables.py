@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
+from typing import Final
 
 from rich.table import Table
 from sqlalchemy.orm import Session
@@ -12,14 +13,18 @@ from sqlalchemy.orm import Session
 from core.archive.models import Block, BlockInput
 from core.archive.pages.blocks import blocks_of_night, calibration_inputs
 from core.archive.pages.qc1 import last_values, qc1_tables
+from core.archive.records import LostIfu
 from core.archive.states import InputKind
 from service.cli.common import console, state_text
 from service.explain import waits_for
 from service.status import Status
-from service.text import age, duration, mjd_moment, moment, number, signed_age, unit_text
+from service.text import age, duration, mjd_moment, moment, qc1_number, signed_age, unit_text
 from service.web.cascade_graph import cascade_order
+from service.web.templating import block_mark
 
 __all__ = ["print_cascade", "print_daemons", "print_qc1"]
+
+_MARKS: Final = {"bad": "bold red", "warn": "yellow"}
 
 
 def _table(title: str, *columns: str, right: Sequence[str] = ()) -> Table:
@@ -44,11 +49,14 @@ def print_cascade(session: Session, night: date) -> None:
     )
     for block in cascade_order(blocks, inputs):
         takes = ", ".join(_choice(item) for item in inputs[block.id])
-        state = state_text(block.state.value)
+        kind, _, word = block_mark(block)
+        state = state_text(block.state.value) if word == block.state.value else f"[{_MARKS[kind]}]{word}[/]"
         if block.state.value in ("incomplete", "waiting"):
             takes = waits_for(block, inputs[block.id])
         elif block.error_message:
             takes = block.error_message
+        elif block.lost_ifus and word != block.state.value:
+            takes = "; ".join(LostIfu(**item).text for item in block.lost_ifus)
         table.add_row(
             block.tag,
             str(block.n_raw),
@@ -99,9 +107,9 @@ def print_qc1(session: Session, table_name: str | None = None, only_important: b
             table.add_row(
                 item.column_name,
                 item.qc_class,
-                number(value.median),
-                number(value.low),
-                number(value.high),
+                qc1_number(value.median),
+                qc1_number(value.low),
+                qc1_number(value.high),
                 unit_text(item.unit),
                 str(value.number),
                 score,

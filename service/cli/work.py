@@ -111,7 +111,7 @@ def run_plan(nights: Sequence[str], data_dir: Path | None, *, explain: bool, dry
 
 
 def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
-    """Plan and execute until idle; 1 if a block failed."""
+    """Plan and execute until idle; 1 if a block or one of its IFUs failed."""
     settings = settings_of(data_dir)
     wanted = parse_nights(nights)
     stop = threading.Event()
@@ -142,4 +142,4 @@ def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
                 print_cascade(session, night)
     counts = ", ".join(f"{number} {outcome.value}" for outcome, number in summary.counts.items())
     console.print(counts or "Nothing was left to do.")
-    return int(summary.counts[Outcome.FAILED] > 0)
+    return int(summary.counts[Outcome.FAILED] + summary.counts[Outcome.PARTIAL] > 0)

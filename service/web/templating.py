@@ -13,10 +13,12 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from core.archive.models import Block
 from core.archive.states import BlockState, ProductState
 from service import text
+from service.web.words import lost_words
 
-__all__ = ["STATES", "STATIC_DIR", "VERDICTS", "environment", "render", "static_url"]
+__all__ = ["STATES", "STATIC_DIR", "VERDICTS", "block_mark", "environment", "render", "static_url"]
 
 HERE: Final = Path(__file__).parent
 STATIC_DIR: Final = HERE / "static"
@@ -63,6 +65,14 @@ def static_url(path: str) -> str:
     return f"/static/{path}?v={_digest(path)}"
 
 
+def block_mark(block: Block) -> tuple[str, str, str]:
+    """Colour class, glyph and word of the state of a block; one that is done but for some IFUs is not good."""
+    words = lost_words(block)
+    if not words:
+        return STATES[block.state]
+    return ("bad", "✕", f"done, {words}") if block.failed_ifus else ("warn", "▲", f"done, {words}")
+
+
 def _segment(value: Any) -> str:
     return quote(str(value), safe=":+,@")
 
@@ -86,6 +96,7 @@ def environment() -> Environment:
             "moment": text.moment,
             "mjd": text.mjd_moment,
             "num": text.number,
+            "qc1": text.qc1_number,
             "quantity": text.quantity,
             "range": text.range_text,
             "signed_age": text.signed_age,
@@ -94,7 +105,9 @@ def environment() -> Environment:
             "seg": _segment,
         }
     )
-    env.globals.update({"static": static_url, "STATES": STATES, "SCORES": SCORES, "VERDICTS": VERDICTS})
+    env.globals.update(
+        {"block_mark": block_mark, "static": static_url, "STATES": STATES, "SCORES": SCORES, "VERDICTS": VERDICTS}
+    )
     return env
 
 

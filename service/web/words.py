@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from core.archive.models import Block
 from core.archive.states import BlockState, ProductState, QuarantineReason
 
-__all__ = ["QUARANTINE_CURES", "STATE_WORDS"]
+__all__ = ["QUARANTINE_CURES", "STATE_WORDS", "lost_words"]
 
 STATE_WORDS: Final[dict[str, str]] = {
     BlockState.INCOMPLETE: "A needed calibration is missing; the reason stands with the input.",
@@ -33,3 +34,12 @@ QUARANTINE_CURES: Final[dict[QuarantineReason, str]] = {
     QuarantineReason.DUPLICATE: "The archive has this frame already under another path. Remove one of the two.",
     QuarantineReason.UNREADABLE: "The file cannot be opened. Check permissions and the disk.",
 }
+
+
+def lost_words(block: Block) -> str:
+    """The IFUs that a block that is done lacks: ``IFU 7 failed, 3 IFUs left out``; empty if it has all."""
+    parts = []
+    for ifus, what in ((block.failed_ifus, "failed"), (block.skipped_ifus, "left out")):
+        if ifus:
+            parts.append(f"IFU {ifus[0]} {what}" if len(ifus) == 1 else f"{len(ifus)} IFUs {what}")
+    return ", ".join(parts)

@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload, undefer
 
-from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, Score
+from core.archive.models import HAS_FAILED_IFUS, Block, BlockInput, Event, Frame, Product, Qc1Parameter, Score
 from core.archive.states import BlockState, InputKind
 from core.errors import NotFoundError
 
@@ -25,6 +25,7 @@ __all__ = [
     "expected_seconds",
     "find_block",
     "last_done_by_tag",
+    "last_failed",
     "last_outliers",
     "list_blocks",
     "running_blocks",
@@ -156,6 +157,17 @@ def blocks_in_states(session: Session, states: Iterable[BlockState], limit: int)
             .limit(limit)
         )
     )
+
+
+def last_failed(session: Session, limit: int) -> list[Block]:
+    """The newest blocks that failed, or of which IFUs failed."""
+    found: list[Block] = []
+    for condition in (
+        Block.state == BlockState.FAILED,
+        HAS_FAILED_IFUS & (Block.state == BlockState.DONE),
+    ):
+        found += session.scalars(select(Block).where(condition).order_by(Block.mjd_mid.desc()).limit(limit))
+    return sorted(found, key=lambda block: block.mjd_mid, reverse=True)[:limit]
 
 
 def running_blocks(session: Session) -> list[Block]:

@@ -8,10 +8,10 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block, Frame, Product, Score, WorkerHeartbeat
+from core.archive.models import HAS_FAILED_IFUS, Block, Frame, Product, Score, WorkerHeartbeat
 from core.archive.states import BlockState
 
-__all__ = ["Freshness", "daemons", "freshness", "state_counts"]
+__all__ = ["Freshness", "daemons", "freshness", "partial_blocks", "state_counts"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,12 @@ def freshness(session: Session) -> Freshness:
         session.scalar(select(func.max(Product.created_at))),
         max((time for time in scores if time is not None), default=None),
     )
+
+
+def partial_blocks(session: Session) -> int:
+    """Number of blocks that are done except for IFUs that failed."""
+    query = select(func.count()).select_from(Block)
+    return session.scalar(query.where(HAS_FAILED_IFUS, Block.state == BlockState.DONE)) or 0
 
 
 def state_counts(session: Session) -> dict[BlockState, int]:

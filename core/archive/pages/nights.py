@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -33,6 +33,8 @@ class NightSummary:
         Blocks with at least one outlier score.
     scored : int
         Blocks that have a score.
+    failed_ifus, skipped_ifus : int
+        Blocks that are done except for IFUs that failed, or that had to be left out.
     held : int
         Files in quarantine.
     """
@@ -43,6 +45,8 @@ class NightSummary:
     outliers: int = 0
     scored: int = 0
     held: int = 0
+    failed_ifus: int = 0
+    skipped_ifus: int = 0
 
     def count(self, *states: BlockState) -> int:
         """Blocks in any of these states."""
@@ -65,14 +69,27 @@ class NightSummary:
 
     @property
     def verdict(self) -> str:
-        """``bad`` (outlier, failure), ``warn`` (incomplete, quarantine), ``run`` (work to come), ``good``, ``none``."""
-        if self.outliers or self.count(BlockState.FAILED):
+        """One word.
+
+        ``bad`` (outlier, failure of a block or of an IFU), ``warn`` (incomplete, IFUs left out, quarantine), ``run``
+        (work to come), ``good``, ``none``.
+        """
+        if self.outliers or self.failed_ifus or self.count(BlockState.FAILED):
             return "bad"
-        if self.count(BlockState.INCOMPLETE) or self.held:
+        if self.count(BlockState.INCOMPLETE) or self.skipped_ifus or self.held:
             return "warn"
         if self.open:
             return "run"
         return "good" if self.scored else "none"
+
+
+class _BlockCount(NamedTuple):
+    night: date
+    state: BlockState
+    score: int | None
+    failed_ifus: bool
+    skipped_ifus: bool
+    number: int
 
 
 def latest_night(session: Session) -> date | None:
@@ -92,10 +109,11 @@ def nights_between(session: Session, first: date, last: date) -> list[NightSumma
     frames = session.execute(
         select(Frame.night, func.count()).where(Frame.night.between(first, last)).group_by(Frame.night)
     )
+    failed, skipped = Block.failed_ifu_mask != 0, Block.skipped_ifu_mask != 0
     blocks = session.execute(
-        select(Block.night, Block.state, Block.score, func.count())
+        select(Block.night, Block.state, Block.score, failed, skipped, func.count())
         .where(Block.night.between(first, last))
-        .group_by(Block.night, Block.state, Block.score)
+        .group_by(Block.night, Block.state, Block.score, failed, skipped)
     )
     held = session.execute(
         select(QuarantinedFile.night, func.count())
@@ -104,26 +122,32 @@ def nights_between(session: Session, first: date, last: date) -> list[NightSumma
     )
     return _summaries(
         dict(frames.all()),
-        [(night, state, score, number) for night, state, score, number in blocks],
+        [_BlockCount(*row) for row in blocks],
         {night: number for night, number in held if night is not None},
     )
 
 
 def _summaries(
     frames: dict[date, int],
-    blocks: Sequence[tuple[date, BlockState, int | None, int]],
+    blocks: Sequence[_BlockCount],
     held: dict[date, int],
 ) -> list[NightSummary]:
     states: dict[date, dict[BlockState, int]] = defaultdict(lambda: defaultdict(int))
     outliers: dict[date, int] = defaultdict(int)
     scored: dict[date, int] = defaultdict(int)
-    for night, state, score, number in blocks:
-        if state is BlockState.SUPERSEDED:
+    failed: dict[date, int] = defaultdict(int)
+    skipped: dict[date, int] = defaultdict(int)
+    for row in blocks:
+        if row.state is BlockState.SUPERSEDED:
             continue
-        states[night][state] += number
-        if state is BlockState.DONE and score is not None:
-            scored[night] += number
-            outliers[night] += number if score else 0
+        states[row.night][row.state] += row.number
+        if row.state is not BlockState.DONE:
+            continue
+        if row.score is not None:
+            scored[row.night] += row.number
+            outliers[row.night] += row.number if row.score else 0
+        failed[row.night] += row.number if row.failed_ifus else 0
+        skipped[row.night] += row.number if row.skipped_ifus else 0
     return [
         NightSummary(
             night,
@@ -132,6 +156,8 @@ def _summaries(
             outliers.get(night, 0),
             scored.get(night, 0),
             held.get(night, 0),
+            failed.get(night, 0),
+            skipped.get(night, 0),
         )
         for night in sorted({*frames, *states, *held}, reverse=True)
     ]

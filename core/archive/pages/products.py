@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from datetime import date
 
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, selectinload, undefer
 
-from core.archive.models import Block, BlockInput, Product, Qc1Parameter, Qc1Value
+from core.archive.models import Block, BlockInput, Product, Qc1Parameter, Qc1Value, Score
+from core.archive.pages.qc1 import INDEX_COLUMNS
 from core.archive.states import BlockState, ProductState
 from core.errors import NotFoundError
 
-__all__ = ["find_product", "list_products", "product_qc1", "used_by"]
+__all__ = ["ProductValue", "find_product", "list_products", "product_qc1", "used_by"]
 
 
 def find_product(session: Session, product_id: int) -> Product:
@@ -66,12 +69,48 @@ def used_by(session: Session, product: Product, limit: int = 200) -> list[Block]
     )
 
 
-def product_qc1(session: Session, product_id: int) -> list[tuple[Qc1Parameter, Qc1Value]]:
-    """QC1 values measured on a product, by parameter."""
+@dataclass(frozen=True)
+class ProductValue:
+    """A QC1 value measured on a product with its verdict.
+
+    Attributes
+    ----------
+    score : int or None
+        1 if any rule says outlier, 0 if rules say good, None if none applied.
+    low, high : float or None
+        The narrowest limits of the rules that applied.
+    """
+
+    parameter: Qc1Parameter
+    row: Qc1Value
+    score: int | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+def product_qc1(session: Session, product_id: int) -> list[ProductValue]:
+    """QC1 values measured on a product with their scores, by parameter."""
+    verdicts: dict[tuple[int | None, ...], list[Score]] = defaultdict(list)
+    for score in session.scalars(select(Score).where(Score.product_id == product_id, Score.score.is_not(None))):
+        verdicts[score.parameter_id, *_place(score)].append(score)
     rows = session.execute(
         select(Qc1Parameter, Qc1Value)
         .join(Qc1Parameter, Qc1Parameter.id == Qc1Value.parameter_id)
         .where(Qc1Value.product_id == product_id, Qc1Value.hidden.is_(False))
         .order_by(Qc1Parameter.id, Qc1Value.quadrant, Qc1Value.slice, Qc1Value.lamp, Qc1Value.item)
     )
-    return [(parameter, value) for parameter, value in rows]
+    return [_judged(parameter, value, verdicts[parameter.id, *_place(value)]) for parameter, value in rows]
+
+
+def _place(row: Qc1Value | Score) -> tuple[int | None, ...]:
+    return tuple(getattr(row, name) for name in INDEX_COLUMNS)
+
+
+def _judged(parameter: Qc1Parameter, row: Qc1Value, scores: list[Score]) -> ProductValue:
+    return ProductValue(
+        parameter,
+        row,
+        max((score.score for score in scores if score.score is not None), default=None),
+        max((score.low for score in scores if score.low is not None), default=None),
+        min((score.high for score in scores if score.high is not None), default=None),
+    )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
 from core.archive.models import Block
@@ -12,10 +14,11 @@ from core.archive.pages import blocks as queries
 from core.archive.pages.qc1_block import block_qc1
 from core.archive.states import InputKind
 from core.errors import NotFoundError
+from core.instrument import N_IFU
 from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
 from service.explain import LEVELS, waits_for
-from service.files import block_plots, tail_text
+from service.files import Plot, block_plots, tail_text
 from service.progress import progress_of
 from service.web.page import PageDep
 from service.web.sentences import block_sentence
@@ -26,7 +29,11 @@ LOG_LINES = 200
 
 
 @router.get("/blocks/{name}")
-def block_page(page: PageDep, name: str) -> HTMLResponse:
+def block_page(
+    page: PageDep,
+    name: str,
+    ifu: Annotated[int | None, Query(ge=1, le=N_IFU, description="IFU whose plots are shown")] = None,
+) -> HTMLResponse:
     """Inputs and why, progress, parameters, QC1, plots, products, log, history."""
     session = page.session
     block = queries.find_block(session, name)
@@ -44,13 +51,43 @@ def block_page(page: PageDep, name: str) -> HTMLResponse:
         progress=progress,
         parameters=_parameters(block),
         qc1=block_qc1(session, block.id),
-        plots=block_plots(block),
+        plots=_shown_plots(block, ifu),
         products=queries.block_products(session, block.id),
         used_by=queries.blocks_using(session, block.id),
         events=queries.block_events(session, block.name),
         log=tail_text(log, LOG_LINES) if log is not None and log.is_file() else None,
         log_lines=LOG_LINES,
     )
+
+
+@dataclass(frozen=True)
+class ShownPlots:
+    """The plots of one IFU first, then those of all.
+
+    Attributes
+    ----------
+    ifus : tuple of int
+        IFUs that have plots of their own, ascending.
+    ifu : int or None
+        The one shown.
+    """
+
+    shown: tuple[Plot, ...]
+    ifus: tuple[int, ...]
+    ifu: int | None
+
+    def __bool__(self) -> bool:
+        return bool(self.shown)
+
+
+def _shown_plots(block: Block, ifu: int | None) -> ShownPlots:
+    """The IFU asked for; otherwise the first that failed, or the first."""
+    plots = block_plots(block)
+    ifus = tuple(sorted({plot.ifu for plot in plots if plot.ifu is not None}))
+    if ifu not in ifus:
+        ifu = next((number for number in ifus if number in block.failed_ifus), ifus[0] if ifus else None)
+    own = [plot for plot in plots if plot.ifu is not None and plot.ifu == ifu]
+    return ShownPlots((*own, *(plot for plot in plots if plot.ifu is None)), ifus, ifu)
 
 
 def _parameters(block: Block) -> list[tuple[ParameterInfo, object, str]]:

@@ -70,7 +70,7 @@ def now_page(page: PageDep) -> HTMLResponse:
     waiting = block_queries.blocks_in_states(
         session, (BlockState.INCOMPLETE, BlockState.WAITING, BlockState.READY, BlockState.QUEUED), limit=30
     )
-    failed = block_queries.blocks_in_states(session, (BlockState.FAILED,), limit=10)
+    failed = block_queries.last_failed(session, limit=10)
     inputs: dict[int, list[BlockInput]] = defaultdict(list)
     for item in block_queries.calibration_inputs(session, [block.id for block in waiting]):
         inputs[item.block_id].append(item)
