@@ -213,7 +213,8 @@ class WavecalFlow:
 
     def _gather(self, state: _Slice) -> None:
         if state.guess is not None:
-            points = concatenate_points(state.points[::-1])
+            points = concatenate_points(state.points)
+            points = points.select(np.argsort(points.line, kind="stable"))  # as in the catalogue
             state.fitted = fit_points(points, self.catalogue, state.guess, self.options)
             state.widths = line_widths(points, self.catalogue, state.guess)
 

@@ -24,6 +24,7 @@ __all__ = ["Resampled", "resample_slices"]
 _SLICE_PITCH: Final = SLICE_WIDTH_LIMITS[1]  # [pix] from slice to slice in the output
 _CRITICAL: Final = 1.25 * SAMPLING  # [Angstrom] radius of influence of a pixel
 _HUGE: Final = 1e30
+_TINY: Final = 1e-30  # weight beyond the radius: a pixel counts there only if no other does
 _WAVE_LIMITS: Final = (3000.0, 11000.0)
 
 
@@ -62,35 +63,44 @@ def _row_polynomial(coef, y, in_x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _wave_range(coef, left, right, limits):  # type: ignore[no-untyped-def]
+def _place(x, left, right, middle, width):  # type: ignore[no-untyped-def]
+    """Place of a pixel on the common axis, in the precision of a pixel table."""
+    return np.float32(middle + (0.5 * (left + right) - x) / (right - left) * width)
+
+
+@njit(cache=True, nogil=True)
+def _ranges(coef, left, right, middle, width, limits):  # type: ignore[no-untyped-def]
+    """Smallest and largest wavelength, smallest and largest place of the pixels of a slice."""
     low, high = np.inf, -np.inf
+    first, last = np.inf, -np.inf
     in_x = np.empty(coef.shape[0])
     for row in range(left.size):
         _row_polynomial(coef, row + 1.0, in_x)
         for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
-            wave = _wave_at(in_x, float(x))
+            wave = float(np.float32(_wave_at(in_x, float(x))))
             if limits[0] <= wave <= limits[1]:
                 low = min(low, wave)
                 high = max(high, wave)
-    return low, high
+                place = float(_place(x, left[row], right[row], middle, width))
+                first = min(first, place)
+                last = max(last, place)
+    return low, high, first, last
 
 
 @njit(cache=True, nogil=True)
-def _spread(data, dq, coef, left, right, width, limits, first_wave, step, sums, weights):  # type: ignore[no-untyped-def]
-    """Add the pixels of one slice to their neighbouring output bins."""
+def _spread(data, dq, coef, left, right, middle, width, limits, first, first_wave, step, x0, sums, weights):  # type: ignore[no-untyped-def]
+    """Add the pixels of one slice to their neighbouring output bins; ``sums`` begins at output column ``x0``."""
     n_wave, n_x = sums.shape
     in_x = np.empty(coef.shape[0])
     for row in range(left.size):
         _row_polynomial(coef, row + 1.0, in_x)
-        center = 0.5 * (left[row] + right[row])
-        scale = width / (right[row] - left[row])
         for x in range(max(1, math.ceil(left[row])), min(data.shape[1], math.floor(right[row])) + 1):
             if dq[row, x - 1] != 0:
                 continue
-            wave = _wave_at(in_x, float(x))
+            wave = float(np.float32(_wave_at(in_x, float(x))))
             if not limits[0] <= wave <= limits[1]:
                 continue
-            column = math.floor((center - x) * scale + 0.5 * width + 0.5)
+            column = math.floor(float(_place(x, left[row], right[row], middle, width)) - first + 0.5) - x0
             if column < 0 or column >= n_x:
                 continue
             position = (wave - first_wave) / step
@@ -99,9 +109,12 @@ def _spread(data, dq, coef, left, right, width, limits, first_wave, step, sums, 
                 if k < 0 or k >= n_wave:
                     continue
                 r = abs(position - k) * step
-                if r >= _CRITICAL:
-                    continue
-                w = _HUGE if r == 0.0 else ((_CRITICAL - r) / (_CRITICAL * r)) ** 2
+                if r == 0.0:
+                    w = _HUGE
+                elif r < _CRITICAL:
+                    w = ((_CRITICAL - r) / (_CRITICAL * r)) ** 2
+                else:
+                    w = _TINY
                 sums[k, column] += w * data[row, x - 1]
                 weights[k, column] += w
 
@@ -131,23 +144,28 @@ def resample_slices(
     rows = np.arange(1.0, data.shape[0] + 1)
     slices = [number for number in dispersion.valid_slices if trace.has(number)]
     edges = {number: (trace.left(number, rows), trace.right(number, rows)) for number in slices}
-    ranges = [_wave_range(dispersion.polynomial(number), *edges[number], _WAVE_LIMITS) for number in slices]
-    if not ranges or not math.isfinite(min(low for low, _ in ranges)):
-        raise WavelengthError("no slice can be resampled")
-    first, last = min(low for low, _ in ranges), max(high for _, high in ranges)
-    n_wave = math.ceil((last - first) / SAMPLING) + 1
-    # x = (slice - 1) * pitch + distance from the left end of the slice; column 1 is the first pixel of the first slice
     pitch, width = _SLICE_PITCH, SLICE_WIDTH_NOMINAL
-    n_x = math.ceil((max(slices) - min(slices)) * pitch + width) + 1
-    out = np.zeros((n_wave, n_x), dtype=np.float32)
+    middles = {number: (number - 0.5) * pitch for number in slices}
+    ranges = [
+        _ranges(dispersion.polynomial(number), *edges[number], middles[number], width, _WAVE_LIMITS)
+        for number in slices
+    ]
+    if not ranges or not math.isfinite(min(low for low, *_ in ranges)):
+        raise WavelengthError("no slice can be resampled")
+    first_wave, last_wave = min(low for low, *_ in ranges), max(high for _, high, *_ in ranges)
+    first, last = min(low for *_, low, _ in ranges), max(high for *_, high in ranges)
+    n_wave = math.ceil((last_wave - first_wave) / SAMPLING) + 1
+    # column 1 is the first pixel of the first slice, pixels go to the nearest column
+    out = np.zeros((n_wave, math.ceil(last - first) + 1), dtype=np.float32)
     for number in slices:
-        sums = np.zeros((n_wave, int(width) + 1))
+        sums = np.zeros((n_wave, int(width) + 3))  # less than the pitch
         weights = np.zeros_like(sums)
+        x0 = max(0, math.floor(middles[number] - 0.5 * width - first))
         _spread(
-            data, dq, dispersion.polynomial(number), *edges[number], width, _WAVE_LIMITS, first, SAMPLING, sums, weights
-        )
-        x0 = math.floor((number - min(slices)) * pitch + 0.5)
+            data, dq, dispersion.polynomial(number), *edges[number], middles[number], width, _WAVE_LIMITS, first,
+            first_wave, SAMPLING, x0, sums, weights,
+        )  # fmt: skip
         block = out[:, x0 : x0 + sums.shape[1]]
         np.divide(sums, weights, out=sums, where=weights > 0)
         block[:] = sums[:, : block.shape[1]]
-    return Resampled(data=out, first_wave=first, step=SAMPLING)
+    return Resampled(data=out, first_wave=first_wave, step=SAMPLING)

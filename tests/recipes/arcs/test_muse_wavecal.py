@@ -101,6 +101,7 @@ def test_residuals_are_catalogue_minus_fit(narrow, calibrated):
         # y and lambda are stored as float32: 2e-4 pix and 5e-4 Angstrom
         assert np.abs(table["lambda"][last] - value - table["residual"][last]).max() < 1.5e-3
         assert len(set(table["rejlimit"][last].tolist())) == 1
+        assert (np.diff(table["lambda"][last]) >= 0).all()  # line by line in the order of the catalogue
     assert not any(card.startswith("ESO QC") for card in table.header)
 
 
