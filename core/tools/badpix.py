@@ -29,12 +29,15 @@ from core.instrument import chip_name
 
 __all__ = [
     "BadPixelList",
+    "NewTable",
     "TableHeaders",
     "headers_from",
+    "ifus_of_image",
     "join",
     "minimal_headers",
     "pixels_of_image",
     "to_raw",
+    "write_bad_pixel_tables",
     "write_bad_pixels",
 ]
 
@@ -83,6 +86,15 @@ class TableHeaders:
 
     primary: fits.Header
     extension: fits.Header
+
+
+@dataclass(frozen=True)
+class NewTable:
+    """What is to be written for one IFU: raw positions, and keywords for a new file or table."""
+
+    ifu: int
+    pixels: BadPixelList
+    headers: TableHeaders
 
 
 def pixels_of_image(dq: IntArray) -> BadPixelList:
@@ -183,50 +195,51 @@ def _label(primary: fits.Header) -> None:
 def write_bad_pixels(
     output: Path, pixels: BadPixelList, ifu: int, headers: TableHeaders, existing: Path | None = None
 ) -> int:
-    """Write a BADPIX_TABLE.
+    """Write a BADPIX_TABLE of one IFU, or one with this IFU added; returns the number of pixels in its table.
+
+    See `write_bad_pixel_tables`.
+    """
+    return write_bad_pixel_tables(output, [NewTable(ifu, pixels, headers)], existing)[ifu]
+
+
+def write_bad_pixel_tables(output: Path, tables: Sequence[NewTable], existing: Path | None = None) -> dict[int, int]:
+    """Write a BADPIX_TABLE with the tables of one or more IFUs.
 
     Parameters
     ----------
     output : pathlib.Path
-    pixels : BadPixelList
-        Raw positions.
-    ifu : int
-    headers : TableHeaders
-        Keywords of a new file, and of a new table in an existing one.
+    tables : sequence of NewTable
+        At least one, each of another IFU.
     existing : pathlib.Path, optional
-        File to add to: its table of this IFU is joined with the new pixels, its other extensions are copied as they
+        File to add to: its tables of these IFUs are joined with the new pixels, its other extensions are copied as they
         are. If it cannot be read a new file is made, with a warning.
 
     Returns
     -------
-    int
-        Number of pixels in the table of this IFU.
+    dict
+        IFU to the number of pixels in its table.
     """
     scan = _scan_existing(existing) if existing is not None else None
-    if scan is None:
-        joined = join([pixels])
-        with FitsWriter(output, datamd5=True) as writer:
-            writer.primary(_named(headers.primary, output))
-            _write_table(writer, joined, ifu, headers.extension)
-        return len(joined)
-    primary = merged_header(scan.primary, fits.Header())
+    open_tables = {table.ifu: table for table in tables}
+    counts: dict[int, int] = {}
+    primary = tables[0].headers.primary if scan is None else merged_header(scan.primary, fits.Header())
+    alone = None if scan is None else ifu_of_extname(str(primary.get("EXTNAME", "")))  # one IFU, told in the primary
     primary.remove("DATAMD5", ignore_missing=True)
-    alone = ifu_of_extname(str(primary.get("EXTNAME", "")))  # a file of one IFU may tell it in its primary header
-    written = 0
     with FitsWriter(output, datamd5=True) as writer:
         writer.primary(_named(primary, output))
-        for hdu in scan.hdus[1:]:
-            if (ifu_of_extname(hdu.extname) or alone) == ifu and hdu.kind == "table" and not written:
-                joined = join([_read_list(scan.path, ifu), pixels])
-                written = len(joined)
+        for hdu in scan.hdus[1:] if scan is not None else ():
+            ifu = ifu_of_extname(hdu.extname) or alone
+            if scan is not None and ifu in open_tables and hdu.kind == "table":
+                joined = join([_read_list(scan.path, ifu), open_tables.pop(ifu).pixels])
+                counts[ifu] = len(joined)
                 _write_table(writer, joined, ifu, _own_cards(hdu.header))
-            else:
+            elif scan is not None:
                 writer.raw_hdu(hdu.header, copy_data(scan.path, hdu), hdu.data_bytes)
-        if not written:
-            joined = join([pixels])
-            written = len(joined)
-            _write_table(writer, joined, ifu, headers.extension)
-    return written
+        for ifu, table in sorted(open_tables.items()):
+            joined = join([table.pixels])
+            counts[ifu] = len(joined)
+            _write_table(writer, joined, ifu, table.headers.extension)
+    return counts
 
 
 def _scan_existing(path: Path) -> FitsScan | None:
@@ -270,10 +283,12 @@ def _write_table(writer: FitsWriter, pixels: BadPixelList, ifu: int, cards: fits
     writer.table(header, columns, structure)
 
 
-def ifu_of_header(header: fits.Header) -> int | None:
-    """IFU number told by the header of a single-IFU image."""
-    for keyword in ("EXTNAME", "DET.CHIP.NAME"):
-        ifu = ifu_of_extname(get_key(header, keyword, str, default=""))
+def ifus_of_image(scan: FitsScan) -> tuple[int, ...]:
+    """IFUs of an image-based product, ascending: those merged, or the one that the header of a single file tells."""
+    merged = {ifu_of_extname(hdu.extname.removesuffix(".DQ")) for hdu in scan.hdus[1:] if hdu.extname.endswith(".DQ")}
+    found = sorted(ifu for ifu in merged if ifu is not None)
+    for keyword in () if found else ("EXTNAME", "DET.CHIP.NAME"):
+        ifu = ifu_of_extname(get_key(scan.primary, keyword, str, default=""))
         if ifu is not None:
-            return ifu
-    return None
+            return (ifu,)
+    return tuple(found)

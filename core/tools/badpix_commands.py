@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,24 +22,26 @@ from core.fitsfile.scan import scan_fits
 from core.instrument import N_IFU
 from core.tools.badpix import (
     BadPixelList,
-    TableHeaders,
+    NewTable,
     detector_from,
     headers_from,
-    ifu_of_header,
+    ifus_of_image,
     minimal_headers,
     pixels_of_image,
     reference_header,
     to_raw,
-    write_bad_pixels,
+    write_bad_pixel_tables,
 )
 from core.tools.commandline import Arguments, ToolError, integer, parse, run_tool
 
 __all__ = ["from_ascii", "from_dq", "from_region"]
 
 DQ_USAGE = """\
-Usage: muse_badpix_from_dq [-i INTABLE] INIMAGE OUTTABLE
+Usage: muse_badpix_from_dq [-i INTABLE] [-n IFU] INIMAGE OUTTABLE
   -i  existing BADPIX_TABLE to add the pixels to
-INIMAGE is a master calibration of one IFU; all pixels flagged in its DQ extension go to OUTTABLE."""
+  -n  take only this IFU of a merged image
+INIMAGE is a master calibration of one IFU, or a merged one; all pixels flagged in its DQ extensions go to OUTTABLE,
+which has a table for each IFU."""
 ASCII_USAGE = """\
 Usage: muse_badpix_from_ascii [-i INTABLE] [-r REFIMAGE [-n EXTNAME]] [-t] ASCIIFILE IFU OUTTABLE
   -i  existing BADPIX_TABLE to add the pixels to
@@ -79,18 +82,26 @@ def from_region(words: list[str] | None = None) -> int:
 
 
 def _from_dq(words: list[str]) -> None:
-    arguments = parse(words, DQ_USAGE, {"-i": _VALUED["-i"]}, at_least=2)
-    path = Path(arguments.files[0])
+    arguments = parse(words, DQ_USAGE, {"-i": _VALUED["-i"], "-n": _VALUED["-n"]}, at_least=2)
+    wanted = _ifu(arguments.options["-n"]) if "-n" in arguments.options else None
+    path, output = (Path(name) for name in arguments.files[:2])
+    tables = []
     try:
-        ifu = ifu_of_header(scan_fits(path).primary)
-        if ifu is None:
-            raise ToolError(_UNREADABLE, f"{path} does not tell its IFU (EXTNAME CHANnn): it is no product of one IFU")
-        image = open_image(path, ifu)
-        dq = image.read_part("DQ")
+        ifus = ifus_of_image(scan_fits(path))
+        if not ifus:
+            raise ToolError(
+                _UNREADABLE, f"{path} holds neither EXTNAME CHANnn nor extensions CHANnn.DQ: no master image"
+            )
+        if wanted is not None and wanted not in ifus:
+            present = ", ".join(str(ifu) for ifu in ifus)
+            raise ToolError(_UNREADABLE, f"{path} does not hold IFU {wanted}, but {present}")
+        for ifu in ifus if wanted is None else (wanted,):
+            image = open_image(path, ifu)
+            pixels = to_raw(pixels_of_image(image.read_part("DQ")), detector_from(image.header, path))
+            tables.append(NewTable(ifu, pixels, headers_from(image.header)))
     except (MuseError, OSError) as error:
         raise ToolError(_UNREADABLE, f"{path} cannot be read: {error}") from error
-    pixels = to_raw(pixels_of_image(dq), detector_from(image.header, path))
-    _write(pixels, ifu, headers_from(image.header), arguments, Path(arguments.files[1]))
+    _write(tables, arguments, output)
 
 
 def _from_ascii(words: list[str]) -> None:
@@ -177,10 +188,11 @@ def _finish(pixels: BadPixelList, header: fits.Header | None, ifu: int, argument
     if "-t" in arguments.options:
         kept = to_raw(kept, detector)
     headers = minimal_headers(ifu) if header is None else headers_from(header)
-    _write(kept, ifu, headers, arguments, output)
+    _write([NewTable(ifu, kept, headers)], arguments, output)
 
 
-def _write(pixels: BadPixelList, ifu: int, headers: TableHeaders, arguments: Arguments, output: Path) -> None:
+def _write(tables: Sequence[NewTable], arguments: Arguments, output: Path) -> None:
     existing = arguments.options.get("-i")
-    count = write_bad_pixels(output, pixels, ifu, headers, Path(existing) if existing else None)
-    print(f"{output}: {count} bad pixels of IFU {ifu}")
+    counts = write_bad_pixel_tables(output, tables, Path(existing) if existing else None)
+    for ifu, count in sorted(counts.items()):
+        print(f"{output}: {count} bad pixels of IFU {ifu}")

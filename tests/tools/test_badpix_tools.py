@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
+from core.ccd.geometry import Detector
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import get_key, set_key
+from core.fitsfile.merge import merge_products
 from core.fitsfile.tables import BADPIX_TABLE, MuseTable, read_table
+from core.recipes.calibrations import load_bad_pixels
+from core.recipes.declaration import Frame, FrameSet
 from core.tools.badpix import BadPixelList, join
 from core.tools.badpix_commands import from_ascii, from_dq, from_region
 
@@ -241,6 +246,74 @@ def test_ascii_exit_codes(tmp_path: Path) -> None:
     assert not (tmp_path / "out.fits").exists()
 
 
-def test_image_must_be_a_product_of_one_ifu(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def merged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A merged MASTER_FLAT of IFUs 3, 10 and 24, which differ by one pixel each."""
+    folder = tmp_path_factory.mktemp("merged")
+    paths = []
+    for ifu in (3, 10, 24):
+        path = write_product(folder / f"MASTER_FLAT-{ifu:02d}.fits", ifu, (400, 320))
+        with fits.open(path, mode="update") as hdus:
+            hdus["DQ"].data[100, ifu] = 32
+        paths.append(path)
+    return merge_products(paths, folder / "MASTER_FLAT.fits")
+
+
+def expected_pixels(ifu: int) -> list[tuple[int, int, int]]:
+    """The pixels of `merged` on the raw frame: prescans of 32 pixels before, two overscans of 32 in the middle."""
+    pixels = [(35, 35, 256), (40, 34, 512), (320 + 96, 400 + 96, 8192), (ifu + 1 + 32, 101 + 32, 32)]
+    return sorted(pixels)
+
+
+def test_a_merged_image_gives_a_table_for_each_of_its_ifus(
+    merged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "BADPIX_TABLE.fits"
+    assert from_dq([str(merged), str(output)]) == 0
+    with fits.open(output, checksum=True) as hdus:
+        assert [hdu.name for hdu in hdus] == ["PRIMARY", "CHAN03", "CHAN10", "CHAN24"]
+        assert [hdu.header["ESO DET CHIP NAME"] for hdu in hdus[1:]] == ["CHAN03", "CHAN10", "CHAN24"]
+        assert hdus[0].header["ESO PRO CATG"] == "BADPIX_TABLE"
+        assert "ESO DET CHIP NAME" not in hdus[0].header
+    for ifu in (3, 10, 24):
+        assert rows(output, ifu) == expected_pixels(ifu)
+    assert "4 bad pixels of IFU 24" in capsys.readouterr().out
+    # the recipes' own reader takes it for each IFU
+    frames = FrameSet((Frame(output, "BADPIX_TABLE"),))
+    found = load_bad_pixels(10, frames, Detector(nx=160, ny=200), logging.getLogger("test"))
+    assert len(found.x) == 4
+
+
+def test_one_ifu_of_a_merged_image(merged: Path, tmp_path: Path) -> None:
+    output = tmp_path / "BADPIX_TABLE-10.fits"
+    assert from_dq(["-n", "10", str(merged), str(output)]) == 0
+    with fits.open(output) as hdus:
+        assert [hdu.name for hdu in hdus[1:]] == ["CHAN10"]
+    assert rows(output, 10) == expected_pixels(10)
+
+
+def test_a_merged_image_is_joined_with_existing_tables(merged: Path, existing: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.fits"
+    assert from_dq(["-i", str(existing), str(merged), str(output)]) == 0
+    with fits.open(output) as hdus:
+        assert [hdu.name for hdu in hdus[1:]] == ["CHAN03", "CHAN12", "CHAN10", "CHAN24"]
+    assert rows(output, 3) == sorted([(5, 5, 256), *expected_pixels(3)])
+    assert rows(output, 12) == [(10, 100, 512), (11, 7, 32)]
+    assert rows(output, 24) == expected_pixels(24)
+
+
+def test_an_ifu_that_the_image_does_not_hold_is_refused(
+    merged: Path, product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.fits"
+    assert from_dq(["-n", "12", str(merged), str(output)]) == 10
+    assert "does not hold IFU 12, but 3, 10, 24" in capsys.readouterr().err
+    assert from_dq(["-n", "12", str(product), str(output)]) == 10
+    assert from_dq(["-n", "25", str(merged), str(output)]) == 4
+    assert from_dq([str(merged), "-n"]) == 6
+    assert not output.exists()
+
+
+def test_image_must_tell_its_ifu(tmp_path: Path) -> None:
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((2, 2)), name="DATA")]).writeto(tmp_path / "x.fits")
     assert from_dq([str(tmp_path / "x.fits"), str(tmp_path / "out.fits")]) == 10
