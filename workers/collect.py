@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -76,8 +76,11 @@ def receipt_path(store: ProductStore, task: BlockTask, signature: str) -> Path:
     return store.directory(task.night, task.name) / f"{RECEIPT_PREFIX}{signature[:16]}.json"
 
 
-def adopt(store: ProductStore, task: BlockTask, signature: str) -> Receipt | None:
-    """The receipt of an earlier try of the same work, if all its files are still as they were written."""
+def adopt(store: ProductStore, task: BlockTask, signature: str, hold: Callable[[], None]) -> Receipt | None:
+    """The receipt of an earlier try of the same work, if all its files are still as they were written.
+
+    ``hold`` is called before each file: it prolongs the lease, or raises if the block is held no longer.
+    """
     path = receipt_path(store, task, signature)
     try:
         receipt = Receipt.from_json(path.read_text(encoding="utf-8"))
@@ -86,17 +89,28 @@ def adopt(store: ProductStore, task: BlockTask, signature: str) -> Receipt | Non
     except (ValueError, TypeError, KeyError) as error:
         _LOG.warning("%s cannot be read, the block is reduced again: %s", path, error)
         return None
-    whole = all(store.verify(path.parent / entry.name, entry.size, entry.sha256) for entry in receipt.products)
+    for entry in receipt.products:
+        hold()
+        if not store.verify(path.parent / entry.name, entry.size, entry.sha256):
+            return None
     plots = all(Path(plot["path"]).is_file() for plot in receipt.plots)
-    return receipt if receipt.signature == signature and whole and plots else None
+    return receipt if receipt.signature == signature and plots else None
 
 
 def place(
-    store: ProductStore, task: BlockTask, signature: str, result: ChildResult, verdict: RunVerdict, work: Path
+    store: ProductStore,
+    task: BlockTask,
+    signature: str,
+    result: ChildResult,
+    verdict: RunVerdict,
+    work: Path,
+    hold: Callable[[], None],
 ) -> Receipt:
     """Bring the products of the good IFUs, all plots and the receipt to their place.
 
-    What a failed IFU left is in no product, but in the plots: they show what became of it.
+    What a failed IFU left is in no product, but in the plots: they show what became of it. ``hold`` is called before
+    each file: it prolongs the lease, or raises if the block is held no longer, since then another worker may be placing
+    files of the same names.
 
     Raises
     ------
@@ -110,10 +124,12 @@ def place(
             continue
         if entry["ifu"] is not None and entry["ifu"] not in verdict.good:
             continue
+        hold()
         placed = store.place(Path(entry["path"]), night=task.night, block=task.name)
         products.append(_receipt_file(entry, placed))
     plots = []
     for plot in result.plots:
+        hold()
         placed = store.place(Path(plot["path"]), night=task.night, block=task.name)
         plots.append({**plot, "path": str(placed.path)})
     notes = [verdict.text] if verdict.lost else []
@@ -122,6 +138,7 @@ def place(
     receipt = Receipt(signature, result.seconds, "; ".join(notes), tuple(products), tuple(plots), verdict.lost)
     draft = work / receipt_path(store, task, signature).name
     draft.write_text(json.dumps(asdict(receipt)), encoding="utf-8")
+    hold()
     store.place(draft, night=task.night, block=task.name)
     return receipt
 

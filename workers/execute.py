@@ -24,6 +24,7 @@ from typing import Any, TypeVar
 
 from core.archive.finishing import finish_block
 from core.archive.leases import (
+    LeaseAnswer,
     claim_block,
     confirm_cancel,
     end_lease,
@@ -180,14 +181,17 @@ class BlockExecutor:
             heartbeat(session, block_id, owner=owner, lease_seconds=lease, log_path=str(log_file))
         _append(log_file, f"try {task.tries} of block {task.name} by {owner}")
 
-        receipt = adopt(self.store, task, signature)
+        def hold() -> None:
+            self._hold(block_id, owner)
+
+        receipt = adopt(self.store, task, signature, hold)
         if receipt is not None:
             _append(log_file, f"the {len(receipt.products)} products of an earlier try are complete: adopted")
             self._commit(task, owner, signature, receipt)
         else:
             with self._work_directory(task.name) as work:
                 result = self._reduce(task, owner, work, log_file)
-                receipt = place(self.store, task, signature, result, judge(task, result), work)
+                receipt = place(self.store, task, signature, result, judge(task, result), work, hold)
                 self._commit(task, owner, signature, receipt)
         receipt_path(self.store, task, signature).unlink(missing_ok=True)
         _append(log_file, f"done: {len(receipt.products)} products, {len(receipt.plots)} plots")
@@ -246,12 +250,17 @@ class BlockExecutor:
 
     def _commit(self, task: BlockTask, owner: str, signature: str, receipt: Receipt) -> None:
         result = replace(block_result(self.archive, self.store, task, receipt), signature=signature)
-        # The lease may have run short while files were flushed.
-        self._insist(
-            lambda session: heartbeat(session, task.block_id, owner=owner, lease_seconds=self.settings.lease_seconds)
-        )
         self._insist(lambda session: finish_block(session, task.block_id, result, owner=owner))
         _LOG.info("block %s done: %d products", task.name, len(result.products))
+
+    def _hold(self, block_id: int, owner: str) -> None:
+        """Prolong the lease, or break off: while files are placed there is no `LeaseKeeper`."""
+        lease = self.settings.lease_seconds
+        answer = self._insist(lambda session: heartbeat(session, block_id, owner=owner, lease_seconds=lease))
+        if answer is LeaseAnswer.LOST:
+            raise LeaseLost("the block belongs to somebody else")
+        if answer is LeaseAnswer.CANCEL:
+            raise BlockCancelled("cancelled by a person")
 
     def _fail(self, block_id: int, owner: str, error_type: str, message: str, *, retriable: bool) -> Outcome:
         with self.archive.read() as session:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.archive.leases import LeaseAnswer, heartbeat
-from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.sessions import Archive
 from core.settings import Settings
 from workers.interrupts import BlockCancelled, BlockInterrupt, LeaseLost, RecipeTimeout, ShutdownRequested
 
@@ -119,7 +119,8 @@ class LeaseKeeper:
                     lease_seconds=self._settings.lease_seconds,
                     progress=progress,
                 )
-        except ArchiveUnavailableError as error:
+        except Exception as error:
+            # Whatever it is: without this thread the lease would be lost, and orders would not be heard.
             _LOG.warning("no heartbeat for block %d: %s", self._block_id, error)
             if now > self._lease_until:
                 return LeaseLost("the archive database did not answer until the lease ran out")

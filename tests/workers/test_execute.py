@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import undefer
 
 import workers.execute
-from core.archive.leases import release_expired_leases
-from core.archive.models import BlockInput, Event, Product, Qc1Value, Score
+from core.archive.base import utc_now
+from core.archive.leases import claim_block, release_expired_leases
+from core.archive.models import Block, BlockInput, Event, Product, Qc1Value, Score
 from core.archive.orders import cancel_block
 from core.archive.states import BlockState, InputKind
+from core.archive.store import ProductStore
 from core.archive.transitions import change_block
 from core.archive.watch import runnable_blocks
 from core.errors import ProductStoreError
@@ -139,6 +142,66 @@ def test_a_night_runs_to_the_end_and_leaves_products_qc1_scores_plots_and_logs(h
     assert not list(house.settings.product_dir.rglob("receipt-*"))
     # and nothing is done twice
     assert run_until_idle(house.archive, house.settings).outcomes == {}
+
+
+@pytest.mark.parametrize(("order", "expected"), [("steal", Outcome.LOST), ("cancel", Outcome.CANCELLED)])
+def test_a_worker_that_holds_its_block_no_longer_places_no_further_file(
+    planned: Any, monkeypatch: pytest.MonkeyPatch, order: str, expected: Outcome
+) -> None:
+    number = bias_id(planned)
+    place, placed = ProductStore.place, list[str]()
+
+    def watched(self: ProductStore, temporary: Path, **where: Any) -> Any:
+        if not placed:
+            with planned.archive.write() as session:
+                if order == "cancel":
+                    cancel_block(session, number, actor="astronomer")
+                else:  # as if the disk had stood still for longer than the lease
+                    release_expired_leases(session, actor="dispatch", now=utc_now() + timedelta(hours=1))
+                    assert claim_block(session, number, owner="another", lease_seconds=60)
+        placed.append(temporary.name)
+        return place(self, temporary, **where)
+
+    monkeypatch.setattr(ProductStore, "place", watched)
+    assert executor(planned).execute(number) is expected
+    assert placed == ["MASTER_BIAS-01.fits"]
+
+
+def test_the_lease_is_prolonged_with_each_file_that_is_placed_or_adopted(
+    planned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = bias_id(planned)
+    left: list[float] = []
+
+    def nearly_over() -> None:
+        with planned.archive.write() as session:
+            block = session.get_one(Block, number)
+            left.append((block.lease_until - utc_now()).total_seconds())
+            block.lease_until = utc_now()
+
+    def slow(method: Any) -> Any:
+        def call(self: ProductStore, *arguments: Any, **where: Any) -> Any:
+            nearly_over()
+            return method(self, *arguments, **where)
+
+        return call
+
+    monkeypatch.setattr(ProductStore, "place", slow(ProductStore.place))
+    monkeypatch.setattr(ProductStore, "verify", slow(ProductStore.verify))
+    with monkeypatch.context() as patch:
+
+        def away(*_: Any, **__: Any) -> None:
+            raise ProductStoreError("gone")
+
+        patch.setattr(workers.execute, "finish_block", away)
+        assert executor(planned).execute(number) is Outcome.RETRY
+    placed = len(left)
+    assert placed > 2
+    with planned.archive.write() as session:
+        session.get_one(Block, number).not_before = None
+    assert executor(planned).execute(number) is Outcome.DONE
+    assert len(left) == placed + 2
+    assert min(left) > planned.settings.lease_seconds / 2
 
 
 def test_a_doubled_message_does_nothing(planned: Any) -> None:
