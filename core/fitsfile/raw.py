@@ -189,7 +189,8 @@ def detector_of_header(header: fits.Header, path: Path | None = None) -> Detecto
     """Detector geometry of a merged channel header.
 
     Per-port scan keywords (``DET.OUTn.PRSCX`` ...) count if present, else 32 pix; ``DET.CHIP.PRSCX`` and its like are
-    known to be wrong in real headers and are not used. The ports must have equal sizes and the standard corners.
+    known to be wrong in real headers and are not used. Sizes are told in unbinned pixels: they are divided by
+    ``DET.BINX`` and ``DET.BINY``. The ports must have equal sizes and the standard corners.
 
     Raises
     ------
@@ -201,6 +202,9 @@ def detector_of_header(header: fits.Header, path: Path | None = None) -> Detecto
     sizes: list[tuple[int, ...]] = []
     gains: list[float] = []
     rons: list[float] = []
+    binning = {axis: get_key(header, f"DET.BIN{axis}", int, default=1) for axis in "XY"}
+    if min(binning.values()) < 1:
+        raise DataError(f"a binning of {binning['X']} x {binning['Y']} does not exist", file=path, keyword="DET.BINX")
     for port in range(1, N_PORTS + 1):
         out = f"DET.OUT{port}"
         position = (get_key(header, f"{out}.X", int), get_key(header, f"{out}.Y", int))
@@ -212,9 +216,9 @@ def detector_of_header(header: fits.Header, path: Path | None = None) -> Detecto
             )
         sizes.append(
             (
-                get_key(header, f"{out}.NX", int),
-                get_key(header, f"{out}.NY", int),
-                *(get_key(header, f"{out}.{scan}", int, default=SCAN_WIDTH) for scan in _SCANS),
+                get_key(header, f"{out}.NX", int) // binning["X"],
+                get_key(header, f"{out}.NY", int) // binning["Y"],
+                *(get_key(header, f"{out}.{scan}", int, default=SCAN_WIDTH) // binning[scan[-1]] for scan in _SCANS),
             )
         )
         gains.append(get_key(header, f"{out}.GAIN", float))

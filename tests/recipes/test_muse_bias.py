@@ -111,9 +111,20 @@ def test_frame_of_another_readout_mode_is_dropped(frame_maker, run_one):
     assert "odd.fits" not in [header[f"ESO PRO REC1 RAW{i} NAME"] for i in (1, 2, 3)]
 
 
+def test_sizes_of_binned_frames_are_told_in_unbinned_pixels(frame_maker, run_one):
+    unbinned = {"NX": 640, "NY": 1200, "PRSCX": 64, "PRSCY": 96, "OVSCX": 64, "OVSCY": 96}
+    changes = {f"DET_OUT{port}_{key}": value for port in range(1, 5) for key, value in unbinned.items()}
+    binned = [(frame_maker.write(f"b{k}.fits", k, DET_BINX=2, DET_BINY=3, **changes), "BIAS") for k in (1, 2, 3)]
+    plain = [(frame_maker.write(f"p{k}.fits", k), "BIAS") for k in (1, 2, 3)]
+    images = [read_image(run_one("muse_bias", pairs)["MASTER_BIAS"], 1) for pairs in (binned, plain)]
+    assert images[0].data.shape == (800, 640)
+    np.testing.assert_array_equal(images[0].data, images[1].data)
+    np.testing.assert_array_equal(images[0].dq, images[1].dq)
+
+
 def test_one_bias_that_is_left_of_three_is_refused_with_the_reason(frame_maker, run_one):
     pairs = [(frame_maker.write(f"b{k}.fits", k, DET_READ_CURID=k), "BIAS") for k in (1, 2, 3)]
-    with pytest.raises(AssertionError, match="error_type='data', message='one BIAS is left, .* same set-up"):
+    with pytest.raises(AssertionError, match=r"error_type='data', message='one BIAS is left, .* same set-up"):
         run_one("muse_bias", pairs)
 
 
