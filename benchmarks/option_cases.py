@@ -12,7 +12,9 @@ from astropy.io import fits
 from runs import RAW_TAG
 from scene import Frames, Scene
 
+from core.ccd.geometry import Detector
 from core.instrument import Dq, chip_name
+from core.simulator.truth import truth_for
 from core.tools.badpix import BadPixelList, minimal_headers, write_bad_pixels
 
 __all__ = ["CASES", "Case"]
@@ -127,15 +129,46 @@ def changed_levels(*steps: int) -> Callable[[Scene, list[Path]], list[Path]]:
     return changed("levels", change)
 
 
-def _saturate(scene: Scene, hdus: fits.HDUList, number: int) -> None:
-    """Saturate 3000 seeded pixels in the first frame, 2000 of them in the second, 1000 in the third."""
-    rng = np.random.default_rng(scene.seed)
-    x, y = rng.integers(32, 4192, 3000), rng.integers(32, scene.height + 96, 3000)
-    hit = slice(1000 * number, 3000)
-    hdus[chip_name(scene.ifu)].data[y[hit], x[hit]] = 32767
+def saturated(frames: int) -> Callable[[Scene, list[Path]], list[Path]]:
+    """Copies with seeded saturated pixels: 1000 in the first only, 1000 in the first two, ... of so many frames."""
+
+    def change(scene: Scene, hdus: fits.HDUList, number: int) -> None:
+        rng = np.random.default_rng(scene.seed)
+        total = 1000 * frames
+        x, y = rng.integers(32, 4192, total), rng.integers(32, scene.height + 96, total)
+        hit = slice(1000 * number, total)
+        hdus[chip_name(scene.ifu)].data[y[hit], x[hit]] = 32767
+
+    return changed(f"saturated-{frames}", change)
 
 
-saturated = changed("saturated", _saturate)
+def _brighten_edge(scene: Scene, hdus: fits.HDUList, number: int) -> None:
+    """Add a bright column 2 pix to the left of slice 20, in 60 % of the rows."""
+    rows, left = _slice_on_raw(scene)
+    bright = rows[: int(0.6 * len(rows))]
+    hdus[chip_name(scene.ifu)].data[bright, left[scene.rows] - 2] += 8000
+
+
+def _darken_slice(scene: Scene, hdus: fits.HDUList, number: int) -> None:
+    """Take the light from slice 20: its pixels become those of the overscan."""
+    rows, left = _slice_on_raw(scene)
+    data = hdus[chip_name(scene.ifu)].data
+    overscan = Detector(ny=scene.rows).overscan_windows(1)[1][1]
+    width = 83
+    dark = np.resize(np.arange(overscan.start + 3, overscan.stop), width)
+    data[rows[:, None], left[:, None] - 4 + np.arange(width)] = data[rows[:, None], dark]
+
+
+def _slice_on_raw(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Data rows of the raw frame, and the column of the left edge of slice 20 in each (0-based)."""
+    detector = Detector(ny=scene.rows)
+    windows = [detector.raw_window(port)[0] for port in (1, 4)]
+    rows = np.concatenate([np.arange(window.start, window.stop) for window in windows])
+    truth = truth_for(scene.ifu, scene.mode, scene.seed, detector)
+    left = np.rint(truth.trace_left(20, np.arange(1.0, scene.height + 1))).astype(int)
+    return rows, left - 1 + detector.prescan_x
+
+
 _EXPTIMES = changed_card("EXPTIME", 900.0, 1800.0, 1200.0)
 _FLAT_EXPTIMES = changed_card("EXPTIME", 0.3, 0.35, 0.4)
 _READOUT = changed_card("HIERARCH ESO DET READ CURID", 1, 2, 1)
@@ -191,7 +224,12 @@ _BIAS = (
     Case("bias", "--losigmabadpix=1 --hisigmabadpix=30"),
     Case("bias", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
     Case("bias", "--combine=minmax", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
-    *(Case("bias", options, raws=saturated, note="(saturated pixels)") for options in ("", *_COMBINE)),
+    *(Case("bias", options, raws=saturated(3), note="(saturated pixels)") for options in ("", *_COMBINE[:2])),
+    Case("bias", "--combine=minmax", raws=saturated(3), note="(saturated pixels)", intent="combine=minmax"),
+    *(
+        Case("bias", f"--combine=minmax --nkeep={nkeep}", n=5, raws=saturated(2), note="(saturated pixels, 5 frames)")
+        for nkeep in (1, 2, 3)
+    ),
     Case("bias", "--ovscreject=dcr:64,40,2,3", intent="ovscreject=dcr:..."),
     Case("bias", "--overscan=none", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
     Case("bias", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)", intent="overscan=offset"),
@@ -229,7 +267,9 @@ _FLAT = (
     Case("flat", "--losigmabadpix=10 --hisigmabadpix=2"),
     Case("flat", extra=(bad_pixels,), n=5, note="with two BADPIX_TABLE (5 frames)"),
     Case("flat", extra=(calibration("MASTER_DARK"),), note="with MASTER_DARK"),
-    *(Case("flat", options, raws=saturated, note="(saturated pixels)") for options in ("", "--combine=minmax")),
+    Case("flat", raws=saturated(3), note="(saturated pixels)"),
+    Case("flat", raws=changed("bright", _brighten_edge), note="(a bright column beside slice 20)"),
+    Case("flat", raws=changed("dark", _darken_slice), note="(slice 20 without light)", intent="TRACE_TABLE slices"),
     Case("flat", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
     Case("flat", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
 )

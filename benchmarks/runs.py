@@ -166,7 +166,7 @@ class _Pair:
     traces: Path | None
 
     def quality(self) -> Iterator[agreement.Line]:
-        return agreement.compare_qc(self.ours, self.theirs, self.ifu)
+        return agreement.compare_qc(self.ours, self.theirs, self.ifu, full_size=self.height == FULL_HEIGHT)
 
 
 def _images(tolerance: float, unit: str, pair: _Pair) -> Iterator[agreement.Line]:
