@@ -11,12 +11,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Final
 
 from core.errors import NonRetriableError
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
 from core.recipes.declaration import Frame, FrameSet
-from core.recipes.engine import run_recipe
+from core.recipes.engine import RunResult, run_recipe
 from core.recipes.registry import RECIPES, get_recipe
 from core.simulator.night import NightPlan, simulate_night
 from core.staticcal.line_catalog import write_line_catalog
@@ -25,7 +26,14 @@ __all__ = ["compile_kernels"]
 
 _TAGS = {"BIAS": "BIAS", "DARK": "DARK", "FLAT,LAMP": "FLAT", "WAVE": "ARC"}
 _PLAN = NightPlan(n_bias=5, n_dark=3, n_flat=3, n_arc=1, n_illum=0)
-_EXTRA = {"muse_dark": {"model": True}, "muse_flat": {"samples": True}, "muse_wavecal": {"residuals": True}}
+# Between them these runs use all kernels; the products of the first run of a recipe go into the recipes after it.
+_RUNS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
+    "muse_bias": ({},),
+    "muse_dark": ({"model": True},),
+    "muse_flat": ({"samples": True},),
+    "muse_wavecal": ({"residuals": True}, {"lampwise": False, "resample": True, "wavemap": True}),
+    "muse_lsf": ({"save_subtracted": True}, {"method": "hermit"}),
+}
 
 
 def compile_kernels(tell: Callable[[str], None]) -> None:
@@ -50,12 +58,19 @@ def compile_kernels(tell: Callable[[str], None]) -> None:
         ]
         frames.append(Frame(write_line_catalog(work / "line_catalog.fits"), "LINE_CATALOG"))
         for recipe_name in RECIPES:
-            recipe = get_recipe(recipe_name)
             tell(f"compiling {recipe_name}")
-            wanted = {spec.tag for spec in recipe.inputs if spec.kind == "raw" or spec.min}
-            chosen = FrameSet(tuple(frame for frame in frames if frame.tag in wanted))
-            params = recipe.Params.parse({"nifu": 1, **_EXTRA.get(recipe_name, {})})
-            result = run_recipe(recipe, chosen, params, work)
-            if not result.ok:
-                raise NonRetriableError(f"{recipe_name} failed: {result.failures[0].message}", recipe=recipe_name)
-            frames += [Frame(product.path, product.tag) for product in result.products]
+            products: list[Frame] = []
+            for values in _RUNS[recipe_name]:
+                result = _run(recipe_name, values, frames, work)
+                products = products or [Frame(product.path, product.tag) for product in result.products]
+            frames += products
+
+
+def _run(recipe_name: str, values: dict[str, Any], frames: list[Frame], work: Path) -> RunResult:
+    recipe = get_recipe(recipe_name)
+    wanted = {spec.tag for spec in recipe.inputs if spec.kind == "raw" or spec.min}
+    chosen = FrameSet(tuple(frame for frame in frames if frame.tag in wanted))
+    result = run_recipe(recipe, chosen, recipe.Params.parse({"nifu": 1, **values}), work)
+    if not result.ok:
+        raise NonRetriableError(f"{recipe_name} failed: {result.failures[0].message}", recipe=recipe_name)
+    return result

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
-from core.recipes.compile import compile_kernels
+from core.classify import classify
+from core.fitsfile.cards import parse_cards
+from core.fitsfile.scan import scan_fits
+from core.fitsfile.sof import format_sof
 from core.recipes.registry import RECIPES
+from core.simulator.night import NightPlan, simulate_night
+from core.staticcal.line_catalog import write_line_catalog
+
+# What a compiled installation is asked for next: other methods, other inputs.
+LATER = (
+    ("muse_bias", "--combine=median", "--overscan=offset", "--ovscreject=fit", "--merge"),
+    ("muse_dark", "--combine=minmax", "--overscan=none"),
+    ("muse_flat", "--combine=average", "--merge"),
+    ("muse_wavecal", "--fitweighting=scatter", "--combine=median"),
+    ("muse_wavecal", "--lampwise=false", "--resample", "--wavemap"),
+    ("muse_lsf", "--method=interpolate", "--lsf_oversample=5"),
+    ("muse_lsf", "--method=hermit", "--save_subtracted"),
+)
 
 
 @pytest.mark.heavy
-def test_every_recipe_is_run_once() -> None:
-    told: list[str] = []
-    compile_kernels(told.append)
-    assert told == ["simulating one IFU", *(f"compiling {name}" for name in RECIPES)]
+def test_one_command_compiles_all_that_recipes_need(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache)}
+
+    def muserex(*words: str) -> str:
+        command = [sys.executable, "-m", "core.recipes.muserex", *words]
+        run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        return run.stdout
+
+    told = muserex("--compile")
+    assert all(f"compiling {name}" in told for name in RECIPES)
+    compiled = {path.name for path in cache.rglob("*.nbc")}
+    assert compiled
+
+    paths = simulate_night(tmp_path / "raw", "2026-11-01", [1], NightPlan(5, 3, 3, 1, 0))
+    frames = [(path, classify(parse_cards(scan_fits(path).hdus[0].header_bytes)).tag) for path in paths]
+    frames.append((write_line_catalog(tmp_path / "line_catalog.fits"), "LINE_CATALOG"))
+    for recipe, *options in LATER:
+        products = [(path, path.stem.partition("-")[0]) for path in tmp_path.glob("*-01.fits")]
+        (tmp_path / "all.sof").write_text(format_sof([*frames, *products]))
+        muserex("--msg-level=warning", recipe, "--nifu=1", *options, "all.sof")
+        assert {path.name for path in cache.rglob("*.nbc")} == compiled, (recipe, options)
