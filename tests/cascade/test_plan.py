@@ -165,6 +165,19 @@ def test_a_master_without_an_ifu_of_the_data_is_refused():
     assert refusal(flat, partial.id).reason == "lacks IFU 2, 3"
 
 
+def test_a_master_that_lost_some_of_its_ifus_is_taken_and_one_that_lost_all_of_the_data_is_not():
+    lossy, complete = master("MASTER_BIAS", NIGHT, lost=(2,)), master("MASTER_BIAS", NIGHT - 5)
+    flat = only(make_plan(frames("FLAT", NIGHT, 3), [lossy, complete]), "muse_flat")
+    assert choice(flat, "MASTER_BIAS").product.id == lossy.id
+    assert choice(flat, "MASTER_BIAS").reason.endswith("certified, without IFU 2, which could not be made")
+    # the block needs no other signature: it is the same work as before it was known
+    whole = only(make_plan(frames("FLAT", NIGHT, 3), [dataclasses.replace(lossy, lost=()), complete]), "muse_flat")
+    assert flat.signature == whole.signature
+    flat = only(make_plan(frames("FLAT", NIGHT, 3, ifus=(2,)), [lossy, complete]), "muse_flat")
+    assert choice(flat, "MASTER_BIAS").product.id == complete.id
+    assert refusal(flat, lossy.id).reason == "IFU 2 could not be made"
+
+
 def test_a_rejected_master_is_never_used():
     bad, old = master("MASTER_BIAS", NIGHT, quality=Quality.REJECTED), master("MASTER_BIAS", NIGHT - 5)
     flat = only(make_plan(frames("FLAT", NIGHT, 3), [bad, old]), "muse_flat")
