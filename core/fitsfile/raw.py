@@ -195,7 +195,7 @@ def detector_of_header(header: fits.Header, path: Path | None = None) -> Detecto
     Raises
     ------
     DataError
-        If the ports are inconsistent.
+        If the ports are inconsistent, or a gain is not positive.
     MissingKeywordError
         If a size or gain is missing.
     """
@@ -222,6 +222,8 @@ def detector_of_header(header: fits.Header, path: Path | None = None) -> Detecto
             )
         )
         gains.append(get_key(header, f"{out}.GAIN", float))
+        if not gains[-1] > 0:
+            raise DataError(f"port {port} has a gain of {gains[-1]:g} count/adu", file=path, keyword=f"{out}.GAIN")
         rons.append(get_key(header, f"{out}.RON", float, default=1.0))
     if len(set(sizes)) != 1:
         raise DataError("the four ports have different sizes", file=path, keyword="DET.OUTn.NX")

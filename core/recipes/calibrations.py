@@ -102,8 +102,10 @@ class Masters:
         return get_key(self.dark.header, "EXPTIME", float, default=0.0) if self.dark else 0.0
 
 
-def open_master(ifu: int, frames: FrameSet, tag: str) -> tuple[Frame, ImageRows] | None:
+def open_master(ifu: int, frames: FrameSet, tag: str, log: Logger) -> tuple[Frame, ImageRows] | None:
     """Open the image of an IFU among the frames of a tag; None if there are no frames of that tag.
+
+    The first one counts; that there are others is told.
 
     Raises
     ------
@@ -114,11 +116,17 @@ def open_master(ifu: int, frames: FrameSet, tag: str) -> tuple[Frame, ImageRows]
     if not candidates:
         return None
     errors = []
+    found: list[tuple[Frame, ImageRows]] = []
     for frame in candidates:
         try:
-            return frame, open_image(frame.path, ifu)
+            found.append((frame, open_image(frame.path, ifu)))
         except MissingInputError as error:
             errors.append(str(error))
+    if len(found) > 1:
+        others = ", ".join(frame.path.name for frame, _ in found[1:])
+        log.warning("several %s hold IFU %d: %s is used, not %s", tag, ifu, found[0][0].path.name, others)
+    if found:
+        return found[0]
     raise MissingInputError(f"no {tag} for IFU {ifu}: {'; '.join(errors)}", ifu=ifu, rule=tag)
 
 
@@ -141,7 +149,7 @@ def load_masters(
     opened: dict[str, ImageRows] = {}
     used = []
     for tag, unit in (("MASTER_BIAS", "adu"), ("MASTER_DARK", "count"), ("MASTER_FLAT", "count")):
-        found = open_master(ifu, frames, tag)
+        found = open_master(ifu, frames, tag, log)
         if found is None:
             if tag == "MASTER_BIAS":
                 raise MissingInputError(f"{raw_tag} frames need a MASTER_BIAS", ifu=ifu, rule=tag)

@@ -116,10 +116,13 @@ def measure_levels(channel: RawChannel, bad_pixels: BadPixels, options: Overscan
         window_h, window_v = det.overscan_windows(port, options.ignore)
         horizontal, horizontal_dq = strips.horizontal(window_h)
         vertical, vertical_dq = strips.vertical(window_v)
-        levels.append(measure_overscan(horizontal, horizontal_dq, vertical, vertical_dq, options.reject))
-        if options.method.kind == "vpoly":
-            first_row = window_v[0].start + 1
-            polynomials.append(fit_vertical_overscan(vertical, vertical_dq, first_row, options.method, options.sigma))
+        try:
+            levels.append(measure_overscan(horizontal, horizontal_dq, vertical, vertical_dq, options.reject))
+            if options.method.kind == "vpoly":
+                first = window_v[0].start + 1
+                polynomials.append(fit_vertical_overscan(vertical, vertical_dq, first, options.method, options.sigma))
+        except DataError as error:
+            raise DataError(f"port {port}: {error.message}", **{**error.context, "file": channel.path}) from error
     log.debug(
         "%s: overscan %s adu, orders %s",
         channel.path.name,

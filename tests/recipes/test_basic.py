@@ -393,6 +393,29 @@ def test_other_overscan_parameters_than_the_bias_are_told(maker, context, caplog
         assert caplog.text.count("was made with") == expected
 
 
+def test_a_second_master_of_the_ifu_is_told(maker, context, caplog):
+    path = maker.write("a.fits", 1, 10.0)
+    first, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
+    second = Frame(maker.folder / "other.fits", "MASTER_BIAS")
+    second.path.write_bytes(first.path.read_bytes())
+    with caplog.at_level(logging.WARNING):
+        stack = prepare(1, frame_set([path], "TEST", first, second), ["TEST"], CombineParameters(), context)
+    assert f"several MASTER_BIAS hold IFU 1: {first.path.name} is used, not other.fits" in caplog.text
+    assert [frame.path for frame in stack.masters.frames] == [first.path]
+
+
+def test_saturated_overscan_and_impossible_gains_are_named(maker, context):
+    bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
+    raw = maker.pixels(1)
+    raw[: raw.shape[0] // 2, raw.shape[1] // 2 :] = 65535
+    path = maker.write("full.fits", 1, 10.0, raw=raw)
+    with pytest.raises(DataError, match=r"port 2: the overscan has no good pixels .*full\.fits"):
+        prepare(1, frame_set([path], "TEST", bias_frame), ["TEST"], CombineParameters(), context)
+    path = maker.write("gain.fits", 1, 10.0, DET_OUT3_GAIN=0.0)
+    with pytest.raises(DataError, match=r"port 3 has a gain of 0 count/adu .*DET\.OUT3\.GAIN"):
+        prepare(1, frame_set([path], "TEST", bias_frame), ["TEST"], CombineParameters(), context)
+
+
 def test_missing_things_are_named(maker, context):
     path = maker.write("a.fits", 1, 10.0)
     bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
