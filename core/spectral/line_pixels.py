@@ -131,9 +131,9 @@ def _gather(data, stat, bad, powers, rows, left, right, line, reach, wave, value
 
 
 @njit(cache=True, nogil=True)
-def _collect(
+def _collect(  # type: ignore[no-untyped-def]
     data, stat, bad, powers, middle, left, right, lines, reach, per_line, fits, start, wave, value, variance, x, y
-):  # type: ignore[no-untyped-def]
+):
     """Fill the pixels of all good lines; returns the number of good lines. ``fits`` gets centre, flux, background."""
     size = per_line
     t_wave, t_value, t_var = np.empty(size), np.empty(size), np.empty(size)
