@@ -12,6 +12,9 @@ from core.errors import NonRetriableError
 __all__ = ["ActorDep", "ForeignRequestError", "Order"]
 
 
+_TEXT = r"^[^\x00]*$"  # no database keeps a zero byte
+
+
 class ForeignRequestError(NonRetriableError):
     """A page of another site sent the order through the browser of somebody who may reach this one."""
 
@@ -24,8 +27,10 @@ class Order(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    reason: str = Field("", max_length=500, description="Kept with the event")
-    actor: str = Field("", max_length=64, description="Who orders it; the address of the client if not given")
+    reason: str = Field("", max_length=500, pattern=_TEXT, description="Kept with the event")
+    actor: str = Field(
+        "", max_length=64, pattern=_TEXT, description="Who orders it; the address of the client if not given"
+    )
 
 
 def _actor(request: Request) -> str:

@@ -6,13 +6,17 @@ from asyncio import Semaphore
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
 
 from core.archive.sessions import Archive
 from core.settings import Settings
 
-__all__ = ["ArchiveDep", "SessionDep", "SettingsDep", "make_turns"]
+__all__ = ["After", "ArchiveDep", "ProductId", "SessionDep", "SettingsDep", "make_turns"]
+
+_LARGEST_KEY = (1 << 63) - 1  # that a database can compare with
+After = Annotated[int | None, Query(le=_LARGEST_KEY, description="Key of the page, from `next`")]
+ProductId = Annotated[int, Path(le=_LARGEST_KEY)]
 
 # Fewer than the connections of the pool of an engine (15): who has its turn never waits for a connection.
 _REQUESTS_AT_ONCE = 12

@@ -69,7 +69,10 @@ def install_error_handlers(app: FastAPI) -> None:
         usable = given.isascii() and given.replace("-", "").isalnum() and len(given) <= 64
         request.state.request_id = given if usable else uuid.uuid4().hex[:12]
         try:
-            response = await call_next(request)
+            if "\0" in request.scope["path"] or "%00" in request.url.query:
+                response = _answer(request, 400, "The address contains a zero byte.", "validation", {})
+            else:
+                response = await call_next(request)
         except Exception:  # the last line of defence: the client gets an answer, the log the traceback
             log.exception("request %s %s failed [%s]", request.method, request.url.path, request.state.request_id)
             response = _answer(request, 500, "An unexpected error; nothing was changed.", "internal", {})

@@ -29,6 +29,7 @@ __all__ = [
     "read_series",
     "series_json",
     "table_file",
+    "whole",
 ]
 
 MAX_POINTS: Final = 400_000
@@ -154,6 +155,23 @@ def read_series(session: Session, request: SeriesRequest) -> SeriesAnswer:
     parameters = request.parameters(session)
     values = series(session, [item.id for item in parameters], request.wanted, request.limit)
     return SeriesAnswer(request, parameters, values)
+
+
+def whole(answer: SeriesAnswer) -> SeriesAnswer:
+    """The answer, unless values are lacking that were asked for: a file cannot say that it is not whole.
+
+    Raises
+    ------
+    ParameterError
+        Saying how to ask for less.
+    """
+    if answer.series.truncated and answer.request.limit == MAX_POINTS:
+        raise ParameterError(
+            f"these are more than {MAX_POINTS} values: ask for fewer with from, to, ifu or slice, or for the newest "
+            "with limit",
+            parameter="limit",
+        )
+    return answer
 
 
 def _rounded(values: Sequence[float], digits: int) -> list[float]:

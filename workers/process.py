@@ -6,6 +6,7 @@ import logging
 import logging.handlers
 import signal
 import threading
+import time
 from collections.abc import Callable
 from types import FrameType
 
@@ -19,13 +20,20 @@ _LOG = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s [%(levelname)-7s] %(name)s: %(message)s"
 
 
+class _UtFormatter(logging.Formatter):
+    converter = staticmethod(time.gmtime)
+
+
 def configure_daemon_logging(name: str, settings: Settings) -> None:
-    """Log to standard error and to ``<log_dir>/<name>.log`` (five files of 10 MB are kept)."""
+    """Log in UT to standard error and to ``<log_dir>/<name>.log`` (five files of 10 MB are kept)."""
     settings.make_directories()
     file = logging.handlers.RotatingFileHandler(
         settings.log_dir / f"{name}.log", maxBytes=10_000_000, backupCount=4, encoding="utf-8"
     )
-    logging.basicConfig(level=logging.INFO, format=_FORMAT, handlers=[logging.StreamHandler(), file], force=True)
+    handlers: tuple[logging.Handler, ...] = (logging.StreamHandler(), file)
+    for handler in handlers:
+        handler.setFormatter(_UtFormatter(_FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
 
 
 def run_daemon(name: str, settings: Settings, work: Callable[[threading.Event], None]) -> int:

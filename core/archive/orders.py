@@ -127,4 +127,5 @@ def set_product_state(session: Session, product_id: int, state: ProductState, *,
         raise NotFoundError(f"there is no product number {product_id}", product=product_id)
     old = product.state
     product.state = state
-    record_event(session, "product", product.file_name, actor=actor, text=text, from_state=old, to_state=state)
+    # By number: nights have files of the same names.
+    record_event(session, "product", str(product.id), actor=actor, text=text, from_state=old, to_state=state)

@@ -17,7 +17,7 @@ from core.archive.sessions import Archive
 from core.archive.states import BlockState
 from core.errors import NotFoundError
 from service.actions import ActorDep, Order
-from service.dependencies import ArchiveDep, SessionDep
+from service.dependencies import After, ArchiveDep, SessionDep
 from service.explain import explain_block
 from service.files import block_plots, existing, tail_text
 from service.progress import progress_of
@@ -42,7 +42,7 @@ def list_blocks(
     night: date | None = None,
     state: BlockState | None = None,
     recipe: str | None = None,
-    after: Annotated[int | None, Query(description="Key of the page, from `next`")] = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[BlockOut]:
     """Newest first, in pages by key."""

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from core.archive.pages import frames as queries
 from core.fitsfile.preview import Cuts
-from service.dependencies import SessionDep, SettingsDep
+from service.dependencies import After, SessionDep, SettingsDep
 from service.files import preview_response
 from service.schemas import FrameDetail, FrameOut, Page
 
@@ -26,7 +26,7 @@ def list_frames(
     mode: Annotated[str | None, Query(description="INS.MODE")] = None,
     from_mjd: Annotated[float | None, Query(description="Start of exposure, MJD")] = None,
     to_mjd: Annotated[float | None, Query(description="Start of exposure, MJD")] = None,
-    after: Annotated[int | None, Query(description="Key of the page, from `next`")] = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[FrameOut]:
     """Newest first, in pages by key."""

@@ -12,7 +12,7 @@ from fastapi.responses import FileResponse, Response
 from core.archive.pages import products as queries
 from core.archive.states import ProductState
 from core.fitsfile.preview import Cuts
-from service.dependencies import SessionDep, SettingsDep
+from service.dependencies import After, ProductId, SessionDep, SettingsDep
 from service.files import existing, preview_response
 from service.fitsview import extension_cards, extensions
 from service.schemas import Page, ProductDetail, ProductOut
@@ -27,7 +27,7 @@ def list_products(
     tag: Annotated[str | None, Query(description="PRO.CATG, e.g. MASTER_BIAS")] = None,
     ifu: Annotated[int | None, Query(ge=1, le=24)] = None,
     state: ProductState | None = None,
-    after: Annotated[int | None, Query(description="Key of the page, from `next`")] = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[ProductOut]:
     """Newest first, in pages by key."""
@@ -36,7 +36,7 @@ def list_products(
 
 
 @router.get("/{product_id}", summary="One product")
-def get_product(session: SessionDep, product_id: int) -> ProductDetail:
+def get_product(session: SessionDep, product_id: ProductId) -> ProductDetail:
     """With its extensions and the blocks that used it."""
     product = queries.find_product(session, product_id)
     path = Path(product.path)
@@ -51,7 +51,7 @@ def get_product(session: SessionDep, product_id: int) -> ProductDetail:
 @router.get("/{product_id}/header", summary="Header of one extension")
 def get_header(
     session: SessionDep,
-    product_id: int,
+    product_id: ProductId,
     ext: Annotated[int, Query(ge=0, description="Number of the HDU, 0 is the primary one")] = 0,
 ) -> list[dict[str, Any]]:
     """Cards in the order of the file, keywords in dot notation."""
@@ -60,7 +60,7 @@ def get_header(
 
 
 @router.get("/{product_id}/file", response_class=FileResponse, summary="Download")
-def get_file(session: SessionDep, product_id: int) -> Response:
+def get_file(session: SessionDep, product_id: ProductId) -> Response:
     """The FITS file; understands ``Range``. The entity tag is the SHA-256."""
     product = queries.find_product(session, product_id)
     return FileResponse(
@@ -75,7 +75,7 @@ def get_file(session: SessionDep, product_id: int) -> Response:
 def get_preview(
     session: SessionDep,
     settings: SettingsDep,
-    product_id: int,
+    product_id: ProductId,
     ext: Annotated[str, Query(description="Extension, e.g. DATA or CHAN01.DATA")] = "DATA",
     cuts: Cuts = "zscale",
 ) -> Response:

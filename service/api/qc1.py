@@ -12,7 +12,7 @@ from core.archive.pages import qc1 as queries
 from core.archive.pages.blocks import find_block
 from service.dependencies import SessionDep
 from service.schemas import Qc1ParameterOut, Qc1TableOut
-from service.series import MAX_POINTS, SeriesRequest, csv_lines, read_series, series_json, table_file
+from service.series import MAX_POINTS, SeriesRequest, csv_lines, read_series, series_json, table_file, whole
 
 router = APIRouter(prefix="/qc1", tags=["QC1"])
 
@@ -81,8 +81,8 @@ def get_series(session: SessionDep, wanted: SeriesDep) -> Response:
 
 @router.get("/{table}/series.csv", response_class=StreamingResponse, summary="Values as CSV")
 def get_csv(session: SessionDep, wanted: SeriesDep) -> Response:
-    """One line per value."""
-    lines: Iterator[str] = csv_lines(read_series(session, wanted))
+    """One line per value; refused if there are more values than are served at once and no ``limit`` was given."""
+    lines: Iterator[str] = csv_lines(whole(read_series(session, wanted)))
     headers = {"Content-Disposition": f'attachment; filename="{wanted.table}.csv"'}
     return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
 
@@ -90,7 +90,7 @@ def get_csv(session: SessionDep, wanted: SeriesDep) -> Response:
 @router.get("/{table}/series.{kind}", response_class=Response, summary="Values as VOTable or FITS table")
 def get_table_file(session: SessionDep, wanted: SeriesDep, kind: Literal["vot", "fits"]) -> Response:
     """The same rows as the CSV, with units."""
-    data, media_type = table_file(read_series(session, wanted), kind)
+    data, media_type = table_file(whole(read_series(session, wanted)), kind)
     headers = {"Content-Disposition": f'attachment; filename="{wanted.table}.{kind}"'}
     return Response(data, media_type=media_type, headers=headers)
 

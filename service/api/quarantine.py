@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from core.archive.pages import frames as queries
 from core.archive.states import QuarantineState
-from service.dependencies import SessionDep
+from service.dependencies import After, SessionDep
 from service.schemas import Page, QuarantinedOut
 
 router = APIRouter(prefix="/quarantine", tags=["frames"])
@@ -20,7 +20,7 @@ def list_quarantine(
     session: SessionDep,
     night: date | None = None,
     state: QuarantineState | None = QuarantineState.HELD,
-    after: Annotated[int | None, Query(description="Key of the page, from `next`")] = None,
+    after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 200,
 ) -> Page[QuarantinedOut]:
     """Newest first, each with its reason."""

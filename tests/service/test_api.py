@@ -17,6 +17,7 @@ import pytest
 from astropy.io import fits
 from astropy.table import Table
 
+import service.series
 from core.settings import Settings
 
 LAST = "2026-11-19"
@@ -217,6 +218,18 @@ def test_csv_votable_and_fits_hold_the_same_values(client: httpx.Client) -> None
     assert list(table["value"]) == pytest.approx(expected, rel=1e-6)
 
 
+def test_a_file_of_a_part_of_the_values_is_refused_unless_asked_for(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service.series, "MAX_POINTS", 10)
+    address = "/api/qc1/muse_bias/series.csv?y=master_ron&limit="
+    assert len(client.get(f"{address}9").text.splitlines()) == 1 + 9
+    for kind in ("csv", "vot", "fits"):
+        refused = client.get(f"{address}10".replace("csv", kind))
+        assert (refused.status_code, refused.json()["error_type"]) == (422, "parameter")
+        assert "from, to" in refused.json()["detail"]
+
+
 def test_the_sparkline_is_the_mean_of_each_block(client: httpx.Client) -> None:
     spark = client.get("/api/qc1/muse_bias/master_ron/sparkline", params={"mode": "", "days": 400}).json()
     data = series(client)
@@ -254,6 +267,15 @@ def test_recipes_are_served_as_declared(client: httpx.Client) -> None:
         ("/api/qc1/muse_bias/series?y=master_ron&from=yesterday", 422, "parameter"),
         ("/api/qc1/muse_bias/series?y=master_ron&ifu=25", 422, "parameter"),
         ("/api/recipes/muse_nothing", 404, "not_found"),
+        # more than the databases can compare with or keep
+        ("/api/products/9223372036854775808", 422, "validation"),
+        ("/api/products?after=9223372036854775808", 422, "validation"),
+        ("/api/frames?after=9223372036854775808", 422, "validation"),
+        ("/api/blocks?after=9223372036854775808", 422, "validation"),
+        ("/api/quarantine?after=9223372036854775808", 422, "validation"),
+        ("/api/blocks/a%00b", 400, "validation"),
+        ("/api/blocks?recipe=%00", 400, "validation"),
+        ("/api/nights/9999-12-31", 404, "not_found"),
     ],
 )
 def test_errors_are_problems_with_a_request_id(

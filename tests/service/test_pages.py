@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from pathlib import Path
 from types import ModuleType
 
 import httpx
 import pytest
 
 from core.archive.models import WorkerHeartbeat
+from core.archive.orders import set_product_state
 from core.archive.sessions import Archive
-from core.archive.states import WorkerKind
+from core.archive.states import ProductState, WorkerKind
 from core.settings import Settings
 from service.status import read_status
 
@@ -239,3 +241,15 @@ def test_no_link_of_any_page_is_dead(client: httpx.Client) -> None:
             if target.host == response.url.host and target.scheme.startswith("http"):
                 todo.append(target.raw_path.decode())
     assert len(seen) > 200
+
+
+def test_a_product_shows_its_own_history(own: httpx.Client, tmp_path: Path) -> None:
+    first, second = (item["id"] for item in own.get("/api/products").json()["items"][:2])
+    archive = Archive(f"sqlite:///{tmp_path / 'cascade.sqlite'}")
+    with archive.write() as session:
+        set_product_state(session, first, ProductState.REJECTED, actor="astronomer", text="<b>light leak</b>")
+    archive.dispose()
+    page = own.get(f"/products/{first}").text
+    assert "astronomer" in page
+    assert "&lt;b&gt;light leak" in page
+    assert "light leak" not in own.get(f"/products/{second}").text

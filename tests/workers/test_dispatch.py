@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +251,16 @@ def test_the_daemons_of_a_killed_supervisor_do_not_outlive_it(tmp_path: Path) ->
         assert Path(f"/proc/{number}").exists()
         process.kill()
     until(lambda: not Path(f"/proc/{number}").exists() or "Z" in Path(f"/proc/{number}/stat").read_text().split()[2])
+
+
+def test_daemons_log_in_ut(tmp_path: Path) -> None:
+    code = "import logging; from core.settings import Settings; from workers.process import configure_daemon_logging; "
+    code += "configure_daemon_logging('d', Settings()); logging.warning('here')"
+    environment = {**os.environ, "TZ": "America/Santiago", "CASCADE_DATA_DIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment, cwd=Path(__file__).parents[2])
+    line = (tmp_path / "logs" / "d.log").read_text()
+    written = datetime.strptime(line[:19], "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    assert abs((utc_now() - written).total_seconds()) < 1800  # the zone is hours away
 
 
 def test_the_daemons_can_be_imported_by_their_commands() -> None:

@@ -66,13 +66,16 @@ class ShownPlots:
 
     Attributes
     ----------
+    choices : tuple of int
+        IFUs of the block, ascending.
     ifus : tuple of int
-        IFUs that have plots of their own, ascending.
+        Those that have plots of their own.
     ifu : int or None
         The one shown.
     """
 
     shown: tuple[Plot, ...]
+    choices: tuple[int, ...]
     ifus: tuple[int, ...]
     ifu: int | None
 
@@ -87,7 +90,7 @@ def _shown_plots(block: Block, ifu: int | None) -> ShownPlots:
     if ifu not in ifus:
         ifu = next((number for number in ifus if number in block.failed_ifus), ifus[0] if ifus else None)
     own = [plot for plot in plots if plot.ifu is not None and plot.ifu == ifu]
-    return ShownPlots((*own, *(plot for plot in plots if plot.ifu is None)), ifus, ifu)
+    return ShownPlots((*own, *(plot for plot in plots if plot.ifu is None)), block.ifus, ifus, ifu)
 
 
 def _parameters(block: Block) -> list[tuple[ParameterInfo, object, str]]:

@@ -13,6 +13,7 @@ from core.archive.states import QuarantineState
 from core.classify import RAW_RULES
 from core.fitsfile.preview import Cuts
 from core.instrument import chip_name
+from service.dependencies import After
 from service.web.page import PageDep
 from service.web.words import QUARANTINE_CURES
 
@@ -42,7 +43,7 @@ def frame_page(
 
 
 @router.get("/quarantine")
-def quarantine_page(page: PageDep, after: Annotated[int | None, Query()] = None) -> HTMLResponse:
+def quarantine_page(page: PageDep, after: After = None) -> HTMLResponse:
     """Files that could not be ingested, with reasons and cures."""
     rows = queries.list_quarantine(page.session, state=QuarantineState.HELD, after=after, limit=QUARANTINE_ROWS)
     return page.render(

@@ -64,6 +64,8 @@ def nights_page(
 @router.get("/nights/{night}")
 def night_page(page: PageDep, night: date) -> HTMLResponse:
     """Timeline, blocks, cascade and quarantine of a night."""
+    if night == date.max:  # its morning is no date
+        raise NotFoundError(f"the archive has nothing of the night {night}", night=night)
     found = queries.nights_between(page.session, night, night)
     before, after = queries.neighbours(page.session, night)
     held = frame_queries.list_quarantine(page.session, night=night, state=QuarantineState.HELD)

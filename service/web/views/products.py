@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse
 from core.archive.pages import products as queries
 from core.archive.pages.frames import quarantine_history
 from core.fitsfile.preview import Cuts
+from service.dependencies import ProductId
 from service.fitsview import extension_cards, extensions, table_rows
 from service.web.page import PageDep
 
@@ -21,7 +22,7 @@ TABLE_ROWS = 25
 @router.get("/products/{product_id}")
 def product_page(
     page: PageDep,
-    product_id: int,
+    product_id: ProductId,
     ext: Annotated[int | None, Query(ge=0, description="Number of the HDU shown")] = None,
     cuts: Cuts = "zscale",
 ) -> HTMLResponse:

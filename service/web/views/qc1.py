@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
 from typing import Annotated, Final, Literal
 from urllib.parse import urlencode
 
@@ -153,7 +152,7 @@ def table_page(
         more=len(rows) == BROWSE_ROWS,
         browse_rows=BROWSE_ROWS,
         class_words=CLASS_WORDS,
-        today=date.today() if newest is None else None,
+        today=page.status.now.date() if newest is None else None,
         recipes=recipes,
     )
 
