@@ -6,6 +6,7 @@ import pytest
 
 from core.ccd.combine import CombineOptions
 from core.errors import ParameterError
+from core.recipes.declaration import EXPERT_VARIABLE
 from core.recipes.parameters import CombineParameters, OverscanParameters
 from core.recipes.registry import RECIPES, get_recipe
 
@@ -60,3 +61,14 @@ def test_numbers_beyond_their_limits_are_refused(name: str) -> None:
             if limited and info.type == "double":
                 with pytest.raises(ParameterError, match=info.name):
                     get_recipe(name).Params.parse({info.name: value})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400"])
+def test_numbers_are_finite(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EXPERT_VARIABLE, "1")
+    recipe = get_recipe(name)
+    for info in recipe.Params.listing():
+        if info.type == "double":
+            with pytest.raises(ParameterError, match=f"{info.name}='{value}' is not accepted"):
+                recipe.Params.parse({info.name: value})
