@@ -70,6 +70,7 @@ def test_the_plots_of_every_ifu_can_be_chosen_and_those_of_the_failed_one_come_f
     assert shown("?ifu=24") == ["lampflat0-07", "lampflat1"]  # it has none
     text = client.get(f"/blocks/{flat}?ifu=2").text
     assert [f'href="?ifu={ifu}#plots"' in text for ifu in (1, 2, 7)] == [True, True, True]
+    assert 'data-g="✕">7</span>' in text
     assert client.get(f"/blocks/{flat}?ifu=25").status_code == 422
 
 
