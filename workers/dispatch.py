@@ -23,7 +23,7 @@ from core.archive.planning import SavedPlan
 from core.archive.queries import block_states, ready_blocks
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import BlockState, WorkerKind
-from core.archive.transitions import queue_block, requeue_stale
+from core.archive.transitions import queue_block, requeue_stale, unqueue_block
 from core.errors import MuseError
 from core.settings import Settings
 from workers.broker import make_app, send_block
@@ -65,6 +65,7 @@ class Dispatcher:
 
     def __post_init__(self) -> None:
         self.planner = Planner(self.archive, self.settings)
+        self._queue_again = 0.0
         self._housekeeping = Housekeeping(self.archive, self.settings)
 
     def tick(self) -> Tick:
@@ -78,6 +79,8 @@ class Dispatcher:
 
     def _queue(self) -> int:
         """Queue ready blocks, the most urgent first, up to the depth of the queue."""
+        if time.monotonic() < self._queue_again:
+            return 0
         with self.archive.read() as session:
             queued = block_states(session, only_open=True).get(BlockState.QUEUED, 0)
             ready = ready_blocks(session, limit=max(self.settings.queue_depth - queued, 0))
@@ -85,10 +88,18 @@ class Dispatcher:
         for block_id, _ in ready:
             with self.archive.write() as session:
                 taken = queue_block(session, block_id, actor=self.name)
-            if taken:
+            if not taken:
+                continue
+            try:
                 # A message that is lost between the two is sent again after `resend_seconds`.
                 send_block(self.app, block_id)
-                count += 1
+            except (BrokerError, OSError) as error:
+                _LOG.error("the broker does not answer, blocks stay in the database: %s", error)
+                with self.archive.write() as session:
+                    unqueue_block(session, block_id, actor=self.name, reason="the broker does not answer")
+                self._queue_again = time.monotonic() + self.settings.heartbeat_seconds
+                break
+            count += 1
         return count
 
     def run(self, stop: threading.Event) -> None:
@@ -108,15 +119,16 @@ class Dispatcher:
                 self._housekeeping.run_if_due()
             except ArchiveUnavailableError as error:
                 _LOG.warning("%s", error)
-            except (BrokerError, OSError) as error:
-                _LOG.error("the broker does not answer, blocks stay in the database: %s", error)
             except MuseError as error:
                 _LOG.error("%s", error)
             except Exception:
                 _LOG.exception("unexpected error; the next round tries again")
             stop.wait(self.settings.dispatch_seconds)
-        with self.archive.write() as session:
-            worker_stopped(session, self.name)
+        try:
+            with self.archive.write() as session:
+                worker_stopped(session, self.name)
+        except ArchiveUnavailableError as error:
+            _LOG.warning("the end of the dispatcher is not noted: %s", error)
 
     def _beat(self, doing: str) -> None:
         with self.archive.write() as session:

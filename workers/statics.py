@@ -2,23 +2,26 @@
 
 A file counts if its primary header names its kind (``PRO.CATG``). ``PRO.VALID.START`` and ``PRO.VALID.END`` (ISO times,
 both optional) say for which data it may be used. The arc line catalogue is built from published data if there is none.
+A file that cannot be used is named in the log and left out: it must not keep the nights from being planned.
 """
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
 from core.archive.store import file_sha256
 from core.cascade.model import Origin, ProductInfo, Quality
-from core.errors import BadFitsError, MissingKeywordError
+from core.errors import MissingKeywordError, MuseError
 from core.fitsfile.keywords import get_key
 from core.fitsfile.scan import scan_fits
 from core.staticcal.line_catalog import write_line_catalog
 
 __all__ = ["ensure_line_catalog", "static_calibrations"]
 
+_LOG = logging.getLogger(__name__)
 _MJD_EPOCH = datetime(1858, 11, 17)
 
 
@@ -28,7 +31,11 @@ def static_calibrations(directory: Path) -> list[ProductInfo]:
     for path in sorted(directory.rglob("*.fits")):
         if path.name.startswith("."):
             continue
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:  # a broken link, or it was removed just now
+            _leave_out(path, error.strerror or str(error))
+            continue
         product = _read(path, stat.st_size, stat.st_mtime_ns)
         if product is not None:
             found.append(product)
@@ -52,7 +59,12 @@ def _read(path: Path, size: int, mtime_ns: int) -> ProductInfo | None:
             return None
         start = _mjd(path, get_key(header, "PRO.VALID.START", str, ""))
         end = _mjd(path, get_key(header, "PRO.VALID.END", str, ""))
-    except BadFitsError:
+        digest = file_sha256(path)
+    except MuseError as error:
+        _leave_out(path, str(error))
+        return None
+    except OSError as error:
+        _leave_out(path, error.strerror or str(error))
         return None
     return ProductInfo(
         id=str(path),
@@ -61,8 +73,14 @@ def _read(path: Path, size: int, mtime_ns: int) -> ProductInfo | None:
         origin=Origin.STATIC,
         valid_from=float("-inf") if start is None else start,
         valid_to=float("inf") if end is None else end,
-        digest=file_sha256(path),
+        digest=digest,
     )
+
+
+@lru_cache(maxsize=1000)
+def _leave_out(path: Path, reason: str) -> None:
+    """Say it once, not at each plan."""
+    _LOG.error("the static calibration %s cannot be used: %s", path, reason)
 
 
 def _mjd(path: Path, text: str) -> float | None:

@@ -24,7 +24,7 @@ from core.archive.models import Block
 from core.archive.states import BLOCK_CHANGES, BlockState
 from core.errors import NotFoundError
 
-__all__ = ["change_block", "changed_rows", "queue_block", "requeue_stale"]
+__all__ = ["change_block", "changed_rows", "queue_block", "requeue_stale", "unqueue_block"]
 
 
 def change_block(
@@ -98,6 +98,13 @@ def queue_block(session: Session, block_id: int, *, actor: str, now: datetime | 
         now=now,
         queued_at=now,
         not_before=None,
+    )
+
+
+def unqueue_block(session: Session, block_id: int, *, actor: str, reason: str, now: datetime | None = None) -> bool:
+    """QUEUED becomes READY: the message could not be sent."""
+    return change_block(
+        session, block_id, BlockState.READY, from_states={BlockState.QUEUED}, actor=actor, text=reason, now=now
     )
 
 

@@ -23,7 +23,6 @@ from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.watch import blocks_with_stale_inputs
 from core.cascade.explain import explain
 from core.cascade.plan import signature_with
-from core.errors import MissingKeywordError
 from workers.definitions import qc1_definitions, recipe_versions, register_definitions
 from workers.planning import Planner, plan_nights, save_nights
 from workers.statics import ensure_line_catalog, static_calibrations
@@ -293,10 +292,18 @@ def test_static_calibrations_have_kind_and_validity_from_their_headers(tmp_path:
     assert found["b.fits"].valid_from == float("-inf")
 
 
-def test_a_wrong_validity_date_is_named(tmp_path: Path) -> None:
-    write_static(tmp_path / "a.fits", CATG="BADPIX_TABLE", VALID_START="soon")
-    with pytest.raises(MissingKeywordError, match="'soon'"):
-        static_calibrations(tmp_path)
+def test_a_static_calibration_that_cannot_be_used_is_named_and_keeps_out_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_static(tmp_path / "date.fits", CATG="BADPIX_TABLE", VALID_START="soon")
+    (tmp_path / "link.fits").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "text.fits").write_text("no FITS")
+    write_static(tmp_path / "good.fits", CATG="BADPIX_TABLE")
+    for _ in range(2):
+        assert [Path(found.id).name for found in static_calibrations(tmp_path)] == ["good.fits"]
+    said = sorted(record.message for record in caplog.records)
+    assert [Path(text.split()[3]).name for text in said] == ["date.fits", "link.fits", "text.fits"]
+    assert "'soon'" in said[0]
 
 
 def test_the_definitions_of_all_recipes_are_registered_once(house: Any) -> None:
