@@ -29,6 +29,12 @@ __all__ = ["Dispersion", "FitIteration", "SliceSolution", "fit_dispersion"]
 MAX_ORDER: Final = 9  # one digit in the column name
 TARGET_RMS: Final = 0.03  # [Angstrom]; a fit this good is not clipped any further
 MIN_GAIN: Final = 0.001  # [Angstrom]; an iteration that gains less ends the clipping
+_DAMPING_START: Final = 1e-3
+_DAMPING_STEP: Final = 10.0
+_DAMPING_END: Final = 2.0**-53  # 1 + damping is 1 in double precision
+_QUIET_CHANGE: Final = 0.01  # relative change of chi^2 that counts as none ...
+_QUIET_STEPS: Final = 5  # ... and ends the search if there is no other so many times in a row
+_START_WAVE: Final = 5000.0  # [Angstrom]
 _WLC = re.compile(r"wlc(\d)(\d)$")
 
 
@@ -262,6 +268,44 @@ def _to_powers(order: int, shift: float, scale: float) -> NDArray[np.float64]:
     return matrix
 
 
+def _damped(
+    hess: NDArray[np.float64],
+    best: NDArray[np.float64],
+    start: NDArray[np.float64],
+    penalty: NDArray[np.float64],
+    chi2: float,
+) -> NDArray[np.float64]:
+    """Where a damped search in plain powers of x and y ends on its way from ``start`` to the minimum ``best``.
+
+    The search of the reference (Levenberg and Marquardt, damping relative to the curvature along each plain power)
+    cannot reach the minimum: its damping ends where double precision does. What it leaves out are differences of large
+    coefficients that the lines hardly determine, and the solution is the better for it where lines are sparse. Here
+    the same steps are done in the scaled basis, without the rounding errors of the plain one.
+
+    Parameters
+    ----------
+    hess : ndarray of float64 (n, n)
+        Curvature in the scaled basis.
+    best, start : ndarray of float64 (n,)
+        Minimum and start in the scaled basis.
+    penalty : ndarray of float64 (n, n)
+        Diagonal of the curvature in plain powers, brought to the scaled basis.
+    chi2 : float
+        At the minimum.
+    """
+    coef = start.copy()
+    damping, quiet = _DAMPING_START, 0
+    off = best - coef
+    value = chi2 + float(off @ hess @ off)
+    while damping > _DAMPING_END and quiet < _QUIET_STEPS:
+        coef = coef + np.linalg.solve(hess + damping * penalty, hess @ off)
+        off = best - coef
+        previous, value = value, chi2 + float(off @ hess @ off)
+        quiet = quiet + 1 if previous - value <= _QUIET_CHANGE * previous else 0
+        damping /= _DAMPING_STEP
+    return coef
+
+
 def fit_dispersion(
     x: NDArray[np.float64],
     y: NDArray[np.float64],
@@ -294,7 +338,8 @@ def fit_dispersion(
     Returns
     -------
     SliceSolution
-        Its ``mse`` is weighted by 1 / sigma, as the reference does it.
+        Its ``mse`` is weighted by 1 / sigma, as the reference does it. With weights the fit is the end of a damped
+        search (see `_damped`), without them the minimum.
 
     Raises
     ------
@@ -307,7 +352,8 @@ def fit_dispersion(
     if sigma is not None:
         good &= np.isfinite(sigma) & (sigma > 0)
     index = np.flatnonzero(good)
-    n_coef = (xorder + 1) * (yorder + 1)
+    shape = (xorder + 1, yorder + 1)
+    n_coef = shape[0] * shape[1]
     if np.unique(wave[index]).size < yorder + 1 or np.unique(x[index]).size < xorder + 1:
         raise WavelengthError(
             f"{index.size} points on {np.unique(wave[index]).size} lines are too few for the orders {xorder}, {yorder}"
@@ -315,6 +361,8 @@ def fit_dispersion(
     weight = np.ones_like(wave) if sigma is None else np.divide(1.0, sigma**2, out=np.zeros_like(wave), where=good)
     mse_weight = np.sqrt(weight)
     (u, x_shift, x_scale), (v, y_shift, y_scale) = _scaled(x, index), _scaled(y, index)
+    in_x, in_y = _to_powers(xorder, x_shift, x_scale).T, _to_powers(yorder, y_shift, y_scale).T
+    to_plain = np.kron(in_x, in_y)
     mean_wave = float(wave[index].mean())  # keeps the normal equations small
     hess, grad = np.empty((n_coef, n_coef)), np.empty(n_coef)
     lower, coef = np.empty((n_coef, n_coef)), np.empty(n_coef)
@@ -323,11 +371,18 @@ def fit_dispersion(
     while True:
         if index.size < n_coef:
             raise WavelengthError(f"{index.size} points are left for {n_coef} coefficients")
-        _normal_equations(u, v, wave - mean_wave, weight, index, xorder + 1, yorder + 1, hess, grad, np.empty(n_coef))
+        _normal_equations(u, v, wave - mean_wave, weight, index, *shape, hess, grad, np.empty(n_coef))
         if not cholesky_solve(hess, n_coef, 0.0, grad, lower, coef):
             raise WavelengthError(f"the points do not determine a polynomial of orders {xorder}, {yorder}")
-        fitted = chebyshev.chebval2d(u[index], v[index], coef.reshape(xorder + 1, yorder + 1)) + mean_wave
-        residual = wave[index] - fitted
+        residual = wave[index] - mean_wave - chebyshev.chebval2d(u[index], v[index], coef.reshape(shape))
+        if sigma is not None:
+            plain = _curvature_of_powers(x[index], y[index], weight[index], *shape)
+            full = np.tril(hess) + np.tril(hess, -1).T
+            start = np.zeros(n_coef)
+            start[0] = _START_WAVE - mean_wave
+            chi2 = float(np.sum(weight[index] * residual**2))
+            coef = _damped(full, coef, start, (to_plain * plain[:, None]).T @ to_plain, chi2)
+            residual = wave[index] - mean_wave - chebyshev.chebval2d(u[index], v[index], coef.reshape(shape))
         mse = float(np.sum(residual**2 * mse_weight[index]) / np.sum(mse_weight[index]))
         rms = math.sqrt(mse)
         limit = k_sigma * rms
@@ -337,15 +392,24 @@ def fit_dispersion(
             break
         previous = rms
         index = index[keep]
-    scaled = coef.reshape(xorder + 1, yorder + 1).copy()
+    scaled = coef.reshape(shape).copy()
     scaled[0, 0] += mean_wave
-    powers = _to_powers(xorder, x_shift, x_scale).T @ scaled @ _to_powers(yorder, y_shift, y_scale)
+    powers = in_x @ scaled @ in_y.T
     return SliceSolution(
         coefficients=powers,
         mse=mse,
         n_lines=int(np.unique(wave[index]).size),
         iterations=tuple(iterations),
     )
+
+
+def _curvature_of_powers(
+    x: NDArray[np.float64], y: NDArray[np.float64], weight: NDArray[np.float64], nx: int, ny: int
+) -> NDArray[np.float64]:
+    """Sum of ``weight * (x**i y**j)**2`` over the points, for all i < nx, j < ny in the order of the coefficients."""
+    return np.asarray(
+        (np.vander(x * x, nx, increasing=True) * weight[:, None]).T @ np.vander(y * y, ny, increasing=True)
+    ).ravel()
 
 
 def _scaled(values: NDArray[np.float64], index: NDArray[np.intp]) -> tuple[NDArray[np.float64], float, float]:

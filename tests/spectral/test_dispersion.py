@@ -49,9 +49,16 @@ def test_fit_agrees_with_a_direct_least_squares_solution():
     basis = np.polynomial.legendre.legvander2d(u, v, [2, 6])
     coef, *_ = np.linalg.lstsq(basis / sigma[:, None], wave / sigma, rcond=None)
     value = np.polynomial.polynomial.polyval2d(x, y, solution.coefficients)
+    # a damped search ends short of the minimum: far inside the errors, which are 0.001 Angstrom on the average
+    assert np.sqrt(np.mean((value - basis @ coef) ** 2)) < 2e-3
+    residual = wave - value
+    chi2, least = (np.sum((r / sigma) ** 2) for r in (residual, wave - basis @ coef))
+    assert least <= chi2 < 1.005 * least
+    # without weights it is the minimum
+    value = np.polynomial.polynomial.polyval2d(x, y, fit_dispersion(x, y, wave, None).coefficients)
+    coef, *_ = np.linalg.lstsq(basis, wave, rcond=None)
     assert np.abs(value - basis @ coef).max() < 1e-6
     # the documented mean is weighted by 1 / sigma
-    residual = wave - basis @ coef
     assert solution.mse == pytest.approx(np.sum(residual**2 / sigma) / np.sum(1 / sigma), rel=1e-6)
 
 
@@ -144,3 +151,29 @@ def test_map_is_filled_between_the_edges(dispersion):
     x = np.arange(3964, 4038)
     # float32 has 5e-4 A at these wavelengths
     assert out[7, 3963:4037] == pytest.approx(dispersion.wavelength(1, x, 8.0), abs=5e-4)
+
+
+def test_the_weighted_fit_ends_where_a_damped_search_in_plain_powers_ends():
+    # orders so low that plain powers still work in double precision; few lines, so that the end is not the minimum
+    rng = np.random.default_rng(5)
+    x = np.repeat(rng.uniform(1.0, 3.0, 5), 4)
+    y = np.tile(np.array([1.0, 1.1, 1.2, 4.0]), 5) + rng.normal(0.0, 0.01, 20)
+    wave = 5000.0 + 1.25 * y + 0.01 * x + rng.normal(0.0, 1e-3, 20)
+    sigma = rng.uniform(0.5, 2.0, 20) * 1e-3
+    solution = fit_dispersion(x, y, wave, sigma, xorder=1, yorder=3, target_rms=1.0)
+    matrix = np.stack([x**i * y**j for i in range(2) for j in range(4)], axis=1) / sigma[:, None]
+    target = wave / sigma
+    hess = matrix.T @ matrix
+    coef = np.zeros(8)
+    coef[0] = 5000.0
+    damping, quiet, previous = 1e-3, 0, np.sum((target - matrix @ coef) ** 2)
+    while quiet < 5 and damping > 2.0**-53:
+        coef = coef + np.linalg.solve(hess + damping * np.diag(np.diag(hess)), matrix.T @ (target - matrix @ coef))
+        chi2 = np.sum((target - matrix @ coef) ** 2)
+        quiet = quiet + 1 if previous - chi2 <= 0.01 * previous else 0
+        damping, previous = damping / 10, chi2
+    value = np.polynomial.polynomial.polyval2d(x, y, solution.coefficients)
+    expected = np.polynomial.polynomial.polyval2d(x, y, coef.reshape(2, 4))
+    assert value == pytest.approx(expected, abs=1e-6)
+    exact = np.linalg.lstsq(matrix, target, rcond=None)[0].reshape(2, 4)
+    assert np.abs(np.polynomial.polynomial.polyval2d(x, y, exact) - value).max() < 0.02
