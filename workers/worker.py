@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
+from types import FrameType
 from typing import Any
 
 from celery import Celery, signals
@@ -69,7 +71,7 @@ class _Heartbeat(threading.Thread):
                         pid=os.getpid(),
                         doing=f"up to {many} blocks at once" if many > 1 else "one block at a time",
                     )
-            except ArchiveUnavailableError as error:
+            except Exception as error:
                 _LOG.warning("no heartbeat: %s", error)
             if self._stop_event.wait(min(self._settings.heartbeat_seconds, 5.0)):
                 break
@@ -80,11 +82,19 @@ class _Heartbeat(threading.Thread):
             _LOG.warning("the end of the worker is not noted: %s", error)
 
 
+def _end_at_once(number: int, _frame: FrameType | None) -> None:
+    _LOG.info("worker: told to stop by %s while it starts", signal.Signals(number).name)
+    raise SystemExit(0)
+
+
 def main() -> int:
     """Run the worker until SIGTERM or SIGINT."""
     settings = Settings()
     configure_daemon_logging(f"worker-{os.getpid()}", settings)
     stop = threading.Event()
+    # Until Celery has handlers of its own: the heartbeat says that the worker lives, so it must be one that can be told
+    # to stop.
+    signal.signal(signal.SIGTERM, _end_at_once)
     try:
         check_schema(settings.database_url)
         archive = Archive(settings.database_url)

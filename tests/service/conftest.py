@@ -93,7 +93,7 @@ def _serving(settings: Settings) -> Iterator[str]:
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    limit = time.monotonic() + 20
+    limit = time.monotonic() + 90
     while not server.started:
         assert time.monotonic() < limit, "the service did not start"
         time.sleep(0.05)
@@ -112,7 +112,7 @@ def server(settings: Settings) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def client(server: str) -> Iterator[httpx.Client]:
     """A client of the service."""
-    with httpx.Client(base_url=server, timeout=30) as client:
+    with httpx.Client(base_url=server, timeout=120) as client:
         yield client
 
 
@@ -121,7 +121,7 @@ def empty_client(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path
     """A client of a service over an archive without rows."""
     folder = tmp_path_factory.mktemp("empty")
     shutil.copy(migrated_sqlite, folder / "cascade.sqlite")
-    with _serving(Settings(data_dir=folder)) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with _serving(Settings(data_dir=folder)) as address, httpx.Client(base_url=address, timeout=120) as client:
         yield client
 
 
@@ -133,7 +133,7 @@ def own(tmp_path: Path, migrated_sqlite: Path, factory: ModuleType) -> Iterator[
     archive = Archive(settings.database_url)
     factory.fill_story(archive, LAST, nights=2, ifus=(1,), slices=1)
     archive.dispose()
-    with _serving(settings) as address, httpx.Client(base_url=address, timeout=30) as client:
+    with _serving(settings) as address, httpx.Client(base_url=address, timeout=120) as client:
         yield client
 
 

@@ -244,7 +244,9 @@ def test_running_blocks_report_without_a_reload(page: Any) -> None:
     page.goto("/")
     page.evaluate("document.querySelector('#running .progress > i').style.width = '1%'")
     # the next poll sets what the archive says
-    page.wait_for_function("() => document.querySelector('#running .progress > i').style.width === '75%'", timeout=8000)
+    page.wait_for_function(
+        "() => document.querySelector('#running .progress > i').style.width === '75%'", timeout=60000
+    )
 
 
 def test_a_block_is_run_again_from_its_page(browser: Any, own: httpx.Client) -> None:
@@ -310,7 +312,7 @@ def test_no_page_is_wider_than_the_window(browser: Any, server: str, bias_block:
 
 def test_the_rest_documentation_is_drawn_from_local_files(page: Any) -> None:
     page.goto("/api/docs")
-    page.wait_for_selector(".opblock-summary-path", timeout=15000)
+    page.wait_for_selector(".opblock-summary-path", timeout=60000)
     assert page.locator(".opblock").count() > 20
 
 

@@ -27,7 +27,7 @@ NIGHT = "2026-11-18"
 def cascade(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Runs the command with a data directory of its own."""
 
-    def run(*arguments: str, timeout: float = 120, **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, timeout: float = 300, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-m", "service", *arguments],
             env=environment(tmp_path, **variables),
@@ -55,10 +55,11 @@ def environment(folder: Path, **variables: str) -> dict[str, str]:
 
 
 def test_help_names_all_commands_at_once(cascade: Callable[..., Any]) -> None:
-    began = time.monotonic()
-    result = cascade("--help")
-    # 0.4 s on a quiet machine: the numerics are not imported for it (that alone takes more than 2 s)
-    assert time.monotonic() - began < 2
+    result = cascade("--help", PYTHONPROFILEIMPORTTIME="1")
+    # the numerics are not imported for it: that alone takes seconds
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"numpy", "numba", "sqlalchemy", "fastapi"}
     for name in ("demo", "up", "ingest", "plan", "run", "status", "qc", "db"):
         assert f"  {name} " in result.stdout
     assert result.returncode == 0
@@ -163,7 +164,7 @@ def test_up_serves_the_pages_with_living_daemons_and_stops_in_order(tmp_path: Pa
     )
     try:
         health: dict[str, Any] = {}
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 180
         while time.monotonic() < limit:
             try:
                 health = httpx.get(f"http://127.0.0.1:{port}/api/health", timeout=5).json()
@@ -181,7 +182,7 @@ def test_up_serves_the_pages_with_living_daemons_and_stops_in_order(tmp_path: Pa
         assert health["alarms"] == []
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(40) == 0
+        assert process.wait(90) == 0
     assert process.stdout is not None
     assert f"http://127.0.0.1:{port}" in process.stdout.read()
     process.stdout.close()
@@ -206,7 +207,7 @@ def test_the_demonstration_reduces_a_night_and_is_idempotent(cascade: Callable[.
         for name in ("muse_bias", "muse_flat", "muse_wavecal", "master_ron", "slice_resol"):
             assert name in first.stdout
         products = {path: path.stat().st_mtime for path in (folder / "products").rglob("*.fits")}
-        second = cascade("demo", str(folder), "--no-serve", timeout=120)
+        second = cascade("demo", str(folder), "--no-serve", timeout=400)
         assert second.returncode == 0, second.stdout + second.stderr
         assert "is simulated already" in second.stdout
         assert {path: path.stat().st_mtime for path in (folder / "products").rglob("*.fits")} == products
