@@ -351,14 +351,14 @@ def solve_slice(points: FitPoints, options: WavecalOptions) -> SliceSolution:
     )
 
 
-def line_widths(points: LinePoints, catalogue: LineList, guess: IteratedFit, ins_mode: str | None = None) -> LineWidths:
+def line_widths(points: LinePoints, catalogue: LineList, guess: IteratedFit) -> LineWidths:
     """Widths of the reference lines (quality 5) in all columns.
 
-    Only lines that the instrument mode covers: where there is no light, noise is fitted with any width (the reference
-    counts those fits too, which makes its mean a few per cent too large and its maximum some 30 Angstrom).
+    The points are those of lines that the instrument mode covers: where there is no light, noise is fitted with any
+    width (the reference counts those fits too, which makes its mean a few per cent too large and its maximum some
+    30 Angstrom).
     """
-    reference = (catalogue.quality >= QUALITY_REFERENCE) & covered(catalogue.wave, ins_mode)
-    use = reference[points.line] & np.isfinite(points.sigma)
+    use = (catalogue.quality >= QUALITY_REFERENCE)[points.line] & np.isfinite(points.sigma)
     wave = catalogue.wave[points.line[use]]
     fwhm = points.fwhm[use] * np.abs(1.0 / guess.derivative(wave))
     return LineWidths(fwhm, wave / fwhm)

@@ -14,7 +14,9 @@ from core.spectral.calibration import (
     measure_slice,
     solve_slice,
 )
-from core.spectral.tracing import Weighting, concatenate_points
+from core.spectral.iterfit import iterate_fit
+from core.spectral.linelist import LineList
+from core.spectral.tracing import LinePoints, Weighting, concatenate_points
 
 OPTIONS = WavecalOptions(ins_mode="WFM-NOAO-E")
 
@@ -137,6 +139,17 @@ def test_summed_lamps_give_a_solution_too(arc):
     widths = central_widths(center, arc.catalogue)
     assert widths.fwhm.mean() == pytest.approx(0.93 * 2.3548 * 1.24, rel=0.03)
     assert 0 < widths.resolution.size < widths.fwhm.size
+
+
+def test_widths_of_blue_lines_count():
+    # Extended mode has light below 4750 Angstrom; which lines are measured is decided before.
+    waves = np.array([4624.276, 4671.226, 7032.413])
+    catalogue = LineList.from_columns(waves, np.full(3, 1e4), ["XeI", "XeI", "NeI"], [5, 3, 5])
+    guess = iterate_fit(waves, (waves - 4500) / 1.25, 1, 3.0)
+    points = LinePoints(np.array([0, 1, 2]), np.full(3, 40), (waves - 4500) / 1.25, np.full(3, 0.01), np.full(3, 0.9))
+    widths = line_widths(points, catalogue, guess)
+    assert widths.fwhm == pytest.approx(np.full(2, 0.9 * 2.35482 * 1.25), rel=1e-5)
+    assert widths.resolution == pytest.approx(waves[[0, 2]] / widths.fwhm)
 
 
 def test_dark_slice_has_a_reason(arc):
