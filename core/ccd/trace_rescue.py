@@ -75,24 +75,25 @@ def rescue_points(
         `PointState`; RESCUED where a point was replaced.
     """
     left, right, state = points.left.copy(), points.right.copy(), points.state.copy()
-    deviation = _deviation(left, right, expected)
-    crossed = _crossed(points, flagged)
-    if crossed.any():
-        plain = measure_unpatched()
-        better = _deviation(plain.left, plain.right, expected)
-        use = crossed[:, None] & (plain.state == PointState.GOOD) & (better + _GAIN < deviation)
-        left[use], right[use], state[use] = plain.left[use], plain.right[use], PointState.RESCUED
-        deviation[use] = better[use]
-    spoilt = (state == PointState.SHIFTED) | ((state != PointState.NO_EDGE) & (deviation > _TOLERANCE))
     total = np.count_nonzero(points.significant, axis=1)
-    damaged = np.count_nonzero(spoilt & points.significant, axis=1) > DAMAGED * total
-    spoilt &= damaged[:, None]
     mixed = _mixed(points)
-    # Both edges as refined: an edge far from the threshold is right as well if the light falls towards it.
-    for new_left, new_right in ((points.left, points.right), *mixed) if spoilt.any() else ():
-        use = spoilt & (_deviation(new_left, new_right, expected) <= _TOLERANCE)
-        left[use], right[use], state[use] = new_left[use], new_right[use], PointState.RESCUED
-        spoilt &= ~use
+    if np.isfinite(expected).all():
+        deviation = _deviation(left, right, expected)
+        crossed = _crossed(points, flagged)
+        if crossed.any():
+            plain = measure_unpatched()
+            better = _deviation(plain.left, plain.right, expected)
+            use = crossed[:, None] & (plain.state == PointState.GOOD) & (better + _GAIN < deviation)
+            left[use], right[use], state[use] = plain.left[use], plain.right[use], PointState.RESCUED
+            deviation[use] = better[use]
+        spoilt = (state == PointState.SHIFTED) | ((state != PointState.NO_EDGE) & (deviation > _TOLERANCE))
+        damaged = np.count_nonzero(spoilt & points.significant, axis=1) > DAMAGED * total
+        spoilt &= damaged[:, None]
+        # Both edges as refined: an edge far from the threshold is right as well if the light falls towards it.
+        for new_left, new_right in ((points.left, points.right), *mixed) if spoilt.any() else ():
+            use = spoilt & (_deviation(new_left, new_right, expected) <= _TOLERANCE)
+            left[use], right[use], state[use] = new_left[use], new_right[use], PointState.RESCUED
+            spoilt &= ~use
     # A slice is worth more with inexact edges than without a trace.
     lost = np.count_nonzero((state == PointState.SHIFTED) & points.significant, axis=1) > _LOST * total
     keep = (state == PointState.SHIFTED) & lost[:, None]
@@ -101,9 +102,9 @@ def rescue_points(
 
 
 def _deviation(left: FloatArray, right: FloatArray, expected: FloatArray) -> FloatArray:
-    """Distance of the widths from the expected ones [pix], shape (48, n); infinite where either is not known."""
+    """Distance of the widths from the expected ones [pix], shape (48, n); infinite where there are no edges."""
     deviation = np.abs(right - left - expected[:, None])
-    return np.where(np.isfinite(deviation), deviation, np.inf if np.isfinite(expected).any() else 0.0)
+    return np.where(np.isfinite(deviation), deviation, np.inf)
 
 
 def _crossed(points: EdgePoints, flagged: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
