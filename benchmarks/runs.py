@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import agreement
+import agreement_arcs
 from processes import Usage, run_measured
 from rich.console import Console
 from rich.table import Table
@@ -151,7 +152,8 @@ def _by_tag(directory: Path, ifu: int) -> dict[str, Path]:
         tag, _, number = path.stem.partition("-")
         if number in ("", f"{ifu:02d}"):
             found[tag] = path
-    return found
+    # a number that counts one product only: the reference writes it, ours does not
+    return {tag.removesuffix("_0001") if f"{tag[:-1]}2" not in found else tag: path for tag, path in found.items()}
 
 
 @dataclass(frozen=True)
@@ -194,6 +196,18 @@ def _profiles(pair: _Pair) -> Iterator[agreement.Line]:
     yield from pair.quality()
 
 
+def _residuals(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement_arcs.compare_residuals(pair.ours, pair.theirs)
+
+
+def _planes(limit: float, unit: str, pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement_arcs.compare_plane(pair.ours, pair.theirs, limit, unit)
+
+
+def _pixtables(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement_arcs.compare_pixtables(pair.ours, pair.theirs)
+
+
 _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "MASTER_BIAS": partial(_images, 0.05, "adu"),
     "MASTER_DARK": partial(_images, 0.2, "count"),
@@ -202,7 +216,14 @@ _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "TRACE_TABLE": _traces,
     "TRACE_SAMPLES": _samples,
     "WAVECAL_TABLE": _wavelengths,
+    "WAVECAL_RESIDUALS": _residuals,
+    "WAVE_MAP": partial(_planes, 0.003, "Angstrom"),
+    "ARC_RESAMPLED": partial(_planes, 1.0, "count"),
     "LSF_PROFILE": _profiles,
+    "PIXTABLE_SUBTRACTED": _pixtables,
+} | {
+    tag: partial(_images, 0.05, "count")
+    for tag in ("ARC_RED", "ARC_RED_LAMP", *(f"ARC_RED_LAMP_{number:04d}" for number in range(1, 7)))
 }
 
 
