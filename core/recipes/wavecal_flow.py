@@ -284,7 +284,8 @@ class WavecalFlow:
             self._tell_solved(state)
         solved = [state for state in self._slices if state.solution is not None]
         if not solved:
-            raise WavelengthError(f"no slice has a wavelength solution; slice 1: {self._slices[0].reason}")
+            told = next((state for state in self._slices if self.trace.has(state.number)), self._slices[0])
+            raise WavelengthError(f"no slice has a wavelength solution; slice {told.number}: {told.reason}")
         failed = [str(state.number) for state in self._slices if state.solution is None]
         if failed:
             self.ctx.log.warning("no solution in %d slices: %s", len(failed), ", ".join(failed))

@@ -93,7 +93,9 @@ class LineList:
         lamps = np.array([lamp_of_ion(str(name)) for name in ion], dtype="U8")
         if not values.size == fluxes.size == qualities.size == lamps.size:
             raise WavelengthError("the columns of the line catalogue differ in length")
-        if values.size == 0 or not np.all(np.diff(values) >= 0):
+        if values.size == 0:
+            raise WavelengthError("the line catalogue holds no lines")
+        if not np.all(np.diff(values) >= 0):
             raise WavelengthError("the lines of the catalogue do not ascend in wavelength")
         lines = cls(values, fluxes, qualities, lamps)
         if not lines.reference().any():

@@ -59,6 +59,11 @@ def test_unsorted_catalogue_is_refused():
         LineList.from_columns(**{**COLUMNS, "wave": COLUMNS["wave"][::-1]})
 
 
+def test_empty_catalogue_is_refused():
+    with pytest.raises(WavelengthError, match="holds no lines"):
+        LineList.from_columns([], [], [], [])
+
+
 def test_coverage_of_the_modes():
     wave = np.array([4599.0, 4650.0, 4800.0, 5900.0, 9350.0, 9351.0])
     assert covered(wave, "WFM-NOAO-E").tolist() == [False, True, True, True, True, False]
