@@ -91,9 +91,10 @@ def adopt(store: ProductStore, task: BlockTask, signature: str, hold: Callable[[
         return None
     for entry in receipt.products:
         hold()
-        if not store.verify(path.parent / entry.name, entry.size, entry.sha256):
+        file = path.parent / entry.name
+        if not store.renew(file) or not store.verify(file, entry.size, entry.sha256):
             return None
-    plots = all(Path(plot["path"]).is_file() for plot in receipt.plots)
+    plots = all(store.renew(Path(plot["path"])) for plot in receipt.plots)
     return receipt if receipt.signature == signature and plots else None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from core.archive.base import utc_now
+from core.archive.events import forget_workers
 from core.archive.queries import known_product_paths
 from core.archive.sessions import Archive
 from core.archive.store import ProductStore
@@ -19,6 +20,7 @@ __all__ = ["Cleaned", "Housekeeping"]
 
 _LOG = logging.getLogger(__name__)
 _EVERY_SECONDS = 3600.0
+_WORKER_DAYS = 30.0  # each start of a daemon is a row
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,11 @@ class Housekeeping:
         work = store.clean_work(age)
         with self._archive.read() as session:
             known = known_product_paths(session) | known_plot_paths(session)
-        orphans = store.orphans(known, age)
-        for path in orphans:
-            path.unlink(missing_ok=True)
+        orphans = store.remove_orphans(known, age)
         receipts = sum(path.name.startswith(RECEIPT_PREFIX) for path in orphans)
         with self._archive.write() as session:
             events = remove_old_events(session, utc_now() - timedelta(days=self._settings.event_days))
+            forget_workers(session, utc_now() - timedelta(days=_WORKER_DAYS))
         cleaned = Cleaned(len(work), len(orphans) - receipts, events)
         if cleaned != Cleaned(0, 0, 0):
             _LOG.info("removed %d work directories, %d orphans, %d events", *vars(cleaned).values())

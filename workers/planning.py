@@ -119,7 +119,9 @@ class Planner:
                 stale = blocks_with_stale_inputs(session)
             if seen is None or found.frames != seen.frames or found.frames_changed or found.run_again or found.redone:
                 since = last_plan_time(session)
-                nights |= nights_changed(session, None if since is None else since - _OVERLAP)
+                if since is not None and since > now:  # the clock was set back
+                    since = None if seen is None else now
+                nights |= nights_changed(session, None if since is None else since - _OVERLAP, seen)
                 if seen is None and since is not None:  # what the planner before this one had put off
                     nights |= nights_executed(session, since) | nights_waiting_for_frames(session)
             if self._postponed:

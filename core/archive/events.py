@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
 from core.archive.models import Event, WorkerHeartbeat
 from core.archive.states import WorkerKind
 
-__all__ = ["beat", "record_event", "worker_stopped"]
+__all__ = ["beat", "forget_workers", "record_event", "worker_stopped"]
 
 
 def record_event(
@@ -75,4 +75,11 @@ def worker_stopped(session: Session, name: str, *, now: datetime | None = None) 
     now = now or utc_now()
     session.execute(
         update(WorkerHeartbeat).where(WorkerHeartbeat.name == name).values(stopped_at=now, last_seen=now, doing="")
+    )
+
+
+def forget_workers(session: Session, before: datetime) -> None:
+    """Remove the daemons that were seen last before a moment."""
+    session.execute(
+        delete(WorkerHeartbeat).where(WorkerHeartbeat.last_seen < before).execution_options(synchronize_session=False)
     )

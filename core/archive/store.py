@@ -135,9 +135,33 @@ class ProductStore:
             if night.name == _WORK or not night.is_dir():
                 continue
             for path in sorted(night.rglob("*")):
-                if path.is_file() and str(path) not in known and path.stat().st_mtime < limit:
+                try:
+                    old = path.is_file() and str(path) not in known and path.stat().st_mtime < limit
+                except FileNotFoundError:
+                    continue  # a receipt that was used up just now
+                if old:
                     found.append(path)
         return found
+
+    def renew(self, path: Path) -> bool:
+        """Make a file young, so that nobody takes it for an orphan; False if it is not there."""
+        try:
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def remove_orphans(self, known: Collection[str], older_than: float) -> list[Path]:
+        """Remove what `orphans` finds, except what was renewed or placed again since; returns what was removed."""
+        removed = []
+        for path in self.orphans(known, older_than):
+            try:
+                if path.stat().st_mtime < time.time() - older_than:
+                    path.unlink()
+                    removed.append(path)
+            except FileNotFoundError:
+                continue  # another dispatcher was faster
+        return removed
 
     def verify(self, path: Path, size: int, sha256: str) -> bool:
         """Whether a product is on disk as it was stored."""

@@ -47,8 +47,8 @@ _UNUSABLE = (BlockState.FAILED.value, BlockState.CANCELLED.value, BlockState.SUP
 
 
 def last_plan_time(session: Session) -> datetime | None:
-    """When a plan was saved last; None if never."""
-    return session.scalar(select(func.max(Event.time)).where(Event.kind == "plan"))
+    """When a plan was saved last; None if never. The last row counts, not the latest time: clocks may be set back."""
+    return session.scalar(select(Event.time).where(Event.kind == "plan").order_by(Event.id.desc()).limit(1))
 
 
 @dataclass(frozen=True)
@@ -130,20 +130,23 @@ def nights_no_longer_running(session: Session, names: Iterable[str]) -> set[date
     return set(session.scalars(query.distinct()))
 
 
-def nights_changed(session: Session, since: datetime | None) -> set[date]:
+def nights_changed(session: Session, since: datetime | None, after: News | None = None) -> set[date]:
     """Nights whose plan may differ from the stored one.
 
     Those with frames that came in, disappeared or were excluded since then; and those of blocks that were run again, or
     were done with other parameters than planned. All nights with frames if ``since`` is None.
+
+    What came after a look (``after``) is found by its number, too: the clocks of other machines may be behind.
     """
     frames = select(Frame.night).distinct()
     if since is None:
         return set(session.scalars(frames))
-    nights = set(session.scalars(frames.where(Frame.ingested_at > since)))
+    new, recent = Frame.ingested_at > since, Event.time > since
+    if after is not None:
+        new, recent = new | (Frame.id > after.frames[1]), recent | (Event.id > after.last_event)
+    nights = set(session.scalars(frames.where(new)))
     nights |= set(
-        session.scalars(
-            frames.join(Event, Event.subject == Frame.dp_id).where(Event.kind == "frame", Event.time > since)
-        )
+        session.scalars(frames.join(Event, Event.subject == Frame.dp_id).where(Event.kind == "frame", recent))
     )
     blocks = select(Block.night).distinct()
     nights |= set(
@@ -159,7 +162,7 @@ def nights_changed(session: Session, since: datetime | None) -> set[date]:
                 Event.kind == "block",
                 Event.from_state.in_(_ENDED),
                 Event.to_state.in_(_TO_RUN),
-                Event.time > since,
+                recent,
             )
         )
     )

@@ -130,3 +130,24 @@ def test_orphans_are_old_files_that_no_row_knows(store: ProductStore) -> None:
         os.utime(path, (1000.0, 1000.0))
     assert store.orphans({str(known)}, older_than=3600) == [orphan]
     assert fresh.exists()
+
+
+def test_an_orphan_that_is_adopted_meanwhile_is_not_removed(
+    store: ProductStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, adopted = (
+        store.place(written(store, b"x", name), night=NIGHT, block="b").path for name in ("l.fits", "a.fits")
+    )
+    for path in (left, adopted):
+        os.utime(path, (1000.0, 1000.0))
+    find = ProductStore.orphans
+
+    def late(self: ProductStore, *arguments: Any) -> list[Path]:
+        found = find(self, *arguments)
+        assert self.renew(adopted)
+        return found
+
+    monkeypatch.setattr(ProductStore, "orphans", late)
+    assert store.remove_orphans((), 3600) == [left]
+    assert (left.exists(), adopted.exists()) == (False, True)
+    assert not store.renew(left)

@@ -19,10 +19,10 @@ from sqlalchemy import func, select
 
 import workers.dispatch
 from core.archive.base import utc_now
-from core.archive.events import record_event
+from core.archive.events import beat, record_event
 from core.archive.leases import claim_block
 from core.archive.models import Event, WorkerHeartbeat
-from core.archive.states import BlockState
+from core.archive.states import BlockState, WorkerKind
 from core.errors import ParameterError
 from core.settings import Settings
 from workers.broker import EXECUTE_TASK, make_app, send_block
@@ -169,6 +169,9 @@ def test_housekeeping_removes_what_crashes_leave_behind(make_house: Callable[...
     with house.archive.write() as session:
         for days, kind in ((40, "block"), (40, "plan"), (1, "block")):
             record_event(session, kind, "x", actor="test", now=utc_now() - timedelta(days=days))
+        for days in (40, 1):
+            seen = utc_now() - timedelta(days=days)
+            beat(session, f"w{days}", WorkerKind.EXECUTE, host="h", pid=days, now=seen)
     keeper = Housekeeping(house.archive, house.settings)
     assert keeper.run_if_due() == Cleaned(work_directories=1, orphans=1, events=1)
     assert alive.exists()
@@ -177,6 +180,7 @@ def test_housekeeping_removes_what_crashes_leave_behind(make_house: Callable[...
     # the last plan is where the next one starts from
     with house.archive.read() as session:
         assert session.scalar(select(func.count()).select_from(Event)) == 2
+        assert session.scalars(select(WorkerHeartbeat.name)).all() == ["w1"]
     assert keeper.run_if_due() is None
 
 

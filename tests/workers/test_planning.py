@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from astropy.io import fits
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from core.archive.finishing import finish_block
 from core.archive.leases import claim_block, fail_block
-from core.archive.models import Block, BlockInput, Frame, Product
+from core.archive.models import Block, BlockInput, Event, Frame, Product
 from core.archive.orders import rerun_block, set_product_state
 from core.archive.planning import save_plan
 from core.archive.records import BlockResult, NewProduct
@@ -258,6 +258,28 @@ def test_a_dispatcher_that_was_restarted_remembers_what_waits_for_frames(
     monkeypatch.setattr("workers.planning._OVERLAP", timedelta(0))  # as if it had stood still for long
     Planner(house.archive, house.settings).plan_changes()
     assert house.blocks()["muse_bias"].state is BlockState.READY
+
+
+@pytest.mark.parametrize("case", ["set back", "set back and restarted", "behind"])
+def test_clocks_hide_no_frame(make_house: Callable[..., Any], raw_night: Path, case: str) -> None:
+    house = make_house(frames=5)  # the illumination flat and the biases
+    house.ingest()
+    planner = Planner(house.archive, house.settings)
+    plan(planner)
+    assert "muse_dark" not in house.blocks()
+    for path in raw_night.iterdir():
+        shutil.copy(path, house.raw)
+    before = house.scalar(select(func.max(Frame.id)))
+    house.ingest()
+    with house.archive.write() as session:
+        if case == "behind":  # the clock of the machine that ingests
+            for frame in session.scalars(select(Frame).where(Frame.id > before)):
+                frame.ingested_at -= timedelta(minutes=10)
+        else:
+            for event in session.scalars(select(Event).where(Event.kind == "plan")):
+                event.time += timedelta(hours=1)
+    plan(Planner(house.archive, house.settings) if "restarted" in case else planner)
+    assert "muse_dark" in house.blocks()
 
 
 def test_inputs_keep_their_reasons(house: Any, planner: Planner) -> None:
