@@ -42,6 +42,8 @@ class Case:
         Both pipelines must refuse.
     note : str
         What is special in the frames, for the name of the case.
+    full_size : bool
+        Means something only on a detector of full size.
     """
 
     recipe: str
@@ -52,6 +54,7 @@ class Case:
     intent: str = ""
     fails: bool = False
     note: str = ""
+    full_size: bool = False
 
     @property
     def name(self) -> str:
@@ -92,6 +95,17 @@ def bad_pixels(scene: Scene) -> Frames:
         write_bad_pixels(path, BadPixelList.of(*table), scene.ifu, minimal_headers(scene.ifu))
         frames.append((path, "BADPIX_TABLE"))
     return frames
+
+
+def flagged_edge(scene: Scene) -> Frames:
+    """A table of seven bad columns across the left edge of slice 20, five of them outside, in 60 % of the rows."""
+    rows, left = _slice_on_raw(scene)
+    y = np.repeat(rows[: int(0.6 * len(rows))] + 1, 7)
+    x = np.resize(left[scene.rows] - 4 + np.arange(7), y.size)
+    path = scene.work / "badpix-edge.fits"
+    pixels = BadPixelList.of(x, y, np.full_like(x, Dq.DEAD))
+    write_bad_pixels(path, pixels, scene.ifu, minimal_headers(scene.ifu))
+    return [(path, "BADPIX_TABLE")]
 
 
 def changed(name: str, change: Callable[[Scene, fits.HDUList, int], None]) -> Callable[[Scene, list[Path]], list[Path]]:
@@ -145,18 +159,38 @@ def saturated(frames: int) -> Callable[[Scene, list[Path]], list[Path]]:
 def _brighten_edge(scene: Scene, hdus: fits.HDUList, number: int) -> None:
     """Add a bright column 2 pix to the left of slice 20, in 60 % of the rows."""
     rows, left = _slice_on_raw(scene)
-    bright = rows[: int(0.6 * len(rows))]
-    hdus[chip_name(scene.ifu)].data[bright, left[scene.rows] - 2] += 8000
+    bright = rows[: int(0.6 * len(rows))], left[scene.rows] - 2
+    data = hdus[chip_name(scene.ifu)].data
+    data[bright] = np.minimum(data[bright].astype(int) + 20000, 30000)
+
+
+def _shift_rows(scene: Scene, hdus: fits.HDUList, number: int) -> None:
+    """Move slice 20 by 1 pix in three short runs of rows: points that the fit of the centre rejects."""
+    rows, left = _slice_on_raw(scene)
+    data = hdus[chip_name(scene.ifu)].data
+    for start in (int(part * len(rows)) for part in (0.2, 0.31, 0.45)):
+        for row, x in zip(rows[start : start + 8], left[start : start + 8], strict=True):
+            data[row, x - 6 : x + 84] = data[row, x - 7 : x + 83].copy()
 
 
 def _darken_slice(scene: Scene, hdus: fits.HDUList, number: int) -> None:
-    """Take the light from slice 20: its pixels become those of the overscan."""
-    rows, left = _slice_on_raw(scene)
+    """Take the light from slice 20."""
+    _darken(scene, hdus, -4, 79)
+
+
+def _darken_third(scene: Scene, hdus: fits.HDUList, number: int) -> None:
+    """Take the light from the right third of slice 20 but for 56 rows in the middle."""
+    for part in (slice(0, scene.rows - 28), slice(scene.rows + 28, None)):
+        _darken(scene, hdus, 50, 79, part)
+
+
+def _darken(scene: Scene, hdus: fits.HDUList, first: int, last: int, part: slice = slice(None)) -> None:
+    """Pixels of slice 20, ``first`` to ``last`` from its left edge, become those of the overscan."""
+    rows, left = (values[part, None] for values in _slice_on_raw(scene))
     data = hdus[chip_name(scene.ifu)].data
     overscan = Detector(ny=scene.rows).overscan_windows(1)[1][1]
-    width = 83
-    dark = np.resize(np.arange(overscan.start + 3, overscan.stop), width)
-    data[rows[:, None], left[:, None] - 4 + np.arange(width)] = data[rows[:, None], dark]
+    dark = np.resize(np.arange(overscan.start + 3, overscan.stop), last - first)
+    data[rows, left + np.arange(first, last)] = data[rows, dark]
 
 
 def _slice_on_raw(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
@@ -247,8 +281,8 @@ _DARK = (
     Case("dark", "--hotsigma=3"),
     Case("dark", "--hotsigma=12"),
     Case("dark", "--hotsigma=-1"),
-    Case("dark", "--model=true"),
-    Case("dark", "--model=true --normalize=-1", n=5, note="(5 frames)"),
+    Case("dark", "--model=true", full_size=True),
+    Case("dark", "--model=true --normalize=-1", n=5, note="(5 frames)", full_size=True),
     Case("dark", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
     Case("dark", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
     Case("dark", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
@@ -268,8 +302,39 @@ _FLAT = (
     Case("flat", extra=(bad_pixels,), n=5, note="with two BADPIX_TABLE (5 frames)"),
     Case("flat", extra=(calibration("MASTER_DARK"),), note="with MASTER_DARK"),
     Case("flat", raws=saturated(3), note="(saturated pixels)"),
-    Case("flat", raws=changed("bright", _brighten_edge), note="(a bright column beside slice 20)"),
-    Case("flat", raws=changed("dark", _darken_slice), note="(slice 20 without light)", intent="TRACE_TABLE slices"),
+    Case("flat", "--combine=minmax", raws=saturated(3), note="(saturated pixels)", intent="combine=minmax"),
+    Case(
+        "flat",
+        raws=changed("bright", _brighten_edge),
+        note="(a bright column beside slice 20)",
+        intent="TRACE_TABLE, bright column beside an edge",
+    ),
+    Case(
+        "flat",
+        extra=(flagged_edge,),
+        note="(seven flagged columns across an edge of slice 20)",
+        intent="TRACE_TABLE, flagged columns across an edge",
+    ),
+    Case(
+        "flat",
+        raws=changed("dark", _darken_slice),
+        note="(slice 20 without light)",
+        intent="TRACE_TABLE, slice without light",
+    ),
+    Case(
+        "flat",
+        "--nsum=8",
+        raws=changed("third", _darken_third),
+        note="(right third of slice 20 dark but for 56 rows)",
+        intent="TRACE_TABLE, polynomials that run away",
+    ),
+    Case(
+        "flat",
+        "--nsum=8",
+        raws=changed("shifted", _shift_rows),
+        note="(slice 20 displaced in a few rows)",
+        intent="TRACE_TABLE, edges after rejections",
+    ),
     Case("flat", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
     Case("flat", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
 )

@@ -32,7 +32,7 @@ from core.recipes.declaration import (
     TableProduct,
     parameter,
 )
-from core.recipes.parameters import CombineParameters, merge_parameter
+from core.recipes.parameters import COMMON_DIFFERENCES, CombineParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 
 __all__ = ["FlatParameters", "MuseFlat"]
@@ -171,33 +171,43 @@ class MuseFlat(Recipe):
         *_spread("WIDTHS", "HC", "widths of slices"),
     )
     differences = (
+        *COMMON_DIFFERENCES,
         Difference(
-            where="TRACE_TABLE edges",
+            where="TRACE_TABLE, edges after rejections",
             here="points rejected from the fit of the centre take their widths with them",
             reference="the list of widths gets out of step",
             why="defect of the reference",
-            size="",
+            size="0.001 pix on both edges of a slice with 3 points of 128 rejected; centres and other slices agree",
         ),
         Difference(
-            where="TRACE_TABLE slices",
-            here="a dark slice in the middle of the detector, or one with a contaminated edge, costs no other slice",
-            reference="fails or mixes up the slice numbers",
+            where="TRACE_TABLE, bright column beside an edge",
+            here="points that the column spoils are measured again, or left out",
+            reference="follows the column, or ends without a trace table",
+            why="a hot column costs no slice",
+            size="a column of 40 % of the flux, 2 pix beside a slice in 60 % of the rows: its left edge is 0.4 pix rms "
+            "from the truth, that of the reference 12 pix; other slices agree",
+        ),
+        Difference(
+            where="TRACE_TABLE, slice without light",
+            here="the slice is reported and has no trace, the other 47 do",
+            reference="ends without a trace table",
             why="defect of the reference",
-            size="",
+            size="no table of the reference to compare",
         ),
         Difference(
             where="TRACE_TABLE, flagged columns across an edge",
             here="the pixels themselves are measured where that gives the width that the other slices suggest",
             reference="neighbours of the flagged pixels stand in for them, which moves the edge",
             why="cosmic rays in three biases flag good columns",
-            size="up to 3 pix in some slices with three biases, none with eleven",
+            size="seven flagged columns across an edge in 60 % of the rows: that edge is 0.004 pix rms from the truth, "
+            "that of the reference 1.6 pix; up to 3 pix in some slices with three biases, none with eleven",
         ),
         Difference(
             where="TRACE_TABLE, polynomials that run away",
             here="the slice has no trace",
-            reference="keeps widths of thousands of pixels beyond the measured rows",
+            reference="keeps it",
             why="such a slice is broken",
-            size="no result to compare",
+            size="a slice measured in 56 rows of 1028: widths of -2e5 .. 2e5 pix in the table of the reference",
         ),
     )
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import astuple
 from pathlib import Path
 
 import pytest
 
 from core.recipes.reference import differences_page, recipes_page
+from core.recipes.registry import get_recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -15,3 +18,13 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_pages_are_up_to_date(name: str, page: object) -> None:
     assert callable(page)
     assert (DOCS / name).read_text(encoding="utf-8") == page(), "run: python -m core.recipes.reference docs"
+
+
+@pytest.mark.parametrize("name", ["muse_bias", "muse_dark", "muse_flat"])
+def test_every_difference_is_told_in_full(name: str) -> None:
+    differences = get_recipe(name).differences
+    for difference in differences:
+        assert all(text.strip() for text in astuple(difference)), difference.where
+        # A number with its unit, or the statement that there is nothing to measure.
+        assert re.search(r"\d (adu|count|pix|%)|no table|no results", difference.size), difference.where
+    assert len({difference.where for difference in differences}) == len(differences)
