@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 from astropy.io import fits
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text
+from sqlalchemy.engine import make_url
 from sqlalchemy.orm import undefer
 
 from core.archive.models import Block, Event, Product, WorkerHeartbeat
@@ -287,6 +288,37 @@ def test_the_same_wiring_with_redis_and_postgresql(
     finally:
         server.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_night_survives_a_database_that_ends_all_connections_again_and_again(
+    make_house: Callable[..., Any],
+    start_daemons: Callable[..., Daemons],
+    postgres_url: str,
+    postgres_database: Callable[[str | None], str],
+    migrated_postgres: str,
+    reference: dict[tuple[str, int | None], str],
+) -> None:
+    url = postgres_database(migrated_postgres)
+    house = make_house(
+        database_url=url, lease_seconds=6.0, heartbeat_seconds=0.3, resend_seconds=5.0, rescan_seconds=1.0, max_tries=50
+    )
+    daemons = start_daemons(house)
+    for module in ("ingest_daemon", "dispatch", "worker"):
+        daemons.start(module)
+    wait_for(lambda: {process.pid for process in daemons.running.values()} <= living(house.archive), 180, daemons)
+    admin = create_engine(postgres_url, isolation_level="AUTOCOMMIT")
+    kill = text("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = :name")
+    ended = 0
+    for _ in range(12):
+        with admin.connect() as connection:
+            ended += connection.scalar(kill, {"name": make_url(url).database})
+        time.sleep(0.5)
+    admin.dispose()
+    house.archive.dispose()
+    assert ended > 5
+    wait_for(lambda: all_done(house.archive), 400, daemons)
+    assert content(house.archive) == reference
+    assert set(daemons.stop().values()) == {0}
 
 
 def server_port(server: Any) -> int:
