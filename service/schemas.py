@@ -54,7 +54,7 @@ class Page(BaseModel, Generic[T]):
 class NightOut(BaseModel):
     """One night in numbers."""
 
-    night: date = Field(description="Evening date; a night goes from noon to noon UT")
+    night: date = Field(description="Evening date; a night goes from noon to noon at Paranal, 16 to 16 UT")
     frames: int
     blocks: int
     done: int

@@ -31,7 +31,15 @@ def main(arguments: list[str] | None = None) -> int:
     except MuseError as error:
         print(f"cascade: {error}", file=sys.stderr)
         return 1
-    uvicorn.run(app, host=options.host, port=options.port, log_config=None, access_log=False)
+    # A download that is still under way is broken off: the supervisor would kill the process soon after.
+    uvicorn.run(
+        app,
+        host=options.host,
+        port=options.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=10,
+    )
     return 0
 
 

@@ -26,7 +26,7 @@ class NightSummary:
     Attributes
     ----------
     night : datetime.date
-        Evening date; a night goes from noon to noon UT.
+        Evening date, see `core.classify.night_of`.
     states : dict of BlockState to int
         Blocks by state, superseded ones left out.
     outliers : int
