@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from astropy.io import fits
-from runs import RAW_TAG
+from runs import NIGHT, RAW_TAG
 from scene import Frames, Scene
 
 from core.ccd.geometry import Detector
 from core.instrument import Dq, chip_name
+from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import truth_for
 from core.tools.badpix import BadPixelList, minimal_headers, write_bad_pixels
 
@@ -29,7 +30,7 @@ class Case:
     recipe : str
         ``bias``, ``dark``, ...
     options : str
-        As on the command line; ``--nifu`` of the scene is added.
+        As on the command line; ``--nifu`` of the scene is added if there is none.
     n : int
         Number of raw frames of each kind, at most.
     raws : callable, optional
@@ -106,6 +107,12 @@ def flagged_edge(scene: Scene) -> Frames:
     pixels = BadPixelList.of(x, y, np.full_like(x, Dq.DEAD))
     write_bad_pixels(path, pixels, scene.ifu, minimal_headers(scene.ifu))
     return [(path, "BADPIX_TABLE")]
+
+
+def all_ifus(scene: Scene, paths: list[Path]) -> list[Path]:
+    """Biases of all IFUs, of few rows each."""
+    plan = NightPlan(n_bias=len(paths), n_dark=0, n_flat=0, n_arc=0, n_illum=0)
+    return simulate_night(scene.work / "all", NIGHT, plan=plan, seed=scene.seed, detector=Detector(ny=64))
 
 
 def changed(name: str, change: Callable[[Scene, fits.HDUList, int], None]) -> Callable[[Scene, list[Path]], list[Path]]:
@@ -269,6 +276,7 @@ _BIAS = (
     Case("bias", "--overscan=offset", raws=_LEVELS, note="(levels +0, +2, +1 adu)", intent="overscan=offset"),
     Case("bias", raws=_LEVELS, note="(levels +0, +2, +1 adu)"),
     Case("bias", "--overscan=none --ovscsigma=0.1", raws=_LEVELS, note="(levels +0, +2, +1 adu)", fails=True),
+    Case("bias", "--nifu=-1 --merge=true", raws=all_ifus, note="(24 IFUs of 64 rows a port)"),
     Case("bias", "--combine=minmax --nlow=2 --nhigh=2", fails=True),
     Case("bias", n=2, note="(2 frames)", fails=True),
 )

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import agreement
+from cases_arcs import ARC_CASES
 from option_cases import CASES, Case
 from rich.console import Console
 from rich.table import Table
@@ -31,7 +32,7 @@ from scene import Scene
 from core.instrument import PORT_NY
 from core.recipes.registry import get_recipe
 
-AGREES, INTENT, DIFFERS, UNPROVOKED = "agrees", "by intent", "DIFFERS", "agrees, though declared"
+AGREES, INTENT, DIFFERS, UNPROVOKED = "agrees", "by intent", "DIFFERS", "within the limits, though declared"
 HEADINGS = ("case", *agreement.COLUMNS, "verdict")
 
 
@@ -46,7 +47,7 @@ class Outcome:
     @property
     def row(self) -> tuple[str, ...]:
         """Texts under `HEADINGS`."""
-        verdict = f"{self.verdict}: {self.case.intent}" if self.verdict == INTENT else self.verdict
+        verdict = f"{self.verdict}: {self.case.intent}" if self.case.intent else self.verdict
         return (self.case.name, *self.cells, verdict)
 
 
@@ -57,7 +58,10 @@ def main() -> int:
     if not shutil.which("esorex"):
         console.print("esorex is not installed: nothing to compare with (Debian: apt install esorex cpl-plugin-muse)")
         return 0
-    cases = [case for case in CASES if case.recipe in options.recipes.split(",") and options.cases in case.name]
+    known = (*CASES, *ARC_CASES)
+    cases = [case for case in known if case.recipe in options.recipes.split(",") and options.cases in case.name]
+    if options.rows < PORT_NY:  # the reference has some rows of the full detector built in
+        cases = [case for case in cases if not case.full_size]
     for case in cases:
         _check_declared(case)
     work = Path(options.work or tempfile.mkdtemp(prefix="cascade-options-")).absolute()
@@ -102,7 +106,9 @@ def _run(case: Case, scene: Scene, *, keep: bool) -> Outcome:
     directory = scene.work / "cases" / case.slug
     shutil.rmtree(directory, ignore_errors=True)
     frames = case.frames(scene)
-    words = [f"--nifu={scene.ifu}", *shlex.split(case.options)]
+    words = shlex.split(case.options)
+    if not case.options.startswith("--nifu"):
+        words.insert(0, f"--nifu={scene.ifu}")
     sides = both_pipelines(directory)
     codes = [run_recipe(side, case.recipe, frames, words, label="run", expert=True).code for side in sides]
     lines: list[agreement.Line] = []
