@@ -125,44 +125,64 @@ class MuseLsf(Recipe):
         Difference(
             where="window of pixels around a line",
             here="exact",
-            reference="fuzzy ends: some pixels at +-8.2 Angstrom",
+            reference="fuzzy: by bisection on wavelengths that are not sorted",
             why="defect of the reference",
-            size="",
+            size=(
+                "2.4 % of the pixels of PIXTABLE_SUBTRACTED, beyond 4 Angstrom from the line; profiles 0.12 % of "
+                "the peak rms, 1.6 % at most; FWHM 0.02 %"
+            ),
+        ),
+        Difference(
+            where="lower end of the profiles",
+            here="the regression window stays inside the data at both ends",
+            reference="only at the upper end",
+            why="defect of the reference",
+            size="contained in the above",
         ),
         Difference(
             where="deviant pixels",
             here="found with the background of the line added to its model",
             reference="subtracts the background",
             why="defect of the reference",
-            size="",
+            size="55 of 3.3 million pixels; profiles 0.005 % of the peak rms, 0.14 % at most",
         ),
         Difference(
             where="method=hermit: which pixels",
             here="lamps are summed; without lines of absent lamps or outside the mode, and without flagged pixels",
             reference="averages the lamps, uses all lines and pixels",
             why="defect of the reference",
-            size="",
+            size=(
+                "profiles 0.014 % of the peak rms, 0.2 % at most; counts of PIXTABLE_SUBTRACTED three times as "
+                "large for three lamps"
+            ),
         ),
         Difference(
             where="method=hermit: fits",
             here="a fit that ends at the limit of function calls keeps its best parameters",
-            reference="throws such fits away",
+            reference="keeps the start values",
             why="defect of the reference",
-            size="",
+            size="none on simulated arcs: all 48 slices converge in both",
         ),
         Difference(
-            where="method=hermit: widths",
+            where="method=hermit: QC FWHM",
             here="interpolated",
             reference="counts steps of 0.04 Angstrom",
             why="resolution of the QC parameter",
-            size="",
+            size="up to 0.08 Angstrom (2.9 %)",
         ),
         Difference(
             where="method=hermit: PIXTABLE_SUBTRACTED",
             here="holds the pixels near the lines used",
             reference="holds all pixels",
             why="only these have a model to subtract",
-            size="",
+            size="1.6 instead of 15.1 million pixels; no other value at the same pixels but the scale",
+        ),
+        Difference(
+            where="QC.WAVECAL.INPUT1.NSATURATED in LSF_PROFILE",
+            here="not written",
+            reference="left over from the first lamp",
+            why="belongs to muse_wavecal",
+            size="one keyword",
         ),
     )
 
