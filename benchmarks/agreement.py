@@ -140,7 +140,7 @@ _NOISE: tuple[tuple[str, float], ...] = (
     (r"QC\.DARK\.MASTER\.(MEDIAN|MEAN)$", 0.05),
     (r"QC\.FLAT\.(INPUT\d+|MASTER)\.MIN$", 1.0),
     (r"QC\.TRACE\.SLICE(_[LR]|\d+)\.(TILT|MAXSLOPE)$", 6e-4),
-    (r"QC\.WAVECAL\.SLICE\d+\.DWLEN\.", 0.03),
+    (r"QC\.WAVECAL\.SLICE\d+\.DWLEN\.", 0.1),  # from corners without light
     (r"QC\.LSF\.SLICE\d+\.FWHM\.STDEV$", 0.003),
     (r"QC\.WAVECAL\.SLICE\d+\.LINES\.(NDET|NID)$", 2.0),
     (r"QC\.WAVECAL\.SLICE\d+\.FIT\.NLINES$", 1.0),
@@ -148,7 +148,10 @@ _NOISE: tuple[tuple[str, float], ...] = (
 
 # QC parameters in which we differ by intent (docs/differences.md): counted apart and not judged.
 _INTENT: tuple[tuple[str, str], ...] = (
-    (r"QC\.WAVECAL\.SLICE\d+\.LINES\.FWHM\.(STDEV|MIN|MAX)$", "the reference adds fits to noise below the cut-off"),
+    (
+        r"QC\.WAVECAL\.SLICE\d+\.(LINES\.FWHM\.(STDEV|MIN|MAX)|RESOL)$",
+        "the reference adds fits to noise below the cut-off",
+    ),
     (r"QC\.WAVECAL\.SLICE\d+\.FIT\.RMS$", "the reference uses flagged pixels (cosmic rays) in its line fits"),
     (r"QC\.WAVECAL\.INPUT\d+\.NSATURATED$", "a left-over of another recipe in the LSF product of the reference"),
 )

@@ -55,10 +55,7 @@ _OPTIONS = (
     "--ovscreject=fit",
     "--ovscsigma=3",
     "--ovscignore=10",
-    "--sigma=0.5",
-    "--sigma=3",
     "--dres=0.02",
-    "--dres=0.1",
     "--tolerance=0.02",
     "--tolerance=0.3",
     "--xorder=1",
@@ -74,10 +71,11 @@ _OPTIONS = (
     "--fitweighting=scatter",
 )
 _COMBINE = ("average", "median", "sigclip")
-_LOST = "QC LINES.NID, LINES.PEAK.MEAN"
+_LOST = "QC LINES.NID, LINES.PEAK"
 
 _WAVECAL = (
     *(Case("wavecal", options) for options in _OPTIONS),
+    *(Case("wavecal", options, intent=_LOST) for options in ("--sigma=0.5", "--sigma=3", "--dres=0.1")),
     Case("wavecal", "--linesigma=1.5 --residuals=true", intent="flagged pixels"),
     *(
         Case("wavecal", f"--saveimages=true --combine={method}", raws=arcs(n=3), note="(3 frames per lamp)")
@@ -102,16 +100,15 @@ _WAVECAL = (
 _WINDOW = "window of pixels around a line"
 _LSF_OPTIONS = (
     "",
-    "--save_subtracted=true",
     "--line_quality=5",
-    "--lsf_range=5",
     "--lsf_size=100",
     "--lambda_size=20",
     "--lsf_regression_window=0.4",
     "--overscan=offset",
 )
 _LSF = (
-    *(Case("lsf", options, intent=_WINDOW if "subtracted" in options else "") for options in _LSF_OPTIONS),
+    *(Case("lsf", options) for options in _LSF_OPTIONS),
+    *(Case("lsf", options, intent=_WINDOW) for options in ("--save_subtracted=true", "--lsf_range=5")),
     Case("lsf", "--combine=median", raws=arcs(n=3), note="(3 frames per lamp)"),
     Case("lsf", "--method=hermit --save_subtracted=true", intent="method=hermit: PIXTABLE_SUBTRACTED"),
 )
