@@ -65,7 +65,7 @@ class Case:
     @property
     def slug(self) -> str:
         """The name as that of a directory."""
-        return re.sub(r"[^\w.]+", "-", self.name).strip("-")
+        return re.sub(r"[^\w.=-]+", "_", self.name).strip("-")
 
     def frames(self, scene: Scene) -> Frames:
         """The set of frames."""

@@ -1,0 +1,44 @@
+"""The cases of benchmarks/options.py cover every parameter and name only differences that are declared."""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.recipes.registry import get_recipe
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def cases(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, ...]:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    return importlib.import_module("option_cases").CASES
+
+
+def test_names_are_unique(cases: tuple[Any, ...]) -> None:
+    slugs = [case.slug for case in cases]
+    assert len(set(slugs)) == len(slugs)
+
+
+@pytest.mark.parametrize("recipe", ["bias", "dark", "flat"])
+def test_every_parameter_is_in_a_case(cases: tuple[Any, ...], recipe: str) -> None:
+    compared = {
+        word.removeprefix("--").partition("=")[0]
+        for case in cases
+        for word in shlex.split(case.options)
+        # Merging is the same code for all recipes.
+        if case.recipe == recipe or word == "--merge=true"
+    }
+    known = {info.name for info in get_recipe(f"muse_{recipe}").Params.listing()}
+    assert known - compared <= {"nifu"}
+
+
+@pytest.mark.parametrize("recipe", ["bias", "dark", "flat"])
+def test_intended_differences_are_declared_and_the_others_are_not_hidden(cases: tuple[Any, ...], recipe: str) -> None:
+    declared = {difference.where for difference in get_recipe(f"muse_{recipe}").differences}
+    assert {case.intent for case in cases if case.recipe == recipe and case.intent} <= declared
