@@ -313,6 +313,9 @@ def _run_ifu(task: _Task, emit: EventSink) -> _Outcome:
     except MuseError as error:
         log.error("%s", error)
         failure = IfuFailure(task.ifu, error.error_type, str(error), error.retriable)
+    except (MemoryError, OSError) as error:
+        log.exception("the products of IFU %d cannot be written", task.ifu)
+        failure = IfuFailure(task.ifu, RetriableError.error_type, f"{type(error).__name__}: {error}", True)
     seconds = round(time.perf_counter() - start, 3)
     if failure is None:
         emit({"event": "ifu_done", "ifu": task.ifu, "seconds": seconds})

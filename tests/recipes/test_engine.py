@@ -87,6 +87,39 @@ def test_serial_and_parallel_runs_give_the_same_pixels(biases: tuple[Path, ...],
     assert sorted(path.name for path in parallel.iterdir()) == names  # nothing temporary stays
 
 
+def test_ifus_that_are_not_asked_for_are_left_alone(biases: tuple[Path, ...], tmp_path: Path) -> None:
+    recipe = get_recipe("muse_bias")
+    params = recipe.Params.parse({"nifu": -1})
+    result = run_recipe(recipe, frame_set(biases), params, tmp_path, ifus=(3, 17, 24))
+    assert result.reduced == [3, 17]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["MASTER_BIAS-03.fits", "MASTER_BIAS-17.fits"]
+    with pytest.raises(MissingInputError, match="no raw frame has the IFUs that are asked for: 1, 24"):
+        run_recipe(recipe, frame_set(biases), params, tmp_path, ifus=(24, 1))
+
+
+@pytest.mark.parametrize(
+    ("error", "retriable"), [(MemoryError("x"), True), (OSError(5, "x"), True), (ZeroDivisionError("x"), False)]
+)
+def test_what_the_machine_does_to_an_ifu_may_go_better_another_time_and_what_the_code_does_not(
+    biases: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, retriable: bool
+) -> None:
+    recipe = type(get_recipe("muse_bias"))
+    process = recipe.process
+
+    def fail_for_ifu_9(self: object, ifu: int, *rest: object) -> object:
+        if ifu == 9:
+            raise error
+        return process(self, ifu, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recipe, "process", fail_for_ifu_9)
+    result, events = run_bias(biases, tmp_path, nifu=-1)
+    assert result.reduced == [3, 17]
+    (failure,) = result.failures
+    assert (failure.ifu, failure.retriable) == (9, retriable)
+    assert failure.message.startswith(type(error).__name__)
+    assert [event["ifu"] for event in events if event["event"] == "ifu_failed"] == [9]
+
+
 def test_merge_replaces_the_single_files(biases: tuple[Path, ...], tmp_path: Path) -> None:
     result, _ = run_bias(biases, tmp_path, nifu=0, merge=True)
     assert [path.name for path in tmp_path.iterdir()] == ["MASTER_BIAS.fits"]
