@@ -325,7 +325,9 @@ def test_a_cancelled_block_whose_worker_dies_is_cancelled_not_repeated(archive: 
 
 
 @pytest.mark.parametrize("end", ["retriable error", "orderly stop"])
-def test_a_cancelled_block_that_ends_otherwise_first_is_not_repeated(archive: Archive, add_block: Add, end: str) -> None:
+def test_a_cancelled_block_that_ends_otherwise_first_is_not_repeated(
+    archive: Archive, add_block: Add, end: str
+) -> None:
     number = add_block("b")
     claim(archive, number)
     with archive.write() as session:
