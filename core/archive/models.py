@@ -233,6 +233,7 @@ class Block(SetupColumns, Base):
         # Few blocks ever have failed IFUs, and the first page asks for the last of them.
         Index(
             "ix_blocks_failed_ifus",
+            "state",
             "mjd_mid",
             sqlite_where=text("failed_ifu_mask <> 0"),
             postgresql_where=text("failed_ifu_mask <> 0"),

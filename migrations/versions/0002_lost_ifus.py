@@ -31,7 +31,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_blocks_failed_ifus",
         "blocks",
-        ["mjd_mid"],
+        ["state", "mjd_mid"],
         sqlite_where=sa.text("failed_ifu_mask <> 0"),
         postgresql_where=sa.text("failed_ifu_mask <> 0"),
     )

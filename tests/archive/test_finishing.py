@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from core.archive import finishing, leases, orders
-from core.archive.models import Block, BlockInput, Event, Product
+from core.archive.models import HAS_FAILED_IFUS, Block, BlockInput, Event, Product
 from core.archive.pages.blocks import last_failed
 from core.archive.pages.health import partial_blocks
 from core.archive.pages.nights import nights_between
@@ -183,3 +183,18 @@ def test_lists_and_summaries_count_lossy_blocks(archive: Archive, chain: tuple[i
     with archive.read() as session:
         assert partial_blocks(session) == 0
         assert last_failed(session, 10) == []
+
+
+def test_the_few_blocks_with_failed_ifus_have_an_index(archive: Archive, chain: tuple[int, int, int]) -> None:
+    if archive.engine.dialect.name != "sqlite":
+        pytest.skip("PostgreSQL decides by the number of rows")
+    condition = (HAS_FAILED_IFUS, Block.state == BlockState.DONE)
+    for query in (
+        select(func.count()).select_from(Block).where(*condition),
+        select(Block).where(*condition).order_by(Block.mjd_mid.desc()).limit(10),
+    ):
+        with archive.read() as session:
+            connection = session.connection()
+            compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
+            plan = " ".join(row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}"))
+        assert plan == "SEARCH blocks USING INDEX ix_blocks_failed_ifus (state=?)"
