@@ -221,6 +221,8 @@ _OVERSCAN = (
     "--overscan=offset",
     "--overscan=vpoly:5",
     "--overscan=vpoly:3,1.01,1.04",
+    "--overscan=vpoly:12,1.0000001,1.0000001",
+    "--overscan=vpoly:15,1.0000001,1.0000001",
     "--overscan=vpoly:20,1.0000001",
     "--ovscreject=none",
     "--ovscreject=fit",
@@ -255,6 +257,7 @@ _COMBINE_OF_5 = (
 _BIAS_INTENT = {
     "--overscan=offset": "overscan=offset",
     "--overscan=offset --ovscreject=fit:3 --ovscignore=8": "overscan=offset",
+    "--overscan=vpoly:15,1.0000001,1.0000001": "overscan=vpoly",
     "--overscan=vpoly:20,1.0000001": "overscan=vpoly",
 }
 

@@ -35,8 +35,9 @@ def differences_page() -> str:
     parts = [
         "# Differences from the reference pipeline\n",
         _GENERATED,
-        "Compared with the MUSE pipeline 2.8.7 and the MUSE Pipeline User Manual 0.17. Everything not listed "
-        "here agrees within the tolerances that `benchmarks/peer.py` prints.\n",
+        "Compared with the MUSE pipeline 2.8.7 and the MUSE Pipeline User Manual 0.17. Everything not listed here "
+        "agrees: `benchmarks/peer.py` measures it for the default options, `benchmarks/options.py` for all "
+        "that both have (`benchmarks/options.md` is what it printed).\n",
     ]
     for recipe in all_recipes():
         if recipe.differences:
