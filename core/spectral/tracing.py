@@ -39,8 +39,7 @@ SIGMA_GUESS: Final = SLIT_WIDTH_ANGSTROM / SAMPLING / FWHM_PER_SIGMA  # [pix], 0
 HALF_WINDOW: Final = int(3 * SLIT_WIDTH_ANGSTROM / SAMPLING)  # [pix], 6
 MAX_SHIFT: Final = 2.0  # [pix] from the expected position
 TRACK_SHIFT: Final = 0.25  # [pix] from column to column, for the track to follow
-CORE: Final = 2  # [pix] around the expected position that must be (nearly) free of flags
-MAX_FLAGGED_CORE: Final = 1
+CORE: Final = 2  # [pix] around the expected position that must be free of flags
 FAILED_FIT_ERROR: Final = 10.0  # [pix] centring error of the points of a line without polynomial
 _MAX_COLUMNS: Final = 128
 _DRIFT: Final = 12  # [pix] that a line may wander from its start across a slice
@@ -168,7 +167,7 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
                     for i in range(n):
                         y[i] = values[column - first, k + i]
                         w[i] = weights[column - first, k + i]
-                    if _flagged_core(w, n, expected - low) <= MAX_FLAGGED_CORE:
+                    if _flagged_core(w, n, expected - low) == 0:
                         status = NOT_CONVERGED
                         if warm:  # the neighbour's result is nearer to the truth than an estimate from 13 samples
                             par[0] = expected - low - h
@@ -234,7 +233,7 @@ def _trace_multiplet(data, stat, bad, start, fluxes, left, right, work, table): 
             flagged = 0
             for j in range(m):
                 flagged = max(flagged, _flagged_core(w, n, good[3 + j] + reference))
-            if flagged <= MAX_FLAGGED_CORE:
+            if flagged == 0:
                 for k in range(npar):
                     par[k] = good[k]
                 if not tracked:
