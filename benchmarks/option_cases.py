@@ -281,6 +281,8 @@ _BIAS = (
     Case("bias", "--overscan=none --ovscsigma=0.1", raws=_LEVELS, note="(levels +0, +2, +1 adu)", fails=True),
     Case("bias", "--nifu=-1 --merge=true", raws=all_ifus, note="(24 IFUs of 64 rows a port)"),
     Case("bias", "--combine=minmax --nlow=2 --nhigh=2", fails=True),
+    Case("bias", "--ovscignore=40", fails=True),
+    Case("bias", "--overscan=vpoly:3,0.9", fails=True),
     Case("bias", n=2, note="(2 frames)", fails=True),
 )
 _DARK = (
