@@ -108,7 +108,7 @@ def compare_images(ours: Path, theirs: Path, ifu: int, tolerance: float, unit: s
     percent = 100.0 * outside / total
     rms = math.sqrt(squares / total)
     yield Line(f"pixels farther apart than {tolerance:g} {unit}", f"{percent:.4f} %", "<= 0.1 %", percent <= 0.1)
-    brief = f"max {worst:.2g}, rms {rms:.2g} {unit}" + (f", {percent:.2g} % beyond {tolerance:g}" if outside else "")
+    brief = f"max {worst:.2g}, rms {rms:.2g} {unit}" + (f", {percent:.3g} % beyond {tolerance:g}" if outside else "")
     yield Line("largest and rms difference of pixels", f"{worst:.3g} and {rms:.3g} {unit}", column=_PIXELS, brief=brief)
     stat = f"{100 * stat_worst:.3g} %"
     yield Line("99.9th percentile of the relative difference of STAT", stat, "<= 2 %", stat_worst <= 0.02, _STAT, stat)
