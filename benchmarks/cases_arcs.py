@@ -55,11 +55,9 @@ _OPTIONS = (
     "--ovscreject=fit",
     "--ovscsigma=3",
     "--ovscignore=10",
-    "--dres=0.02",
     "--tolerance=0.02",
     "--tolerance=0.3",
     "--xorder=1",
-    "--xorder=3",
     "--yorder=4",
     "--yorder=5",
     "--yorder=7",
@@ -75,7 +73,8 @@ _LOST = "QC LINES.NID, LINES.PEAK"
 
 _WAVECAL = (
     *(Case("wavecal", options) for options in _OPTIONS),
-    *(Case("wavecal", options, intent=_LOST) for options in ("--sigma=0.5", "--sigma=3", "--dres=0.1")),
+    *(Case("wavecal", options, intent=_LOST) for options in ("--sigma=0.5", "--sigma=3", "--dres=0.02", "--dres=0.1")),
+    Case("wavecal", "--xorder=3", intent="final fit"),
     Case("wavecal", "--linesigma=1.5 --residuals=true", intent="flagged pixels"),
     *(
         Case("wavecal", f"--saveimages=true --combine={method}", raws=arcs(n=3), note="(3 frames per lamp)")
@@ -104,11 +103,11 @@ _LSF_OPTIONS = (
     "--lsf_size=100",
     "--lambda_size=20",
     "--lsf_regression_window=0.4",
-    "--overscan=offset",
 )
 _LSF = (
     *(Case("lsf", options) for options in _LSF_OPTIONS),
     *(Case("lsf", options, intent=_WINDOW) for options in ("--save_subtracted=true", "--lsf_range=5")),
+    Case("lsf", "--overscan=offset", intent="deviant pixels"),
     Case("lsf", "--combine=median", raws=arcs(n=3), note="(3 frames per lamp)"),
     Case("lsf", "--method=hermit --save_subtracted=true", intent="method=hermit: PIXTABLE_SUBTRACTED"),
 )

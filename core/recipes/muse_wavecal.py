@@ -273,13 +273,12 @@ class MuseWavecal(Recipe):
         ),
         Difference(
             where="flagged pixels",
-            here="saturated pixels, cosmic rays and bad columns are left out of the line fits",
+            here="left out of the line fits; a column with one in the core of a line gives no centre",
             reference="ignores the flags there",
             why="defect of the reference",
             size=(
-                "single line centres up to 0.06 pix; wavelengths 0.0005 Angstrom rms, 0.03 at most; FIT.RMS up "
-                "to 3 %; linesigma=1.5: 0.008 Angstrom rms, RESOL up to 13 % where the flags decide which "
-                "columns are kept"
+                "0.1 % of the line centres; wavelengths 0.0002 Angstrom rms, 0.012 at most; linesigma=1.5, where "
+                "few columns are kept: 0.006 Angstrom rms"
             ),
         ),
         Difference(

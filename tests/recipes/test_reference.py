@@ -20,11 +20,13 @@ def test_pages_are_up_to_date(name: str, page: object) -> None:
     assert (DOCS / name).read_text(encoding="utf-8") == page(), "run: python -m core.recipes.reference docs"
 
 
-@pytest.mark.parametrize("name", ["muse_bias", "muse_dark", "muse_flat"])
+@pytest.mark.parametrize("name", ["muse_bias", "muse_dark", "muse_flat", "muse_wavecal", "muse_lsf"])
 def test_every_difference_is_told_in_full(name: str) -> None:
     differences = get_recipe(name).differences
     for difference in differences:
         assert all(text.strip() for text in astuple(difference)), difference.where
         # A number with its unit, or the statement that there is nothing to measure.
-        assert re.search(r"\d (adu|count|pix|%)|no table|no results", difference.size), difference.where
+        assert re.search(r"\d (adu|count|pix|%|Angstrom)|no table|no results|^none |^one keyword", difference.size), (
+            difference.where
+        )
     assert len({difference.where for difference in differences}) == len(differences)
