@@ -179,7 +179,7 @@ class MuseFlat(Recipe):
             here="points rejected from the fit of the centre take their widths with them",
             reference="the list of widths gets out of step",
             why="defect of the reference",
-            size="0.003 pix rms over all slices, at most 0.02 pix, on both edges of a flat of five frames; centres agree",
+            size="0.003 pix rms over all slices, at most 0.02 pix, on both edges of a flat of 5 frames; centres agree",
         ),
         Difference(
             where="TRACE_TABLE, bright column beside an edge",

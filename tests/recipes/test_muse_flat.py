@@ -311,9 +311,14 @@ def test_dark_flats_are_saved_although_tracing_fails(small_inputs: list[tuple[Pa
     assert (tmp_path / "MASTER_FLAT-01.fits").exists()
 
 
-def test_one_broken_slice_is_an_empty_row(small_inputs: list[tuple[Path, str]], tmp_path: Path) -> None:
+@pytest.mark.parametrize("temperature", [6.9, 7.0])
+def test_one_broken_slice_is_an_empty_row(
+    small_inputs: list[tuple[Path, str]], tmp_path: Path, temperature: float, caplog: pytest.LogCaptureFixture
+) -> None:
     light = slice_light(300, {20: 30.0})  # vignetted to 60 pix
     flats = [(write_frame(tmp_path / f"flat{k}.fits", "FLAT,LAMP", k, 300, light), "FLAT") for k in (71, 72, 73)]
+    for path, _ in flats:
+        fits.setval(path, "HIERARCH ESO INS TEMP4 VAL", value=temperature)
     assert run("muse_flat", [*flats, small_inputs[-1]], tmp_path, nsum=16).ok
     trace = read_trace(tmp_path)
     assert trace.valid_slices == [n for n in range(1, 49) if n != 20]
@@ -322,6 +327,8 @@ def test_one_broken_slice_is_an_empty_row(small_inputs: list[tuple[Path, str]], 
     assert "ESO QC TRACE SLICE20 MAXSLOPE" not in header
     assert header["ESO QC TRACE WIDTHS MEDIAN"] == pytest.approx(76.6, abs=0.02)
     assert "ESO QC FLAT MASTER SLICE20 MEAN" not in fits.getheader(tmp_path / "MASTER_FLAT-01.fits")
+    assert "the trace fit in slice 20 failed" in caplog.text
+    assert ("TRACE_TABLE of flats taken at about 8 deg C" in caplog.text) == (temperature < 7)
 
 
 # -- the reference pipeline -------------------------------------------------------------------------------------

@@ -135,6 +135,21 @@ def test_a_lower_edgefrac_finds_the_vignetted_slice(full, tmp_path: Path, edgefr
     assert worst(without(residuals, 10)) < 0.012
 
 
+def test_cold_flats_are_used_with_the_trace_of_warm_ones(full, tmp_path: Path, told) -> None:
+    # The recovery of the manual, section 8.2: a slice lost on cold flats is there on the trace of warm ones.
+    flats = full.night.spoil(full.night.flats[:5], tmp_path / "raw", fade(full, 10, 0.0))
+    for path in flats:
+        fits.setval(path, "HIERARCH ESO INS TEMP4 VAL", value=5.2)
+    assert 10 not in traced(full, flats, tmp_path)
+    assert any("5.2 deg C" in text and "TRACE_TABLE" in text for text in told())
+    for trace, found in ((tmp_path / "TRACE_TABLE-12.fits", 47), (full.trace, 48)):
+        pairs = [*full.arc_pairs(full.night.lamps(), trace), (tmp_path / "MASTER_FLAT-12.fits", "MASTER_FLAT")]
+        result = full.run("muse_wavecal", pairs, tmp_path / str(found))
+        residuals = full.night.wave_residuals(full.product(result, "WAVECAL_TABLE"))
+        assert len(residuals) == found
+        assert rms(np.concatenate(list(residuals.values()))) < 0.0035
+
+
 def test_a_dark_slice_costs_only_itself(full, tmp_path: Path, told) -> None:
     flats = full.night.spoil(full.night.flats[:5], tmp_path / "raw", darken(full, 1, 0.0))
     residuals = traced(full, flats, tmp_path)
@@ -154,7 +169,7 @@ def test_a_dim_slice_is_found(full, tmp_path: Path, told) -> None:
 
 @pytest.mark.parametrize("brightness", [0.1, 0.01])
 @pytest.mark.parametrize("edgefrac", [0.5, 0.3])
-def test_flats_of_a_cold_lamp(full, tmp_path: Path, told, brightness: float, edgefrac: float) -> None:
+def test_flats_of_a_faint_lamp(full, tmp_path: Path, told, brightness: float, edgefrac: float) -> None:
     def dim(image: np.ndarray) -> None:
         image *= brightness
 
