@@ -153,7 +153,7 @@ class MuseBias(Recipe):
             here="sums in double precision",
             reference="sums in single precision",
             why="rounding",
-            size="up to 4e-7 adu/pix for overscan=none or offset (levels near 1200 adu), else 1e-11 adu/pix",
+            size="up to 8e-8 adu/pix for overscan=none (levels near 1200 adu), else 1e-11 adu/pix",
         ),
     )
 
