@@ -13,7 +13,7 @@ from astropy.io import fits
 __all__ = ["compare_pixtables", "compare_plane", "compare_residuals"]
 
 _PIXELS, _GEOMETRY = COLUMNS[0], COLUMNS[3]
-_SAME_LINE = 1.0  # [Angstrom]
+_SAME_LINE = 0.3  # [Angstrom]; lines of two lamps may be that near
 
 
 def _columns(path: Path) -> dict[str, np.ndarray[Any, Any]]:
