@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,10 +112,14 @@ def run_plan(nights: Sequence[str], data_dir: Path | None, *, explain: bool, dry
 
 
 def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
-    """Plan and execute until idle; 1 if a block or one of its IFUs failed."""
+    """Plan and execute until idle; 1 if a block or one of its IFUs failed, 143 if it was stopped by SIGTERM.
+
+    A block that runs when SIGTERM comes is given back.
+    """
     settings = settings_of(data_dir)
     wanted = parse_nights(nights)
     stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop.set())
     with open_installation(settings) as archive:
         with archive.read() as session:
             known = set(nights_with_frames(session))
@@ -136,6 +141,9 @@ def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
             except KeyboardInterrupt:
                 stop.set()
                 raise
+        if stop.is_set():
+            console.print("Stopped; what was not finished is left to the next run.")
+            return 128 + signal.SIGTERM
         with archive.read() as session:
             latest = latest_night(session)
             for night in wanted or ([latest] if latest else []):

@@ -16,7 +16,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import select
 
+from core.archive.models import Block
+from core.archive.sessions import Archive
+from core.archive.states import BlockState
 from core.ccd.geometry import Detector
 from core.simulator.night import NightPlan, simulate_night
 
@@ -145,6 +149,32 @@ def test_frames_are_ingested_planned_reduced_and_shown(cascade: Callable[..., An
     assert status["latest_night"] == NIGHT
     assert status["quarantine"] == 1
     assert any("cascade up" in alarm for alarm in status["alarms"])
+
+
+def test_run_gives_its_block_back_on_sigterm(cascade: Callable[..., Any], tmp_path: Path) -> None:
+    raw = tmp_path / "data" / "raw"
+    plan = NightPlan(n_bias=3, n_flat=0, n_arc=0, n_illum=0)
+    simulate_night(raw, NIGHT, (1,), plan, detector=Detector(nx=300, ny=256), truth_directory=tmp_path / "truth")
+    assert cascade("ingest").returncode == 0
+    archive = Archive(f"sqlite:///{tmp_path / 'data' / 'cascade.sqlite'}")
+
+    def blocks() -> list[tuple[BlockState, int, str | None]]:
+        with archive.read() as session:
+            return [(row.state, row.tries, row.lease_owner) for row in session.scalars(select(Block))]
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "service", "run"], env=environment(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as process:
+        limit = time.monotonic() + 120
+        while not any(state is BlockState.RUNNING for state, *_ in blocks()):  # the recipe imports numpy for a while
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert blocks() == [(BlockState.READY, 0, None)]
+    archive.dispose()
+    assert cascade("run").returncode == 0
 
 
 def free_port() -> int:

@@ -8,8 +8,10 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
+from core.archive.sessions import make_engine
 from core.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +71,35 @@ def test_what_is_waited_for_says_when_it_is_ready(compose: dict[str, Any]) -> No
 
 def test_no_secret_is_written_down(compose: dict[str, Any]) -> None:
     text = (ROOT / "docker-compose.yml").read_text()
-    assert re.findall(r"POSTGRES_PASSWORD: (?!\$\{POSTGRES_PASSWORD:\?)", text) == []
+    assert re.findall(r"(?:POSTGRES_|PG)PASSWORD: (?!\$\{POSTGRES_PASSWORD:\?)", text) == []
+
+
+def test_any_password_reaches_the_database(compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    password = "p@ss/w%rd:#?&= $x"
+    server = compose["services"]["postgres"]["environment"]
+    assert filled(server["POSTGRES_PASSWORD"], password) == password
+    for name, service in compose["services"].items():
+        if "build" not in service:
+            continue
+        values = {key: filled(str(value), password) for key, value in service["environment"].items()}
+        monkeypatch.setenv("PGPASSWORD", values.get("PGPASSWORD", ""))
+        url = make_engine(values["CASCADE_DATABASE_URL"]).url
+        text = psycopg.conninfo.make_conninfo(**url.translate_connect_args(username="user", database="dbname"))
+        meant = {item.keyword: item.val for item in psycopg.pq.Conninfo.get_defaults()}
+        meant |= {item.keyword: item.val for item in psycopg.pq.Conninfo.parse(text.encode()) if item.val is not None}
+        assert (meant[b"host"], meant[b"user"], meant[b"dbname"]) == (b"postgres", b"cascade", b"cascade"), name
+        assert meant[b"password"] == password.encode(), name
+
+
+def filled(text: str, password: str) -> str:
+    """What Compose makes of a value."""
+    return re.sub(r"\$\{POSTGRES_PASSWORD:\?[^}]*\}", lambda _: password, text)
+
+
+def test_an_init_process_collects_the_dead_children_of_our_processes(compose: dict[str, Any]) -> None:
+    ours = {name: service for name, service in compose["services"].items() if "build" in service}
+    assert {"worker", "dispatcher", "ingest", "api"} <= set(ours)
+    assert [name for name, service in ours.items() if service.get("init") is not True] == []
 
 
 def test_the_image_copies_what_it_installs() -> None:
