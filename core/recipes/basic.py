@@ -40,7 +40,8 @@ from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.raw import RawChannel, open_raw
 from core.recipes.calibrations import BadPixels, Masters, load_bad_pixels, load_masters
 from core.recipes.consistency import same_setup
-from core.recipes.declaration import Frame, FrameSet, RecipeContext
+from core.recipes.declaration import Frame, FrameSet
+from core.recipes.flow import RecipeContext
 from core.recipes.gaincheck import check_gains
 from core.recipes.levels import FrameLevels, correct_levels, measure_levels
 from core.recipes.parameters import OverscanParameters

@@ -34,18 +34,8 @@ from core.fitsfile.scan import scan_fits
 from core.fitsfile.tables import MuseTable, write_table
 from core.fitsfile.writer import FitsWriter
 from core.instrument import N_IFU, chip_name
-from core.recipes.declaration import (
-    CubeProduct,
-    Frame,
-    FrameSet,
-    ImageProduct,
-    PixtableProduct,
-    Product,
-    Recipe,
-    RecipeContext,
-    RecipeParameters,
-    TableProduct,
-)
+from core.recipes.declaration import Frame, FrameSet, Recipe, RecipeParameters
+from core.recipes.flow import CubeProduct, ImageProduct, PixtableProduct, Product, RecipeContext, TableProduct
 from core.recipes.logs import LogSettings, configure_logging, recipe_logger
 from core.recipes.registry import get_recipe
 from core.recipes.threads import thread_limit

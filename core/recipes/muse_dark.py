@@ -18,16 +18,14 @@ from core.recipes.declaration import (
     Difference,
     FrameSet,
     FrameSpec,
-    ImageProduct,
-    Product,
     ProductSpec,
     QcClass,
     QcSpec,
     QcType,
     Recipe,
-    RecipeContext,
     parameter,
 )
+from core.recipes.flow import ImageProduct, Product, RecipeContext
 from core.recipes.parameters import COMMON_DIFFERENCES, CombineParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 

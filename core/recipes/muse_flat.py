@@ -21,17 +21,14 @@ from core.recipes.declaration import (
     Difference,
     FrameSet,
     FrameSpec,
-    ImageProduct,
-    Product,
     ProductSpec,
     QcClass,
     QcSpec,
     QcType,
     Recipe,
-    RecipeContext,
-    TableProduct,
     parameter,
 )
+from core.recipes.flow import ImageProduct, Product, RecipeContext, TableProduct
 from core.recipes.parameters import COMMON_DIFFERENCES, CombineParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 

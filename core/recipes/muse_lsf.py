@@ -22,20 +22,16 @@ from core.recipes.arc_lamps import ImageStore, group_by_lamps, load_dispersion, 
 from core.recipes.basic import RawStack, combine_frames, prepare
 from core.recipes.declaration import (
     BADPIX_INPUT,
-    CubeProduct,
     Difference,
     Frame,
     FrameSet,
     FrameSpec,
-    PixtableProduct,
-    Product,
     ProductSpec,
     QcSpec,
     Recipe,
-    RecipeContext,
-    TableProduct,
     parameter,
 )
+from core.recipes.flow import CubeProduct, PixtableProduct, Product, RecipeContext, TableProduct
 from core.recipes.parameters import OverscanParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 from core.spectral.dispersion import Dispersion

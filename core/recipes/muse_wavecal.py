@@ -12,15 +12,14 @@ from core.recipes.declaration import (
     Difference,
     FrameSet,
     FrameSpec,
-    Product,
     ProductSpec,
     QcClass,
     QcSpec,
     QcType,
     Recipe,
-    RecipeContext,
     parameter,
 )
+from core.recipes.flow import Product, RecipeContext
 from core.recipes.parameters import OverscanParameters, merge_parameter
 from core.recipes.wavecal_flow import LAMP_QC_SLICE, WavecalFlow
 from core.spectral.calibration import DEFAULT_FITSIGMA, DEFAULT_LINESIGMA, WavecalOptions

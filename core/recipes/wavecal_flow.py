@@ -23,15 +23,8 @@ from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_for
 from core.instrument import N_SLICES, Dq, mode_class
 from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states, mask_in_place
 from core.recipes.basic import RawStack, combine_frames
-from core.recipes.declaration import (
-    CubeProduct,
-    Frame,
-    ImageProduct,
-    Product,
-    Recipe,
-    RecipeContext,
-    TableProduct,
-)
+from core.recipes.declaration import Frame, Recipe
+from core.recipes.flow import CubeProduct, ImageProduct, Product, RecipeContext, TableProduct
 from core.recipes.qcwriter import QcWriter
 from core.spectral.calibration import (
     CentralLines,

@@ -24,7 +24,8 @@ from core.fitsfile.merge import merge_products
 from core.fitsfile.tables import BADPIX_TABLE, MuseTable, write_table
 from core.recipes import basic
 from core.recipes.basic import combine_frames, prepare
-from core.recipes.declaration import Frame, FrameSet, RecipeContext
+from core.recipes.declaration import Frame, FrameSet
+from core.recipes.flow import RecipeContext
 from core.recipes.parameters import CombineParameters
 
 

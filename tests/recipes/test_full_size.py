@@ -11,7 +11,8 @@ import pytest
 RUN = r"""
 import logging, re, sys
 from pathlib import Path
-from core.recipes.declaration import Frame, FrameSet, RecipeContext
+from core.recipes.declaration import Frame, FrameSet
+from core.recipes.flow import RecipeContext
 from core.recipes.registry import get_recipe
 recipe = get_recipe("muse_bias")
 frames = FrameSet(tuple(Frame(Path(name), "BIAS") for name in sys.argv[1:]))

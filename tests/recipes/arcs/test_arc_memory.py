@@ -15,7 +15,8 @@ from core.spectral.dispersion import Dispersion
 RUN = r"""
 import logging, re, sys
 from pathlib import Path
-from core.recipes.declaration import Frame, FrameSet, RecipeContext
+from core.recipes.declaration import Frame, FrameSet
+from core.recipes.flow import RecipeContext
 from core.recipes.registry import get_recipe
 recipe = get_recipe(sys.argv[1])
 ifu, method, pairs = int(sys.argv[2]), sys.argv[3], [item.rsplit("@", 1) for item in sys.argv[4:]]
