@@ -320,15 +320,23 @@ def forget_vanished(
     return frames, gone
 
 
-def frames_to_hash(session: Session, limit: int = 100) -> list[tuple[int, str, int, float]]:
-    """Frames without content hash, newest first: (id, path, size, mtime)."""
-    rows = session.execute(
+def frames_to_hash(
+    session: Session, limit: int = 100, leave_out: Collection[int] = ()
+) -> list[tuple[int, str, int, float]]:
+    """Frames without content hash, newest first, without those to be left out: (id, path, size, mtime)."""
+    query = (
         select(Frame.id, Frame.path, Frame.size, Frame.mtime)
         .where(Frame.sha256.is_(None), Frame.state == FrameState.PRESENT)
         .order_by(Frame.id.desc())
-        .limit(limit)
+        .limit(limit + _CHUNK)
     )
-    return [(number, path, size, mtime) for number, path, size, mtime in rows]
+    found: list[tuple[int, str, int, float]] = []
+    rows = session.execute(query).all()
+    while rows and len(found) < limit:
+        found += [(number, path, size, mtime) for number, path, size, mtime in rows if number not in leave_out]
+        # The numbers are not told to the database: a disk that is away may make them many.
+        rows = session.execute(query.where(Frame.id < rows[-1].id)).all()
+    return found[:limit]
 
 
 def store_hash(

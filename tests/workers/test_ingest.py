@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
-from sqlalchemy import select
+from sqlalchemy import insert, select
 from sqlalchemy.exc import DataError
 
+from core.archive.intake import frames_to_hash
 from core.archive.models import Event, Frame, QuarantinedFile, WorkerHeartbeat
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import FrameState, QuarantineReason, QuarantineState
@@ -26,7 +27,7 @@ from core.errors import NotFoundError
 from core.settings import Settings
 from workers import ingest, ingest_scan
 from workers.ingest import Ingestor, ingest_once, release
-from workers.ingest_daemon import hash_frames, ingest_forever
+from workers.ingest_daemon import Hasher, ingest_forever
 from workers.ingest_scan import SettleWatch, scan_tree
 
 Build = Callable[..., bytes]
@@ -327,11 +328,44 @@ def test_hashes_are_computed_afterwards_and_reset_when_a_file_changes(yard: Yard
     path = yard.write(0)
     yard.once()
     assert yard.frames()[path.name].sha256 is None
-    assert hash_frames(yard.archive, threading.Event()) == 1
+    assert Hasher(yard.archive).round(threading.Event()) == 1
     assert yard.frames()[path.name].sha256 == file_sha256(path)
     yard.write(0, OBJECT="again")
     yard.once()
     assert yard.frames()[path.name].sha256 is None
+
+
+def test_newest_frames_that_cannot_be_read_do_not_keep_the_older_ones_from_being_hashed(yard: Yard) -> None:
+    paths = [yard.write(second) for second in range(4)]
+    yard.once()
+    for path in paths[2:]:
+        path.rename(f"{path}.away")
+    now = [0.0]
+    hasher = Hasher(yard.archive, clock=lambda: now[0])
+    stop = threading.Event()
+    assert [hasher.round(stop, limit=2) for _ in range(3)] == [2, 2, 0]
+    assert [bool(yard.frames()[path.name].sha256) for path in paths] == [True, True, False, False]
+    for path in paths[2:]:
+        Path(f"{path}.away").rename(path)
+    assert hasher.round(stop, limit=2) == 0
+    now[0] = 3600.0
+    assert hasher.round(stop, limit=2) == 2
+    assert all(frame.sha256 for frame in yard.frames().values())
+
+
+def test_frames_that_are_left_out_may_be_many(yard: Yard) -> None:
+    for second in range(3):
+        yard.write(second)
+    yard.once()
+    with yard.archive.write() as session:
+        numbers = sorted(session.scalars(select(Frame.id)))
+        first = session.execute(select(Frame.__table__).where(Frame.id == numbers[0])).mappings().one()
+        copies = [{**first, "id": 1000 + k, "dp_id": f"d{k}", "path": f"/away/{k}.fits"} for k in range(1200)]
+        session.execute(insert(Frame.__table__), copies)
+        away = {row["id"] for row in copies}
+        assert [row[0] for row in frames_to_hash(session, 2, away)] == numbers[:0:-1]
+        assert [row[0] for row in frames_to_hash(session, 9, away)] == numbers[::-1]
+        assert len(frames_to_hash(session, 9)) == 9
 
 
 def test_equal_content_is_found_by_its_hash(yard: Yard) -> None:
@@ -341,7 +375,7 @@ def test_equal_content_is_found_by_its_hash(yard: Yard) -> None:
         row = session.scalars(select(Frame).where(Frame.file_name == second.name)).one()
         row.path, row.size, row.mtime = f"{first}.copy", first.stat().st_size, first.stat().st_mtime
     shutil.copy2(first, f"{first}.copy")
-    assert hash_frames(yard.archive, threading.Event()) == 2
+    assert Hasher(yard.archive).round(threading.Event()) == 2
     states = {name: frame.state for name, frame in yard.frames().items()}
     assert states == {first.name: FrameState.PRESENT, second.name: FrameState.DUPLICATE}
     assert [row.reason for row in yard.held().values()] == [QuarantineReason.DUPLICATE]
