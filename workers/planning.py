@@ -10,9 +10,11 @@ from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
 from core.archive.events import record_event
-from core.archive.planning import SavedPlan, planning_frames, planning_products, save_plan
+from core.archive.planning import SavedPlan, plan_parts, planning_frames, planning_products, save_plan
 from core.archive.sessions import Archive
+from core.archive.turns import PlanningBusyError, planning_turn
 from core.archive.watch import (
+    PLANNER,
     News,
     blocks_with_stale_inputs,
     failed_signatures,
@@ -36,6 +38,7 @@ from workers.statics import ensure_line_catalog, static_calibrations
 __all__ = ["Planner", "plan_nights", "save_nights"]
 
 _OVERLAP = timedelta(seconds=60)  # a frame may be committed a little after the time in its row
+_PATIENCE = 600.0  # [s]; the first plan of an archive of ten years takes minutes
 _REACH = timedelta(days=max(source.widest for source in RULES.masters if not source.static))
 
 
@@ -77,18 +80,39 @@ def save_nights(
     nights: Collection[date],
     *,
     wait_for_templates: bool = False,
+    actor: str = "person",
+    patience: float = _PATIENCE,
     now: datetime | None = None,
 ) -> tuple[Plan, SavedPlan]:
-    """Plan nights and save the plan, with an event that says so."""
+    """Plan nights and save the plan, in parts, with an event that says so.
+
+    Parameters
+    ----------
+    actor : str
+        `PLANNER` only where all that had changed is planned.
+    patience : float
+        How long to wait for another process that plans [s].
+
+    Raises
+    ------
+    PlanningBusyError
+        If another process plans for longer; nothing is saved then.
+    """
     now = now or utc_now()
-    plan = plan_nights(archive, settings, nights, wait_for_templates=wait_for_templates)
-    with archive.write() as session:
-        saved = save_plan(session, plan, recipe_versions=recipe_versions(), max_tries=settings.max_tries)
+    saved = SavedPlan()
+    with planning_turn(archive, patience) as turn:
+        plan = plan_nights(archive, settings, nights, wait_for_templates=wait_for_templates)
+        for part in plan_parts(plan):
+            turn.check()
+            with archive.write() as session:
+                saved += save_plan(session, part, recipe_versions=recipe_versions(), max_tries=settings.max_tries)
         text = (
             f"{len(saved.created)} blocks created, {len(saved.changed)} changed, "
             f"{len(saved.superseded)} superseded, {len(saved.unchanged)} as before"
         )
-        record_event(session, "plan", _span(nights), actor="planner", text=text, now=now)
+        turn.check()
+        with archive.write() as session:
+            record_event(session, "plan", _span(nights), actor=actor, text=text, now=now)
     return plan, saved
 
 
@@ -107,11 +131,23 @@ class Planner:
     _stale_seen: frozenset[int] = frozenset()
     _arriving: frozenset[date] = frozenset()
     _postponed: tuple[str, ...] = ()
+    _left: frozenset[date] = frozenset()
+
+    @property
+    def behind(self) -> bool:
+        """Whether nights are still to be planned, since another process was planning."""
+        return bool(self._left)
 
     def plan_changes(self, *, wait_for_templates: bool = True) -> SavedPlan | None:
-        """Plan the nights with new or lost frames, withdrawn masters or failed sources; None if nothing changed."""
+        """Plan the nights with new or lost frames, withdrawn masters or failed sources.
+
+        Returns
+        -------
+        SavedPlan or None
+            None if nothing changed, or if another process plans now; then the nights are kept for the next time.
+        """
         now = utc_now()
-        nights: set[date] = set()
+        nights = set(self._left)
         seen, stale = self._seen, dict[int, date]()
         with self.archive.read() as session:
             found = news(session, None if seen is None else seen.last_event)
@@ -135,9 +171,21 @@ class Planner:
             nights |= self._arriving
         saved = None
         if nights:
-            plan, saved = save_nights(
-                self.archive, self.settings, nights, wait_for_templates=wait_for_templates, now=now
-            )
+            self._left = frozenset(nights)
+            try:
+                plan, saved = save_nights(
+                    self.archive,
+                    self.settings,
+                    nights,
+                    wait_for_templates=wait_for_templates,
+                    actor=PLANNER,
+                    patience=0.0,
+                    now=now,
+                )
+            except PlanningBusyError:
+                self._seen = found
+                return None
+            self._left = frozenset()
             with self.archive.read() as session:
                 # What a plan could not cure is not planned again until something changes.
                 self._stale_seen = frozenset(blocks_with_stale_inputs(session))

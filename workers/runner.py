@@ -78,7 +78,7 @@ def run_until_idle(
     register_definitions(archive)
     settings.make_directories()
     if nights is not None:
-        save_nights(archive, settings, nights)
+        save_nights(archive, settings, nights, actor="cascade run")
     while not stop.is_set():
         planner.plan_changes(wait_for_templates=False)
         release_dead(archive, "runner")
@@ -87,6 +87,9 @@ def run_until_idle(
         with archive.read() as session:
             blocks = runnable_blocks(session, nights)
             pause_until = next_try_time(session, nights)
+        if not blocks and planner.behind:
+            stop.wait(0.2)
+            continue
         if not blocks:
             if pause_until is None:
                 break

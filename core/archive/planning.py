@@ -7,8 +7,8 @@ rewrites a block that has not run yet, and replaces one that has: the old row is
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from core.archive.transitions import change_block
 from core.cascade.model import BlockPlan, FrameInfo, Origin, Plan, ProductInfo, Quality, Setup
 from core.errors import NotFoundError
 
-__all__ = ["SavedPlan", "planning_frames", "planning_products", "save_plan"]
+__all__ = ["SavedPlan", "plan_parts", "planning_frames", "planning_products", "save_plan"]
 
 T = TypeVar("T")
 
@@ -50,11 +50,25 @@ class SavedPlan:
         Blocks that run now with another plan; save a plan again when they are done.
     """
 
-    created: tuple[str, ...]
-    changed: tuple[str, ...]
-    unchanged: tuple[str, ...]
-    superseded: tuple[str, ...]
-    postponed: tuple[str, ...]
+    created: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    superseded: tuple[str, ...] = ()
+    postponed: tuple[str, ...] = ()
+
+    def __add__(self, other: SavedPlan) -> SavedPlan:
+        """What saving two parts did."""
+        return SavedPlan(*(getattr(self, item.name) + getattr(other, item.name) for item in fields(self)))
+
+
+def plan_parts(plan: Plan, size: int = 200) -> Iterator[Plan]:
+    """Cut a plan for saving, so that the write lock is free now and then; at least one part.
+
+    A part takes calibrations of itself and of those before it only: blocks are in cascade order. After each part the
+    archive is consistent, and what is ready in it may run; until the last one is saved, the plan counts as not made.
+    """
+    for start in range(0, max(len(plan.blocks), 1), size):
+        yield replace(plan, blocks=plan.blocks[start : start + size], _index={})
 
 
 def planning_frames(
@@ -149,7 +163,9 @@ def save_plan(
     actor: str = "planner",
     now: datetime | None = None,
 ) -> SavedPlan:
-    """Store a plan: new blocks, changed blocks, replaced blocks; in one transaction.
+    """Store a plan, or a part of one: new blocks, changed blocks, replaced blocks; in one transaction.
+
+    Take the planning turn (`core.archive.turns`) before what the plan is made from is read.
 
     Parameters
     ----------

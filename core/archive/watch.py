@@ -19,6 +19,7 @@ from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, Produc
 from core.cascade.plan import signature_with
 
 __all__ = [
+    "PLANNER",
     "News",
     "block_tries",
     "blocks_with_stale_inputs",
@@ -41,14 +42,23 @@ __all__ = [
 ]
 
 
+PLANNER = "planner"  # actor of the events of plans of all that had changed
+
 _ENDED = (BlockState.DONE.value, BlockState.FAILED.value, BlockState.CANCELLED.value)
 _TO_RUN = (BlockState.READY.value, BlockState.WAITING.value)
 _UNUSABLE = (BlockState.FAILED.value, BlockState.CANCELLED.value, BlockState.SUPERSEDED.value)
 
 
+# Plans of all that had changed; those of nights that a person chose say nothing of the other nights.
+_WHOLE_PLAN = (Event.kind == "plan", Event.actor == PLANNER)
+
+
 def last_plan_time(session: Session) -> datetime | None:
-    """When a plan was saved last; None if never. The last row counts, not the latest time: clocks may be set back."""
-    return session.scalar(select(Event.time).where(Event.kind == "plan").order_by(Event.id.desc()).limit(1))
+    """When all that had changed was planned last; None if never.
+
+    The last row counts, not the latest time: clocks may be set back.
+    """
+    return session.scalar(select(Event.time).where(*_WHOLE_PLAN).order_by(Event.id.desc()).limit(1))
 
 
 @dataclass(frozen=True)
@@ -305,7 +315,7 @@ def products_before(session: Session, block_id: int) -> list[tuple[str, int | No
 
 def remove_old_events(session: Session, before: datetime) -> int:
     """Remove the events before a moment; returns how many. The last plan stays: the next one starts from it."""
-    last_plan = select(func.max(Event.id)).where(Event.kind == "plan").scalar_subquery()
+    last_plan = select(func.max(Event.id)).where(*_WHOLE_PLAN).scalar_subquery()
     result = session.execute(
         delete(Event)
         .where(Event.time < before, Event.id != func.coalesce(last_plan, 0))

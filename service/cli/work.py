@@ -90,7 +90,7 @@ def run_plan(nights: Sequence[str], data_dir: Path | None, *, explain: bool, dry
         if dry_run:
             plan = plan_nights(archive, settings, wanted)
         else:
-            plan, saved = save_nights(archive, settings, wanted)
+            plan, saved = save_nights(archive, settings, wanted, actor="cascade plan")
         shown = [block for block in plan.blocks if block.night in {night.isoformat() for night in wanted}]
         if as_json:
             print(json.dumps(explanations.explain(plan).data, indent=2))

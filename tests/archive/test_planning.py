@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from core.archive import finishing, leases, orders
 from core.archive.models import Block, BlockInput, Event, Product
-from core.archive.planning import SavedPlan, planning_frames, planning_products, save_plan
+from core.archive.planning import SavedPlan, plan_parts, planning_frames, planning_products, save_plan
 from core.archive.records import BlockResult
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState
@@ -214,3 +214,40 @@ def test_a_plan_with_an_unknown_recipe_is_refused_whole(archive: Archive, take: 
     with pytest.raises(NotFoundError, match="muse_flat"), archive.write() as session:
         save_plan(session, plan, recipe_versions={"muse_bias": "1"})
     assert blocks(archive) == {}
+
+
+def test_a_plan_may_be_saved_in_parts(archive: Archive, take: Callable[..., None], new_product: Any) -> None:
+    take("BIAS", 33.0)
+    take("DARK", 33.5)
+    take("FLAT", 34.0)
+    take("ARC", 35.0, lamps=("Ne", "Xe", "HgCd"))
+    plan = plan_night(archive)
+    parts = list(plan_parts(plan, size=1))
+    assert [part.blocks for part in parts] == [(block,) for block in plan.blocks]
+    assert [len(part.blocks) for part in plan_parts(plan, size=3)] == [3, 1]
+    saved = SavedPlan()
+    for part in parts:
+        saved += save(archive, part)
+    assert saved.created == tuple(block.key for block in plan.blocks)
+    with archive.read() as session:
+        rows = session.execute(
+            select(BlockInput.role, Block.tag, BlockInput.source_block_id)
+            .join(Block, BlockInput.block_id == Block.id)
+            .where(BlockInput.kind == InputKind.PLANNED)
+        ).all()
+    bias, flat = by_tag(archive, "BIAS"), by_tag(archive, "FLAT")
+    assert {("MASTER_BIAS", "FLAT", bias.id), ("TRACE_TABLE", "ARC", flat.id)} <= {tuple(row) for row in rows}
+    # the whole of it is what was saved; and a late frame replaces the same blocks in parts as at once
+    assert set(save(archive).unchanged) == set(saved.created)
+    execute(archive, bias, (new_product("/p/old.fits", ifu=None, mjd_mid=bias.mjd_mid),))
+    take("BIAS", 33.1, count=1, tpl_start=datetime(2026, 11, 2, 9, tzinfo=UTC))
+    saved = SavedPlan()
+    for part in plan_parts(plan_night(archive), size=1):
+        saved += save(archive, part)
+    assert saved.superseded == (bias.name,)
+    assert by_tag(archive, "FLAT").state is BlockState.WAITING
+    assert save(archive).changed == ()
+
+
+def test_a_plan_without_blocks_has_one_part() -> None:
+    assert [part.blocks for part in plan_parts(make_plan(()))] == [()]

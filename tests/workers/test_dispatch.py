@@ -23,6 +23,7 @@ from core.archive.events import beat, record_event
 from core.archive.leases import claim_block
 from core.archive.models import Event, WorkerHeartbeat
 from core.archive.states import BlockState, WorkerKind
+from core.archive.watch import PLANNER
 from core.errors import ParameterError
 from core.settings import Settings
 from workers.broker import EXECUTE_TASK, make_app, send_block
@@ -168,7 +169,7 @@ def test_housekeeping_removes_what_crashes_leave_behind(make_house: Callable[...
         os.utime(path, (old, old))
     with house.archive.write() as session:
         for days, kind in ((40, "block"), (40, "plan"), (1, "block")):
-            record_event(session, kind, "x", actor="test", now=utc_now() - timedelta(days=days))
+            record_event(session, kind, "x", actor=PLANNER, now=utc_now() - timedelta(days=days))
         for days in (40, 1):
             seen = utc_now() - timedelta(days=days)
             beat(session, f"w{days}", WorkerKind.EXECUTE, host="h", pid=days, now=seen)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -12,18 +14,22 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import func, select
 
+import workers.planning
 from core.archive.finishing import finish_block
 from core.archive.leases import claim_block, fail_block
 from core.archive.models import Block, BlockInput, Event, Frame, Product
 from core.archive.orders import rerun_block, set_product_state
-from core.archive.planning import save_plan
+from core.archive.planning import plan_parts, save_plan
 from core.archive.records import BlockResult, NewProduct
+from core.archive.sessions import ArchiveUnavailableError
 from core.archive.states import BlockState, InputKind, ProductState
+from core.archive.turns import PlanningBusyError, planning_turn
 from core.archive.watch import blocks_with_stale_inputs
 from core.cascade.explain import explain
 from core.cascade.plan import signature_with
 from workers.definitions import qc1_definitions, recipe_versions, register_definitions
 from workers.planning import Planner, plan_nights, save_nights
+from workers.runner import RunSummary, run_until_idle
 from workers.statics import ensure_line_catalog, static_calibrations
 
 NIGHT = date(2026, 11, 1)
@@ -280,6 +286,88 @@ def test_clocks_hide_no_frame(make_house: Callable[..., Any], raw_night: Path, c
                 event.time += timedelta(hours=1)
     plan(Planner(house.archive, house.settings) if "restarted" in case else planner)
     assert "muse_dark" in house.blocks()
+
+
+def test_an_older_plan_is_not_saved_over_a_newer_one(
+    make_house: Callable[..., Any], raw_night: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house()
+    late = sorted(house.raw.iterdir())[4]  # the last bias
+    late.unlink()
+    house.ingest()
+    planner = Planner(house.archive, house.settings)
+    made, go_on = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        result = plan_nights(*arguments, **options)
+        if threading.current_thread() is person:
+            made.set()
+            assert go_on.wait(60)
+        return result
+
+    monkeypatch.setattr(workers.planning, "plan_nights", slow)
+    person = threading.Thread(target=save_nights, args=(house.archive, house.settings, {NIGHT}))
+    person.start()
+    assert made.wait(60)
+    shutil.copy(raw_night / late.name, late)
+    house.ingest()
+    plan(planner)  # beside it: it must not be undone
+    go_on.set()
+    person.join(60)
+    plan(planner)
+    assert house.blocks()["muse_bias"].n_raw == 4
+    assert not planner.behind
+    assert plan(planner) is None
+
+
+def test_nights_are_kept_while_another_process_plans(house: Any, planner: Planner) -> None:
+    with planning_turn(house.archive):
+        assert plan(planner) is None
+        assert planner.behind
+        with pytest.raises(PlanningBusyError):
+            save_nights(house.archive, house.settings, {NIGHT}, patience=0.1)
+        assert house.blocks() == {}
+    assert len(plan(planner).created) == 2
+    assert not planner.behind
+
+
+def test_the_runner_waits_for_a_person_who_plans(house: Any) -> None:
+    done: list[RunSummary] = []
+    with planning_turn(house.archive):
+        thread = threading.Thread(target=lambda: done.append(run_until_idle(house.archive, house.settings)))
+        thread.start()
+        time.sleep(0.5)
+        assert thread.is_alive()
+    thread.join(120)
+    assert len(done[0].outcomes) == 2
+
+
+def test_a_plan_of_chosen_nights_says_nothing_of_the_others(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.planning._OVERLAP", timedelta(0))  # as if the frames had come long before
+    save_nights(house.archive, house.settings, {date(2020, 1, 1)})
+    assert len(plan(Planner(house.archive, house.settings)).created) == 2
+
+
+def test_a_plan_of_which_a_part_was_saved_is_made_again(
+    house: Any, planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def failing(session: Any, part: Any, **options: Any) -> Any:
+        sizes.append(len(part.blocks))
+        if len(sizes) == 2:
+            raise ArchiveUnavailableError("gone")
+        return save_plan(session, part, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(workers.planning, "save_plan", failing)
+        patch.setattr(workers.planning, "plan_parts", lambda plan: plan_parts(plan, size=1))
+        with pytest.raises(ArchiveUnavailableError):
+            plan(planner)
+    assert set(house.blocks()) == {"muse_bias"}
+    assert house.scalar(select(func.count()).select_from(Event).where(Event.kind == "plan")) == 0
+    saved = plan(Planner(house.archive, house.settings))
+    assert (len(saved.unchanged), len(saved.created)) == (1, 1)
 
 
 def test_inputs_keep_their_reasons(house: Any, planner: Planner) -> None:
