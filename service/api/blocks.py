@@ -18,6 +18,7 @@ from core.archive.states import BlockState
 from core.errors import NotFoundError
 from service.actions import ActorDep, Order
 from service.dependencies import After, ArchiveDep, SessionDep
+from service.download import OpenFileResponse
 from service.explain import explain_block
 from service.files import block_plots, existing, tail_text
 from service.progress import progress_of
@@ -124,13 +125,14 @@ def get_log(
     return FileResponse(path, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
 
+@router.head("/{name}/plots/{file_name}", include_in_schema=False)
 @router.get("/{name}/plots/{file_name}", response_class=FileResponse, summary="One plot of a block")
 def get_plot(session: SessionDep, name: str, file_name: str) -> Response:
     """PNG made by the QC procedure."""
     block = queries.find_block(session, name)
     for plot in block_plots(block):
         if plot.path.name == file_name:
-            return FileResponse(plot.path, media_type="image/png", headers={"Cache-Control": "max-age=60"})
+            return OpenFileResponse(plot.path, media_type="image/png", cache="max-age=60")
     raise NotFoundError(f"block {name} has no plot {file_name}", block=name, file=file_name)
 
 

@@ -13,7 +13,8 @@ from core.archive.pages import products as queries
 from core.archive.states import ProductState
 from core.fitsfile.preview import Cuts
 from service.dependencies import After, ProductId, SessionDep, SettingsDep
-from service.files import existing, preview_response
+from service.download import OpenFileResponse
+from service.files import preview_response
 from service.fitsview import extension_cards, extensions
 from service.schemas import Page, ProductDetail, ProductOut
 
@@ -59,16 +60,15 @@ def get_header(
     return [{"key": card.key, "value": card.value, "comment": card.comment} for card in cards]
 
 
+@router.head("/{product_id}/file", include_in_schema=False)
 @router.get("/{product_id}/file", response_class=FileResponse, summary="Download")
 def get_file(session: SessionDep, product_id: ProductId) -> Response:
-    """The FITS file; understands ``Range``. The entity tag is the SHA-256."""
+    """The FITS file; understands ``Range``, ``If-Range`` and ``If-None-Match``.
+
+    The entity tag is that of the file that is sent: a download that is resumed with it never mixes two versions.
+    """
     product = queries.find_product(session, product_id)
-    return FileResponse(
-        existing(Path(product.path)),
-        media_type="application/fits",
-        filename=product.file_name,
-        headers={"ETag": f'"{product.sha256}"'},
-    )
+    return OpenFileResponse(Path(product.path), media_type="application/fits", filename=product.file_name)
 
 
 @router.get("/{product_id}/preview.png", response_class=Response, summary="Picture of one extension")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import socket
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import httpx
@@ -116,6 +117,78 @@ def test_a_product_is_downloaded_in_ranges(client: httpx.Client, settings: Setti
     assert part.status_code == 206
     assert part.content == content[2880:5760]
     assert client.get(f"/api/products/{real_product}/file", headers={"Range": "bytes=99999999-"}).status_code == 416
+
+
+def test_the_head_of_a_product_is_that_of_its_download(client: httpx.Client, real_product: int) -> None:
+    address = f"/api/products/{real_product}/file"
+    head, whole = client.head(address), client.get(address)
+    assert (head.status_code, head.content) == (200, b"")
+    same = ("content-length", "etag", "last-modified", "accept-ranges", "content-type", "content-disposition")
+    assert [head.headers[name] for name in same] == [whole.headers[name] for name in same]
+    assert int(head.headers["content-length"]) == len(whole.content)
+
+
+def test_who_has_the_file_already_is_told_so(client: httpx.Client, real_product: int) -> None:
+    address = f"/api/products/{real_product}/file"
+    tag = client.head(address).headers["etag"]
+    for known in (tag, f'"x", W/{tag}', "*"):
+        answer = client.get(address, headers={"If-None-Match": known})
+        assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", tag)
+    assert client.get(address, headers={"If-None-Match": '"x"'}).status_code == 200
+    # before the range is looked at
+    both = {"If-None-Match": tag, "Range": "bytes=0-9"}
+    assert client.get(address, headers=both).status_code == 304
+
+
+def test_a_download_that_is_resumed_mixes_no_versions(own: httpx.Client, tmp_path: Path) -> None:
+    address, path = file_of_a_product(own, tmp_path)
+    path.write_bytes(b"old" * 1000)
+    first = own.get(address, headers={"Range": "bytes=0-999"})
+    tag = first.headers["etag"]
+    rest = own.get(address, headers={"Range": "bytes=1000-", "If-Range": tag})
+    assert (rest.status_code, first.content + rest.content) == (206, b"old" * 1000)
+    # Run again: the file is renamed into place, of the same size, within the same second; the row is still the old one.
+    (tmp_path / "new").write_bytes(b"new" * 1000)
+    stat = path.stat()
+    os.utime(tmp_path / "new", ns=(stat.st_atime_ns, stat.st_mtime_ns // 10**9 * 10**9))
+    (tmp_path / "new").rename(path)
+    again = own.get(address, headers={"Range": "bytes=1000-", "If-Range": tag})
+    assert (again.status_code, again.content) == (200, b"new" * 1000)
+    assert again.headers["etag"] != tag
+    dated = {"Range": "bytes=1000-", "If-Range": first.headers["last-modified"]}
+    assert own.get(address, headers=dated).content == b"new" * 1000
+    assert own.get(address, headers={"If-None-Match": tag}).status_code == 200
+
+
+def test_what_is_sent_is_of_the_file_that_was_there_at_the_beginning(own: httpx.Client, tmp_path: Path) -> None:
+    address, path = file_of_a_product(own, tmp_path)
+    size = 50_000_000  # more than the buffers of a connection take
+    path.write_bytes(b"o" * size)
+    with own.stream("GET", address) as answer:
+        parts = answer.iter_raw(1 << 16)
+        seen = {next(parts)[0]}
+        (tmp_path / "new").write_bytes(b"n" * 1000)
+        (tmp_path / "new").rename(path)
+        count = 1 << 16
+        for part in parts:
+            seen |= {part[0], part[-1]}
+            count += len(part)
+    assert (seen, count) == ({ord("o")}, size)
+
+
+def test_a_product_that_is_gone_is_said_to_be_gone(own: httpx.Client, tmp_path: Path) -> None:
+    address, _ = file_of_a_product(own, tmp_path)
+    answer = own.get(address)
+    assert (answer.status_code, answer.json()["error_type"]) == (404, "file_gone")
+
+
+def file_of_a_product(client: httpx.Client, folder: Path) -> tuple[str, Path]:
+    """Address and path of a product whose file a test may write."""
+    product = client.get("/api/products").json()["items"][0]
+    path = folder / "product.fits"
+    with closing(sqlite3.connect(folder / "cascade.sqlite")) as database, database:
+        database.execute("UPDATE products SET path = ? WHERE id = ?", (str(path), product["id"]))
+    return f"/api/products/{product['id']}/file", path
 
 
 def test_slow_downloads_keep_nobody_from_the_database(own: httpx.Client, tmp_path: Path) -> None:
