@@ -39,6 +39,7 @@ from core.spectral.calibration import (
     line_widths,
     measure_identified,
     measure_slice,
+    odd_wavelengths,
     solve_slice,
 )
 from core.spectral.dispersion import Dispersion, SliceSolution
@@ -317,10 +318,18 @@ class WavecalFlow:
         dispersion = self._dispersion()
         header = self._lamps[0].header.copy()
         qc = QcWriter(self.recipe, "WAVECAL_TABLE", header)
+        wavelengths: dict[int, float] = {}
         for state in self._slices:
             self._write_lines(qc, state)
             if state.solution is not None:
-                self._write_solution(qc, state, state.solution, dispersion)
+                wavelengths[state.number] = self._write_solution(qc, state, state.solution, dispersion)
+        for number, difference in odd_wavelengths(wavelengths).items():
+            self.ctx.log.warning(
+                "slice %d: its wavelength in the middle is %+.0f Angstrom off that of slices like it; the lines may be "
+                "misidentified",
+                number,
+                difference,
+            )
         for lamp in self._lamps:
             for number in lamp.group.numbers[:1]:
                 qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", lamp.n_saturated, lamp=number)
@@ -353,7 +362,8 @@ class WavecalFlow:
             if state.widths.resolution.size:
                 qc.write(f"{prefix}.RESOL", state.widths.resolution.mean(), slice=number)
 
-    def _write_solution(self, qc: QcWriter, state: _Slice, solution: SliceSolution, dispersion: Dispersion) -> None:
+    def _write_solution(self, qc: QcWriter, state: _Slice, solution: SliceSolution, dispersion: Dispersion) -> float:
+        """Write the QC of a solution; returns the wavelength in the middle [Angstrom]."""
         prefix, number = "QC.WAVECAL.SLICE{slice}", state.number
         ny = self.stack.detector.trimmed_shape[0]
         qc.write(f"{prefix}.FIT.NLINES", solution.n_lines, slice=number)
@@ -374,7 +384,9 @@ class WavecalFlow:
         middle = 0.5 * (ny + 1)
         center = self.trace.center(number, middle)
         qc.write(f"{prefix}.WLPOS", middle, slice=number)
-        qc.write(f"{prefix}.WLEN", float(dispersion.wavelength(number, center, middle)), slice=number)
+        wavelength = float(dispersion.wavelength(number, center, middle))
+        qc.write(f"{prefix}.WLEN", wavelength, slice=number)
+        return wavelength
 
     def _bare_header(self) -> fits.Header:
         header = self._lamps[0].header.copy()

@@ -7,7 +7,7 @@ guess becomes line centres in every column (`measure_slice` for each lamp image)
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -44,6 +44,7 @@ __all__ = [
     "line_widths",
     "measure_identified",
     "measure_slice",
+    "odd_wavelengths",
     "solve_slice",
 ]
 
@@ -51,6 +52,8 @@ DEFAULT_LINESIGMA: Final = 2.5
 DEFAULT_FITSIGMA: Final = 3.0
 _GUESS_SIGMA: Final = 3.0
 _PLAUSIBLE_SAMPLING: Final = (1.0, 1.5)  # [Angstrom/pix]; a guess outside has run away
+_STAGGER: Final = 3  # every third slice has the same place along the dispersion
+_LIKE_SLICES: Final = 50.0  # [Angstrom] from the median of like slices; real ones are within 30
 
 
 @dataclass(frozen=True)
@@ -377,3 +380,28 @@ def central_widths(center: CentralLines, catalogue: LineList) -> LineWidths:
     fwhm = center.lines.sigma * FWHM_PER_SIGMA * sampling
     isolated = catalogue.reference()[center.index]
     return LineWidths(fwhm, (wave / fwhm)[isolated])
+
+
+def odd_wavelengths(wavelengths: Mapping[int, float]) -> dict[int, float]:
+    """Slices whose wavelength is not that of slices like them: their lines are probably misidentified.
+
+    The 48 slices are staggered along the dispersion in three steps that repeat, so that every third slice sees nearly
+    the same wavelength in the middle of the detector.
+
+    Parameters
+    ----------
+    wavelengths : mapping of int to float
+        Wavelength in the middle of the detector by number of the slice [Angstrom].
+
+    Returns
+    -------
+    dict of int to float
+        Difference from the median of the slices alike, of at least three [Angstrom].
+    """
+    odd: dict[int, float] = {}
+    for step in range(_STAGGER):
+        alike = {number: wave for number, wave in wavelengths.items() if number % _STAGGER == step}
+        if len(alike) > 2:
+            middle = float(np.median(list(alike.values())))
+            odd |= {number: wave - middle for number, wave in alike.items() if abs(wave - middle) > _LIKE_SLICES}
+    return dict(sorted(odd.items()))

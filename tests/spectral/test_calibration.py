@@ -12,6 +12,7 @@ from core.spectral.calibration import (
     line_widths,
     measure_identified,
     measure_slice,
+    odd_wavelengths,
     solve_slice,
 )
 from core.spectral.iterfit import iterate_fit
@@ -168,3 +169,16 @@ def test_slice_without_trace_has_a_reason(arc):
         central_columns(arc.trace, 3, (4112, 200))
     with pytest.raises(WavelengthError, match="column 140"):
         central_columns(arc.trace, 2, (4112, 100))
+
+
+def test_a_misidentified_slice_differs_from_slices_like_it():
+    rng = np.random.default_rng(5)
+    waves = {number: (7167.0, 6845.0, 7008.0)[number % 3] + rng.uniform(-28, 28) for number in range(1, 49)}
+    assert odd_wavelengths(waves) == {}
+    waves[7] += 160
+    waves[33] -= 90
+    odd = odd_wavelengths(waves)
+    assert list(odd) == [7, 33]
+    assert odd[7] == pytest.approx(160, abs=40)
+    assert odd[33] == pytest.approx(-90, abs=40)
+    assert odd_wavelengths({2: 5000.0, 5: 7000.0}) == {}  # two cannot tell which is wrong
