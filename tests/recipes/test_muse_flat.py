@@ -403,7 +403,7 @@ def test_threads_do_not_change_the_products(
 
     started = []
     monkeypatch.setattr("core.recipes.engine.thread_limit", lambda: 1)
-    monkeypatch.setattr("core.recipes.declaration.ThreadPoolExecutor", lambda n: started.append(n))
+    monkeypatch.setattr("core.recipes.flow.ThreadPoolExecutor", lambda n: started.append(n))
     assert run("muse_flat", small_inputs, tmp_path, samples=True, nsum=16).ok
     assert not started
     for name in ("MASTER_FLAT-01.fits", "TRACE_TABLE-01.fits", "TRACE_SAMPLES-01.fits"):
