@@ -36,6 +36,7 @@ from workers.process import run_daemon
 __all__ = ["Dispatcher", "Tick", "main"]
 
 _LOG = logging.getLogger(__name__)
+_STOP_SECONDS = 10.0  # housekeeping looks at the time to stop before each night
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,6 @@ class Dispatcher:
     def __post_init__(self) -> None:
         self.planner = Planner(self.archive, self.settings)
         self._queue_again = 0.0
-        self._housekeeping = Housekeeping(self.archive, self.settings)
 
     def tick(self) -> Tick:
         """One round: plan, take back, queue."""
@@ -104,6 +104,10 @@ class Dispatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Rounds until told to stop. What fails in one round is logged and tried again in the next."""
+        housekeeping = threading.Thread(
+            target=Housekeeping(self.archive, self.settings).run, args=(stop,), name="housekeeping", daemon=True
+        )
+        housekeeping.start()
         last_beat = 0.0
         doing = "looks for work"
         while not stop.is_set():
@@ -116,7 +120,6 @@ class Dispatcher:
                 if time.monotonic() - last_beat >= min(self.settings.heartbeat_seconds, 5.0):
                     self._beat(doing)
                     last_beat = time.monotonic()
-                self._housekeeping.run_if_due()
             except ArchiveUnavailableError as error:
                 _LOG.warning("%s", error)
             except MuseError as error:
@@ -124,6 +127,7 @@ class Dispatcher:
             except Exception:
                 _LOG.exception("unexpected error; the next round tries again")
             stop.wait(self.settings.dispatch_seconds)
+        housekeeping.join(_STOP_SECONDS)
         try:
             with self.archive.write() as session:
                 worker_stopped(session, self.name)

@@ -1,39 +1,53 @@
-"""What crashes leave behind is removed, and events that nobody asks for any more."""
+"""What crashes leave behind is removed, and events and logs that nobody asks for any more.
+
+It has a thread and sessions of its own: the store of ten years takes minutes to walk through, in which blocks are to be
+planned and queued. It goes night by night and stops between two of them when told to.
+"""
 
 from __future__ import annotations
 
 import logging
+import re
+import threading
 import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from pathlib import Path
 
 from core.archive.base import utc_now
 from core.archive.events import forget_workers
-from core.archive.queries import known_product_paths
-from core.archive.sessions import Archive
-from core.archive.store import ProductStore
-from core.archive.watch import known_plot_paths, remove_old_events
+from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.store import ProductStore, mtime
+from core.archive.upkeep import known_files, open_block_names, remove_old_events
 from core.settings import Settings
 from workers.collect import RECEIPT_PREFIX
+from workers.process import idle_name
 
 __all__ = ["Cleaned", "Housekeeping"]
 
 _LOG = logging.getLogger(__name__)
 _EVERY_SECONDS = 3600.0
+_STORE_SECONDS = 24 * 3600.0  # the walk through all products
+_AGAIN_SECONDS = 60.0  # after an error
+_PAUSE_SECONDS = 0.02  # between two nights
+_FILES = 200  # removed in one transaction
 _WORKER_DAYS = 30.0  # each start of a daemon is a row
+_LOG_DAYS = 30.0
+_DAEMON_LOG = re.compile(r"(?P<name>[a-z]+-\d+)\.log(\.\d+)?")  # of a second daemon of a kind, which may not come again
 
 
 @dataclass(frozen=True)
 class Cleaned:
     """How many things were removed."""
 
-    work_directories: int
-    orphans: int
-    events: int
+    work_directories: int = 0
+    orphans: int = 0
+    events: int = 0
+    logs: int = 0
 
 
 class Housekeeping:
-    """Cleans at most once an hour.
+    """Cleans once an hour, and the product store once a day.
 
     Parameters
     ----------
@@ -42,32 +56,90 @@ class Housekeeping:
 
     def __init__(self, archive: Archive, settings: Settings) -> None:
         self._archive, self._settings = archive, settings
-        self._last = float("-inf")
+        self._store = ProductStore(settings.product_dir)
+        # Longer than the longest life of one try: what is younger may belong to a try that runs now.
+        self._age = settings.recipe_seconds + 2 * settings.lease_seconds
+        self._walked = float("-inf")
 
-    def run_if_due(self) -> Cleaned | None:
-        """Clean if an hour has passed since the last time."""
-        if time.monotonic() - self._last < _EVERY_SECONDS:
-            return None
-        self._last = time.monotonic()
-        return self.clean()
+    def run(self, stop: threading.Event) -> None:
+        """Clean again and again until told to stop. What fails is logged and tried again."""
+        while not stop.is_set():
+            pause = _AGAIN_SECONDS
+            try:
+                self.clean(stop)
+                pause = _EVERY_SECONDS
+            except ArchiveUnavailableError as error:
+                _LOG.warning("housekeeping: %s", error)
+            except Exception:
+                _LOG.exception("housekeeping failed; it is tried again")
+            stop.wait(pause)
 
-    def clean(self) -> Cleaned:
-        """Remove work directories and product files of dead workers, and old events.
-
-        The age that a file must have exceeds the longest life of one try: what is younger may belong to a try that runs
-        now. Receipts count as known as long as the lease of the next try may still come.
-        """
-        store = ProductStore(self._settings.product_dir)
-        age = self._settings.recipe_seconds + 2 * self._settings.lease_seconds
-        work = store.clean_work(age)
-        with self._archive.read() as session:
-            known = known_product_paths(session) | known_plot_paths(session)
-        orphans = store.remove_orphans(known, age)
-        receipts = sum(path.name.startswith(RECEIPT_PREFIX) for path in orphans)
-        with self._archive.write() as session:
-            events = remove_old_events(session, utc_now() - timedelta(days=self._settings.event_days))
-            forget_workers(session, utc_now() - timedelta(days=_WORKER_DAYS))
-        cleaned = Cleaned(len(work), len(orphans) - receipts, events)
-        if cleaned != Cleaned(0, 0, 0):
-            _LOG.info("removed %d work directories, %d orphans, %d events", *vars(cleaned).values())
+    def clean(self, stop: threading.Event | None = None) -> Cleaned:
+        """Remove work directories of dead workers, old events and logs; once a day, what they left in the store."""
+        stop = stop or threading.Event()
+        work = len(self._store.clean_work(self._age))
+        orphans = 0
+        if time.monotonic() - self._walked >= _STORE_SECONDS:
+            start = time.monotonic()
+            orphans = self._clean_store(stop)
+            if not stop.is_set():
+                self._walked = start
+        cleaned = Cleaned(work, orphans, self._remove_events(stop), self._remove_logs())
+        if cleaned != Cleaned():
+            _LOG.info("removed %d work directories, %d orphans, %d events, %d logs of daemons", *vars(cleaned).values())
         return cleaned
+
+    def _clean_store(self, stop: threading.Event) -> int:
+        removed = 0
+        for night, folder in self._store.nights():
+            if stop.wait(_PAUSE_SECONDS):
+                break
+            files = self._store.old_files(folder, self._age)
+            if not files:
+                continue
+            with self._archive.read() as session:
+                known = known_files(session, night, files)
+            doubtful = [file for file in files if file not in known]
+            for start in range(0, len(doubtful), _FILES):
+                if stop.is_set():
+                    break
+                removed += self._remove_orphans(night, doubtful[start : start + _FILES])
+        return removed
+
+    def _remove_orphans(self, night: date, files: list[Path]) -> int:
+        """Remove the files that are neither products nor plots, nor may become so.
+
+        While the write lock is held no block is claimed and none is finished. So nobody can be about to adopt a file of
+        a block that is not open, and nothing becomes known between the look and the removal.
+        """
+        with self._archive.write() as session:
+            known = known_files(session, night, files)
+            kept = {self._store.directory(night, name) for name in open_block_names(session, night)}
+            orphans = [file for file in files if file not in known and kept.isdisjoint(file.parents)]
+            removed = [file for file in orphans if self._store.remove_old(file, self._age)]
+        return sum(not file.name.startswith(RECEIPT_PREFIX) for file in removed)
+
+    def _remove_events(self, stop: threading.Event) -> int:
+        removed = 0
+        while not stop.is_set():
+            with self._archive.write() as session:
+                count = remove_old_events(session, utc_now() - timedelta(days=self._settings.event_days))
+                if not count:
+                    forget_workers(session, utc_now() - timedelta(days=_WORKER_DAYS))
+                    break
+            removed += count
+        return removed
+
+    def _remove_logs(self) -> int:
+        """Logs of the second, third ... daemon of a kind that have not been written for long, and has ended."""
+        limit = time.time() - _LOG_DAYS * 86400
+        folder, removed = self._settings.log_dir, 0
+        for path in folder.glob("*-*.log*"):
+            match = _DAEMON_LOG.fullmatch(path.name)
+            if match is None or mtime(path) >= limit:
+                continue
+            with idle_name(match["name"], folder) as idle:
+                if idle:
+                    path.unlink(missing_ok=True)  # another dispatcher may have been faster
+                    removed += 1
+        return removed

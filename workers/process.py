@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import logging.handlers
+import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 
 from core.archive.schema import check_schema
 from core.errors import MuseError
 from core.settings import Settings
 
-__all__ = ["configure_daemon_logging", "run_daemon"]
+__all__ = ["configure_daemon_logging", "idle_name", "run_daemon"]
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s [%(levelname)-7s] %(name)s: %(message)s"
+_NAMES: list[int] = []  # descriptors of the locks of the log names of this process, open until its end
 
 
 class _UtFormatter(logging.Formatter):
@@ -25,15 +30,66 @@ class _UtFormatter(logging.Formatter):
 
 
 def configure_daemon_logging(name: str, settings: Settings) -> None:
-    """Log in UT to standard error and to ``<log_dir>/<name>.log`` (five files of 10 MB are kept)."""
+    """Log in UT to standard error and to ``<log_dir>/<name>.log`` (five files of 10 MB are kept).
+
+    A second daemon of the same name that runs at the same time has ``<name>-2.log``, and so on: two processes cannot
+    turn over one file. A name is free again when its process ends, so that starts do not add up to files.
+    """
     settings.make_directories()
     file = logging.handlers.RotatingFileHandler(
-        settings.log_dir / f"{name}.log", maxBytes=10_000_000, backupCount=4, encoding="utf-8"
+        settings.log_dir / f"{_free_name(name, settings.log_dir)}.log",
+        maxBytes=10_000_000,
+        backupCount=4,
+        encoding="utf-8",
     )
     handlers: tuple[logging.Handler, ...] = (logging.StreamHandler(), file)
     for handler in handlers:
         handler.setFormatter(_UtFormatter(_FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+
+
+def _free_name(name: str, folder: Path) -> str:
+    """The first of name, name-2, name-3 ... that no living process has; it is this process's until its end."""
+    number = 1
+    while True:
+        candidate = name if number == 1 else f"{name}-{number}"
+        try:
+            descriptor = _lock(folder, candidate)
+        except OSError:  # a network file system without locks
+            return f"{name}-{os.getpid()}"
+        if descriptor is not None:
+            _NAMES.append(descriptor)
+            return candidate
+        number += 1
+
+
+@contextmanager
+def idle_name(name: str, folder: Path) -> Iterator[bool]:
+    """Whether no living process logs under a name; while the block lasts, none begins to."""
+    try:
+        descriptor = _lock(folder, name)
+    except OSError:
+        yield True  # no locks here: age alone has to tell
+        return
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _lock(folder: Path, name: str) -> int | None:
+    """Descriptor that keeps a name, or None if another process has it."""
+    descriptor = os.open(folder / f".{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def run_daemon(name: str, settings: Settings, work: Callable[[threading.Event], None]) -> int:

@@ -90,7 +90,7 @@ def _end_at_once(number: int, _frame: FrameType | None) -> None:
 def main() -> int:
     """Run the worker until SIGTERM or SIGINT."""
     settings = Settings()
-    configure_daemon_logging(f"worker-{os.getpid()}", settings)
+    configure_daemon_logging("worker", settings)
     stop = threading.Event()
     # Until Celery has handlers of its own: the heartbeat says that the worker lives, so it must be one that can be told
     # to stop.

@@ -23,7 +23,6 @@ __all__ = [
     "TaskFile",
     "block_states",
     "block_task",
-    "known_product_paths",
     "lacking_ifus",
     "nights_with_frames",
     "ready_blocks",
@@ -206,8 +205,3 @@ def nights_with_frames(session: Session, since: datetime | None = None) -> list[
     if since is not None:
         query = query.where(Frame.ingested_at > since)
     return list(session.scalars(query))
-
-
-def known_product_paths(session: Session) -> set[str]:
-    """Paths of all product rows (to find orphans in the store)."""
-    return set(session.scalars(select(Product.path)))

@@ -2,7 +2,7 @@
 
 A recipe writes into a work directory below the store (`ProductStore.work_directory`); `ProductStore.place`
 flushes a file to disk, hashes it, renames it to its final name and flushes the directory. Only then may its row
-be committed. What a crash leaves behind is found and removed by `clean_work` and `orphans`.
+be committed. What a crash leaves behind is removed by `clean_work` and by housekeeping.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from core.errors import ProductStoreError
 
-__all__ = ["PlacedFile", "ProductStore", "file_sha256"]
+__all__ = ["PlacedFile", "ProductStore", "file_sha256", "mtime"]
 
 _WORK = ".work"
 
@@ -124,22 +124,24 @@ class ProductStore:
                 removed.append(path)
         return removed
 
-    def orphans(self, known: Collection[str], older_than: float) -> list[Path]:
-        """Files below the store that no product row names and that are older than ``older_than`` seconds.
+    def nights(self) -> list[tuple[date, Path]]:
+        """The nights that have a directory, with it; what is not named by a date is none of ours."""
+        found = []
+        for path in _entries(self.root):
+            try:
+                found.append((date.fromisoformat(path.name), path))
+            except ValueError:
+                continue
+        return found
 
-        They come from a crash between rename and commit. The age must exceed the time of one try.
-        """
+    def old_files(self, folder: Path, older_than: float) -> list[Path]:
+        """Files below the directory of a night that are older than ``older_than`` seconds."""
         limit = time.time() - older_than
         found = []
-        for night in _entries(self.root):
-            if night.name == _WORK or not night.is_dir():
-                continue
-            for path in sorted(night.rglob("*")):
-                try:
-                    old = path.is_file() and str(path) not in known and path.stat().st_mtime < limit
-                except FileNotFoundError:
-                    continue  # a receipt that was used up just now
-                if old:
+        for place, _, names in os.walk(folder):
+            for name in sorted(names):
+                path = Path(place, name)
+                if mtime(path) < limit:
                     found.append(path)
         return found
 
@@ -151,17 +153,15 @@ class ProductStore:
             return False
         return True
 
-    def remove_orphans(self, known: Collection[str], older_than: float) -> list[Path]:
-        """Remove what `orphans` finds, except what was renewed or placed again since; returns what was removed."""
-        removed = []
-        for path in self.orphans(known, older_than):
-            try:
-                if path.stat().st_mtime < time.time() - older_than:
-                    path.unlink()
-                    removed.append(path)
-            except FileNotFoundError:
-                continue  # another dispatcher was faster
-        return removed
+    def remove_old(self, path: Path, older_than: float) -> bool:
+        """Remove a file, except if it was renewed or placed again since; False if it stays or is not there."""
+        if mtime(path) >= time.time() - older_than:
+            return False
+        try:
+            path.unlink()
+        except FileNotFoundError:
+            return False  # another dispatcher was faster
+        return True
 
     def verify(self, path: Path, size: int, sha256: str) -> bool:
         """Whether a product is on disk as it was stored."""
@@ -204,8 +204,16 @@ def _entries(path: Path) -> list[Path]:
     return sorted(path.iterdir()) if path.is_dir() else []
 
 
+def mtime(path: Path) -> float:
+    """When a file was written last [s since 1970]; infinity if it is not there (any more)."""
+    try:
+        return path.lstat().st_mtime
+    except FileNotFoundError:
+        return float("inf")
+
+
 def _newest_mtime(path: Path) -> float:
-    newest = path.stat().st_mtime
+    newest = mtime(path)
     for folder, _, names in os.walk(path):
         for name in names:
             try:

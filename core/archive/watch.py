@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import CursorResult, delete, func, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from core.archive.base import utc_now
@@ -26,7 +26,7 @@ __all__ = [
     "earlier_values",
     "failed_signatures",
     "fresh_frames",
-    "known_plot_paths",
+    "last_plan_id",
     "last_plan_time",
     "news",
     "next_try_time",
@@ -37,7 +37,6 @@ __all__ = [
     "nights_with_open_blocks",
     "products_before",
     "redone_signatures",
-    "remove_old_events",
     "runnable_blocks",
 ]
 
@@ -59,6 +58,11 @@ def last_plan_time(session: Session) -> datetime | None:
     The last row counts, not the latest time: clocks may be set back.
     """
     return session.scalar(select(Event.time).where(*_WHOLE_PLAN).order_by(Event.id.desc()).limit(1))
+
+
+def last_plan_id(session: Session) -> int | None:
+    """Number of the event of that plan."""
+    return session.scalar(select(func.max(Event.id)).where(*_WHOLE_PLAN))
 
 
 @dataclass(frozen=True)
@@ -279,11 +283,6 @@ def block_tries(session: Session, block_id: int) -> int:
     return session.scalar(select(Block.tries).where(Block.id == block_id)) or 0
 
 
-def known_plot_paths(session: Session) -> set[str]:
-    """Paths of the plots of all blocks."""
-    return {str(plot["path"]) for plots in session.scalars(select(Block.plots)) for plot in plots}
-
-
 def products_before(session: Session, block_id: int) -> list[tuple[str, int | None, str]]:
     """Products of the last DONE block before this one, of the same recipe and setup: (tag, IFU, path).
 
@@ -311,17 +310,6 @@ def products_before(session: Session, block_id: int) -> list[tuple[str, int | No
         .order_by(Product.id)
     )
     return [(tag, ifu, path) for tag, ifu, path in rows]
-
-
-def remove_old_events(session: Session, before: datetime) -> int:
-    """Remove the events before a moment; returns how many. The last plan stays: the next one starts from it."""
-    last_plan = select(func.max(Event.id)).where(*_WHOLE_PLAN).scalar_subquery()
-    result = session.execute(
-        delete(Event)
-        .where(Event.time < before, Event.id != func.coalesce(last_plan, 0))
-        .execution_options(synchronize_session=False)
-    )
-    return result.rowcount if isinstance(result, CursorResult) else 0
 
 
 def earlier_values(

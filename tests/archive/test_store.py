@@ -122,32 +122,26 @@ def test_old_work_directories_are_removed_young_and_living_ones_stay(store: Prod
         store.discard_work(store.root)
 
 
-def test_orphans_are_old_files_that_no_row_knows(store: ProductStore) -> None:
-    known, orphan, fresh = (
-        store.place(written(store, b"x", name), night=NIGHT, block="b").path for name in ("k.fits", "o.fits", "f.fits")
-    )
-    for path in (known, orphan):
-        os.utime(path, (1000.0, 1000.0))
-    assert store.orphans({str(known)}, older_than=3600) == [orphan]
+def test_old_files_are_found_by_night(store: ProductStore) -> None:
+    old, fresh = (store.place(written(store, b"x", name), night=NIGHT, block="b").path for name in ("o.fits", "f.fits"))
+    os.utime(old, (1000.0, 1000.0))
+    for name in ("lost+found", "notes.txt"):  # none of ours, though in our directory
+        (store.root / name).mkdir()
+    ((night, folder),) = store.nights()
+    assert (night, folder) == (NIGHT, old.parent.parent)
+    assert store.old_files(folder, older_than=3600) == [old]
     assert fresh.exists()
 
 
-def test_an_orphan_that_is_adopted_meanwhile_is_not_removed(
-    store: ProductStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_was_renewed_meanwhile_is_not_removed(store: ProductStore) -> None:
     left, adopted = (
         store.place(written(store, b"x", name), night=NIGHT, block="b").path for name in ("l.fits", "a.fits")
     )
     for path in (left, adopted):
         os.utime(path, (1000.0, 1000.0))
-    find = ProductStore.orphans
-
-    def late(self: ProductStore, *arguments: Any) -> list[Path]:
-        found = find(self, *arguments)
-        assert self.renew(adopted)
-        return found
-
-    monkeypatch.setattr(ProductStore, "orphans", late)
-    assert store.remove_orphans((), 3600) == [left]
+    found = store.old_files(store.root / NIGHT.isoformat(), 3600)
+    assert store.renew(adopted)
+    assert [path for path in found if store.remove_old(path, 3600)] == [left]
     assert (left.exists(), adopted.exists()) == (False, True)
     assert not store.renew(left)
+    assert not store.remove_old(left, 3600)

@@ -18,11 +18,17 @@ import pytest
 from sqlalchemy import func, select
 
 import workers.dispatch
+import workers.housekeeping
 from core.archive.base import utc_now
 from core.archive.events import beat, record_event
 from core.archive.leases import claim_block
-from core.archive.models import Event, WorkerHeartbeat
+from core.archive.models import Event, Product, WorkerHeartbeat
+from core.archive.orders import cancel_block, rerun_block
+from core.archive.schema import upgrade
+from core.archive.sessions import Archive
 from core.archive.states import BlockState, WorkerKind
+from core.archive.store import ProductStore
+from core.archive.upkeep import remove_old_events
 from core.archive.watch import PLANNER
 from core.errors import ParameterError
 from core.settings import Settings
@@ -30,6 +36,7 @@ from workers.broker import EXECUTE_TASK, make_app, send_block
 from workers.dispatch import Dispatcher
 from workers.execute import BlockExecutor, Outcome
 from workers.housekeeping import Cleaned, Housekeeping
+from workers.runner import run_until_idle
 from workers.supervisor import DAEMONS, Supervisor
 from workers.worker import make_worker_app
 
@@ -174,7 +181,7 @@ def test_housekeeping_removes_what_crashes_leave_behind(make_house: Callable[...
             seen = utc_now() - timedelta(days=days)
             beat(session, f"w{days}", WorkerKind.EXECUTE, host="h", pid=days, now=seen)
     keeper = Housekeeping(house.archive, house.settings)
-    assert keeper.run_if_due() == Cleaned(work_directories=1, orphans=1, events=1)
+    assert keeper.clean() == Cleaned(work_directories=1, orphans=1, events=1)
     assert alive.exists()
     assert not dead.exists()
     assert not orphan.exists()
@@ -182,7 +189,170 @@ def test_housekeeping_removes_what_crashes_leave_behind(make_house: Callable[...
     with house.archive.read() as session:
         assert session.scalar(select(func.count()).select_from(Event)) == 2
         assert session.scalars(select(WorkerHeartbeat.name)).all() == ["w1"]
-    assert keeper.run_if_due() is None
+    assert keeper.clean() == Cleaned()
+
+
+@pytest.fixture
+def finished(make_house: Callable[..., Any]) -> Any:
+    """A night that is reduced, of which all files are old."""
+    house = make_house()
+    house.ingest()
+    run_until_idle(house.archive, house.settings)
+    for path in house.settings.product_dir.rglob("*"):
+        os.utime(path, (1e9, 1e9))
+    return house
+
+
+def files(house: Any) -> set[str]:
+    return {path.name for path in house.settings.product_dir.rglob("*") if path.is_file()}
+
+
+def test_housekeeping_keeps_what_is_known_also_where_the_store_was_moved(finished: Any) -> None:
+    before = files(finished)
+    assert {name.rpartition(".")[2] for name in before} == {"fits", "png"}
+    assert Housekeeping(finished.archive, finished.settings).clean() == Cleaned()
+    moved = finished.settings.data_dir / "moved"
+    finished.settings.product_dir.rename(moved)
+    elsewhere = finished.settings.model_copy(update={"product_dir": moved})
+    assert Housekeeping(finished.archive, elsewhere).clean() == Cleaned()
+    assert {path.name for path in moved.rglob("*") if path.is_file()} == before
+
+
+def test_housekeeping_keeps_what_an_open_block_may_adopt(finished: Any) -> None:
+    bias = finished.blocks()["muse_bias"]
+    placed = ProductStore(finished.settings.product_dir).directory(bias.night, bias.name) / "MASTER_BIAS-09.fits"
+    placed.write_text("of a try that died before it was committed")
+    os.utime(placed, (1e9, 1e9))
+    with finished.archive.write() as session:
+        rerun_block(session, bias.id, actor="astronomer")
+    assert Housekeeping(finished.archive, finished.settings).clean() == Cleaned()
+    with finished.archive.write() as session:
+        cancel_block(session, bias.id, actor="astronomer")
+    assert Housekeeping(finished.archive, finished.settings).clean() == Cleaned(orphans=1)
+    assert not placed.exists()
+
+
+def test_a_file_that_becomes_known_while_housekeeping_looks_is_kept(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed = next(finished.settings.product_dir.rglob("*.fits"))
+    with finished.archive.write() as session:
+        product = session.scalars(select(Product).where(Product.path == str(placed))).one()
+        product.path, product.night = "/elsewhere/x.fits", product.night - timedelta(days=9)
+    look = workers.housekeeping.known_files
+    answers: list[int] = []
+
+    def late(session: Any, night: Any, found: Any) -> Any:
+        answers.append(len(found))
+        if len(answers) == 2:  # committed between the look and the removal
+            row = session.scalars(select(Product).where(Product.path == "/elsewhere/x.fits")).one()
+            row.path = str(placed)
+            session.flush()
+        return look(session, night, found)
+
+    monkeypatch.setattr(workers.housekeeping, "known_files", late)
+    assert Housekeeping(finished.archive, finished.settings).clean() == Cleaned()
+    assert answers[1] == 1
+    assert placed.exists()
+
+
+def test_housekeeping_does_not_hold_up_the_dispatcher_and_ends_with_it(
+    house: Any, sent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in range(1, 31):
+        (house.settings.product_dir / f"2026-10-{day:02d}").mkdir(parents=True)
+    looked: list[str] = []
+    ready = threading.Event()
+
+    def slow(self: ProductStore, folder: Path, older_than: float) -> list[Path]:
+        looked.append(threading.current_thread().name)
+        assert ready.wait(60)
+        return []
+
+    monkeypatch.setattr(ProductStore, "old_files", slow)
+    stop = threading.Event()
+    thread = threading.Thread(target=dispatcher(house).run, args=(stop,))
+    thread.start()
+    until(lambda: bool(looked) and bool(sent))  # a block is queued while housekeeping stands
+    stop.set()
+    ready.set()
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert looked == ["housekeeping"]  # it did not go on to the next night
+    assert not any(item.name == "housekeeping" for item in threading.enumerate())
+
+
+def test_housekeeping_that_fails_is_tried_again(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.housekeeping._AGAIN_SECONDS", 0.01)
+    stop = threading.Event()
+    tries: list[int] = []
+
+    def failing(self: Housekeeping, stop: threading.Event) -> Cleaned:
+        tries.append(1)
+        if len(tries) < 3:
+            raise PermissionError("not ours")
+        stop.set()
+        return Cleaned()
+
+    monkeypatch.setattr(Housekeeping, "clean", failing)
+    Housekeeping(house.archive, house.settings).run(stop)
+    assert len(tries) == 3
+
+
+def test_old_events_go_in_portions(house: Any) -> None:
+    with house.archive.write() as session:
+        for _ in range(5):
+            record_event(session, "block", "x", actor="test", now=utc_now() - timedelta(days=40))
+    counts = []
+    for _ in range(3):
+        with house.archive.write() as session:
+            counts.append(remove_old_events(session, utc_now() - timedelta(days=30), limit=3))
+    assert counts == [3, 2, 0]
+
+
+def logger_process(folder: Path, text: str) -> subprocess.Popen[bytes]:
+    """A daemon that says something, and then waits until it is killed."""
+    code = (
+        "import logging, time; from core.settings import Settings; from workers.process import "
+        f"configure_daemon_logging; configure_daemon_logging('worker', Settings()); logging.warning({text!r}); "
+        "time.sleep(600)"
+    )
+    environment = {**os.environ, "CASCADE_DATA_DIR": str(folder)}
+    root = Path(__file__).parents[2]
+    return subprocess.Popen([sys.executable, "-c", code], env=environment, cwd=root, stderr=subprocess.DEVNULL)
+
+
+def test_logs_have_a_name_for_each_living_daemon_and_starts_make_no_more(tmp_path: Path) -> None:
+    logs = tmp_path / "logs"
+
+    def said(name: str, text: str) -> Callable[[], bool]:
+        return lambda: (logs / name).is_file() and text in (logs / name).read_text()
+
+    first = logger_process(tmp_path, "one")
+    until(said("worker.log", "one"))
+    second = logger_process(tmp_path, "two")
+    until(said("worker-2.log", "two"))
+    first.kill()
+    first.wait()
+    third = logger_process(tmp_path, "three")
+    until(said("worker.log", "three"))
+    assert sorted(path.name for path in logs.glob("*.log*")) == ["worker-2.log", "worker.log"]
+    # Long after: the log of a daemon that lives stays, however quiet it is
+    (logs / "worker-4711.log").write_text("of an earlier version")
+    (logs / "ingest-2.log.1").write_text("young")
+    for name in ("worker.log", "worker-2.log", "worker-4711.log"):
+        os.utime(logs / name, (1e9, 1e9))
+    settings = Settings(data_dir=tmp_path)
+    upgrade(settings.database_url)
+    archive = Archive(settings.database_url)
+    keeper = Housekeeping(archive, settings)
+    assert keeper.clean() == Cleaned(logs=1)
+    for process in (second, third):
+        process.kill()
+        process.wait()
+    assert keeper.clean() == Cleaned(logs=1)
+    assert sorted(path.name for path in logs.glob("*.log*")) == ["ingest-2.log.1", "worker.log"]
+    archive.dispose()
 
 
 SLEEPER = ("-c", "import time; time.sleep(600)")
