@@ -61,6 +61,9 @@ class Settings(BaseSettings):
         16, description="Blocks on the broker at once; the others wait in the database, where priorities count."
     )
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
+    preview_mb: Annotated[int, Field(ge=1)] = Field(
+        1000, description="Pictures kept below data_dir/previews [MB]; those whose last use is longest ago go first."
+    )
     max_tries: Annotated[int, Field(ge=1)] = Field(5, description="Tries of a block that fails from outside.")
 
     @field_validator("archive_dirs", mode="before")

@@ -19,6 +19,7 @@ from core.settings import Settings
 from service import api
 from service.compression import GzipPages
 from service.dependencies import make_turns
+from service.previews import PreviewCache
 from service.problems import PROBLEM_RESPONSES, install_error_handlers
 from service.web import views
 from service.web.templating import STATIC_DIR
@@ -73,6 +74,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.archive = archive
     app.state.turns = make_turns()
+    app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)
     app.add_middleware(GzipPages)
     install_error_handlers(app)
 

@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from core.archive.sessions import Archive
 from core.settings import Settings
+from service.previews import PreviewCache
 
-__all__ = ["After", "ArchiveDep", "ProductId", "SessionDep", "SettingsDep", "make_turns"]
+__all__ = ["After", "ArchiveDep", "PreviewsDep", "ProductId", "SessionDep", "SettingsDep", "make_turns"]
 
 _LARGEST_KEY = (1 << 63) - 1  # that a database can compare with
 After = Annotated[int | None, Query(le=_LARGEST_KEY, description="Key of the page, from `next`")]
@@ -30,6 +31,11 @@ def make_turns() -> Semaphore:
 def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
+
+
+def _previews(request: Request) -> PreviewCache:
+    cache: PreviewCache = request.app.state.previews
+    return cache
 
 
 async def _turn(request: Request) -> AsyncIterator[None]:
@@ -53,6 +59,7 @@ def _session(archive: Annotated[Archive, Depends(_archive)]) -> Iterator[Session
         yield session
 
 
+PreviewsDep = Annotated[PreviewCache, Depends(_previews)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ArchiveDep = Annotated[Archive, Depends(_archive)]
 SessionDep = Annotated[Session, Depends(_session, scope="function")]

@@ -1,25 +1,18 @@
-"""Files on disk behind the archive: existence, logs, plots, cached previews."""
+"""Files on disk behind the archive: existence, logs, plots."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fastapi.responses import FileResponse, Response
-
 from core.archive.models import Block
 from core.errors import NotFoundError
-from core.fitsfile.preview import Cuts, make_preview
-from core.settings import Settings
 
-__all__ = ["FileGoneError", "Plot", "block_plots", "existing", "preview_response", "tail_text"]
+__all__ = ["FileGoneError", "Plot", "block_plots", "existing", "tail_text"]
 
 _TAIL_CHUNK: Final = 1 << 16
-PREVIEW_SIZE: Final = 768
 
 
 class FileGoneError(NotFoundError):
@@ -62,22 +55,6 @@ def tail_text(path: Path, lines: int) -> str:
             stream.seek(position)
             data = stream.read(step) + data
     return "\n".join(data.decode("utf-8", errors="replace").splitlines()[-lines:]) + "\n" if data else ""
-
-
-def preview_response(settings: Settings, path: Path, extension: str, cuts: Cuts) -> Response:
-    """PNG of an extension, from the cache below ``data_dir/previews`` when the file has not changed since."""
-    stat = existing(path).stat()
-    key = f"{path}|{stat.st_mtime_ns}|{stat.st_size}|{extension}|{cuts}|{PREVIEW_SIZE}"
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
-    cached = settings.data_dir / "previews" / name[:2] / f"{name}.png"
-    if not cached.is_file():
-        preview = make_preview(path, extension, cuts, PREVIEW_SIZE)
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=cached.parent, suffix=".part", delete=False) as stream:
-            stream.write(preview.png)
-        os.chmod(stream.name, 0o644)
-        os.replace(stream.name, cached)
-    return FileResponse(cached, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
 def block_plots(block: Block) -> tuple[Plot, ...]:

@@ -11,8 +11,8 @@ from fastapi.responses import Response
 
 from core.archive.pages import frames as queries
 from core.fitsfile.preview import Cuts
-from service.dependencies import After, SessionDep, SettingsDep
-from service.files import preview_response
+from service.dependencies import After, PreviewsDep, SessionDep
+from service.previews import preview_response
 from service.schemas import FrameDetail, FrameOut, Page
 
 router = APIRouter(prefix="/frames", tags=["frames"])
@@ -46,10 +46,10 @@ def get_frame(session: SessionDep, dp_id: str) -> FrameDetail:
 @router.get("/{dp_id}/preview.png", response_class=Response, summary="Picture of one channel")
 def get_preview(
     session: SessionDep,
-    settings: SettingsDep,
+    previews: PreviewsDep,
     dp_id: str,
     ext: Annotated[str, Query(description="Extension, e.g. CHAN01")],
     cuts: Cuts = "zscale",
 ) -> Response:
     """Block averages of the raw image, at most 768 pixels wide."""
-    return preview_response(settings, Path(queries.find_frame(session, dp_id).path), ext, cuts)
+    return preview_response(previews, Path(queries.find_frame(session, dp_id).path), ext, cuts)

@@ -12,10 +12,10 @@ from fastapi.responses import FileResponse, Response
 from core.archive.pages import products as queries
 from core.archive.states import ProductState
 from core.fitsfile.preview import Cuts
-from service.dependencies import After, ProductId, SessionDep, SettingsDep
+from service.dependencies import After, PreviewsDep, ProductId, SessionDep
 from service.download import OpenFileResponse
-from service.files import preview_response
 from service.fitsview import extension_cards, extensions
+from service.previews import preview_response
 from service.schemas import Page, ProductDetail, ProductOut
 
 router = APIRouter(prefix="/products", tags=["products"])
@@ -74,10 +74,10 @@ def get_file(session: SessionDep, product_id: ProductId) -> Response:
 @router.get("/{product_id}/preview.png", response_class=Response, summary="Picture of one extension")
 def get_preview(
     session: SessionDep,
-    settings: SettingsDep,
+    previews: PreviewsDep,
     product_id: ProductId,
     ext: Annotated[str, Query(description="Extension, e.g. DATA or CHAN01.DATA")] = "DATA",
     cuts: Cuts = "zscale",
 ) -> Response:
     """Block averages of the image, at most 768 pixels wide."""
-    return preview_response(settings, Path(queries.find_product(session, product_id).path), ext, cuts)
+    return preview_response(previews, Path(queries.find_product(session, product_id).path), ext, cuts)
