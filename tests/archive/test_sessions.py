@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
@@ -16,7 +17,7 @@ from core.archive.models import Event, WorkerHeartbeat, ifu_mask, ifus_of_mask
 from core.archive.records import Qc1Definition
 from core.archive.results import register_parameters
 from core.archive.schema import check_schema, upgrade
-from core.archive.sessions import Archive, ArchiveUnavailableError
+from core.archive.sessions import Archive, ArchiveUnavailableError, make_engine
 from core.archive.states import WorkerKind
 from core.errors import ParameterError
 
@@ -166,3 +167,27 @@ def test_ifu_masks() -> None:
     assert ifus_of_mask(ifu_mask([24, 1, 7])) == (1, 7, 24)
     assert ifus_of_mask(0) == ()
     assert ifu_mask(range(1, 25)) == 2**24 - 1
+
+
+def test_a_new_database_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
+    errors: list[BaseException] = []
+    for number in range(60):
+        url = f"sqlite:///{tmp_path / f'{number}.sqlite'}"
+        together = threading.Barrier(6)
+
+        def begin(url: str = url, together: threading.Barrier = together) -> None:
+            engine = make_engine(url).execution_options(archive_write=True)
+            together.wait()
+            try:
+                with engine.begin() as connection:
+                    connection.exec_driver_sql("CREATE TABLE IF NOT EXISTS t (a INTEGER)")
+            except BaseException as error:
+                errors.append(error)
+            engine.dispose()
+
+        threads = [threading.Thread(target=begin) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert errors == []
