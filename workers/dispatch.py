@@ -36,7 +36,7 @@ from workers.process import run_daemon
 __all__ = ["Dispatcher", "Tick", "main"]
 
 _LOG = logging.getLogger(__name__)
-_STOP_SECONDS = 10.0  # housekeeping looks at the time to stop before each night
+_STOP_SECONDS = 10.0  # housekeeping looks whether to stop before each night
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Dispatcher:
     def __post_init__(self) -> None:
         self.planner = Planner(self.archive, self.settings)
         self._queue_again = 0.0
+        self._doing = "looks for work"
 
     def tick(self) -> Tick:
         """One round: plan, take back, queue."""
@@ -104,22 +105,22 @@ class Dispatcher:
 
     def run(self, stop: threading.Event) -> None:
         """Rounds until told to stop. What fails in one round is logged and tried again in the next."""
-        housekeeping = threading.Thread(
-            target=Housekeeping(self.archive, self.settings).run, args=(stop,), name="housekeeping", daemon=True
-        )
-        housekeeping.start()
-        last_beat = 0.0
-        doing = "looks for work"
+        threads = [
+            threading.Thread(target=work, args=(stop,), name=name, daemon=True)
+            for name, work in (
+                ("heartbeat", self._beat_for_ever),
+                ("housekeeping", Housekeeping(self.archive, self.settings).run),
+            )
+        ]
+        for thread in threads:
+            thread.start()
         while not stop.is_set():
             try:
                 tick = self.tick()
                 if tick.planned is not None or tick.queued:
                     words = _words(tick)
                     _LOG.info("%s", words)
-                    doing = f"{utc_now():%H:%M:%S} {words}"
-                if time.monotonic() - last_beat >= min(self.settings.heartbeat_seconds, 5.0):
-                    self._beat(doing)
-                    last_beat = time.monotonic()
+                    self._doing = f"{utc_now():%H:%M:%S} {words}"
             except ArchiveUnavailableError as error:
                 _LOG.warning("%s", error)
             except MuseError as error:
@@ -127,24 +128,32 @@ class Dispatcher:
             except Exception:
                 _LOG.exception("unexpected error; the next round tries again")
             stop.wait(self.settings.dispatch_seconds)
-        housekeeping.join(_STOP_SECONDS)
+        for thread in threads:
+            thread.join(_STOP_SECONDS)
         try:
             with self.archive.write() as session:
                 worker_stopped(session, self.name)
         except ArchiveUnavailableError as error:
             _LOG.warning("the end of the dispatcher is not noted: %s", error)
 
-    def _beat(self, doing: str) -> None:
-        with self.archive.write() as session:
-            beat(
-                session,
-                self.name,
-                WorkerKind.DISPATCH,
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                doing=doing,
-                now=utc_now(),
-            )
+    def _beat_for_ever(self, stop: threading.Event) -> None:
+        """Say that the dispatcher lives, also while it makes the first plan of ten years."""
+        while True:
+            try:
+                with self.archive.write() as session:
+                    beat(
+                        session,
+                        self.name,
+                        WorkerKind.DISPATCH,
+                        host=socket.gethostname(),
+                        pid=os.getpid(),
+                        doing=self._doing,
+                        now=utc_now(),
+                    )
+            except Exception as error:
+                _LOG.warning("no heartbeat: %s", error)
+            if stop.wait(min(self.settings.heartbeat_seconds, 5.0)):
+                return
 
 
 def _words(tick: Tick) -> str:

@@ -36,6 +36,7 @@ from workers.broker import EXECUTE_TASK, make_app, send_block
 from workers.dispatch import Dispatcher
 from workers.execute import BlockExecutor, Outcome
 from workers.housekeeping import Cleaned, Housekeeping
+from workers.planning import Planner
 from workers.runner import run_until_idle
 from workers.supervisor import DAEMONS, Supervisor
 from workers.worker import make_worker_app
@@ -280,6 +281,28 @@ def test_housekeeping_does_not_hold_up_the_dispatcher_and_ends_with_it(
     assert not thread.is_alive()
     assert looked == ["housekeeping"]  # it did not go on to the next night
     assert not any(item.name == "housekeeping" for item in threading.enumerate())
+
+
+def test_the_dispatcher_says_that_it_lives_while_it_plans(
+    make_house: Callable[..., Any], sent: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = make_house(heartbeat_seconds=0.1)
+    planning, go_on, stop = threading.Event(), threading.Event(), threading.Event()
+
+    def slow(self: Planner) -> None:
+        planning.set()
+        assert go_on.wait(60)
+
+    monkeypatch.setattr(Planner, "plan_changes", slow)
+    thread = threading.Thread(target=dispatcher(house).run, args=(stop,))
+    thread.start()
+    assert planning.wait(60)
+    began = utc_now()
+    until(lambda: (house.scalar(select(func.max(WorkerHeartbeat.last_seen))) or began) > began)
+    stop.set()
+    go_on.set()
+    thread.join(timeout=60)
+    assert house.scalar(select(WorkerHeartbeat.stopped_at)) is not None
 
 
 def test_housekeeping_that_fails_is_tried_again(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
