@@ -166,24 +166,17 @@ def _table_of_ifu(frames: FrameSet, tag: str, ifu: int) -> tuple[MuseTable, Fram
     raise refused or MissingInputError(f"the set of frames has no {tag}", rule=tag)
 
 
+def mask_view(dq: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """A mask of the same shape in the memory of flags (contiguous), which are lost when it is filled."""
+    return dq.reshape(-1).view(np.bool_)[: dq.size].reshape(dq.shape)
+
+
 def mask_in_place(dq: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Mask of the flagged pixels, in the memory of the flags, which are lost.
-
-    Parameters
-    ----------
-    dq : ndarray of int32 (ny, nx)
-        Contiguous.
-
-    Returns
-    -------
-    ndarray of bool (ny, nx)
-    """
-    flags = dq.reshape(-1)
-    mask = flags.view(np.bool_)[: flags.size]
-    step = _SLAB_ROWS * dq.shape[1]
-    for start in range(0, flags.size, step):  # a byte is only written when its flags have been read
-        mask[start : start + step] = flags[start : start + step] != 0
-    return mask.reshape(dq.shape)
+    """Mask of the flagged pixels, in the memory of the flags (contiguous), which are lost."""
+    mask = mask_view(dq)
+    for y0 in range(0, dq.shape[0], _SLAB_ROWS):  # a byte is only written when its flags have been read
+        mask[y0 : y0 + _SLAB_ROWS] = dq[y0 : y0 + _SLAB_ROWS] != 0
+    return mask
 
 
 class ImageStore:
@@ -238,13 +231,13 @@ class ImageStore:
         self._count += 1
         return self._count - 1
 
-    def read(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-        """DATA and STAT of an image, and the mask of its flagged pixels."""
+    def read(self, index: int, data: NDArray[np.float32], stat: NDArray[np.float32], bad: NDArray[np.bool_]) -> None:
+        """Fill arrays with DATA and STAT of an image, and with the mask of its flagged pixels."""
         ny = self._shape[0]
-        bad = np.empty(self._shape, dtype=np.bool_)
+        self._rows(index, 0, 0, ny, data)
+        self._rows(index, 1, 0, ny, stat)
         for y0, y1 in self._slabs():
             np.not_equal(self._rows(index, 2, y0, y1), 0, out=bad[y0:y1])
-        return self._rows(index, 0, 0, ny), self._rows(index, 1, 0, ny), bad
 
     def combine(self, options: CombineOptions, header: fits.Header) -> MuseImage:
         """All images combined into one, slab by slab; ``header`` becomes that of the result.
@@ -276,9 +269,10 @@ class ImageStore:
         for y0 in range(0, self._shape[0], _SLAB_ROWS):
             yield y0, min(y0 + _SLAB_ROWS, self._shape[0])
 
-    def _rows(self, index: int, part: int, y0: int, y1: int) -> NDArray[Any]:
+    def _rows(self, index: int, part: int, y0: int, y1: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
         file = self._open_file()
-        out = np.empty((y1 - y0, self._shape[1]), self._types[part])
+        if out is None:
+            out = np.empty((y1 - y0, self._shape[1]), self._types[part])
         file.seek(self._offset(index, part) + y0 * self._shape[1] * out.itemsize)
         view = out.reshape(-1).view(np.uint8).data
         while view:

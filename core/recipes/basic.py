@@ -233,6 +233,7 @@ def combine_frames(
     select: Sequence[int] | None = None,
     scale: bool = False,
     statistics: bool = False,
+    out: MasterRows | None = None,
 ) -> CombinedImage:
     """Reduce frames of a stack and combine them into one image.
 
@@ -248,6 +249,8 @@ def combine_frames(
         Scale the frames to the exposure time of the first one before combining.
     statistics : bool
         Measure each processed frame.
+    out : MasterRows, optional
+        Arrays of the shape of the trimmed detector, to be filled; new ones are made otherwise.
 
     Raises
     ------
@@ -264,7 +267,7 @@ def combine_frames(
     if stack.tag == "FLAT" and len(frames) > 1 and stack.masters.bias is not None:
         check_gains(work, stack.masters.bias.header, ctx.log)
     shape = stack.detector.trimmed_shape
-    out = MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
+    out = out or MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
     collector = StatisticsCollector(work.sample(_SAMPLED_ROWS), shape[0] * shape[1], 2) if statistics else None
     noise = ReadNoiseSampler(stack.detector, len(frames)) if is_bias and len(frames) > 1 else None
     medians = None

@@ -15,13 +15,14 @@ from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
+from core.ccd.reduction import MasterRows
 from core.ccd.trace_model import Trace
 from core.errors import WavelengthError
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys
 from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
 from core.instrument import N_SLICES, Dq, mode_class
-from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states, mask_in_place
+from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states, mask_in_place, mask_view
 from core.recipes.basic import RawStack, combine_frames
 from core.recipes.declaration import Frame, Recipe
 from core.recipes.flow import CubeProduct, ImageProduct, Product, RecipeContext, TableProduct
@@ -115,7 +116,8 @@ class WavecalFlow:
     combine: Literal["average", "median", "minmax", "sigclip"]
     products: list[Product] = field(default_factory=list)
     _lamps: list[_Lamp] = field(default_factory=list)
-    _last: MuseImage | None = None
+    _image: MasterRows | None = None
+    _held: bool = False  # the last lamp is in `_image`
     _summed: MuseImage | None = None
     _slices: list[_Slice] = field(default_factory=lambda: [_Slice(number) for number in range(1, N_SLICES + 1)])
 
@@ -137,9 +139,8 @@ class WavecalFlow:
             image = self._reduce_lamp(number, group, keep)
             if identify:
                 self._identify_all(image, group.names)
-            if hold_last and not keep and number == len(groups):
-                self._last = image
-            else:
+            self._held = hold_last and not keep and number == len(groups)
+            if not self._held:
                 self.store.add(image)
             del image  # before the next one is made
             self.ctx.progress(0.3 + 0.3 * number / len(groups), f"combined lamp {group.label}")
@@ -148,7 +149,13 @@ class WavecalFlow:
             self.ctx.log.warning("no exposure of lamp %s; its lines are not used", ", ".join(absent))
 
     def _reduce_lamp(self, number: int, group: LampGroup, keep: bool) -> MuseImage:
-        combined = combine_frames(self.stack, CombineOptions(self.combine), self.ctx, select=group.frames)
+        combined = combine_frames(
+            self.stack,
+            CombineOptions(self.combine),
+            self.ctx,
+            select=group.frames,
+            out=None if keep else self._room(),
+        )
         image = combined.image
         n_saturated = _count_saturated(image.dq)
         self._lamps.append(_Lamp(group, image.header.copy(), n_saturated, combined.n_saturated))
@@ -160,6 +167,15 @@ class WavecalFlow:
             self.products.append(ImageProduct("ARC_RED_LAMP", image, combined.raws, self.calibs, number=number))
         return image
 
+    def _room(self) -> MasterRows:
+        """Memory of one image, for one lamp after the other: fresh memory costs more time than the reduction."""
+        if self._image is None:
+            shape = self.stack.detector.trimmed_shape
+            self._image = MasterRows(
+                np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32)
+            )
+        return self._image
+
     def _identify_all(self, image: MuseImage, lamps: Sequence[str] | None) -> None:
         """Identify lines in the centres of all slices of an image."""
         self._each_slice(lambda state: self._identify(state, image, lamps))
@@ -167,6 +183,7 @@ class WavecalFlow:
     def sum_lamps(self, *, keep: bool) -> None:
         """Sum the images of all lamps; ``keep`` makes the sum a product."""
         header = self._lamps[0].header.copy()
+        self._image = None  # the sum needs the memory
         self._summed = self.store.combine(CombineOptions("sum"), header)
         self.ctx.log.info("%d lamp images summed", len(self._lamps))
         if not keep:
@@ -188,11 +205,13 @@ class WavecalFlow:
         self._each_slice(self._gather)
 
     def _measure_lamp(self, index: int) -> None:
-        if self._last is not None:
-            data, stat, bad = self._last.data, self._last.stat, mask_in_place(self._last.dq)
-            self._last = None
+        image = self._room()
+        data, stat = image.data, image.stat
+        if self._held:
+            bad, self._held = mask_in_place(image.dq), False
         else:
-            data, stat, bad = self.store.read(index)
+            bad = mask_view(image.dq)
+            self.store.read(index, data, stat, bad)
         lamps = self._lamps[index].group.names
 
         def measure(state: _Slice) -> None:

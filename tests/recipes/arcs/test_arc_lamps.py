@@ -69,14 +69,15 @@ def test_images_come_back_as_they_went():
         assert [store.add(first), store.add(second)] == [0, 1]
         assert len(store) == 2
         for index, expected in enumerate((first, second)):
-            data, stat, bad = store.read(index)
+            data, stat, bad = (np.empty((300, 40), kind) for kind in ("f4", "f4", "?"))
+            store.read(index, data, stat, bad)
             np.testing.assert_array_equal(data, expected.data)
             np.testing.assert_array_equal(stat, expected.stat)
             np.testing.assert_array_equal(bad, expected.dq != 0)
         with pytest.raises(DataError, match="flags"):
             store.combine(CombineOptions("sum"), fits.Header())
     with pytest.raises(DataError, match="closed"):
-        store.read(0)
+        store.read(0, data, stat, bad)
 
 
 def test_sum_scales_up_for_flagged_pixels():
