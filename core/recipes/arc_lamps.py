@@ -166,14 +166,9 @@ def _table_of_ifu(frames: FrameSet, tag: str, ifu: int) -> tuple[MuseTable, Fram
     raise refused or MissingInputError(f"the set of frames has no {tag}", rule=tag)
 
 
-def mask_view(dq: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """A mask of the same shape in the memory of flags (contiguous), which are lost when it is filled."""
-    return dq.reshape(-1).view(np.bool_)[: dq.size].reshape(dq.shape)
-
-
 def mask_in_place(dq: NDArray[np.int32]) -> NDArray[np.bool_]:
     """Mask of the flagged pixels, in the memory of the flags (contiguous), which are lost."""
-    mask = mask_view(dq)
+    mask = dq.reshape(-1).view(np.bool_)[: dq.size].reshape(dq.shape)
     for y0 in range(0, dq.shape[0], _SLAB_ROWS):  # a byte is only written when its flags have been read
         mask[y0 : y0 + _SLAB_ROWS] = dq[y0 : y0 + _SLAB_ROWS] != 0
     return mask

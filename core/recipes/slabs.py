@@ -52,7 +52,7 @@ class SlabReader:
         self.channels, self.plan, self.masters, self.bad_pixels = channels, plan, masters, bad_pixels
         self.detector = plan.detector
         nx = self.detector.raw_shape[1]
-        self.height = int(np.clip(_SLAB_BYTES // (2 * nx * len(channels)), 8, 128))
+        self.height = int(np.clip(_SLAB_BYTES // (2 * nx * len(channels)), 8, 64))
 
     def _buffer(self) -> NDArray[np.uint16]:
         return np.empty(len(self.channels) * self.height * self.detector.raw_shape[1], np.uint16)

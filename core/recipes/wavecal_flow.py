@@ -7,7 +7,7 @@ leaves a null row; the IFU fails only if no slice is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys
 from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
 from core.instrument import N_SLICES, Dq, mode_class
-from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states, mask_in_place, mask_view
+from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states, mask_in_place
 from core.recipes.basic import RawStack, combine_frames
 from core.recipes.declaration import Frame, Recipe
 from core.recipes.flow import CubeProduct, ImageProduct, Product, RecipeContext, TableProduct
@@ -117,6 +117,7 @@ class WavecalFlow:
     products: list[Product] = field(default_factory=list)
     _lamps: list[_Lamp] = field(default_factory=list)
     _image: MasterRows | None = None
+    _mask: NDArray[np.bool_] | None = None
     _held: bool = False  # the last lamp is in `_image`
     _summed: MuseImage | None = None
     _slices: list[_Slice] = field(default_factory=lambda: [_Slice(number) for number in range(1, N_SLICES + 1)])
@@ -202,6 +203,7 @@ class WavecalFlow:
         for step, index in enumerate(reversed(range(len(self._lamps))), start=1):
             self._measure_lamp(index)
             self.ctx.progress(0.6 + 0.3 * step / len(self._lamps), f"measured lamp {self._lamps[index].group.label}")
+        self._image = self._mask = None
         self._each_slice(self._gather)
 
     def _measure_lamp(self, index: int) -> None:
@@ -210,7 +212,8 @@ class WavecalFlow:
         if self._held:
             bad, self._held = mask_in_place(image.dq), False
         else:
-            bad = mask_view(image.dq)
+            image = self._image = replace(image, dq=np.empty((0, 0), np.int32))  # a mask takes a quarter of the memory
+            bad = self._mask = np.empty(data.shape, np.bool_) if self._mask is None else self._mask
             self.store.read(index, data, stat, bad)
         lamps = self._lamps[index].group.names
 
