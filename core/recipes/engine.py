@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import json
 import multiprocessing as mp
 import signal
@@ -25,6 +26,7 @@ from typing import Any
 from astropy.io import fits
 
 from core.errors import ChipNotLiveError, MissingInputError, MuseError, NonRetriableError, RetriableError
+from core.fitsfile.checksum import ones_complement_sum
 from core.fitsfile.dicd import Provenance, product_header
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
@@ -221,11 +223,14 @@ def _run_serial(tasks: list[_Task], emit: EventSink, *, stop_at_failure: bool) -
 
 
 def _run_parallel(tasks: list[_Task], emit: EventSink, *, stop_at_failure: bool) -> Iterator[_Outcome]:
-    # Children are forked, so that compiled kernels and modules are there at once; events come back on a pipe.
-    context = mp.get_context("fork")
+    # Children are forked, so that compiled kernels and modules are there at once.
+    context = mp.get_context("fork")  # events come back on a pipe
     reader, writer = context.Pipe(duplex=False)
     workers = min(thread_limit(), len(tasks))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_child, initargs=(writer,)) as pool:
+    with (
+        _shared_with_children(),
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_child, initargs=(writer,)) as pool,
+    ):
         futures = {pool.submit(_run_ifu_in_child, task): task for task in tasks}
         waiting = set(futures)
         while waiting:
@@ -242,6 +247,18 @@ def _run_parallel(tasks: list[_Task], emit: EventSink, *, stop_at_failure: bool)
             waiting -= done
         while reader.poll(0):
             emit(reader.recv())
+
+
+@contextlib.contextmanager
+def _shared_with_children() -> Iterator[None]:
+    """Memory that children share with this process: the tables of the compiler, which a first kernel loads, and all
+    that their garbage collectors leave alone; a collector that goes through objects copies them."""
+    ones_complement_sum(b"")
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 _child_events: Any = None
