@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 
 from core.errors import NotFoundError
+from core.fitsfile.cards import COMMENTARY
+from core.fitsfile.dataunit import column_cards, read_columns
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from service.files import existing
 
 __all__ = ["Card", "ExtensionInfo", "TableView", "extension_cards", "extensions", "table_rows"]
-
-_COMMENTARY = ("COMMENT", "HISTORY", "")
 
 
 @dataclass(frozen=True)
@@ -83,9 +82,9 @@ def extension_cards(path: Path, index: int) -> list[Card]:
     """Header cards of one HDU, in the order of the file, in dot notation."""
     header = _hdu(scan_fits(existing(path)), index).header
     return [
-        Card(dot_name(card.keyword), "" if isinstance(card.value, fits.card.Undefined) else card.value, card.comment)
+        Card(dot_name(card.keyword), "" if card.value is None else card.value, card.comment)
         for card in header.cards
-        if card.keyword not in _COMMENTARY
+        if card.keyword not in COMMENTARY
     ]
 
 
@@ -97,14 +96,12 @@ def table_rows(path: Path, index: int, limit: int) -> TableView:
     NotFoundError
         If the HDU is no table.
     """
-    if _hdu(scan_fits(existing(path)), index).kind != "table":
+    hdu = _hdu(scan_fits(existing(path)), index)
+    if hdu.kind != "table":
         raise NotFoundError(f"HDU {index} of {path.name} is no table", file=path, index=index)
-    with fits.open(path, memmap=True, lazy_load_hdus=True) as file:
-        data = file[index].data
-        columns = file[index].columns
-        rows = tuple(tuple(_cell(value) for value in row) for row in data[:limit])
-        units = tuple(str(column.unit or "") for column in columns)
-        return TableView(tuple(columns.names), units, rows, len(data))
+    columns = read_columns(path, hdu, limit)
+    rows = tuple(tuple(_cell(value) for value in row) for row in zip(*columns.values(), strict=True))
+    return TableView(tuple(columns), tuple(column_cards(hdu.header, "TUNIT")), rows, hdu.shape[0])
 
 
 def _cell(value: Any) -> str:
@@ -113,4 +110,4 @@ def _cell(value: Any) -> str:
         return ", ".join(_cell(item) for item in flat[:4]) + (" …" if flat.size > 4 else "")
     if hasattr(value, "dtype") and value.dtype.kind == "f":
         return f"{float(value):.7g}"
-    return str(value).strip()
+    return (value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)).strip()

@@ -15,8 +15,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from astropy.io import fits
-
 from core.archive.queries import BlockTask
 from core.archive.records import BlockResult, LostIfu, NewPlot, NewProduct, NewQc1Value, NewScore
 from core.archive.sessions import Archive
@@ -24,6 +22,7 @@ from core.archive.store import PlacedFile, ProductStore
 from core.archive.watch import earlier_values
 from core.cascade.model import Setup
 from core.cascade.rules import RULES
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, ifu_of_extname, scan_fits
 from core.qc1.extract import Measurement, extract
@@ -265,7 +264,7 @@ def _score(verdict: Verdict, paths: list[str]) -> NewScore:
     )
 
 
-def _plain(header: fits.Header) -> dict[str, Any]:
+def _plain(header: Header) -> dict[str, Any]:
     """A header as keywords in dot notation with plain values; comments and structure are left out."""
     return {
         dot_name(card.keyword): card.value

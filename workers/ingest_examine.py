@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from astropy.io import fits
-
 from core.archive.intake import HeldFile, NewFrame
 from core.archive.models import ifu_mask
 from core.archive.results import setup_columns
@@ -227,7 +225,7 @@ def _check_channel(hdu: HduScan) -> None:
         return
     try:
         wanted = detector_of_header(hdu.header).raw_shape
-    except (MuseError, fits.VerifyError) as error:
+    except MuseError as error:
         raise _structure(f"the ports of extension {hdu.extname} are not described: {error}") from error
     if hdu.shape != wanted:
         raise _structure(

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from astropy.io import fits
-
 from core import __version__
+from core.fitsfile.header import Card, Header
 from core.fitsfile.keywords import dot_name, set_key
 from core.fitsfile.scan import scan_fits
 
@@ -63,26 +62,26 @@ def format_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def product_header(base: fits.Header, provenance: Provenance) -> fits.Header:
+def product_header(base: Header, provenance: Provenance) -> Header:
     """Primary header of a product.
 
     Parameters
     ----------
-    base : astropy.io.fits.Header
+    base : Header
         Header of the first raw frame (primary merged with the channel) plus ``QC.*`` and ``DRS.*``.
     provenance : Provenance
 
     Returns
     -------
-    astropy.io.fits.Header
+    Header
         Standard keywords, ESO keywords of the raw, ``PRO.*``, ``QC.*``, ``DRS.*``; ``DPR.*`` and keywords that no
         longer hold are left out, ``RADECSYS`` is renamed to ``RADESYS``.
     """
-    header = fits.Header()
+    header = Header()
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     header["DATE"] = (now, "file creation date (YYYY-MM-DDThh:mm:ss UT)")
-    last: list[fits.Card] = []
-    eso: list[fits.Card] = []
+    last: list[Card] = []
+    eso: list[Card] = []
     for card in base.cards:
         name = dot_name(card.keyword)
         if name in _DROPPED or name.startswith(("DPR.", "PRO.")):
@@ -94,18 +93,18 @@ def product_header(base: fits.Header, provenance: Provenance) -> fits.Header:
         elif name == "RADECSYS":
             set_key(header, "RADESYS", card.value, card.comment)
         else:
-            header.append(card, end=True)
+            header.append(card)
     for card in eso:
-        header.append(card, end=True)
+        header.append(card)
     _add_provenance(header, provenance, base)
     for group in _LAST_GROUPS:
         for card in last:
             if dot_name(card.keyword).startswith(group):
-                header.append(card, end=True)
+                header.append(card)
     return header
 
 
-def _add_provenance(header: fits.Header, provenance: Provenance, base: fits.Header) -> None:
+def _add_provenance(header: Header, provenance: Provenance, base: Header) -> None:
     set_key(header, "PRO.DID", "PRO-1.16", "Data dictionary for PRO")
     if "ARCFILE" in base:
         set_key(header, "PRO.ANCESTOR", base["ARCFILE"], "Header inherited from this frame")

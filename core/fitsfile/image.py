@@ -15,11 +15,11 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from core.errors import BadFitsError, MissingInputError
 from core.fitsfile.byteorder import pixels_from_disk
-from core.fitsfile.keywords import get_key, iter_keys, merged_header, set_key
+from core.fitsfile.header import Header
+from core.fitsfile.keywords import get_key, hierarch_name, iter_keys, merged_header, set_key
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
@@ -54,7 +54,7 @@ class MuseImage:
         Euro3D flags (`core.instrument.Dq`).
     stat : ndarray of float32, shape (ny, nx)
         Variance, in the square of `unit`.
-    header : astropy.io.fits.Header
+    header : Header
         Keywords of the primary HDU (of the channel in merged files).
     unit : str
         ``adu`` or ``count``.
@@ -63,7 +63,7 @@ class MuseImage:
     data: npt.NDArray[np.float32]
     dq: npt.NDArray[np.int32]
     stat: npt.NDArray[np.float32]
-    header: fits.Header
+    header: Header
     unit: str
 
 
@@ -75,7 +75,7 @@ class ImageRows:
     ----------
     path : pathlib.Path
     ifu : int
-    header : astropy.io.fits.Header
+    header : Header
         Keywords of the product as they apply to this IFU.
     unit : str
     shape : tuple of int
@@ -84,7 +84,7 @@ class ImageRows:
 
     path: Path
     ifu: int
-    header: fits.Header
+    header: Header
     unit: str
     shape: tuple[int, int]
     _parts: dict[str, HduScan]
@@ -158,7 +158,7 @@ def open_image(path: str | os.PathLike[str], ifu: int) -> ImageRows:
         found = ifu_of_extname(str(scan.primary.get("EXTNAME", "")))
         if found is not None and found != ifu:
             raise MissingInputError(f"the file is of IFU {found}, not {ifu}", file=path, ifu=ifu)
-        header, prefix = merged_header(scan.primary, fits.Header()), ""
+        header, prefix = merged_header(scan.primary, Header()), ""
     else:
         prefix = f"{chip_name(ifu)}."
         merged = scan.extension(f"{prefix}DATA")
@@ -183,12 +183,12 @@ def open_image(path: str | os.PathLike[str], ifu: int) -> ImageRows:
     return ImageRows(path, ifu, header, unit, (ny, nx), parts)
 
 
-def _channel_header(scan: FitsScan, extension: HduScan, ifu: int) -> fits.Header:
-    header = merged_header(scan.primary, fits.Header())
-    own = fits.Header()
+def _channel_header(scan: FitsScan, extension: HduScan, ifu: int) -> Header:
+    header = merged_header(scan.primary, Header())
+    own = Header()
     for card in extension.header.cards:
         if card.keyword.startswith("ESO "):
-            own.append(card, end=True)
+            own.append(card)
     header = merged_header(header, own)
     header["EXTNAME"] = chip_name(ifu)
     return header
@@ -199,10 +199,10 @@ def read_image(path: str | os.PathLike[str], ifu: int) -> MuseImage:
     return open_image(path, ifu).read()
 
 
-def image_extension_header(part: str, unit: str, prefix: str = "") -> fits.Header:
+def image_extension_header(part: str, unit: str, prefix: str = "") -> Header:
     """Cards of a ``DATA``, ``DQ`` or ``STAT`` extension after the structural ones."""
     _, class2, class3, pointers = PARTS[part]
-    header = fits.Header()
+    header = Header()
     header["INHERIT"] = (True, "primary header keywords are inherited")
     header["EXTNAME"] = (prefix + part, "This extension contains " + _WHAT[part])
     header["HDUCLASS"] = ("ESO", "class name (ESO format)")
@@ -252,11 +252,11 @@ def write_image(path: str | os.PathLike[str], image: MuseImage, ifu: int | None 
     return path
 
 
-def channel_keys(header: fits.Header) -> fits.Header:
+def channel_keys(header: Header) -> Header:
     """The keywords of a single-IFU product that belong to its channel: DET.CHIP, DET.OUTn, QC, DRS."""
-    own = fits.Header()
+    own = Header()
     for name, value in iter_keys(header, CHANNEL_KEYS):
-        set_key(own, name, value, header.comments["ESO " + name.replace(".", " ")])
+        set_key(own, name, value, header.comment(hierarch_name(name)))
     return own
 
 

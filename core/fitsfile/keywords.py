@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 from typing import Any, TypeVar, overload
 
-from astropy.io import fits
-
 from core.errors import MissingKeywordError
+from core.fitsfile.cards import COMMENTARY
+from core.fitsfile.header import Header
 
 __all__ = [
     "del_keys",
@@ -22,49 +22,47 @@ __all__ = [
     "hierarch_name",
     "iter_keys",
     "merged_header",
-    "printable",
     "set_key",
 ]
 
-_UNPRINTABLE = re.compile(r"[^ -~]")
 T = TypeVar("T", str, int, float, bool)
 _MISSING: Any = object()
 
 # Keywords of the file structure: never copied from one HDU to another.
 STRUCTURAL = re.compile(
     r"^(SIMPLE|BITPIX|NAXIS\d*|EXTEND|XTENSION|PCOUNT|GCOUNT|TFIELDS|BSCALE|BZERO|CHECKSUM|DATASUM|"
-    r"Z(IMAGE|TENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TILE\d+|CMPTYPE|NAME\d+|VAL\d+|QUANTIZ|DITHER0|HECKSUM|DATASUM|"
+    r"CONTINUE|Z(IMAGE|TENSION|BITPIX|NAXIS\d*|PCOUNT|GCOUNT|TILE\d+|CMPTYPE|NAME\d+|VAL\d+|QUANTIZ|DITHER0|HECKSUM|DATASUM|"
     r"SIMPLE|EXTEND|BLOCKED|BLANK)|T(TYPE|FORM|UNIT|DISP|NULL|SCAL|ZERO|DIM)\d+|THEAP|INHERIT)$"
 )
 
 
 def hierarch_name(key: str) -> str:
-    """Keyword name as astropy looks it up: ``ESO DET OUT1 GAIN`` for ``DET.OUT1.GAIN``."""
+    """Keyword name as `Header` knows it: ``ESO DET OUT1 GAIN`` for ``DET.OUT1.GAIN``."""
     return "ESO " + key.replace(".", " ") if "." in key else key
 
 
 def dot_name(keyword: str) -> str:
-    """Dot notation of a keyword name as astropy gives it."""
+    """Dot notation of a keyword name as `Header` gives it."""
     return keyword[4:].replace(" ", ".") if keyword.startswith("ESO ") else keyword
 
 
-def has_key(header: fits.Header, key: str) -> bool:
+def has_key(header: Header, key: str) -> bool:
     """Whether a header has a keyword (dot notation)."""
     return hierarch_name(key) in header
 
 
 @overload
-def get_key(header: fits.Header, key: str, kind: type[T]) -> T: ...
+def get_key(header: Header, key: str, kind: type[T]) -> T: ...
 @overload
-def get_key(header: fits.Header, key: str, kind: type[T], default: T) -> T: ...
+def get_key(header: Header, key: str, kind: type[T], default: T) -> T: ...
 @overload
-def get_key(header: fits.Header, key: str, kind: type[T], default: None) -> T | None: ...
-def get_key(header: fits.Header, key: str, kind: type[T], default: Any = _MISSING) -> Any:
+def get_key(header: Header, key: str, kind: type[T], default: None) -> T | None: ...
+def get_key(header: Header, key: str, kind: type[T], default: Any = _MISSING) -> Any:
     """Value of a keyword, checked and converted.
 
     Parameters
     ----------
-    header : astropy.io.fits.Header
+    header : Header
     key : str
         Keyword in dot notation.
     kind : type
@@ -78,7 +76,7 @@ def get_key(header: fits.Header, key: str, kind: type[T], default: Any = _MISSIN
         If the keyword is missing without a default, or has a value of another type (or NaN).
     """
     value = header.get(hierarch_name(key))
-    if value is None or isinstance(value, fits.card.Undefined):
+    if value is None:
         if default is _MISSING:
             raise MissingKeywordError(f"keyword {key} is missing", keyword=key)
         return default
@@ -95,45 +93,20 @@ def get_key(header: fits.Header, key: str, kind: type[T], default: Any = _MISSIN
     raise MissingKeywordError(f"keyword {key} has the value {value!r}, not of type {kind.__name__}", keyword=key)
 
 
-def set_key(header: fits.Header, key: str, value: Any, comment: str = "") -> None:
+def set_key(header: Header, key: str, value: Any, comment: str = "") -> None:
     """Set a keyword (dot notation).
 
     A comment that does not fit the card is cut, and characters that FITS does not have become ``?``; float32 values
-    are written with 7 significant digits, as the reference pipeline does for float cards.
+    are written with 7 significant digits, as the reference pipeline does for float cards; NaN becomes a string.
     """
-    name = hierarch_name(key)
-    if hasattr(value, "dtype"):
-        if value.dtype.kind == "f" and value.dtype.itemsize == 4:
-            value = float(f"{float(value):.7g}")
-        else:
-            value = value.item()
+    if hasattr(value, "dtype") and value.dtype.kind == "f" and value.dtype.itemsize == 4:
+        value = float(f"{float(value):.7g}")
     if isinstance(value, float) and not math.isfinite(value):
         value = str(value)
-    if isinstance(value, str):
-        value = printable(value)
-    full = f"HIERARCH {name}" if "." in key else name
-    room = 80 - len(full) - 3 - len(_rendered(value)) - 3
-    short = printable(comment)[: max(room, 0)]
-    if name in header or (len(header) and header.cards[-1].keyword in ("", "COMMENT", "HISTORY")):
-        header[full] = (value, short)
-    else:  # the same at the end of a header, without counting all cards anew
-        header.append(fits.Card(full, value, short), end=True)
+    header[hierarch_name(key)] = (value, comment)
 
 
-def printable(text: str) -> str:
-    """A text with ``?`` for what FITS headers cannot hold: all but printable ASCII."""
-    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
-
-
-def _rendered(value: Any) -> str:
-    if isinstance(value, str):
-        return "'" + f"{value:8s}".replace("'", "''") + "'"
-    if isinstance(value, float):
-        return f"{value!r:>20}"
-    return f"{value!s:>20}"
-
-
-def iter_keys(header: fits.Header, pattern: str) -> Iterable[tuple[str, Any]]:
+def iter_keys(header: Header, pattern: str) -> Iterable[tuple[str, Any]]:
     """Keywords in dot notation whose name matches a regular expression from its start, with values."""
     compiled = re.compile(pattern)
     for card in header.cards:
@@ -142,25 +115,22 @@ def iter_keys(header: fits.Header, pattern: str) -> Iterable[tuple[str, Any]]:
             yield name, card.value
 
 
-def del_keys(header: fits.Header, pattern: str) -> None:
+def del_keys(header: Header, pattern: str) -> None:
     """Remove all keywords whose dot name matches a regular expression from its start (in place)."""
     compiled = re.compile(pattern)
     doomed = {card.keyword for card in header.cards if compiled.match(dot_name(card.keyword))}
-    for keyword in doomed:
-        header.remove(keyword, remove_all=True)
+    header.remove(*doomed)
 
 
-def merged_header(primary: fits.Header, extension: fits.Header) -> fits.Header:
+def merged_header(primary: Header, extension: Header) -> Header:
     """Primary header with the extension header merged over it (extension values win), structure left out."""
-    merged = fits.Header()
+    merged = Header()
     for source in (primary, extension):
         for card in source.cards:
-            if not card.keyword or card.keyword in ("COMMENT", "HISTORY", "END", "CONTINUE"):
-                continue
-            if STRUCTURAL.match(card.keyword):
+            if card.keyword in COMMENTARY or STRUCTURAL.match(card.keyword):
                 continue
             if card.keyword in merged:
                 merged[card.keyword] = (card.value, card.comment)
             else:
-                merged.append(card, end=True)
+                merged.append(card)
     return merged

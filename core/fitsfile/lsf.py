@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.errors import BadFitsError, MissingInputError
+from core.fitsfile.dataunit import map_image, scaling
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import merged_header
-from core.fitsfile.scan import ifu_of_extname
+from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.fitsfile.tables import Column, MuseTable, TableFormat, read_table
 from core.instrument import N_SLICES, chip_name
 
@@ -57,7 +58,7 @@ class LsfCube:
         Distance from the line of the first column, and step [Angstrom].
     first_wave, step_wave : float
         Wavelength of the first row, and step [Angstrom].
-    header : astropy.io.fits.Header
+    header : Header
         Primary header merged with that of the extension; empty if the cube is to be written.
     """
 
@@ -66,11 +67,11 @@ class LsfCube:
     step_x: float
     first_wave: float
     step_wave: float
-    header: fits.Header
+    header: Header
 
-    def wcs(self) -> fits.Header:
+    def wcs(self) -> Header:
         """Cards of the two linear axes; slices have none."""
-        cards = fits.Header()
+        cards = Header()
         cards["WCSAXES"] = 2
         cards["CD1_1"], cards["CD1_2"], cards["CD2_1"], cards["CD2_2"] = self.step_x, 0.0, 0.0, self.step_wave
         cards["CRPIX1"], cards["CRPIX2"] = 1.0, 1.0
@@ -104,15 +105,14 @@ def read_lsf_profile(path: str | os.PathLike[str], ifu: int) -> LsfCube | MuseTa
     path = Path(path)
     merged = f"{chip_name(ifu)}.{LSF_PROFILE}"
     try:
-        with fits.open(path, memmap=False) as hdus:
-            cubes = [hdu.name for hdu in hdus if hdu.name in (LSF_PROFILE, merged)]
-            if cubes:
-                primary = hdus[0].header
-                found = ifu_of_extname(str(primary.get("EXTNAME", "")))
-                if cubes[0] == LSF_PROFILE and found not in (None, ifu):
-                    raise MissingInputError(f"the file is of IFU {found}, not {ifu}", file=path, ifu=ifu)
-                return _cube_of(hdus[cubes[0]], primary, path)
-            others = [hdu.name for hdu in hdus if hdu.name.endswith(f".{LSF_PROFILE}")]
+        scan = scan_fits(path)
+        cube = next((hdu for hdu in scan.hdus if hdu.extname in (LSF_PROFILE, merged)), None)
+        if cube is not None:
+            found = ifu_of_extname(str(scan.primary.get("EXTNAME", "")))
+            if cube.extname == LSF_PROFILE and found not in (None, ifu):
+                raise MissingInputError(f"the file is of IFU {found}, not {ifu}", file=path, ifu=ifu)
+            return _cube_of(cube, scan)
+        others = [hdu.extname for hdu in scan.hdus if hdu.extname.endswith(f".{LSF_PROFILE}")]
     except OSError as error:
         raise BadFitsError(f"cannot be read as FITS: {error}", file=path) from error
     if others:
@@ -129,11 +129,12 @@ def read_lsf_profile(path: str | os.PathLike[str], ifu: int) -> LsfCube | MuseTa
     return table
 
 
-def _cube_of(hdu: fits.ImageHDU, primary: fits.Header, path: Path) -> LsfCube:
-    header = hdu.header
-    if hdu.data is None or hdu.data.ndim != 3 or hdu.data.shape[0] != N_SLICES:
-        shape = None if hdu.data is None else hdu.data.shape
-        raise BadFitsError(f"extension {hdu.name} has the shape {shape}, not (48, n, n)", file=path)
+def _cube_of(hdu: HduScan, scan: FitsScan) -> LsfCube:
+    header, path = hdu.header, scan.path
+    if hdu.kind != "image" or len(hdu.shape) != 3 or hdu.shape[0] != N_SLICES:
+        raise BadFitsError(f"extension {hdu.extname} is no image of the shape (48, n, n), but {hdu.shape}", file=path)
+    if scan.truncated:
+        raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=path)
     axes = []
     for axis in (1, 2):
         keys = f"CRVAL{axis}", f"CRPIX{axis}", f"CD{axis}_{axis}"
@@ -141,11 +142,12 @@ def _cube_of(hdu: fits.ImageHDU, primary: fits.Header, path: Path) -> LsfCube:
         for key in keys:
             value = header.get(key)
             if not isinstance(value, int | float):
-                raise BadFitsError(f"extension {hdu.name} has no number {key}", file=path, keyword=key)
+                raise BadFitsError(f"extension {hdu.extname} has no number {key}", file=path, keyword=key)
             values.append(float(value))
         reference, pixel, step = values
         if step <= 0:
-            raise BadFitsError(f"extension {hdu.name} has {keys[2]} = {step}", file=path, keyword=keys[2])
+            raise BadFitsError(f"extension {hdu.extname} has {keys[2]} = {step}", file=path, keyword=keys[2])
         axes.append((reference + (1.0 - pixel) * step, step))
-    data = np.ascontiguousarray(hdu.data, dtype=np.float32)
-    return LsfCube(data, *axes[0], *axes[1], header=merged_header(primary, header))
+    zero, scale = scaling(header)
+    data = np.ascontiguousarray(map_image(path, hdu) * scale + zero, dtype=np.float32)
+    return LsfCube(data, *axes[0], *axes[1], header=merged_header(scan.primary, header))

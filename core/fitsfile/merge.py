@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from core.errors import BadFitsError
+from core.fitsfile.header import Header
 from core.fitsfile.image import CHANNEL_KEYS, PARTS, channel_keys
 from core.fitsfile.keywords import del_keys, merged_header, set_key
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
@@ -59,10 +59,9 @@ def merge_products(paths: Sequence[Path], target: Path) -> Path:
             raise BadFitsError("the primary header has no EXTNAME CHANnn: the IFU is unknown", file=path)
         scans.append((ifu, scan))
     scans.sort(key=lambda item: item[0])
-    common = merged_header(scans[0][1].primary, fits.Header())
+    common = merged_header(scans[0][1].primary, Header())
     del_keys(common, CHANNEL_KEYS)
-    for key in ("EXTNAME", "DATAMD5", "PIPEFILE"):
-        common.remove(key, ignore_missing=True)
+    common.remove("EXTNAME", "DATAMD5", "PIPEFILE")
     set_key(common, "PIPEFILE", target.name, "Filename of data product")
     with FitsWriter(target, datamd5=True) as writer:
         writer.primary(common)
@@ -72,13 +71,12 @@ def merge_products(paths: Sequence[Path], target: Path) -> Path:
                 header = hdu.header.copy()
                 _rename(header, hdu, ifu)
                 for card in own.cards:
-                    name = f"HIERARCH {card.keyword}" if card.keyword.startswith("ESO ") else card.keyword
-                    header[name] = (card.value, card.comment)
+                    header[card.keyword] = (card.value, card.comment)
                 writer.raw_hdu(header, copy_data(scan.path, hdu), hdu.data_bytes)
     return target
 
 
-def _rename(header: fits.Header, hdu: HduScan, ifu: int) -> None:
+def _rename(header: Header, hdu: HduScan, ifu: int) -> None:
     channel = chip_name(ifu)
     header["EXTNAME"] = f"{channel}.{hdu.extname}" if hdu.extname else channel
     if hdu.extname in PARTS:

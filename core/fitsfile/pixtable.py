@@ -15,9 +15,9 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from core.errors import DataError
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.fitsfile.writer import FitsWriter
 from core.instrument import chip_name
@@ -66,7 +66,7 @@ def encode_origin(
     return packed
 
 
-def set_limits(header: fits.Header, columns: Mapping[str, npt.NDArray[Any]], ifu: int, slices: list[int]) -> None:
+def set_limits(header: Header, columns: Mapping[str, npt.NDArray[Any]], ifu: int, slices: list[int]) -> None:
     """Write the extremes of the columns, the IFU and the slices into a header."""
     for key, name in (("X", "xpos"), ("Y", "ypos"), ("LAMBDA", "lambda")):
         values = columns[name]
@@ -79,14 +79,14 @@ def set_limits(header: fits.Header, columns: Mapping[str, npt.NDArray[Any]], ifu
 
 
 def write_pixtable(
-    path: str | os.PathLike[str], header: fits.Header, columns: Mapping[str, npt.NDArray[Any]], ifu: int
+    path: str | os.PathLike[str], header: Header, columns: Mapping[str, npt.NDArray[Any]], ifu: int
 ) -> Path:
     """Write a pixel table of one IFU, atomically.
 
     Parameters
     ----------
     path : path-like
-    header : astropy.io.fits.Header
+    header : Header
         Keywords of the primary HDU.
     columns : mapping of str to ndarray (n,)
         float32 or int32, in the order of the file.
@@ -109,7 +109,7 @@ def write_pixtable(
         for name, values in columns.items():
             if values.dtype not in (np.float32, np.int32):
                 raise DataError(f"column {name} of a pixel table is {values.dtype}, not float32 or int32")
-            own = fits.Header()
+            own = Header()
             own["EXTNAME"] = name
             if name in PIXTABLE_UNITS:
                 own["BUNIT"] = PIXTABLE_UNITS[name]

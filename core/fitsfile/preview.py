@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BadFitsError, MissingInputError
+from core.fitsfile.dataunit import map_image, scaling
 from core.fitsfile.raw import RawChannel
 from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 
@@ -24,7 +25,6 @@ __all__ = ["Cuts", "Preview", "decimate", "encode_png", "grey_levels", "make_pre
 
 Cuts = Literal["zscale", "minmax"]
 _SLAB_PIXELS: Final = 1 << 22
-_DTYPES: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,8 @@ class _Rows:
     """Rows of an uncompressed image, scaled by BZERO and BSCALE."""
 
     def __init__(self, path: Path, hdu: HduScan) -> None:
-        self.array = np.memmap(path, dtype=_DTYPES[hdu.bitpix], mode="r", offset=hdu.data_offset, shape=hdu.shape)
-        self.zero = float(hdu.header.get("BZERO", 0.0))
-        self.scale = float(hdu.header.get("BSCALE", 1.0))
+        self.array = map_image(path, hdu)
+        self.zero, self.scale = scaling(hdu.header)
 
     def __call__(self, y0: int, y1: int) -> npt.NDArray[np.float64]:
         return np.asarray(self.array[y0:y1], np.float64) * self.scale + self.zero

@@ -6,8 +6,8 @@ See the MUSE manual, section 5.1, for the layout.
 
 from __future__ import annotations
 
-import io
 import os
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,12 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputError
 from core.fitsfile.byteorder import unsigned_from_disk
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, merged_header
+from core.fitsfile.merge import copy_data
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
@@ -37,7 +38,7 @@ class RawFile:
     scan: FitsScan
 
     @property
-    def primary(self) -> fits.Header:
+    def primary(self) -> Header:
         """Primary header."""
         return self.scan.primary
 
@@ -97,7 +98,7 @@ class RawChannel:
         return (self.hdu.shape[0], self.hdu.shape[1])
 
     @cached_property
-    def header(self) -> fits.Header:
+    def header(self) -> Header:
         """Primary header merged with the channel's header (channel values win)."""
         return merged_header(self.scan.primary, self.hdu.header)
 
@@ -185,7 +186,7 @@ def open_raw(path: str | os.PathLike[str]) -> RawFile:
     return RawFile(path, scan_fits(path))
 
 
-def detector_of_header(header: fits.Header, path: Path | None = None) -> Detector:
+def detector_of_header(header: Header, path: Path | None = None) -> Detector:
     """Detector geometry of a merged channel header.
 
     Per-port scan keywords (``DET.OUTn.PRSCX`` ...) count if present, else 32 pix; ``DET.CHIP.PRSCX`` and its like are
@@ -240,8 +241,8 @@ def _four(values: list[float]) -> tuple[float, float, float, float]:
 
 def write_raw(
     path: str | os.PathLike[str],
-    primary: fits.Header,
-    channels: Iterable[tuple[int, fits.Header, npt.NDArray[np.uint16]]],
+    primary: Header,
+    channels: Iterable[tuple[int, Header, npt.NDArray[np.uint16]]],
     *,
     compress: bool = False,
 ) -> Path:
@@ -250,7 +251,7 @@ def write_raw(
     Parameters
     ----------
     path : path-like
-    primary : astropy.io.fits.Header
+    primary : Header
         Keywords of the primary HDU.
     channels : iterable of (ifu, header, image)
         One extension each; written as they come, so that a generator keeps memory to one channel.
@@ -265,11 +266,11 @@ def write_raw(
     with FitsWriter(path) as writer:
         writer.primary(primary)
         for ifu, header, image in channels:
-            named = fits.Header()
+            named = Header()
             named["EXTNAME"] = (chip_name(ifu), "Extension name")
             for card in header.cards:
                 if card.keyword != "EXTNAME":
-                    named.append(card, end=True)
+                    named.append(card)
             if compress:
                 _write_compressed(writer, named, image)
             else:
@@ -277,13 +278,13 @@ def write_raw(
     return path
 
 
-def _write_compressed(writer: FitsWriter, header: fits.Header, image: npt.NDArray[np.uint16]) -> None:
-    buffer = io.BytesIO()
-    hdus = fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(image, header=header, compression_type="RICE_1")])
-    hdus.writeto(buffer, output_verify="silentfix")
-    raw = buffer.getvalue()
-    table = fits.Header.fromstring(raw[2880:].decode("latin-1").split("END" + " " * 77, 1)[0])
-    length = -(-(len(table.tostring(sep="", endcard=True, padding=False))) // 2880) * 2880
-    nbytes = table["NAXIS1"] * table["NAXIS2"] + table["PCOUNT"]
-    data = np.frombuffer(raw, np.uint8, nbytes, 2880 + length)
-    writer.raw_hdu(table, lambda: iter((data,)), nbytes)
+def _write_compressed(writer: FitsWriter, header: Header, image: npt.NDArray[np.uint16]) -> None:
+    from astropy.io import fits  # tiles are the only thing left to it, and it takes long to load
+
+    cards = fits.Header.fromstring(header.to_bytes())
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.CompImageHDU(image, header=cards, compression_type="RICE_1")])
+    with tempfile.NamedTemporaryFile(suffix=".fits") as file:
+        hdus.writeto(file, output_verify="silentfix")
+        file.flush()
+        hdu = scan_fits(file.name).hdus[1]
+        writer.raw_hdu(hdu.header, copy_data(Path(file.name), hdu), hdu.data_bytes)

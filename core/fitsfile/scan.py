@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from astropy.io import fits
-
 from core.errors import BadFitsError
-from core.fitsfile.keywords import printable
+from core.fitsfile.header import Header
 
 __all__ = ["FitsScan", "HduScan", "scan_fits"]
 
@@ -56,9 +54,9 @@ class HduScan:
     data_bytes: int
 
     @cached_property
-    def header(self) -> fits.Header:
+    def header(self) -> Header:
         """The parsed header; bytes that FITS forbids are ``?``, so that it can be written again."""
-        return fits.Header.fromstring(printable(self.header_bytes.decode("ascii", errors="replace")))
+        return Header.from_text(self.header_bytes.decode("ascii", errors="replace"))
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class FitsScan:
         return self.size < last.data_offset + last.data_bytes
 
     @property
-    def primary(self) -> fits.Header:
+    def primary(self) -> Header:
         """Header of the primary HDU."""
         return self.hdus[0].header
 

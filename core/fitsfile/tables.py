@@ -13,11 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from core.errors import BadFitsError, DataError, MissingInputError
+from core.fitsfile.dataunit import INT_NULL, read_columns
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import merged_header, set_key
-from core.fitsfile.scan import ifu_of_extname
+from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.fitsfile.writer import FitsWriter
 from core.instrument import chip_name
 
@@ -38,8 +39,6 @@ __all__ = [
     "wavecal_table_format",
     "write_table",
 ]
-
-INT_NULL: Final = -2147483648  # TNULL of integer columns
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,7 @@ class MuseTable(Mapping[str, npt.NDArray[Any]]):
     """A table: columns by name, in order, and the header."""
 
     columns: dict[str, npt.NDArray[Any]]
-    header: fits.Header = field(default_factory=fits.Header)
+    header: Header = field(default_factory=Header)
 
     def __getitem__(self, name: str) -> npt.NDArray[Any]:
         return self.columns[name]
@@ -237,13 +236,13 @@ def read_table(path: str | os.PathLike[str], fmt: TableFormat, ifu: int | None =
     """
     path = Path(path)
     try:
-        with fits.open(path, memmap=False, character_as_bytes=True) as hdus:
-            tables = [hdu for hdu in hdus if isinstance(hdu, fits.BinTableHDU) and not _is_image(hdu)]
-            if not tables:
-                raise MissingInputError(f"the file holds no {fmt.name} table", file=path)
-            chosen = _choose(hdus, tables, ifu, path)
-            header = merged_header(hdus[0].header, chosen.header)
-            columns = {name: _native(chosen.data[name]) for name in chosen.columns.names}
+        scan = scan_fits(path)
+        tables = [hdu for hdu in scan.hdus if hdu.kind == "table"]
+        if not tables:
+            raise MissingInputError(f"the file holds no {fmt.name} table", file=path)
+        chosen = _choose(scan, tables, ifu)
+        header = merged_header(scan.primary, chosen.header)
+        columns = read_columns(path, chosen)
     except OSError as error:
         raise BadFitsError(f"cannot be read as FITS: {error}", file=path) from error
     for column in fmt.columns:
@@ -262,26 +261,17 @@ def read_table(path: str | os.PathLike[str], fmt: TableFormat, ifu: int | None =
     return MuseTable(columns, header)
 
 
-def _is_image(hdu: Any) -> bool:
-    return isinstance(hdu, fits.CompImageHDU)
-
-
-def _choose(hdus: Any, tables: list[Any], ifu: int | None, path: Path) -> Any:
+def _choose(scan: FitsScan, tables: list[HduScan], ifu: int | None) -> HduScan:
     if ifu is None:
         return tables[0]
-    for hdu in tables:
-        if ifu_of_extname(hdu.name) == ifu:
-            return hdu
-    others = [found for hdu in tables if (found := ifu_of_extname(hdu.name)) is not None]
-    own = ifu_of_extname(str(hdus[0].header.get("EXTNAME", "")))
-    if others or (own is not None and own != ifu):
-        raise MissingInputError(f"the file has no table of IFU {ifu} (but of {others or [own]})", file=path, ifu=ifu)
+    of_ifus = {found: hdu for hdu in reversed(tables) if (found := ifu_of_extname(hdu.extname)) is not None}
+    if ifu in of_ifus:
+        return of_ifus[ifu]
+    own = ifu_of_extname(str(scan.primary.get("EXTNAME", "")))
+    if of_ifus or own not in (None, ifu):
+        others = ", ".join(map(str, sorted(of_ifus) or (own,)))
+        raise MissingInputError(f"the file has no table of IFU {ifu} (but of {others})", file=scan.path, ifu=ifu)
     return tables[0]
-
-
-def _native(values: Any) -> npt.NDArray[Any]:
-    array = np.asarray(values)
-    return array.astype(array.dtype.newbyteorder("="), copy=True)
 
 
 def write_table(
@@ -291,7 +281,7 @@ def write_table(
     ifu: int | None = None,
     *,
     extension: str | None = None,
-    extension_header: fits.Header | None = None,
+    extension_header: Header | None = None,
 ) -> Path:
     """Write a table product, atomically: all keywords in the primary HDU, one table without ``EXTNAME``.
 
@@ -305,7 +295,7 @@ def write_table(
         Sets ``EXTNAME`` of the primary HDU.
     extension : str, optional
         ``EXTNAME`` of the table.
-    extension_header : astropy.io.fits.Header, optional
+    extension_header : Header, optional
         Further cards of the table extension.
 
     Raises
@@ -319,11 +309,11 @@ def write_table(
         set_key(header, "EXTNAME", chip_name(ifu), "extension name")
     set_key(header, "PIPEFILE", path.name, "Filename of data product")
     columns, cards = encode_columns(fmt, table.columns)
-    own = fits.Header()
+    own = Header()
     if extension:
         own["EXTNAME"] = (extension, "extension name")
-    for card in (extension_header or fits.Header()).cards:
-        own.append(card, end=True)
+    if extension_header is not None:
+        own.extend(extension_header.cards)
     with FitsWriter(path, datamd5=True) as writer:
         writer.primary(header)
         writer.table(own, columns, cards)
@@ -332,14 +322,14 @@ def write_table(
 
 def encode_columns(
     fmt: TableFormat, columns: Mapping[str, npt.NDArray[Any]]
-) -> tuple[dict[str, npt.NDArray[Any]], fits.Header]:
+) -> tuple[dict[str, npt.NDArray[Any]], Header]:
     """Columns converted to the types of a format, and their ``TTYPEn`` ... cards."""
     specs = list(fmt.columns)
     if fmt.open_ended:
         known = {column.name for column in specs}
         specs += [Column(name, "D") for name in columns if name not in known]
     encoded: dict[str, npt.NDArray[Any]] = {}
-    cards = fits.Header()
+    cards = Header()
     for column in specs:
         if column.name not in columns:
             if column.optional:

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from core.fitsfile.scan import HduScan
 
@@ -48,6 +47,8 @@ def unpack(path: Path, hdu: HduScan, encode: Callable[[npt.NDArray[Any]], npt.ND
     encode : callable
         What becomes of the rows before they are written.
     """
+    from astropy.io import fits  # here only: it takes long to load
+
     with tempfile.TemporaryFile() as target, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
         section = hdus[hdu.index].section
         for y0 in range(0, hdu.shape[0], _TILE_ROWS):

@@ -19,21 +19,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from core.errors import ProductStoreError
 from core.fitsfile.checksum import add_sums, encode_checksum, ones_complement_sum
+from core.fitsfile.header import Header
 
-__all__ = ["FitsWriter", "padded_header_bytes"]
+__all__ = ["FitsWriter"]
 
 BLOCK = 2880
 _CHUNK = 4 << 20  # bytes converted at a time
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
-
-
-def padded_header_bytes(header: fits.Header) -> bytes:
-    """A header as blocks of 2880 bytes with its END card."""
-    return header.tostring(sep="", endcard=True, padding=True).encode("ascii")
 
 
 class FitsWriter:
@@ -62,7 +57,7 @@ class FitsWriter:
         # The digest runs beside the writing: it takes as long as the writing itself.
         self._hasher = ThreadPoolExecutor(1) if datamd5 else None
         self._hashing: Future[None] | None = None
-        self._hdus: list[tuple[int, int, fits.Header, int]] = []  # offset, header length, header, datasum
+        self._hdus: list[tuple[int, int, Header, int]] = []  # offset, header length, header, datasum
         self._offset = 0
         try:
             self._fd = os.open(self._temporary, os.O_CREAT | os.O_TRUNC | os.O_RDWR | os.O_CLOEXEC, 0o644)
@@ -80,29 +75,29 @@ class FitsWriter:
         else:
             self.abort()
 
-    def primary(self, header: fits.Header) -> None:
+    def primary(self, header: Header) -> None:
         """Write the primary HDU, without data."""
-        full = fits.Header()
+        full = Header()
         full["SIMPLE"] = (True, "file conforms to FITS standard")
         full["BITPIX"] = (8, "number of bits per data pixel")
         full["NAXIS"] = (0, "number of data axes")
         full["EXTEND"] = (True, "FITS dataset may contain extensions")
-        _extend(full, header)
+        full.extend(header.cards)
         if self._md5 is not None:
             full["DATAMD5"] = ("0" * 32, "MD5 checksum of all data units")
         self._write_hdu(full, lambda: iter(()), 0)
 
-    def image(self, header: fits.Header, array: npt.NDArray[Any]) -> None:
+    def image(self, header: Header, array: npt.NDArray[Any]) -> None:
         """Write an image extension.
 
         Parameters
         ----------
-        header : astropy.io.fits.Header
+        header : Header
             Cards after the structural ones (``EXTNAME``, ``BUNIT``, ...).
         array : ndarray
             float32, float64, int16, int32 or uint8 of any dimension, or uint16 (written with ``BZERO`` 32768).
         """
-        full = fits.Header()
+        full = Header()
         full["XTENSION"] = ("IMAGE", "IMAGE extension")
         unsigned = array.dtype == np.uint16
         full["BITPIX"] = (16 if unsigned else _BITPIX[array.dtype.str[1:]], "number of bits per data pixel")
@@ -114,19 +109,19 @@ class FitsWriter:
         if unsigned:
             full["BZERO"] = (32768, "offset data range to that of unsigned short")
             full["BSCALE"] = (1, "default scaling factor")
-        _extend(full, header)
+        full.extend(header.cards)
         self._write_hdu(full, lambda: _big_endian_chunks(array), array.nbytes)
 
-    def table(self, header: fits.Header, columns: Mapping[str, npt.NDArray[Any]], cards: fits.Header) -> None:
+    def table(self, header: Header, columns: Mapping[str, npt.NDArray[Any]], cards: Header) -> None:
         """Write a binary table.
 
         Parameters
         ----------
-        header : astropy.io.fits.Header
+        header : Header
             Cards after the column cards.
         columns : mapping of name to ndarray
             Columns of equal length, in order; strings as ``S`` arrays.
-        cards : astropy.io.fits.Header
+        cards : Header
             ``TTYPEn``, ``TFORMn``, ``TUNITn``, ``TNULLn``, ``TDIMn`` cards.
         """
         names = list(columns)
@@ -135,7 +130,7 @@ class FitsWriter:
         record = np.empty(rows, dtype)
         for name in names:
             record[name] = columns[name]
-        full = fits.Header()
+        full = Header()
         full["XTENSION"] = ("BINTABLE", "binary table extension")
         full["BITPIX"] = (8, "8-bit bytes")
         full["NAXIS"] = (2, "2-dimensional binary table")
@@ -144,25 +139,22 @@ class FitsWriter:
         full["PCOUNT"] = (0, "size of special data area")
         full["GCOUNT"] = (1, "one data group (required keyword)")
         full["TFIELDS"] = (len(names), "number of fields in each row")
-        _extend(full, cards)
-        _extend(full, header)
+        full.extend(cards.cards)
+        full.extend(header.cards)
         raw = record.view(np.uint8).reshape(-1) if rows else np.zeros(0, np.uint8)
         self._write_hdu(full, lambda: iter((raw,)), raw.nbytes)
 
-    def raw_hdu(self, header: fits.Header, chunks: Callable[[], Iterator[npt.NDArray[np.uint8]]], nbytes: int) -> None:
+    def raw_hdu(self, header: Header, chunks: Callable[[], Iterator[npt.NDArray[np.uint8]]], nbytes: int) -> None:
         """Write an HDU whose data unit is copied as it is on disk; ``header`` has the structural cards."""
         full = header.copy()
-        for key in ("CHECKSUM", "DATASUM"):
-            full.remove(key, ignore_missing=True)
+        full.remove("CHECKSUM", "DATASUM")
         self._write_hdu(full, chunks, nbytes)
 
-    def _write_hdu(
-        self, header: fits.Header, chunks: Callable[[], Iterator[npt.NDArray[np.uint8]]], nbytes: int
-    ) -> None:
+    def _write_hdu(self, header: Header, chunks: Callable[[], Iterator[npt.NDArray[np.uint8]]], nbytes: int) -> None:
         if self._checksums:
             header["CHECKSUM"] = ("0" * 16, "HDU checksum")
             header["DATASUM"] = ("0", "data unit checksum")
-        head = padded_header_bytes(header)
+        head = header.to_bytes()
         # DATASUM may need up to 10 digits: a string card has room for them, the length of the header is fixed.
         start = self._offset + len(head)
         position, total = start, 0
@@ -206,9 +198,9 @@ class FitsWriter:
                     header["DATAMD5"] = self._md5.hexdigest()
                 if self._checksums:
                     header["DATASUM"] = str(total)
-                    head = padded_header_bytes(header)
+                    head = header.to_bytes()
                     header["CHECKSUM"] = encode_checksum(add_sums(ones_complement_sum(head), total))
-                head = padded_header_bytes(header)
+                head = header.to_bytes()
                 if len(head) != length:
                     raise ProductStoreError("a header changed its length while being written", file=self.path)
                 _write_all(self._fd, memoryview(head), offset)
@@ -224,11 +216,6 @@ class FitsWriter:
         with contextlib.suppress(OSError):  # closed already
             os.close(self._fd)
         self._temporary.unlink(missing_ok=True)
-
-
-def _extend(target: fits.Header, source: fits.Header) -> None:
-    for card in source.cards:
-        target.append(card, end=True)
 
 
 def _big_endian_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.uint8]]:

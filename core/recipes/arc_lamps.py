@@ -14,12 +14,12 @@ from types import TracebackType
 from typing import IO, Any, Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions, combine_images
 from core.ccd.trace_model import Trace
 from core.errors import DataError, MissingInputError, ProductStoreError, WavelengthError
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import get_key
 from core.fitsfile.tables import FORMATS, LINE_CATALOG, MuseTable, read_table
@@ -71,13 +71,13 @@ class LampGroup:
         return ",".join(self.names) or "no lamp"
 
 
-def _lamp_name(header: fits.Header, number: int) -> str:
+def _lamp_name(header: Header, number: int) -> str:
     name = get_key(header, f"INS.LAMP{number}.NAME", str, default="").strip()
     name = _PLAIN_NAMES.get(name, name.removeprefix(_PREFIX))
     return name or LAMPS.get(number, "")
 
 
-def lamp_states(header: fits.Header) -> tuple[tuple[bool, bool], ...]:
+def lamp_states(header: Header) -> tuple[tuple[bool, bool], ...]:
     """State of the lamps 1, 2, ...: lamp on, shutter open. Missing keywords count as off and closed."""
     count = max(get_key(header, "INS.LAMPNUM", int, default=_N_LAMPS), 1)
     return tuple(
@@ -234,7 +234,7 @@ class ImageStore:
         for y0, y1 in self._slabs():
             np.not_equal(self._rows(index, 2, y0, y1), 0, out=bad[y0:y1])
 
-    def combine(self, options: CombineOptions, header: fits.Header) -> MuseImage:
+    def combine(self, options: CombineOptions, header: Header) -> MuseImage:
         """All images combined into one, slab by slab; ``header`` becomes that of the result.
 
         Raises

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
@@ -35,6 +34,7 @@ from core.ccd.reduction import (
 from core.ccd.statistics import ImageStatistics
 from core.ccd.vpoly import VerticalPolynomial
 from core.errors import ChipNotLiveError, MissingInputError, MuseError
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.raw import RawChannel, open_raw
@@ -79,7 +79,7 @@ class PreparedFrame:
     overscan: FrameLevels
 
     @property
-    def header(self) -> fits.Header:
+    def header(self) -> Header:
         """Raw header, primary merged with the channel's."""
         return self.channel.header
 
@@ -398,7 +398,7 @@ def _tell_saturated(
             tell("%s has %d saturated pixels (%.2f %%)", frame.frame.path.name, count, 100 * fraction)
 
 
-def _product_header(stack: RawStack, first: PreparedFrame) -> fits.Header:
+def _product_header(stack: RawStack, first: PreparedFrame) -> Header:
     header = first.header.copy()
     del_keys(header, _TRIMMED)
     for port, level in enumerate(first.overscan.levels, start=1):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.geometry import Detector, Window, all_ports
 from core.ccd.reduction import Nonlinearity
 from core.errors import CalibrationMismatchError, DataError, MissingInputError
+from core.fitsfile.header import Header
 from core.fitsfile.image import ImageRows, open_image
 from core.fitsfile.keywords import get_key
 from core.fitsfile.raw import RawChannel
@@ -198,7 +198,7 @@ def _read_nonlinearity(frame: Frame, ifu: int) -> tuple[tuple[float, ...] | None
     return gains, tuple(_curve(header, f"DRS.MUSE.NONLIN{port}.POLY") for port in all_ports())
 
 
-def _curve(header: fits.Header, card: str) -> Nonlinearity:
+def _curve(header: Header, card: str) -> Nonlinearity:
     order = get_key(header, f"{card}.ORDER", int)
     return Nonlinearity(
         tuple(get_key(header, f"{card}.COEFF{power}", float) for power in range(order + 1)),

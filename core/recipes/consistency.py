@@ -11,10 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from astropy.io import fits
-
 from core.errors import CalibrationMismatchError
 from core.fitsfile.dicd import format_value
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, iter_keys
 from core.fitsfile.raw import RawChannel
 from core.instrument import mode_class
@@ -61,7 +60,7 @@ def switched_on(variable: str) -> bool:
     return value.isdigit() and int(value) > 0
 
 
-def _value(header: fits.Header, rule: _Rule) -> Any:
+def _value(header: Header, rule: _Rule) -> Any:
     value = header.get("ESO " + rule.keyword.replace(".", " "), rule.default)
     return value.strip() if isinstance(value, str) else value
 
@@ -92,14 +91,14 @@ def same_setup(channels: Sequence[RawChannel], log: Logger) -> list[int]:
     return kept
 
 
-def check_master(tag: str, master: fits.Header, name: str, raw: RawChannel, raw_tag: str, log: Logger) -> None:
+def check_master(tag: str, master: Header, name: str, raw: RawChannel, raw_tag: str, log: Logger) -> None:
     """Check that a master calibration has the set-up of the raw frames.
 
     Parameters
     ----------
     tag : str
         ``MASTER_BIAS``, ``MASTER_DARK`` or ``MASTER_FLAT``.
-    master : astropy.io.fits.Header
+    master : Header
         Header of the master for this IFU.
     name : str
         Its file name, for messages.
@@ -131,7 +130,7 @@ def check_master(tag: str, master: fits.Header, name: str, raw: RawChannel, raw_
             )
 
 
-def check_overscan_parameters(master: fits.Header, name: str, params: OverscanParameters, log: Logger) -> None:
+def check_overscan_parameters(master: Header, name: str, params: OverscanParameters, log: Logger) -> None:
     """Warn if the MASTER_BIAS was made with other overscan parameters than these."""
     names = {
         str(value): f"PRO.REC1.PARAM{key.split('PARAM')[1].split('.')[0]}.VALUE"

@@ -177,7 +177,7 @@ class ParameterInfo:
 class RecipeParameters(BaseModel):
     """Base of the parameter models; strict about names, values are checked before anything runs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
     def listing(cls) -> tuple[ParameterInfo, ...]:

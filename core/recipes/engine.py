@@ -23,11 +23,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from astropy.io import fits
-
 from core.errors import ChipNotLiveError, MissingInputError, MuseError, NonRetriableError, RetriableError
 from core.fitsfile.checksum import ones_complement_sum
 from core.fitsfile.dicd import Provenance, product_header
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.merge import merge_products, merged_name
@@ -341,9 +340,9 @@ def _write(product: Product, task: _Task) -> WrittenProduct:
     elif isinstance(product, CubeProduct):
         set_key(header, "EXTNAME", chip_name(task.ifu), "extension name")
         set_key(header, "PIPEFILE", path.name, "Filename of data product")
-        own = fits.Header()
+        own = Header()
         own["EXTNAME"] = product.extension
-        own.extend(product.extension_header.cards, end=True)
+        own.extend(product.extension_header.cards)
         with FitsWriter(path, datamd5=True) as writer:
             writer.primary(header)
             writer.image(own, product.data)
@@ -355,7 +354,7 @@ def _write(product: Product, task: _Task) -> WrittenProduct:
     return WrittenProduct(product.tag, path, task.ifu, product.number)
 
 
-def _base_header(product: Product) -> fits.Header:
+def _base_header(product: Product) -> Header:
     if isinstance(product, ImageProduct):
         return product.image.header
     return product.table.header if isinstance(product, TableProduct) else product.header

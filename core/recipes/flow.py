@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
-from astropy.io import fits
 
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.tables import MuseTable, TableFormat
 from core.spread import in_turn
@@ -62,8 +62,8 @@ class CubeProduct:
     tag: str
     extension: str
     data: Any
-    header: fits.Header
-    extension_header: fits.Header
+    header: Header
+    extension_header: Header
     raws: Sequence[Frame]
     calibs: Sequence[Frame]
     number: int | None = None
@@ -75,7 +75,7 @@ class PixtableProduct:
 
     tag: str
     columns: Mapping[str, npt.NDArray[Any]]
-    header: fits.Header
+    header: Header
     raws: Sequence[Frame]
     calibs: Sequence[Frame]
     number: int | None = None

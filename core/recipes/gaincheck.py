@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.geometry import all_ports
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.recipes.slabs import SlabReader
 
@@ -21,14 +21,14 @@ _MAX_DEFICIT: Final = 0.2
 _SAMPLED_ROWS: Final = 64
 
 
-def check_gains(reader: SlabReader, bias: fits.Header, log: Logger) -> tuple[float, ...]:
+def check_gains(reader: SlabReader, bias: Header, log: Logger) -> tuple[float, ...]:
     """Compare the gains of the header with the photon noise of the first two flats.
 
     Parameters
     ----------
     reader : SlabReader
         Of at least two flats.
-    bias : astropy.io.fits.Header
+    bias : Header
         Header of the MASTER_BIAS, with ``QC.BIAS.MASTERn.MEAN`` and ``.RON``.
     log : logger
         Told of each port; warned if a gain is more than 20 % below that of the header.

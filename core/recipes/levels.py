@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.geometry import Detector, Window, all_ports
@@ -25,6 +24,7 @@ from core.ccd.overscan import (
 )
 from core.ccd.vpoly import VerticalPolynomial, fit_vertical_overscan
 from core.errors import CalibrationMismatchError, DataError
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.fitsfile.raw import RawChannel
 from core.instrument import SATURATION_ADU, Dq
@@ -137,7 +137,7 @@ def correct_levels(
     options: OverscanOptions,
     detector: Detector,
     is_bias: bool,
-    bias_header: fits.Header | None,
+    bias_header: Header | None,
     log: Logger,
 ) -> list[FrameLevels]:
     """Compare the overscan levels of frames and decide what is subtracted from each.
@@ -149,7 +149,7 @@ def correct_levels(
     detector : Detector
     is_bias : bool
         BIAS frames are compared with the first of them, others with the MASTER_BIAS.
-    bias_header : astropy.io.fits.Header or None
+    bias_header : Header or None
         Header of the MASTER_BIAS.
     log : logger
 
@@ -173,7 +173,7 @@ def correct_levels(
     return [_against_master(number, item, reference, options, detector, log) for number, item in enumerate(measured, 1)]
 
 
-def _levels_of(header: fits.Header) -> tuple[OverscanLevel, ...] | None:
+def _levels_of(header: Header) -> tuple[OverscanLevel, ...] | None:
     levels = []
     for port in all_ports():
         mean = get_key(header, f"DRS.MUSE.OVSC{port}.MEAN", float, default=None)

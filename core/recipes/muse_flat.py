@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from astropy.io import fits
 
 from core.ccd.flatpixels import flag_flat_pixels, slice_fluxes
 from core.ccd.statistics import ImageStatistics, image_statistics
 from core.ccd.trace_qc import CORNER_SLICES, Spread, TraceQuality, measure_trace
 from core.ccd.tracing import TraceResult, trace_slices
 from core.errors import TracingError
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.fitsfile.tables import TRACE_SAMPLES, MuseTable, trace_table_format
 from core.instrument import N_SLICES, TRACE_SLOPE_WARNING, Dq
@@ -245,7 +245,7 @@ class MuseFlat(Recipe):
         self,
         result: TraceResult,
         master: CombinedImage,
-        header: fits.Header,
+        header: Header,
         middle: int,
         params: FlatParameters,
         ctx: RecipeContext,

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
 from core.ccd.trace_model import Trace
 from core.errors import DataError, MuseError, WavelengthError
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.lsf import LSF_PROFILE, SLICE_PARAM, LsfCube, read_lsf_profile
 from core.fitsfile.pixtable import encode_origin, origin_offset, set_limits
@@ -209,7 +209,7 @@ class _LsfFlow:
     params: LsfParameters
     ctx: RecipeContext
     calibs: tuple[Frame, ...]
-    header: fits.Header = field(default_factory=fits.Header)
+    header: Header = field(default_factory=Header)
 
     def __post_init__(self) -> None:
         self.slices = [number for number in self.dispersion.valid_slices if self.trace.has(number)]
@@ -261,7 +261,7 @@ class _LsfFlow:
         for number, image in images.items():
             self._write_fwhm(qc, number, image.fwhm())
         first = next(iter(images.values()))
-        grid = LsfCube(cube, first.first_x, first.step_x, first.first_wave, first.step_wave, fits.Header())
+        grid = LsfCube(cube, first.first_x, first.step_x, first.first_wave, first.step_wave, Header())
         products: list[Product] = [
             CubeProduct(LSF_PROFILE, LSF_PROFILE, cube, self.header, grid.wcs(), self.stack.raws, self.calibs)
         ]

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from astropy.io import fits
 
 from core.ccd.statistics import ImageStatistics
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.recipes.declaration import QcSpec, Recipe
 
@@ -23,7 +23,7 @@ class QcWriter:
     recipe : Recipe
     tag : str
         Product tag; only parameters declared for it are accepted.
-    header : astropy.io.fits.Header
+    header : Header
         Cards are added in the order of the calls.
 
     Examples
@@ -32,7 +32,7 @@ class QcWriter:
     >>> qc.write("QC.BIAS.MASTER{quadrant}.RON", 2.9, quadrant=1)   # doctest: +SKIP
     """
 
-    def __init__(self, recipe: Recipe | type[Recipe], tag: str, header: fits.Header) -> None:
+    def __init__(self, recipe: Recipe | type[Recipe], tag: str, header: Header) -> None:
         self._specs: dict[str, QcSpec] = {
             spec.keyword: spec for spec in recipe.qc if not spec.products or tag in spec.products
         }

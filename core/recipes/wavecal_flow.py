@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
 from core.ccd.reduction import MasterRows
 from core.ccd.trace_model import Trace
 from core.errors import WavelengthError
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys
 from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
@@ -63,7 +63,7 @@ class _Lamp:
     """What is remembered of the combined image of one lamp set-up."""
 
     group: LampGroup
-    header: fits.Header
+    header: Header
     n_saturated: int
     input_saturated: tuple[int, ...]
 
@@ -410,7 +410,7 @@ class WavecalFlow:
         qc.write(f"{prefix}.WLEN", wavelength, slice=number)
         return wavelength
 
-    def _bare_header(self) -> fits.Header:
+    def _bare_header(self) -> Header:
         header = self._lamps[0].header.copy()
         del_keys(header, r"QC\.")
         return header
@@ -438,7 +438,7 @@ class WavecalFlow:
         if self._summed is None:
             raise WavelengthError("the lamp images have not been summed")
         resampled = resample_slices(self._summed.data, self._summed.dq, self.trace, self._dispersion())
-        own = fits.Header()
+        own = Header()
         own["CRPIX1"], own["CRPIX2"] = 1.0, 1.0
         own["CRVAL1"], own["CRVAL2"] = 1.0, resampled.first_wave
         own["CD1_1"], own["CD1_2"], own["CD2_1"], own["CD2_2"] = 1.0, 0.0, 0.0, resampled.step
@@ -454,11 +454,11 @@ class WavecalFlow:
         dispersion, rows = self._dispersion(), np.arange(1.0, ny + 1)
         for number in dispersion.valid_slices:
             dispersion.fill_map(number, self.trace.left(number, rows), self.trace.right(number, rows), out)
-        own = fits.Header()
+        own = Header()
         own["BUNIT"] = "Angstrom"
         self._add_cube("WAVE_MAP", "DATA", out, own)
 
-    def _add_cube(self, tag: str, extension: str, data: NDArray[np.float32], own: fits.Header) -> None:
+    def _add_cube(self, tag: str, extension: str, data: NDArray[np.float32], own: Header) -> None:
         self.products.append(CubeProduct(tag, extension, data, self._bare_header(), own, self.stack.raws, self.calibs))
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from astropy.io import fits
-
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.instrument import LAMPS, N_IFU, PORT_X, PORT_Y, chip_name
 from core.simulator.channel import chip_card
@@ -76,7 +75,7 @@ def _sidereal_seconds(mjd: float) -> float:
     return hours * 3600.0
 
 
-def primary_header(scene: Scene, mode: str, card: ExposureCard) -> fits.Header:
+def primary_header(scene: Scene, mode: str, card: ExposureCard) -> Header:
     """Primary header of a raw frame.
 
     Parameters
@@ -88,10 +87,10 @@ def primary_header(scene: Scene, mode: str, card: ExposureCard) -> fits.Header:
 
     Returns
     -------
-    astropy.io.fits.Header
+    Header
         Without the structural cards.
     """
-    header = fits.Header()
+    header = Header()
 
     def put(key: str, value: Any, comment: str = "") -> None:
         set_key(header, key, value, comment)
@@ -249,14 +248,14 @@ def _instrument(put: Any, scene: Scene, mode: str, temperature: float) -> None:
         put(f"INS.PRES{20 + ifu}.VAL", 4.8e-06, f"[mBar] Detector {ifu} pressure")
 
 
-def channel_header(truth: InstrumentTruth) -> fits.Header:
+def channel_header(truth: InstrumentTruth) -> Header:
     """Extension header of a channel, without the structural cards.
 
     ``DET.OUTn.GAIN`` is electrons per adu, the sense in which pipelines use it; ``DET.OUTn.CONAD`` is its inverse.
     """
     det = truth.detector
     chip = chip_card(truth.ifu)
-    header = fits.Header()
+    header = Header()
 
     def put(key: str, value: Any, comment: str = "") -> None:
         set_key(header, key, value, comment)

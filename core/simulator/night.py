@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
 from core.ccd.geometry import Detector
 from core.errors import ParameterError
+from core.fitsfile.header import Header
 from core.fitsfile.raw import write_raw
 from core.instrument import N_IFU
 from core.simulator.exposure import NightState, expected_electrons, expose
@@ -220,12 +220,12 @@ def simulate_night(
 
 def _frames(
     truths: Iterable[InstrumentTruth],
-    extensions: Iterable[fits.Header],
+    extensions: Iterable[Header],
     expected: Iterable[NDArray[np.float32]],
     states: Iterable[NightState],
     shot: _Shot,
     stamp: str,
-) -> Iterator[tuple[int, fits.Header, NDArray[np.uint16]]]:
+) -> Iterator[tuple[int, Header, NDArray[np.uint16]]]:
     """Channels of one file, one in memory at a time."""
     for truth, header, image, state in zip(truths, extensions, expected, states, strict=True):
         rng = stream(truth.seed, "exposure", truth.ifu, truth.mode, stamp)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from astropy.io import fits
 from numpy.typing import NDArray
 
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.fitsfile.tables import LINE_CATALOG, encode_columns
 from core.fitsfile.writer import FitsWriter
@@ -192,14 +192,14 @@ def write_line_catalog(path: str | os.PathLike[str]) -> Path:
     pathlib.Path
     """
     catalog = build_line_catalog()
-    header = fits.Header()
+    header = Header()
     header["ORIGIN"] = ("cascade-muse", "built from published wavelengths")
     header["INSTRUME"] = ("MUSE", "Instrument used.")
     set_key(header, "PRO.CATG", LINE_CATALOG.name, "Category of pipeline product frame")
     header["VERSION"] = (CATALOG_VERSION, "version of the catalogue format")
-    header["COMMENT"] = "Wavelengths in air: NIST Atomic Spectra Database. Fluxes: areas in counts per"
-    header["COMMENT"] = "detector column of a standard exposure of each lamp. Quality: computed from"
-    header["COMMENT"] = "the brightness and the isolation of the lines at the resolution of MUSE."
+    header.add_comment("Wavelengths in air: NIST Atomic Spectra Database. Fluxes: areas in counts per")
+    header.add_comment("detector column of a standard exposure of each lamp. Quality: computed from")
+    header.add_comment("the brightness and the isolation of the lines at the resolution of MUSE.")
     columns = {
         "lambda": catalog.wave,
         "flux": catalog.flux,
@@ -212,5 +212,5 @@ def write_line_catalog(path: str | os.PathLike[str]) -> Path:
     # No PIPEFILE: the reference pipeline takes only files without it as calibrations for all IFUs.
     with FitsWriter(target) as writer:
         writer.primary(header)
-        writer.table(fits.Header(), encoded, cards)
+        writer.table(Header(), encoded, cards)
     return target

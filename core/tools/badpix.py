@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.errors import BadFitsError, MuseError
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name, get_key, has_key, merged_header, set_key
 from core.fitsfile.merge import copy_data
 from core.fitsfile.raw import detector_of_header
@@ -84,8 +84,8 @@ class BadPixelList:
 class TableHeaders:
     """Keywords of a new BADPIX_TABLE: of the file, and of the table of the IFU."""
 
-    primary: fits.Header
-    extension: fits.Header
+    primary: Header
+    extension: Header
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def join(parts: Sequence[BadPixelList]) -> BadPixelList:
 
 def minimal_headers(ifu: int) -> TableHeaders:
     """Keywords of a table for which there is no image to take them from."""
-    primary, extension = fits.Header(), fits.Header()
+    primary, extension = Header(), Header()
     set_key(primary, "TELESCOP", "ESO-VLT-U4", "ESO <TEL>")
     set_key(primary, "INSTRUME", "MUSE", "Instrument used")
     _label(primary)
@@ -148,9 +148,9 @@ def minimal_headers(ifu: int) -> TableHeaders:
     return TableHeaders(primary, extension)
 
 
-def headers_from(header: fits.Header) -> TableHeaders:
+def headers_from(header: Header) -> TableHeaders:
     """Keywords of a table from those of an image: telescope, instrument and detector, nothing of the exposure."""
-    primary, extension = fits.Header(), fits.Header()
+    primary, extension = Header(), Header()
     for card in header.cards:
         name = dot_name(card.keyword)
         if _CHANNEL.match(name):
@@ -161,7 +161,7 @@ def headers_from(header: fits.Header) -> TableHeaders:
     return TableHeaders(primary, extension)
 
 
-def reference_header(path: Path, ifu: int, extname: str | None) -> fits.Header:
+def reference_header(path: Path, ifu: int, extname: str | None) -> Header:
     """Keywords of a reference image: of the file and of the extension named (by default that of the IFU).
 
     Raises
@@ -174,17 +174,17 @@ def reference_header(path: Path, ifu: int, extname: str | None) -> fits.Header:
     hdu = scan.extension(wanted) or (None if extname else scan.extension(f"{wanted}.DATA"))
     if hdu is None and extname:
         raise BadFitsError(f"there is no extension {extname}", file=path)
-    return merged_header(scan.primary, hdu.header if hdu is not None else fits.Header())
+    return merged_header(scan.primary, hdu.header if hdu is not None else Header())
 
 
-def detector_from(header: fits.Header | None, path: Path | None = None) -> Detector:
+def detector_from(header: Header | None, path: Path | None = None) -> Detector:
     """Geometry told by a header; that of the real detectors if it tells nothing."""
     if header is None or not has_key(header, "DET.OUT1.NX"):
         return Detector()
     return detector_of_header(header, path)
 
 
-def _label(primary: fits.Header) -> None:
+def _label(primary: Header) -> None:
     set_key(primary, "OBJECT", _OBJECT, "Target description")
     set_key(primary, "PRO.CATG", BADPIX_TABLE.name, "Category of pipeline product frame")
 
@@ -222,9 +222,9 @@ def write_bad_pixel_tables(output: Path, tables: Sequence[NewTable], existing: P
     scan = _scan_existing(existing) if existing is not None else None
     open_tables = {table.ifu: table for table in tables}
     counts: dict[int, int] = {}
-    primary = tables[0].headers.primary if scan is None else merged_header(scan.primary, fits.Header())
+    primary = tables[0].headers.primary if scan is None else merged_header(scan.primary, Header())
     alone = None if scan is None else ifu_of_extname(str(primary.get("EXTNAME", "")))  # one IFU, told in the primary
-    primary.remove("DATAMD5", ignore_missing=True)
+    primary.remove("DATAMD5")
     with FitsWriter(output, datamd5=True) as writer:
         writer.primary(_named(primary, output))
         for hdu in scan.hdus[1:] if scan is not None else ():
@@ -259,24 +259,23 @@ def _read_list(path: Path, ifu: int) -> BadPixelList:
     return BadPixelList(table["xpos"], table["ypos"], table["status"], value.astype(np.float32))
 
 
-def _named(primary: fits.Header, output: Path) -> fits.Header:
+def _named(primary: Header, output: Path) -> Header:
     header = primary.copy()
     set_key(header, "PIPEFILE", output.name, "Filename of data product")
     return header
 
 
-def _own_cards(header: fits.Header) -> fits.Header:
-    own = merged_header(header, fits.Header())
-    for keyword in ("EXTNAME", "CHECKSUM", "DATASUM"):
-        own.remove(keyword, ignore_missing=True)
+def _own_cards(header: Header) -> Header:
+    own = merged_header(header, Header())
+    own.remove("EXTNAME", "CHECKSUM", "DATASUM")
     return own
 
 
-def _write_table(writer: FitsWriter, pixels: BadPixelList, ifu: int, cards: fits.Header) -> None:
+def _write_table(writer: FitsWriter, pixels: BadPixelList, ifu: int, cards: Header) -> None:
     columns, structure = encode_columns(
         BADPIX_TABLE, {"xpos": pixels.x, "ypos": pixels.y, "status": pixels.status, "value": pixels.value}
     )
-    header = fits.Header()
+    header = Header()
     header["EXTNAME"] = (chip_name(ifu), "extension name")
     for card in cards.cards:
         set_key(header, dot_name(card.keyword), card.value, card.comment)

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.errors import MuseError
+from core.fitsfile.header import Header
 from core.fitsfile.image import open_image
 from core.fitsfile.scan import scan_fits
 from core.instrument import N_IFU
@@ -163,7 +163,7 @@ def _ifu(text: str) -> int:
     return ifu
 
 
-def _reference(arguments: Arguments, ifu: int) -> fits.Header | None:
+def _reference(arguments: Arguments, ifu: int) -> Header | None:
     if "-r" not in arguments.options:
         return None
     path = Path(arguments.options["-r"])
@@ -177,7 +177,7 @@ def _frame_shape(detector: Detector, arguments: Arguments) -> tuple[int, int]:
     return detector.trimmed_shape if "-t" in arguments.options else detector.raw_shape
 
 
-def _finish(pixels: BadPixelList, header: fits.Header | None, ifu: int, arguments: Arguments, output: Path) -> None:
+def _finish(pixels: BadPixelList, header: Header | None, ifu: int, arguments: Arguments, output: Path) -> None:
     """Leave out what lies outside of the image, convert to raw positions, and write."""
     detector = detector_from(header)
     ny, nx = _frame_shape(detector, arguments)

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from core.ccd.geometry import Detector
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.tables import (
@@ -41,7 +42,7 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def write_master(path: Path, ifu: int, data: Any, unit: str = "adu", **qc: float) -> Path:
-    header = fits.Header()
+    header = Header()
     set_key(header, "EXTNAME", f"CHAN{ifu:02d}")
     for name, value in qc.items():
         set_key(header, name.replace("_", "."), value)
@@ -217,7 +218,7 @@ def trace_table() -> MuseTable:
         columns[f"tc{part}_00"] = centres + shift
         columns[f"tc{part}_01"] = np.full(N_SLICES, 0.01)
         columns[f"MSE{part}"] = np.zeros(N_SLICES)
-    return MuseTable(columns, fits.Header())
+    return MuseTable(columns, Header())
 
 
 def test_the_lamp_flat_procedure_adds_slice_fluxes_and_traces(tmp_path: Path, raw: Path) -> None:
@@ -229,7 +230,7 @@ def test_the_lamp_flat_procedure_adds_slice_fluxes_and_traces(tmp_path: Path, ra
     middle = np.repeat(np.linspace(30, NX - 30, N_SLICES), 5)
     samples = {"slice": number, "y": np.tile(np.linspace(10, NY, 5), N_SLICES), "mid": middle}
     samples |= {"left": middle - 2, "right": middle + 2}
-    write_table(tmp_path / "TRACE_SAMPLES-01.fits", TRACE_SAMPLES, MuseTable(samples, fits.Header()), 1)
+    write_table(tmp_path / "TRACE_SAMPLES-01.fits", TRACE_SAMPLES, MuseTable(samples, Header()), 1)
     folder = tmp_path / "plots"
     folder.mkdir()
     plots = drawn(job(tmp_path, "muse_flat", [raw]), folder)
@@ -242,7 +243,7 @@ def test_the_lamp_flat_procedure_adds_slice_fluxes_and_traces(tmp_path: Path, ra
 
 def test_the_arc_procedure_plots_the_qc_of_the_slices(tmp_path: Path) -> None:
     fmt = wavecal_table_format(1, 1)
-    header = fits.Header()
+    header = Header()
     for number in range(1, N_SLICES + 1):
         set_key(header, f"QC.WAVECAL.SLICE{number}.FIT.RMS", 0.025)
     columns = {column.name: np.zeros(N_SLICES) for column in fmt.columns}
@@ -258,7 +259,7 @@ def test_the_arc_procedure_plots_the_qc_of_the_slices(tmp_path: Path) -> None:
         "residual": dice.normal(0, 0.02, points),
         "rejlimit": np.full(points, 0.06),
     }
-    write_table(tmp_path / "WAVECAL_RESIDUALS-01.fits", WAVECAL_RESIDUALS, MuseTable(residuals, fits.Header()), 1)
+    write_table(tmp_path / "WAVECAL_RESIDUALS-01.fits", WAVECAL_RESIDUALS, MuseTable(residuals, Header()), 1)
     folder = tmp_path / "plots"
     folder.mkdir()
     plots = drawn(job(tmp_path, "muse_wavecal", []), folder)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from astropy.io import fits
 
 from core.ccd.geometry import Detector
+from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.fitsfile.raw import write_raw
 from core.instrument import PORT_X, PORT_Y
@@ -49,9 +49,9 @@ class FrameMaker:
             raw[det.raw_window(port)] += added[det.port_window(port)].astype(np.int64)
         return np.clip(raw, 0, 65535).astype(np.uint16)
 
-    def headers(self, exptime: float, **changes: Any) -> tuple[fits.Header, fits.Header]:
+    def headers(self, exptime: float, **changes: Any) -> tuple[Header, Header]:
         """Primary and channel header; ``changes`` are dot names with underscores for dots."""
-        primary, channel = fits.Header(), fits.Header()
+        primary, channel = Header(), Header()
         det = self.detector
         for key, value in {
             "INSTRUME": "MUSE",

@@ -18,6 +18,7 @@ from core.errors import (
     MissingInputError,
     ParameterError,
 )
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import get_key, set_key
 from core.fitsfile.merge import merge_products
@@ -45,9 +46,9 @@ def master(maker, tag, seed, level, scatter, *, unit="count", exptime=0.0, dq=No
     rng = np.random.default_rng(seed)
     shape = maker.detector.trimmed_shape
     primary, channel = maker.headers(exptime, **changes)
-    header = fits.Header()
+    header = Header()
     for part in (primary, channel):
-        header.extend(part.cards, end=True)
+        header.extend(part.cards)
     for port in range(1, 5):
         set_key(header, f"DRS.MUSE.OVSC{port}.MEAN", (1200.0, 1210.0, 1190.0, 1205.0)[port - 1])
         set_key(header, f"DRS.MUSE.OVSC{port}.STDEV", 3.2)
@@ -227,7 +228,7 @@ def test_scaling_to_the_first_exposure_time(maker, context):
 
 def test_gains_and_nonlinearity_of_a_table(maker, context, monkeypatch):
     bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
-    header = fits.Header()
+    header = Header()
     limits = (2.0, 3.5)
     for port in range(1, 5):
         set_key(header, f"DET.OUT{port}.GAIN", 2.0 * port)
@@ -236,7 +237,9 @@ def test_gains_and_nonlinearity_of_a_table(maker, context, monkeypatch):
         set_key(header, f"DRS.MUSE.NONLIN{port}.POLY.LOLIMIT", limits[0])
         set_key(header, f"DRS.MUSE.NONLIN{port}.POLY.HILIMIT", limits[1])
     table = maker.folder / "nonlinearity.fits"
-    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(header=header, name="CHAN01")]).writeto(table)
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.ImageHDU(header=fits.Header.fromstring(header.to_bytes()), name="CHAN01")]
+    ).writeto(table)
     levels = np.zeros(maker.detector.trimmed_shape)
     levels[:, ::2] = 20000  # above the upper limit
     levels[10:20, ::2] = 1000  # inside
@@ -438,7 +441,12 @@ def test_dead_detector(maker, context):
     primary, channel = maker.headers(10.0, DET_CHIP_LIVE=False)
     channel["EXTNAME"] = "CHAN01"
     path = maker.folder / "dead.fits"
-    fits.HDUList([fits.PrimaryHDU(header=primary), fits.ImageHDU(header=channel)]).writeto(path)
+    fits.HDUList(
+        [
+            fits.PrimaryHDU(header=fits.Header.fromstring(primary.to_bytes())),
+            fits.ImageHDU(header=fits.Header.fromstring(channel.to_bytes())),
+        ]
+    ).writeto(path)
     with pytest.raises(ChipNotLiveError):
         prepare(1, frame_set([path], "BIAS"), ["BIAS"], CombineParameters(), context)
 

@@ -13,6 +13,7 @@ import pytest
 from astropy.io import fits
 
 from core.errors import MissingInputError
+from core.fitsfile.header import Header
 from core.fitsfile.image import read_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.raw import write_raw
@@ -28,7 +29,7 @@ NX, NY = 64, 72  # data section of a port: room for the 19 x 19 windows of the n
 
 def write_bias(path: Path, number: int, ifus: tuple[int, ...] = (3, 9, 17), dead: int | None = None) -> Path:
     """A small raw bias: level 1200 adu, noise 3 adu, in a few channels."""
-    primary = fits.Header()
+    primary = Header()
     values = {
         "INSTRUME": "MUSE", "EXPTIME": 0.0, "MJD-OBS": 57000.0 + number, "RADECSYS": "FK5",
         "DATE-OBS": f"2014-12-09T00:0{number}:00.000", "ARCFILE": path.name, "ORIGFILE": "MUSE_CAL_BIAS.fits",
@@ -40,7 +41,7 @@ def write_bias(path: Path, number: int, ifus: tuple[int, ...] = (3, 9, 17), dead
 
     def channels() -> object:
         for ifu in ifus:
-            header = fits.Header()
+            header = Header()
             set_key(header, "DET.CHIP.NAME", f"CHAN{ifu:02d}")
             set_key(header, "DET.CHIP.ID", "test")
             set_key(header, "DET.CHIP.LIVE", ifu != dead)

@@ -20,6 +20,7 @@ import pytest
 from astropy.io import fits
 
 from core.ccd.trace_model import Trace
+from core.fitsfile.header import Header
 from core.fitsfile.image import read_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.raw import write_raw
@@ -80,7 +81,7 @@ def write_frame(path: Path, kind: str, seed: int, ny: int, light: Light | None =
         for rows, y0 in ((slice(0, ny), 32), (slice(ny, 2 * ny), hy + 32)):
             raw[y0 : y0 + ny, 32 : 32 + NX] += light[rows, :NX]
             raw[y0 : y0 + ny, hx + 32 : hx + 32 + NX] += light[rows, NX:]
-    primary, header = fits.Header(), fits.Header()
+    primary, header = Header(), Header()
     values: dict[str, Any] = {
         "INSTRUME": "MUSE", "EXPTIME": exptime, "MJD-OBS": 57023.0, "DATE-OBS": "2015-01-01T00:00:00.000",
         "ARCFILE": path.name, "DPR.CATG": "CALIB", "DPR.TYPE": kind, "DPR.TECH": "IFU",

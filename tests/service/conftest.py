@@ -18,10 +18,10 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
-from astropy.io import fits
 
 from core.archive.models import Block, Frame, Product
 from core.archive.sessions import Archive
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage, write_image
 from core.settings import Settings
 from service.app import create_app
@@ -67,7 +67,7 @@ def settings(
         product = session.query(Product).filter(Product.tag == "MASTER_BIAS").order_by(Product.id.desc()).first()
         assert product is not None
         y, x = np.mgrid[0:60, 0:80].astype(np.float32)
-        image = MuseImage(x + y, np.zeros((60, 80), np.int32), np.ones((60, 80), np.float32), fits.Header(), "adu")
+        image = MuseImage(x + y, np.zeros((60, 80), np.int32), np.ones((60, 80), np.float32), Header(), "adu")
         image.header["HIERARCH ESO QC BIAS MASTER1 RON"] = (2.46, "[count] read-out noise")
         product.path = str(write_image(settings.product_dir / product.file_name, image, ifu=product.ifu))
         product.size = Path(product.path).stat().st_size

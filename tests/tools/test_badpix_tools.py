@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 
 from core.ccd.geometry import Detector
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import get_key, set_key
 from core.fitsfile.merge import merge_products
@@ -31,7 +32,7 @@ def write_product(path: Path, ifu: int = 10, shape: tuple[int, int] = (4112, 409
     dq[2, 2] = 256
     dq[1, 7] = 512
     dq[shape[0] - 1, shape[1] - 1] = 8192
-    header = fits.Header()
+    header = Header()
     values = {
         "TELESCOP": "ESO-VLT-U4", "INSTRUME": "MUSE", "OBJECT": "FLAT", "EXPTIME": 1.0, "DET.BINX": 1,
         "DET.EXP.ID": 5, "DET.DEV1.EXP.TOTTIME": 3.0, "DET.DEV1.SHUT.ID": "x", "DET.DIT": 2.0, "DET.NDIT": 1,

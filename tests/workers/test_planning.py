@@ -27,6 +27,7 @@ from core.archive.turns import PlanningBusyError, planning_turn
 from core.archive.watch import blocks_with_stale_inputs
 from core.cascade.explain import explain
 from core.cascade.plan import signature_with
+from core.fitsfile.header import Header
 from workers.definitions import qc1_definitions, recipe_versions, register_definitions
 from workers.planning import Planner, plan_nights, save_nights
 from workers.runner import RunSummary, run_until_idle
@@ -390,10 +391,10 @@ def test_the_line_catalogue_is_built_once(tmp_path: Path) -> None:
 
 
 def write_static(path: Path, **cards: str) -> None:
-    header = fits.Header()
+    header = Header()
     for name, value in cards.items():
         header[f"HIERARCH ESO PRO {name.replace('_', ' ')}"] = value
-    fits.PrimaryHDU(header=header).writeto(path)
+    fits.PrimaryHDU(header=fits.Header.fromstring(header.to_bytes())).writeto(path)
 
 
 def test_static_calibrations_have_kind_and_validity_from_their_headers(tmp_path: Path) -> None:

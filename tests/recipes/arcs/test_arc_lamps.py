@@ -6,17 +6,17 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from astropy.io import fits
 
 from core.ccd.combine import CombineOptions
 from core.errors import DataError
+from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import set_key
 from core.recipes.arc_lamps import ImageStore, group_by_lamps, lamp_states, mask_in_place
 
 
 def header(*on, names=("ContB", "ContR", "CU-LAMP3", "CU-LAMP-Xe", "CU-LAMP-HgCd", "Ne"), skip=()):
-    result = fits.Header()
+    result = Header()
     set_key(result, "INS.LAMPNUM", 6)
     for number, name in enumerate(names, start=1):
         set_key(result, f"INS.LAMP{number}.NAME", name)
@@ -48,8 +48,8 @@ def test_a_missing_shutter_keyword_does_not_hide_a_difference():
 
 
 def test_missing_keywords_count_as_off():
-    assert lamp_states(fits.Header()) == ((False, False),) * 6
-    assert group_by_lamps(stack(fits.Header()))[0].label == "no lamp"
+    assert lamp_states(Header()) == ((False, False),) * 6
+    assert group_by_lamps(stack(Header()))[0].label == "no lamp"
 
 
 def test_a_lamp_with_two_names_is_an_error():
@@ -60,7 +60,7 @@ def test_a_lamp_with_two_names_is_an_error():
 def image(seed, ny=300, nx=40):
     rng = np.random.default_rng(seed)
     dq = np.where(rng.random((ny, nx)) < 0.1, 4096, 0).astype("i4")
-    return MuseImage(rng.random((ny, nx), dtype="f4"), dq, rng.random((ny, nx), dtype="f4"), fits.Header(), "count")
+    return MuseImage(rng.random((ny, nx), dtype="f4"), dq, rng.random((ny, nx), dtype="f4"), Header(), "count")
 
 
 def test_images_come_back_as_they_went():
@@ -75,7 +75,7 @@ def test_images_come_back_as_they_went():
             np.testing.assert_array_equal(stat, expected.stat)
             np.testing.assert_array_equal(bad, expected.dq != 0)
         with pytest.raises(DataError, match="flags"):
-            store.combine(CombineOptions("sum"), fits.Header())
+            store.combine(CombineOptions("sum"), Header())
     with pytest.raises(DataError, match="closed"):
         store.read(0, data, stat, bad)
 
@@ -85,7 +85,7 @@ def test_sum_scales_up_for_flagged_pixels():
     with ImageStore((300, 40), flags=True) as store:
         store.add(first)
         store.add(second)
-        total = store.combine(CombineOptions("sum"), fits.Header())
+        total = store.combine(CombineOptions("sum"), Header())
     good = (first.dq == 0) & (second.dq == 0)
     np.testing.assert_allclose(total.data[good], (first.data + second.data)[good], rtol=1e-6)
     only_first = (first.dq == 0) & (second.dq != 0)

@@ -17,6 +17,7 @@ import pytest
 from astropy.io import fits
 
 from core.ccd.trace_model import Trace
+from core.fitsfile.header import Header
 from core.fitsfile.image import read_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.merge import merge_products
@@ -67,7 +68,7 @@ def theirs(name, pairs, folder, **values):
 def write(path, tag, columns, extension=None):
     """A static table of the reference: columns as (name, form, unit, values)."""
     fmt = TableFormat(tag, tuple(Column(name, form, unit) for name, form, unit, _ in columns))
-    header = fits.Header()
+    header = Header()
     set_key(header, "PRO.CATG", tag)
     set_key(header, "INS.MODE", "WFM-NOAO-N")
     table = MuseTable({name: np.asarray(values) for name, _, _, values in columns}, header)

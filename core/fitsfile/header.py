@@ -1,0 +1,336 @@
+"""FITS headers: cards in the order of the file, read when asked for and written back as they were.
+
+A raw frame has some 700 cards per channel of which a recipe reads fifty and copies most of the others. `Header` finds
+the keywords, and leaves values and comments as text until somebody asks; a card that nobody changed is written byte for
+byte as it was read. Keywords of the ``HIERARCH`` convention go by their name without that word: ``ESO DET OUT1 GAIN``.
+
+Source: FITS standard 4.0, section 4; the registered conventions HIERARCH and CONTINUE (long strings).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from typing import Any, Final
+
+from core.fitsfile.cards import CARD, COMMENTARY, CardValue, card_field, card_value
+
+__all__ = ["Card", "Header", "printable"]
+
+BLOCK: Final = 2880
+_FIELD = re.compile(r"\s*(?:'(?:[^']|'')*'|[^/']*)\s*(?:/(.*))?\Z", re.DOTALL)
+_KEYWORD = re.compile(r"[A-Z0-9_\- ]+\Z")
+_UNPRINTABLE = re.compile(r"[^ -~]")
+_TEXT_WIDTH = CARD - 8
+
+
+def printable(text: str) -> str:
+    """A text with ``?`` for what FITS headers cannot hold: all but printable ASCII."""
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
+
+
+class Card:
+    """One keyword with value and comment; not to be changed.
+
+    Parameters
+    ----------
+    keyword : str
+        ``EXPTIME``, or without the word HIERARCH ``ESO DET OUT1 GAIN``; ``COMMENT``, ``HISTORY`` or empty for text.
+    value : str, int, float, bool, numpy scalar or None
+        None is an undefined value.
+    comment : str
+        Cut to what fits the card.
+
+    Raises
+    ------
+    ValueError
+        If the keyword or the value cannot stand in a header.
+    """
+
+    __slots__ = ("_comment", "_image", "_value", "keyword")
+
+    keyword: str
+    _value: Any
+    _comment: str | None
+    _image: str | None
+
+    def __init__(self, keyword: str, value: Any = None, comment: str = "") -> None:
+        self.keyword = _bare(keyword)
+        if self.keyword and not _KEYWORD.match(self.keyword):
+            raise ValueError(f"{keyword!r} is no FITS keyword")
+        self._value = _plain(value)
+        self._comment = printable(comment)
+        self._image = None
+
+    @classmethod
+    def from_image(cls, image: str) -> Card:
+        """The card of 80 characters, or of a multiple of it for a string that is continued."""
+        card = cls.__new__(cls)
+        card.keyword, _ = card_field(image, 0)
+        card._value = card._comment = None
+        card._image = image
+        return card
+
+    @property
+    def value(self) -> CardValue:
+        """Value; of COMMENT and HISTORY the text."""
+        if self._comment is None:
+            self._parse()
+        value: CardValue = self._value
+        return value
+
+    @property
+    def comment(self) -> str:
+        """What stands behind the slash."""
+        if self._comment is None:
+            self._parse()
+        return self._comment or ""
+
+    @property
+    def image(self) -> str:
+        """The card as it stands in the file: 80 characters or a multiple of it."""
+        if self._image is None:
+            self._image = _image(self.keyword, self._value, self._comment or "")
+        return self._image
+
+    def __repr__(self) -> str:
+        return f"Card({self.keyword!r}, {self.value!r}, {self.comment!r})"
+
+    def _parse(self) -> None:
+        image = self._image or ""
+        _, field = card_field(image, 0)
+        if field is None:
+            self._value, self._comment = image[8:].rstrip(), ""
+            return
+        value = card_value(image[field:CARD])
+        comments = [_comment_of(image[field:CARD])]
+        for start in range(CARD, len(image), CARD):
+            part = image[start + 10 : start + CARD]
+            value = str(value).removesuffix("&") + str(card_value(part) or "")
+            comments.append(_comment_of(part))
+        self._value, self._comment = value, " ".join(text for text in comments if text)
+
+
+class Header:
+    """The cards of one HDU, in order, found by keyword.
+
+    Parameters
+    ----------
+    cards : iterable of Card, optional
+
+    Examples
+    --------
+    >>> header = Header([Card("EXPTIME", 30.0, "[s] exposure time")])
+    >>> header["ESO DPR TYPE"] = ("BIAS", "type of the exposure")
+    >>> header["EXPTIME"], header.comment("ESO DPR TYPE"), "OBJECT" in header
+    (30.0, 'type of the exposure', False)
+    """
+
+    def __init__(self, cards: Iterable[Card] = ()) -> None:
+        self._cards = list(cards)
+        self._places: dict[str, int] | None = None  # first card of each keyword, made when asked for
+
+    @classmethod
+    def from_text(cls, text: str) -> Header:
+        """Read the cards up to END.
+
+        Parameters
+        ----------
+        text : str
+            Header blocks, decoded; bytes that FITS forbids become ``?``, so that the header can be written again.
+        """
+        text = printable(text)
+        images: list[str] = []
+        for start in range(0, len(text), CARD):
+            image = text[start : start + CARD]
+            if image.startswith("END") and not image[3:].strip():
+                break
+            if image.startswith("CONTINUE  ") and images and _is_continued(images[-1]):
+                images[-1] += image.ljust(CARD)
+            else:
+                images.append(image.ljust(CARD))
+        while images and not images[-1].strip():  # room left by whoever wrote the file
+            images.pop()
+        return cls(map(Card.from_image, images))
+
+    @property
+    def cards(self) -> list[Card]:
+        """The cards; the list is the caller's own."""
+        return list(self._cards)
+
+    def to_bytes(self) -> bytes:
+        """Blocks of 2880 bytes with the END card."""
+        text = "".join([card.image for card in self._cards]) + "END".ljust(CARD)
+        return text.ljust(-(-len(text) // BLOCK) * BLOCK).encode("ascii")
+
+    def __len__(self) -> int:
+        return len(self._cards)
+
+    def __iter__(self) -> Iterator[str]:
+        return (card.keyword for card in self._cards)
+
+    def __contains__(self, keyword: object) -> bool:
+        return isinstance(keyword, str) and _bare(keyword) in self._index()
+
+    def __getitem__(self, keyword: str) -> CardValue:
+        return self.card(keyword).value
+
+    def __setitem__(self, keyword: str, value: Any) -> None:
+        """Change a value, or value and comment if it is a pair; a new keyword goes to the end."""
+        place = self._index().get(_bare(keyword))
+        if isinstance(value, tuple):
+            card = Card(keyword, *value)
+        else:
+            card = Card(keyword, value, "" if place is None else self._cards[place].comment)
+        if place is None:
+            self.append(card)
+        else:
+            self._cards[place] = card
+
+    def get(self, keyword: str, default: Any = None) -> Any:
+        """Value of a keyword, or the default."""
+        place = self._index().get(_bare(keyword))
+        return default if place is None else self._cards[place].value
+
+    def card(self, keyword: str) -> Card:
+        """The first card of a keyword.
+
+        Raises
+        ------
+        KeyError
+            If there is none.
+        """
+        return self._cards[self._index()[_bare(keyword)]]
+
+    def comment(self, keyword: str) -> str:
+        """Comment of the first card of a keyword; KeyError if there is none."""
+        return self.card(keyword).comment
+
+    def items(self) -> ItemsView[str, CardValue]:
+        """Keywords and values; of a repeated keyword the first."""
+        return {keyword: self._cards[place].value for keyword, place in self._index().items()}.items()
+
+    def append(self, card: Card) -> None:
+        """Add a card at the end, whether or not there is one of its keyword."""
+        if self._places is not None:
+            self._places.setdefault(card.keyword, len(self._cards))
+        self._cards.append(card)
+
+    def extend(self, cards: Iterable[Card]) -> None:
+        """Add cards at the end."""
+        self._cards.extend(cards)
+        self._places = None
+
+    def add_comment(self, text: str) -> None:
+        """Add a COMMENT at the end, of several cards if it is long."""
+        for start in range(0, max(len(text), 1), _TEXT_WIDTH):
+            self.append(Card("COMMENT", text[start : start + _TEXT_WIDTH]))
+
+    def remove(self, *keywords: str) -> None:
+        """Remove all cards of these keywords, if there are any."""
+        doomed = {_bare(keyword) for keyword in keywords}
+        self._cards = [card for card in self._cards if card.keyword not in doomed]
+        self._places = None
+
+    def copy(self) -> Header:
+        """A header of the same cards."""
+        return Header(self._cards)
+
+    def _index(self) -> Mapping[str, int]:
+        if self._places is None:
+            self._places = {}
+            for place, card in enumerate(self._cards):
+                self._places.setdefault(card.keyword, place)
+        return self._places
+
+
+def _bare(keyword: str) -> str:
+    return keyword.upper().removeprefix("HIERARCH ").strip()
+
+
+def _plain(value: Any) -> CardValue:
+    if hasattr(value, "dtype"):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{value} cannot be the value of a FITS keyword")
+    if value is not None and not isinstance(value, str | int | float):
+        raise ValueError(f"a {type(value).__name__} cannot be the value of a FITS keyword")
+    return printable(value) if isinstance(value, str) else value
+
+
+def _comment_of(field: str) -> str:
+    match = _FIELD.match(field)
+    return (match.group(1) or "").strip() if match else ""
+
+
+def _is_continued(image: str) -> bool:
+    _, field = card_field(image, 0)
+    if field is None:
+        return False
+    value = card_value(image[max(field, len(image) - CARD + 10) :])
+    return isinstance(value, str) and value.endswith("&")
+
+
+# -- cards as text -----------------------------------------------------------------------------------------------------
+def _image(keyword: str, value: CardValue, comment: str) -> str:
+    if keyword in COMMENTARY:
+        text = str(value or "")
+        if len(text) > _TEXT_WIDTH:
+            raise ValueError(f"a {keyword or 'blank'} card has room for {_TEXT_WIDTH} characters, not {len(text)}")
+        return f"{keyword:8s}{text}".ljust(CARD)
+    hierarch = " " in keyword or len(keyword) > 8
+    head = f"HIERARCH {keyword} = " if hierarch else f"{keyword:8s}= "
+    shown = _value_text(value)
+    line = head + (shown if hierarch or isinstance(value, str) else shown.rjust(20))
+    if not isinstance(value, str):
+        line = line.ljust(30)
+        if len(line.rstrip()) > CARD:
+            raise ValueError(f"keyword {keyword} with the value {shown} does not fit a card")
+    elif len(line) > CARD:
+        return _continued(head, value, comment)
+    elif not hierarch:
+        line = line.ljust(30)
+    return _with_comment(line, comment)
+
+
+def _value_text(value: CardValue) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "T" if value else "F"
+    if isinstance(value, str):
+        escaped = value.replace("'", "''")
+        return f"'{escaped:8s}'"
+    if isinstance(value, float):
+        text = repr(value).upper()
+        return text if "." in text or "E" not in text else text.replace("E", ".0E")
+    return str(value)
+
+
+def _with_comment(line: str, comment: str) -> str:
+    if comment and len(line) + 4 <= CARD:
+        line = f"{line} / {comment}"[:CARD]
+    return line.ljust(CARD)
+
+
+def _continued(head: str, value: str, comment: str) -> str:
+    """A long string over several cards: each but the last ends with an ampersand."""
+    lines = []
+    while True:
+        room = CARD - len(head) - 3  # quotes and ampersand
+        if room < 2:
+            raise ValueError(f"keyword {head[:-3].strip()} leaves no room for its value")
+        part, length = "", 0
+        for char in value:
+            length += 1 + (char == "'")
+            if length > room:
+                break
+            part += char
+        value = value[len(part) :]
+        escaped = part.replace("'", "''")
+        if not value:
+            lines.append(_with_comment(f"{head}'{escaped}'", comment))
+            return "".join(lines)
+        lines.append(f"{head}'{escaped}&'".ljust(CARD))
+        head = "CONTINUE  "
