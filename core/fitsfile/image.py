@@ -21,6 +21,7 @@ from core.fitsfile.byteorder import pixels_from_disk
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, hierarch_name, iter_keys, merged_header, set_key
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.transfer import read_at
 from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
 from core.instrument import chip_name
@@ -117,11 +118,13 @@ class ImageRows:
         view = out.reshape(-1).view(np.uint8).data
         start = y0 * self.shape[1] * dtype.itemsize
         if hdu.kind == "compressed":
-            _read_fully(self._plain(part).number, view, start, hdu, self.path)
-            return out
-        with self.path.open("rb", buffering=0) as stream:
-            _read_fully(stream.fileno(), view, hdu.data_offset + start, hdu, self.path)
-        pixels_from_disk(out)
+            complete = read_at(self._plain(part).number, view, start)
+        else:
+            with self.path.open("rb", buffering=0) as stream:
+                complete = read_at(stream.fileno(), view, hdu.data_offset + start)
+            pixels_from_disk(out)
+        if not complete:
+            raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=self.path)
         return out
 
     def _plain(self, part: str) -> Descriptor:
@@ -131,14 +134,6 @@ class ImageRows:
                 dtype = np.dtype(PARTS[part][0])
                 self._unpacked[part] = unpack(self.path, self._parts[part], lambda rows: rows.astype(dtype))
             return self._unpacked[part]
-
-
-def _read_fully(number: int, view: memoryview, position: int, hdu: HduScan, path: Path) -> None:
-    while view:
-        done = os.preadv(number, [view], position)
-        if not done:
-            raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=path)
-        view, position = view[done:], position + done
 
 
 def open_image(path: str | os.PathLike[str], ifu: int) -> ImageRows:

@@ -23,6 +23,7 @@ from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, merged_header
 from core.fitsfile.merge import copy_data
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.transfer import read_at
 from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
 from core.instrument import N_PORTS, PORT_X, PORT_Y, SCAN_WIDTH, chip_name
@@ -146,12 +147,8 @@ class RawChannel:
         if out is None:
             out = np.empty((y1 - y0, nx), np.uint16)
         view = out.reshape(-1).view(np.uint8).data
-        position = self._pixels.offset + y0 * nx * 2
-        while view:
-            done = os.preadv(self._pixels.number, [view], position)
-            if done == 0:
-                raise BadFitsError(f"the file is cut inside extension {self.hdu.extname}", file=self.path)
-            view, position = view[done:], position + done
+        if not read_at(self._pixels.number, view, self._pixels.offset + y0 * nx * 2):
+            raise BadFitsError(f"the file is cut inside extension {self.hdu.extname}", file=self.path)
         unsigned_from_disk(out, self._bzero)
         return out
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from core.errors import ProductStoreError
 from core.fitsfile.checksum import add_sums, encode_checksum, ones_complement_sum
 from core.fitsfile.header import Header
+from core.fitsfile.transfer import write_at
 
 __all__ = ["FitsWriter"]
 
@@ -164,15 +165,15 @@ class FitsWriter:
                 if self._checksums:
                     total = ones_complement_sum(view, total)
                 self._hash(view)
-                _write_all(self._fd, view, position)
+                write_at(self._fd, view, position)
                 position += len(view)
             if position - start != nbytes:
                 raise ProductStoreError(f"a data unit has {position - start} bytes, not {nbytes}", file=self.path)
             pad = -nbytes % BLOCK
             if pad:
                 self._hash(memoryview(bytes(pad)))
-                _write_all(self._fd, memoryview(bytes(pad)), position)
-            _write_all(self._fd, memoryview(head), self._offset)
+                write_at(self._fd, memoryview(bytes(pad)), position)
+            write_at(self._fd, memoryview(head), self._offset)
         except OSError as error:
             raise ProductStoreError(f"cannot write: {error.strerror}", file=self._temporary) from error
         self._hdus.append((self._offset, len(head), header, total))
@@ -203,7 +204,7 @@ class FitsWriter:
                 head = header.to_bytes()
                 if len(head) != length:
                     raise ProductStoreError("a header changed its length while being written", file=self.path)
-                _write_all(self._fd, memoryview(head), offset)
+                write_at(self._fd, memoryview(head), offset)
             os.close(self._fd)
             os.replace(self._temporary, self.path)
         except OSError as error:
@@ -226,9 +227,3 @@ def _big_endian_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.uint8
         if part.dtype == np.uint16:
             part = part ^ np.uint16(0x8000)
         yield part.byteswap().view(np.uint8) if part.itemsize > 1 else part.view(np.uint8)
-
-
-def _write_all(fd: int, data: memoryview, offset: int) -> None:
-    while data:
-        done = os.pwrite(fd, data, offset)
-        data, offset = data[done:], offset + done

@@ -8,7 +8,6 @@ of in memory: the memory a recipe needs depends neither on the number of frames 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Final
@@ -23,11 +22,13 @@ from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import get_key
 from core.fitsfile.tables import FORMATS, LINE_CATALOG, MuseTable, read_table
+from core.fitsfile.transfer import read_at, write_at
 from core.instrument import LAMPS
 from core.recipes.basic import RawStack
 from core.recipes.declaration import Frame, FrameSet
 from core.spectral.dispersion import Dispersion
 from core.spectral.linelist import LineList
+from core.spread import Spread, in_turn
 
 __all__ = [
     "ImageStore",
@@ -181,12 +182,15 @@ class ImageStore:
     ----------
     shape : tuple of int
         ``(ny, nx)``.
+    spread : Spread
+        Copies slabs of rows side by side.
     flags : bool
         Keep the flags, which `combine` needs; else only the mask of flagged pixels.
     """
 
-    def __init__(self, shape: tuple[int, int], *, flags: bool = False) -> None:
+    def __init__(self, shape: tuple[int, int], spread: Spread = in_turn, *, flags: bool = False) -> None:
         self._shape = shape
+        self._spread = spread
         self._types = ("f4", "f4", "i4" if flags else "?")
         self._file: IO[bytes] | None = None
         self._count = 0
@@ -213,26 +217,30 @@ class ImageStore:
         ProductStoreError
             If the temporary file cannot be written.
         """
-        file = self._open_file()
+        number, index = self._descriptor(), self._count
+
+        def write(rows: tuple[int, int]) -> None:
+            for part, plane in enumerate((image.data, image.stat, image.dq)):
+                slab = np.ascontiguousarray(plane[slice(*rows)], dtype=self._types[part])
+                write_at(number, slab.reshape(-1).view(np.uint8).data, self._offset(index, part, rows[0]))
+
         try:
-            file.seek(self._offset(self._count, 0))
-            for plane, dtype in zip((image.data, image.stat, image.dq), self._types, strict=True):
-                for y0, y1 in self._slabs():
-                    view = np.ascontiguousarray(plane[y0:y1], dtype=dtype).reshape(-1).view(np.uint8).data
-                    while view:
-                        view = view[file.write(view) :]
+            self._spread(write, self._slabs())
         except OSError as error:
             raise ProductStoreError(f"an arc image cannot be put aside: {error}") from error
         self._count += 1
-        return self._count - 1
+        return index
 
     def read(self, index: int, data: NDArray[np.float32], stat: NDArray[np.float32], bad: NDArray[np.bool_]) -> None:
         """Fill arrays with DATA and STAT of an image, and with the mask of its flagged pixels."""
-        ny = self._shape[0]
-        self._rows(index, 0, 0, ny, data)
-        self._rows(index, 1, 0, ny, stat)
-        for y0, y1 in self._slabs():
-            np.not_equal(self._rows(index, 2, y0, y1), 0, out=bad[y0:y1])
+
+        def fill(rows: tuple[int, int]) -> None:
+            window = slice(*rows)
+            self._rows(index, 0, rows, data[window])
+            self._rows(index, 1, rows, stat[window])
+            np.not_equal(self._rows(index, 2, rows), 0, out=bad[window])
+
+        self._spread(fill, self._slabs())
 
     def combine(self, options: CombineOptions, header: Header) -> MuseImage:
         """All images combined into one, slab by slab; ``header`` becomes that of the result.
@@ -246,33 +254,31 @@ class ImageStore:
             raise DataError("the flags of the arc images have not been kept")
         data, stat = np.empty(self._shape, np.float32), np.empty(self._shape, np.float32)
         dq = np.empty(self._shape, np.int32)
-        for y0, y1 in self._slabs():
-            planes = [np.stack([self._rows(i, part, y0, y1) for i in range(self._count)]) for part in range(3)]
-            data[y0:y1], dq[y0:y1], stat[y0:y1] = combine_images(planes[0], planes[2], planes[1], options)
+
+        def combine(rows: tuple[int, int]) -> None:
+            planes = [np.stack([self._rows(i, part, rows) for i in range(self._count)]) for part in range(3)]
+            window = slice(*rows)
+            data[window], dq[window], stat[window] = combine_images(planes[0], planes[2], planes[1], options)
+
+        self._spread(combine, self._slabs())
         return MuseImage(data, dq, stat, header, "count")
 
-    def _offset(self, index: int, part: int) -> int:
+    def _offset(self, index: int, part: int, row: int) -> int:
         sizes = [np.dtype(dtype).itemsize for dtype in self._types]
-        return (index * sum(sizes) + sum(sizes[:part])) * self._shape[0] * self._shape[1]
+        return ((index * sum(sizes) + sum(sizes[:part])) * self._shape[0] + sizes[part] * row) * self._shape[1]
 
-    def _open_file(self) -> IO[bytes]:
+    def _descriptor(self) -> int:
         if self._file is None:
             raise DataError("the image store is closed")
-        return self._file
+        return self._file.fileno()
 
-    def _slabs(self) -> Iterator[tuple[int, int]]:
-        for y0 in range(0, self._shape[0], _SLAB_ROWS):
-            yield y0, min(y0 + _SLAB_ROWS, self._shape[0])
+    def _slabs(self) -> list[tuple[int, int]]:
+        return [(y0, min(y0 + _SLAB_ROWS, self._shape[0])) for y0 in range(0, self._shape[0], _SLAB_ROWS)]
 
-    def _rows(self, index: int, part: int, y0: int, y1: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        file = self._open_file()
+    def _rows(self, index: int, part: int, rows: tuple[int, int], out: NDArray[Any] | None = None) -> NDArray[Any]:
         if out is None:
-            out = np.empty((y1 - y0, self._shape[1]), self._types[part])
-        file.seek(self._offset(index, part) + y0 * self._shape[1] * out.itemsize)
+            out = np.empty((rows[1] - rows[0], self._shape[1]), self._types[part])
         view = out.reshape(-1).view(np.uint8).data
-        while view:
-            done = file.readinto(view)  # type: ignore[attr-defined]
-            if not done:
-                raise ProductStoreError("the temporary file of an arc image is cut")
-            view = view[done:]
+        if not read_at(self._descriptor(), view, self._offset(index, part, rows[0])):
+            raise ProductStoreError("the temporary file of an arc image is cut")
         return out

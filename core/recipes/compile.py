@@ -1,18 +1,20 @@
-"""Compile all numerical kernels once: ``muserex --compile``.
+"""Compile all there is to compile once: ``muserex --compile``.
 
 Numba keeps compiled kernels in a cache beside the modules (or in the user's cache directory where these are not
 writable), but compiles each at its first use. Reducing a small simulated set of calibrations with every recipe uses
 them all, so that afterwards each recipe starts without delay. Run it once after installation, as the container image
-does.
+does. Python's own modules are compiled too, also where it is told not to keep what it compiles.
 """
 
 from __future__ import annotations
 
+import compileall
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import core
 from core.errors import NonRetriableError
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
@@ -37,7 +39,7 @@ _RUNS: Final[dict[str, tuple[dict[str, Any], ...]]] = {
 
 
 def compile_kernels(tell: Callable[[str], None]) -> None:
-    """Compile the kernels of all recipes (and of the simulator) into the cache.
+    """Compile the modules of the package, and the kernels of all recipes (and of the simulator) into the cache.
 
     Parameters
     ----------
@@ -49,6 +51,7 @@ def compile_kernels(tell: Callable[[str], None]) -> None:
     NonRetriableError
         If a recipe fails on the simulated frames.
     """
+    compileall.compile_dir(Path(core.__file__).parent, quiet=2)
     with tempfile.TemporaryDirectory(prefix="cascade-compile-") as name:
         work = Path(name)
         tell("simulating one IFU")

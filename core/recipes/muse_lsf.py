@@ -288,7 +288,7 @@ class _LsfFlow:
     def hermite(self) -> list[Product]:
         """Gauss-Hermite parameters of each slice."""
         groups = group_by_lamps(self.stack)
-        with ImageStore(self.stack.detector.trimmed_shape, flags=True) as store:
+        with ImageStore(self.stack.detector.trimmed_shape, self.ctx.spread, flags=True) as store:
             for done, group in enumerate(groups, start=1):
                 combined = combine_frames(
                     self.stack, CombineOptions(self.params.combine), self.ctx, select=group.frames

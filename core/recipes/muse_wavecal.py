@@ -367,7 +367,7 @@ class MuseWavecal(Recipe):
         calibs = (catalogue_frame, *stack.calibs, trace_frame)
         options = params.options(get_key(stack.frames[0].header, "INS.MODE", str, default=None))
         summed = not params.lampwise or params.resample
-        with ImageStore(stack.detector.trimmed_shape, flags=summed) as store:
+        with ImageStore(stack.detector.trimmed_shape, ctx.spread, flags=summed) as store:
             flow = WavecalFlow(self, stack, catalogue, trace, options, ctx, store, calibs, params.combine)
             flow.reduce_lamps(keep=params.saveimages, identify=params.lampwise, hold_last=not summed)
             if summed:

@@ -13,7 +13,7 @@ import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import core.recipes.threads  # noqa: F401  (before numpy)
+import core.recipes.startup  # before all others
 from core import __version__
 from core.errors import MuseError, ParameterError
 from core.fitsfile.dicd import format_value
@@ -24,6 +24,8 @@ from core.recipes.logs import LEVELS, LogSettings, configure_logging
 from core.recipes.registry import RECIPES, get_recipe
 
 __all__ = ["main"]
+
+core.recipes.startup.done()
 
 USAGE = f"""\
 Usage: muserex [options] [recipe [recipe options] [sof [sof]...]]

@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import core.recipes.threads  # noqa: F401  (before numpy)
+import core.recipes.startup  # before all others
 from core.errors import MuseError
 from core.recipes.declaration import Frame, FrameSet
 from core.recipes.engine import Event, RunResult, die_with_parent, event_line, run_recipe
@@ -26,6 +26,8 @@ from core.recipes.logs import LogSettings, configure_logging
 from core.recipes.registry import get_recipe
 
 __all__ = ["main", "run"]
+
+core.recipes.startup.done()
 
 
 def main(arguments: list[str] | None = None) -> int:

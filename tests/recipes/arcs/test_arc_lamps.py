@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,6 +14,7 @@ from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import set_key
 from core.recipes.arc_lamps import ImageStore, group_by_lamps, lamp_states, mask_in_place
+from core.spread import in_turn
 
 
 def header(*on, names=("ContB", "ContR", "CU-LAMP3", "CU-LAMP-Xe", "CU-LAMP-HgCd", "Ne"), skip=()):
@@ -63,9 +65,15 @@ def image(seed, ny=300, nx=40):
     return MuseImage(rng.random((ny, nx), dtype="f4"), dq, rng.random((ny, nx), dtype="f4"), Header(), "count")
 
 
-def test_images_come_back_as_they_went():
+def in_threads(function, items):
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(function, items))
+
+
+@pytest.mark.parametrize("spread", [in_turn, in_threads])
+def test_images_come_back_as_they_went(spread):
     first, second = image(1), image(2)
-    with ImageStore((300, 40)) as store:
+    with ImageStore((300, 40), spread) as store:
         assert [store.add(first), store.add(second)] == [0, 1]
         assert len(store) == 2
         for index, expected in enumerate((first, second)):
