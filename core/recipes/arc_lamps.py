@@ -38,7 +38,6 @@ __all__ = [
     "load_dispersion",
     "load_line_list",
     "load_trace",
-    "mask_in_place",
 ]
 
 CATALOG_VERSION: Final = 3
@@ -167,14 +166,6 @@ def _table_of_ifu(frames: FrameSet, tag: str, ifu: int) -> tuple[MuseTable, Fram
     raise refused or MissingInputError(f"the set of frames has no {tag}", rule=tag)
 
 
-def mask_in_place(dq: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Mask of the flagged pixels, in the memory of the flags (contiguous), which are lost."""
-    mask = dq.reshape(-1).view(np.bool_)[: dq.size].reshape(dq.shape)
-    for y0 in range(0, dq.shape[0], _SLAB_ROWS):  # a byte is only written when its flags have been read
-        mask[y0 : y0 + _SLAB_ROWS] = dq[y0 : y0 + _SLAB_ROWS] != 0
-    return mask
-
-
 class ImageStore:
     """Images of one shape, put aside in a temporary file; use as a context manager.
 
@@ -209,8 +200,16 @@ class ImageStore:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, image: MuseImage) -> int:
+    def add(
+        self, data: NDArray[np.float32], stat: NDArray[np.float32], flags: NDArray[np.int32] | NDArray[np.bool_]
+    ) -> int:
         """Put an image aside; returns its index.
+
+        Parameters
+        ----------
+        data, stat : ndarray of float32
+        flags : ndarray of int32 or bool
+            Flags, or the mask of the flagged pixels.
 
         Raises
         ------
@@ -220,7 +219,7 @@ class ImageStore:
         number, index = self._descriptor(), self._count
 
         def write(rows: tuple[int, int]) -> None:
-            for part, plane in enumerate((image.data, image.stat, image.dq)):
+            for part, plane in enumerate((data, stat, flags)):
                 slab = np.ascontiguousarray(plane[slice(*rows)], dtype=self._types[part])
                 write_at(number, slab.reshape(-1).view(np.uint8).data, self._offset(index, part, rows[0]))
 

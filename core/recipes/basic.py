@@ -14,7 +14,7 @@ combines all or some of the frames in slabs of rows: memory does not depend on t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,11 +26,7 @@ from core.ccd.geometry import Detector, all_ports
 from core.ccd.overscan import OverscanLevel
 from core.ccd.rawcounts import PortMedians, count_saturated
 from core.ccd.readnoise import ReadNoise, ReadNoiseSampler, variance_of_bias
-from core.ccd.reduction import (
-    MasterRows,
-    ReductionPlan,
-    reduce_slab,
-)
+from core.ccd.reduction import ReductionPlan, reduce_slab
 from core.ccd.statistics import ImageStatistics
 from core.ccd.vpoly import VerticalPolynomial
 from core.errors import ChipNotLiveError, MissingInputError, MuseError
@@ -38,6 +34,7 @@ from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.raw import RawChannel, open_raw
+from core.instrument import Dq
 from core.recipes.calibrations import BadPixels, Masters, load_bad_pixels, load_masters
 from core.recipes.consistency import same_setup
 from core.recipes.declaration import Frame, FrameSet
@@ -45,9 +42,19 @@ from core.recipes.flow import RecipeContext
 from core.recipes.gaincheck import check_gains
 from core.recipes.levels import FrameLevels, correct_levels, measure_levels
 from core.recipes.parameters import OverscanParameters
+from core.recipes.rows import MaskedImage, RowSink, WholeImage
 from core.recipes.slabs import SlabReader
 
-__all__ = ["CombinedImage", "PreparedFrame", "RawStack", "combine_frames", "prepare"]
+__all__ = [
+    "CombinedImage",
+    "MaskedResult",
+    "PreparedFrame",
+    "RawStack",
+    "combine_again",
+    "combine_frames",
+    "combine_masked",
+    "prepare",
+]
 
 _SAMPLED_ROWS: Final = 48
 _SATURATED_WARNING: Final = 0.001
@@ -142,6 +149,8 @@ class CombinedImage:
         Frames used.
     n_saturated : tuple of int
         Saturated pixels of each raw frame, scan regions included.
+    combined_saturated : int
+        Pixels of the image that are saturated and nothing else.
     statistics : tuple of ImageStatistics
         Of each processed (and scaled) frame, all pixels; empty unless asked for.
     raw_medians : tuple of tuple of float
@@ -156,10 +165,37 @@ class CombinedImage:
     raws: tuple[Frame, ...]
     calibs: tuple[Frame, ...]
     n_saturated: tuple[int, ...]
+    combined_saturated: int
     statistics: tuple[ImageStatistics, ...]
     raw_medians: tuple[tuple[float, ...], ...]
     read_noise: tuple[ReadNoise, ...]
     exptime: float
+
+
+@dataclass(frozen=True)
+class MaskedResult:
+    """What is known of a combined image beside its pixels; see `CombinedImage`.
+
+    Attributes
+    ----------
+    header : Header
+    n_saturated : tuple of int
+        Saturated pixels of each raw frame, scan regions included.
+    combined_saturated : int
+        Pixels of the combined image that are saturated and nothing else.
+    """
+
+    header: Header
+    n_saturated: tuple[int, ...]
+    combined_saturated: int
+
+
+@dataclass(frozen=True)
+class _Saturated:
+    """Saturated pixels of each raw frame, and those of the combined image that have no other flag."""
+
+    inputs: tuple[int, ...]
+    combined: int
 
 
 # -- before the pixels -------------------------------------------------------------------------------------------------
@@ -233,7 +269,6 @@ def combine_frames(
     select: Sequence[int] | None = None,
     scale: bool = False,
     statistics: bool = False,
-    out: MasterRows | None = None,
 ) -> CombinedImage:
     """Reduce frames of a stack and combine them into one image.
 
@@ -249,8 +284,6 @@ def combine_frames(
         Scale the frames to the exposure time of the first one before combining.
     statistics : bool
         Measure each processed frame.
-    out : MasterRows, optional
-        Arrays of the shape of the trimmed detector, to be filled; new ones are made otherwise.
 
     Raises
     ------
@@ -260,14 +293,12 @@ def combine_frames(
         If a file ends too early.
     """
     frames = [stack.frames[i] for i in (range(len(stack.frames)) if select is None else select)]
-    options.check_number(len(frames))
     is_bias = stack.tag == "BIAS"
-    plan = _plan(stack, frames, options, scale=scale and not is_bias)
-    work = SlabReader([frame.channel for frame in frames], plan, stack.masters, stack.bad_pixels)
+    work = _reader(stack, frames, options, scale=scale and not is_bias)
     if stack.tag == "FLAT" and len(frames) > 1 and stack.masters.bias is not None:
         check_gains(work, stack.masters.bias.header, ctx.log)
     shape = stack.detector.trimmed_shape
-    out = out or MasterRows(np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32))
+    out = WholeImage.empty(shape)
     collector = StatisticsCollector(work.sample(_SAMPLED_ROWS), shape[0] * shape[1], 2) if statistics else None
     noise = ReadNoiseSampler(stack.detector, len(frames)) if is_bias and len(frames) > 1 else None
     medians = None
@@ -278,19 +309,64 @@ def combine_frames(
         ctx.log.debug("another pass is needed for the medians of the frames")
         collector.restart()
         _run(work, out, collector, None, None, ctx)
-    _tell_saturated(stack, frames, saturated, ctx)
+    _tell_saturated(stack, frames, saturated.inputs, ctx)
     read_noise = _set_bias_variance(stack, frames, noise, out) if noise is not None else ()
     header = _product_header(stack, frames[0])
     return CombinedImage(
         image=MuseImage(out.data, out.dq, out.stat, header, "adu" if is_bias else "count"),
         raws=tuple(item.frame for item in frames),
         calibs=stack.calibs,
-        n_saturated=saturated,
+        n_saturated=saturated.inputs,
+        combined_saturated=saturated.combined,
         statistics=collector.results() if collector else (),
         raw_medians=() if medians is None else _raw_medians(medians, frames),
         read_noise=read_noise,
         exptime=frames[0].exptime,
     )
+
+
+def combine_masked(
+    stack: RawStack, options: CombineOptions, ctx: RecipeContext, *, select: Sequence[int], out: MaskedImage
+) -> MaskedResult:
+    """`combine_frames` for images whose flags are needed as a mask only, and whose memory is used again and again.
+
+    Parameters
+    ----------
+    stack : RawStack
+    options : CombineOptions
+    ctx : RecipeContext
+    select : sequence of int
+        Indices into ``stack.frames``.
+    out : MaskedImage
+        Filled.
+
+    Raises
+    ------
+    ParameterError
+        If the combination does not fit the number of frames.
+    BadFitsError
+        If a file ends too early.
+    """
+    frames = [stack.frames[i] for i in select]
+    counts = _run(_reader(stack, frames, options), out, None, None, None, ctx)
+    _tell_saturated(stack, frames, counts.inputs, ctx)
+    return MaskedResult(_product_header(stack, frames[0]), counts.inputs, counts.combined)
+
+
+def combine_again(
+    stack: RawStack, options: CombineOptions, ctx: RecipeContext, *, select: Sequence[int], out: MaskedImage
+) -> None:
+    """Fill an image with what `combine_masked` made of the same frames; tells nothing."""
+    silent = replace(ctx, progress=lambda fraction, text: None)
+    _run(_reader(stack, [stack.frames[i] for i in select], options), out, None, None, None, silent)
+
+
+def _reader(
+    stack: RawStack, frames: Sequence[PreparedFrame], options: CombineOptions, *, scale: bool = False
+) -> SlabReader:
+    options.check_number(len(frames))
+    plan = _plan(stack, frames, options, scale=scale)
+    return SlabReader([frame.channel for frame in frames], plan, stack.masters, stack.bad_pixels)
 
 
 def _plan(stack: RawStack, frames: Sequence[PreparedFrame], options: CombineOptions, *, scale: bool) -> ReductionPlan:
@@ -320,13 +396,13 @@ def _plan(stack: RawStack, frames: Sequence[PreparedFrame], options: CombineOpti
 
 def _run(
     work: SlabReader,
-    out: MasterRows,
+    out: RowSink,
     collector: StatisticsCollector | None,
     noise: ReadNoiseSampler | None,
     medians: PortMedians | None,
     ctx: RecipeContext,
-) -> tuple[int, ...]:
-    """One pass over the raw rows; returns the saturated pixels of each frame.
+) -> _Saturated:
+    """One pass over the raw rows; returns the numbers of saturated pixels.
 
     The halves of the detector share nothing (ports, statistics and rows are their own), so they run side by side.
     """
@@ -334,9 +410,9 @@ def _run(
     rows_done = [0, 0]
 
     def run_half(upper: bool) -> NDArray[np.int64]:
-        saturated = np.zeros(len(work.channels), np.int64)
+        saturated = np.zeros(len(work.channels) + 1, np.int64)
         for slab in work.scan_slabs(upper):
-            saturated += [count_saturated(raw) for raw in slab.raw]
+            saturated[:-1] += [count_saturated(raw) for raw in slab.raw]
         for slab in work.data_slabs(upper):
             y0, height = slab.y0, slab.raw.shape[1]
             window = slice(y0, y0 + height)
@@ -345,14 +421,10 @@ def _run(
                 if medians is not None:
                     for port in det.ports_of_half(upper):
                         medians.add_rows(k, raw, port)
-            reduce_slab(
-                work.plan,
-                slab.raw,
-                y0,
-                work.calibration(y0, height),
-                MasterRows(out.data[window], out.dq[window], out.stat[window]),
-                collector,
-            )
+            rows = out.room(window)
+            reduce_slab(work.plan, slab.raw, y0, work.calibration(y0, height), rows, collector)
+            saturated[-1] += np.count_nonzero(rows.dq == Dq.SATURATED)
+            out.take(window, rows)
             if noise is not None:
                 noise.add_rows(slab.raw, work.plan.slab_levels(y0, y0 + height), y0, upper)
             rows_done[upper] += height
@@ -360,7 +432,8 @@ def _run(
         return saturated
 
     lower, upper = ctx.spread(run_half, (False, True))
-    return tuple((lower + upper).tolist())
+    *inputs, combined = (lower + upper).tolist()
+    return _Saturated(tuple(inputs), combined)
 
 
 def _raw_medians(medians: PortMedians, frames: Sequence[PreparedFrame]) -> tuple[tuple[float, ...], ...]:
@@ -375,7 +448,7 @@ def _raw_medians(medians: PortMedians, frames: Sequence[PreparedFrame]) -> tuple
 
 
 def _set_bias_variance(
-    stack: RawStack, frames: Sequence[PreparedFrame], sampler: ReadNoiseSampler, out: MasterRows
+    stack: RawStack, frames: Sequence[PreparedFrame], sampler: ReadNoiseSampler, out: WholeImage
 ) -> tuple[ReadNoise, ...]:
     result = []
     for port in all_ports():

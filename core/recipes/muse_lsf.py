@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from core.fitsfile.pixtable import encode_origin, origin_offset, set_limits
 from core.fitsfile.tables import MuseTable
 from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 from core.recipes.arc_lamps import ImageStore, group_by_lamps, load_dispersion, load_line_list, load_trace
-from core.recipes.basic import RawStack, combine_frames, prepare
+from core.recipes.basic import RawStack, combine_frames, combine_masked, prepare
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
@@ -34,6 +35,7 @@ from core.recipes.declaration import (
 from core.recipes.flow import CubeProduct, PixtableProduct, Product, RecipeContext, TableProduct
 from core.recipes.parameters import OverscanParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
+from core.recipes.rows import MaskedImage
 from core.spectral.dispersion import Dispersion
 from core.spectral.line_pixels import LinePixels, collect_line_pixels, concatenate_pixels
 from core.spectral.linelist import LineList, covered
@@ -271,17 +273,23 @@ class _LsfFlow:
             )
         return products
 
+    @cached_property
+    def _room(self) -> MaskedImage:
+        """Memory of one image, for one lamp after the other."""
+        return MaskedImage.empty(self.stack.detector.trimmed_shape)
+
     def _collect(self, frames: tuple[int, ...], lamps: tuple[str, ...], parts: dict[int, list[LinePixels]]) -> None:
-        combined = combine_frames(self.stack, CombineOptions(self.params.combine), self.ctx, select=frames)
+        image = self._room
+        combined = combine_masked(self.stack, CombineOptions(self.params.combine), self.ctx, select=frames, out=image)
         if not self.header:
-            self.header = combined.image.header
-        image = combined.image
-        bad = image.dq != 0
+            self.header = combined.header
         lines = self.catalogue.wave[self._lines(lamps)]
         reach = self.params.lsf_range + self.params.lsf_regression_window
         for number in self.slices:
             parts[number].append(
-                collect_line_pixels(image.data, image.stat, bad, self.trace, self.dispersion, number, lines, reach)
+                collect_line_pixels(
+                    image.data, image.stat, image.bad, self.trace, self.dispersion, number, lines, reach
+                )
             )
 
     # -- method hermit ---------------------------------------------------------------------------------------
@@ -293,7 +301,7 @@ class _LsfFlow:
                 combined = combine_frames(
                     self.stack, CombineOptions(self.params.combine), self.ctx, select=group.frames
                 )
-                store.add(combined.image)
+                store.add(combined.image.data, combined.image.stat, combined.image.dq)
                 self.header = self.header or combined.image.header
                 self.ctx.progress(0.3 + 0.3 * done / len(groups), f"combined lamp {group.label}")
                 del combined

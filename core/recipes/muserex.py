@@ -7,11 +7,13 @@ Options before the recipe name are for muserex itself, options after it are reci
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 import core.recipes.startup  # before all others
 from core import __version__
@@ -197,5 +199,14 @@ def _recipe_help(recipe: Recipe) -> str:
     )
 
 
+def command() -> NoReturn:
+    """The command ``muserex``: `main`, and then the end at once, without taking the compiler to pieces."""
+    code = main()
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    command()

@@ -6,15 +6,16 @@ leaves a null row; the IFU fails only if no slice is left.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
-from core.ccd.reduction import MasterRows
 from core.ccd.trace_model import Trace
 from core.errors import WavelengthError
 from core.fitsfile.header import Header
@@ -22,11 +23,12 @@ from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys
 from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
 from core.instrument import N_SLICES, Dq, mode_class
-from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states, mask_in_place
-from core.recipes.basic import RawStack, combine_frames
+from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states
+from core.recipes.basic import RawStack, combine_again, combine_frames, combine_masked
 from core.recipes.declaration import Frame, Recipe
 from core.recipes.flow import CubeProduct, ImageProduct, Product, RecipeContext, TableProduct
 from core.recipes.qcwriter import QcWriter
+from core.recipes.rows import MaskedImage, WholeImage
 from core.spectral.calibration import (
     CentralLines,
     FitPoints,
@@ -52,6 +54,7 @@ from core.spectral.tracing import LinePoints, concatenate_points
 __all__ = ["LAMP_QC_SLICE", "WavecalFlow"]
 
 LAMP_QC_SLICE: Final = 20
+_PUT_ASIDE: Final = 3  # so many frames of a lamp take longer to be combined again than their image to be read
 _SUMMED: Final = 99  # "lamp number" of the summed image
 _MAX_DWLEN: Final = 5.9  # [Angstrom] between the edges of a slice
 _MAX_DWLEN_BLUE: Final = 6.5  # [Angstrom], at the lower end in the nominal and narrow-field modes
@@ -66,6 +69,7 @@ class _Lamp:
     header: Header
     n_saturated: int
     input_saturated: tuple[int, ...]
+    stored: int | None = None  # where the image was put aside, if it was
 
 
 @dataclass
@@ -116,9 +120,7 @@ class WavecalFlow:
     combine: Literal["average", "median", "minmax", "sigclip"]
     products: list[Product] = field(default_factory=list)
     _lamps: list[_Lamp] = field(default_factory=list)
-    _image: MasterRows | None = None
-    _mask: NDArray[np.bool_] | None = None
-    _held: bool = False  # the last lamp is in `_image`
+    _held: bool = False  # the last lamp is in `_room`
     _summed: MuseImage | None = None
     _slices: list[_Slice] = field(default_factory=lambda: [_Slice(number) for number in range(1, N_SLICES + 1)])
 
@@ -133,58 +135,62 @@ class WavecalFlow:
         identify : bool
             Identify the lines lamp by lamp.
         hold_last : bool
-            The last image stays in memory instead: it is the first to be measured.
+            The last image stays in memory instead: it is the first to be measured. Those of few frames are not put
+            aside either, but made again.
         """
         groups = group_by_lamps(self.stack)
         for number, group in enumerate(groups, start=1):
-            image = self._reduce_lamp(number, group, keep)
+            image = self._reduce_lamp(number, group, keep=keep, whole=keep or not hold_last)
             if identify:
                 self._identify_all(image, group.names)
-            self._held = hold_last and not keep and number == len(groups)
-            if not self._held:
-                self.store.add(image)
+            self._held = isinstance(image, MaskedImage) and number == len(groups)
+            if not self._held and (not hold_last or len(group.frames) >= _PUT_ASIDE):
+                flags = image.bad if isinstance(image, MaskedImage) else image.dq
+                self._lamps[-1] = replace(self._lamps[-1], stored=self.store.add(image.data, image.stat, flags))
             del image  # before the next one is made
             self.ctx.progress(0.3 + 0.3 * number / len(groups), f"combined lamp {group.label}")
         present = {name for lamp in self._lamps for name in lamp.group.names}
         if absent := sorted(set(self.catalogue.lamp.tolist()) - present - {""}):
             self.ctx.log.warning("no exposure of lamp %s; its lines are not used", ", ".join(absent))
 
-    def _reduce_lamp(self, number: int, group: LampGroup, keep: bool) -> MuseImage:
-        combined = combine_frames(
-            self.stack,
-            CombineOptions(self.combine),
-            self.ctx,
-            select=group.frames,
-            out=None if keep else self._room(),
-        )
-        image = combined.image
-        n_saturated = _count_saturated(image.dq)
-        self._lamps.append(_Lamp(group, image.header.copy(), n_saturated, combined.n_saturated))
+    def _reduce_lamp(self, number: int, group: LampGroup, *, keep: bool, whole: bool) -> WholeImage | MaskedImage:
+        options = CombineOptions(self.combine)
+        image: WholeImage | MaskedImage
+        if whole:
+            made = combine_frames(self.stack, options, self.ctx, select=group.frames)
+            header, image = made.image.header, WholeImage(made.image.data, made.image.dq, made.image.stat)
+            inputs, n_saturated = made.n_saturated, made.combined_saturated
+        else:
+            image = self._room
+            result = combine_masked(self.stack, options, self.ctx, select=group.frames, out=image)
+            header, inputs, n_saturated = result.header, result.n_saturated, result.combined_saturated
+        self._lamps.append(_Lamp(group, header.copy(), n_saturated, inputs))
         self.ctx.log.info("%d frames of lamp %s combined", len(group.frames), group.label)
-        if keep:
-            qc = QcWriter(self.recipe, "ARC_RED_LAMP", image.header)
-            qc.write_each("QC.WAVECAL.INPUT{input}.NSATURATED", "input", combined.n_saturated)
+        if whole and keep:
+            qc = QcWriter(self.recipe, "ARC_RED_LAMP", header)
+            qc.write_each("QC.WAVECAL.INPUT{input}.NSATURATED", "input", inputs)
             qc.write("QC.WAVECAL.NSATURATED", n_saturated)
-            self.products.append(ImageProduct("ARC_RED_LAMP", image, combined.raws, self.calibs, number=number))
+            self.products.append(ImageProduct("ARC_RED_LAMP", made.image, made.raws, self.calibs, number=number))
         return image
 
-    def _room(self) -> MasterRows:
+    @cached_property
+    def _room(self) -> MaskedImage:
         """Memory of one image, for one lamp after the other: fresh memory costs more time than the reduction."""
-        if self._image is None:
-            shape = self.stack.detector.trimmed_shape
-            self._image = MasterRows(
-                np.empty(shape, np.float32), np.empty(shape, np.int32), np.empty(shape, np.float32)
-            )
-        return self._image
+        shape = self.stack.detector.trimmed_shape
+        windows = []
+        for state in self._slices:
+            with contextlib.suppress(WavelengthError):  # `_identify` tells it
+                window = central_columns(self.trace, state.number, shape)
+                windows.append(np.arange(window.start, window.stop))
+        return MaskedImage.empty(shape, np.concatenate([np.empty(0, np.intp), *windows]))
 
-    def _identify_all(self, image: MuseImage, lamps: Sequence[str] | None) -> None:
+    def _identify_all(self, image: WholeImage | MaskedImage, lamps: Sequence[str] | None) -> None:
         """Identify lines in the centres of all slices of an image."""
         self._each_slice(lambda state: self._identify(state, image, lamps))
 
     def sum_lamps(self, *, keep: bool) -> None:
         """Sum the images of all lamps; ``keep`` makes the sum a product."""
         header = self._lamps[0].header.copy()
-        self._image = None  # the sum needs the memory
         self._summed = self.store.combine(CombineOptions("sum"), header)
         self.ctx.log.info("%d lamp images summed", len(self._lamps))
         if not keep:
@@ -203,25 +209,31 @@ class WavecalFlow:
         for step, index in enumerate(reversed(range(len(self._lamps))), start=1):
             self._measure_lamp(index)
             self.ctx.progress(0.6 + 0.3 * step / len(self._lamps), f"measured lamp {self._lamps[index].group.label}")
-        self._image = self._mask = None
+        del self._room
         self._each_slice(self._gather)
 
     def _measure_lamp(self, index: int) -> None:
-        image = self._room()
-        data, stat = image.data, image.stat
-        if self._held:
-            bad, self._held = mask_in_place(image.dq), False
-        else:
-            image = self._image = replace(image, dq=np.empty((0, 0), np.int32))  # a mask takes a quarter of the memory
-            bad = self._mask = np.empty(data.shape, np.bool_) if self._mask is None else self._mask
-            self.store.read(index, data, stat, bad)
-        lamps = self._lamps[index].group.names
+        image, lamp = self._room, self._lamps[index]
+        if lamp.stored is not None:
+            self.store.read(lamp.stored, image.data, image.stat, image.bad)
+        elif not self._held:
+            options = CombineOptions(self.combine)
+            combine_again(self.stack, options, self.ctx, select=lamp.group.frames, out=image)
+        self._held = False
 
         def measure(state: _Slice) -> None:
             if state.guess is not None:
                 state.points.append(
                     measure_slice(
-                        data, stat, bad, self.trace, state.number, state.guess, self.catalogue, lamps, self.options
+                        image.data,
+                        image.stat,
+                        image.bad,
+                        self.trace,
+                        state.number,
+                        state.guess,
+                        self.catalogue,
+                        lamp.group.names,
+                        self.options,
                     )
                 )
 
@@ -247,7 +259,7 @@ class WavecalFlow:
             state.fitted = fit_points(points, self.catalogue, None, self.options)
             state.widths = central_widths(center, self.catalogue)
 
-        self._identify_all(image, None)
+        self._identify_all(WholeImage(image.data, image.dq, image.stat), None)
         self._tell_identified()
         self._each_slice(measure)
         self.ctx.progress(0.9, "measured the lines")
@@ -270,10 +282,9 @@ class WavecalFlow:
             if state.reason:
                 self.ctx.log.warning("slice %d: %s", state.number, state.reason)
 
-    def _identify(self, state: _Slice, image: MuseImage, lamps: Sequence[str] | None) -> None:
-        window = central_columns(self.trace, state.number, (image.data.shape[0], image.data.shape[1]))
-        planes = image.data[:, window].copy(), image.stat[:, window].copy(), image.dq[:, window].copy()
-        state.centers.append(identify_center(*planes, self.catalogue, lamps, self.options))
+    def _identify(self, state: _Slice, image: WholeImage | MaskedImage, lamps: Sequence[str] | None) -> None:
+        window = central_columns(self.trace, state.number, self.stack.detector.trimmed_shape)
+        state.centers.append(identify_center(*image.columns(window), self.catalogue, lamps, self.options))
 
     def _guess(self, state: _Slice) -> None:
         state.guess = guess_rows(state.centers, self.catalogue, self.options)
