@@ -42,12 +42,13 @@ def run_measured(command: Sequence[str], cwd: Path, log: Path, env: Mapping[str,
     cwd : pathlib.Path
     log : pathlib.Path
     env : mapping
-        Variables set on top of the environment.
+        Variables set on top of the environment. Python's own cache of compiled modules is used in any case.
     """
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     with log.open("ab") as output:
         start = time.perf_counter()
         process = subprocess.Popen(
-            list(command), cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env={**os.environ, **env}
+            list(command), cwd=cwd, stdout=output, stderr=subprocess.STDOUT, env={**variables, **env}
         )
         watch = _MemoryWatch(process.pid)
         watch.start()
@@ -55,26 +56,29 @@ def run_measured(command: Sequence[str], cwd: Path, log: Path, env: Mapping[str,
         wall = time.perf_counter() - start
     watch.stop()
     process.returncode = os.waitstatus_to_exitcode(status)
-    # A short process may end between two samples: its own high-water mark is the lower limit.
-    peak = max(watch.peak, usage.ru_maxrss / 1024 if not watch.had_children else 0.0)
+    # Of a process without children its own high-water mark is more exact than samples. (Not ru_maxrss, in which the
+    # memory of the benchmark itself counts, from before the command was executed.)
+    peak = watch.peak if watch.had_children else watch.high_water
     return Usage(wall, usage.ru_utime + usage.ru_stime, peak, process.returncode)
 
 
 class _MemoryWatch(threading.Thread):
-    """Samples the proportional set size of a process tree."""
+    """Samples the proportional set size of a process tree, and the high-water mark of its root."""
 
-    def __init__(self, pid: int, interval: float = 0.05) -> None:
+    def __init__(self, pid: int, interval: float = 0.02) -> None:
         super().__init__(daemon=True)
         self._pid, self._interval = pid, interval
         self._end = threading.Event()
-        self.peak = 0.0
+        self.peak = self.high_water = 0.0
         self.had_children = False
 
     def run(self) -> None:
         while not self._end.wait(self._interval):
             pids = list(_tree(self._pid))
             self.had_children |= len(pids) > 1
-            self.peak = max(self.peak, sum(_pss(pid) for pid in pids))
+            self.high_water = max(self.high_water, _memory(self._pid, "status", "VmHWM:"))
+            if self.had_children:
+                self.peak = max(self.peak, sum(_memory(pid, "smaps_rollup", "Pss:") for pid in pids))
 
     def stop(self) -> None:
         self._end.set()
@@ -91,10 +95,11 @@ def _tree(pid: int) -> Iterator[int]:
         return
 
 
-def _pss(pid: int) -> float:
+def _memory(pid: int, file: str, label: str) -> float:
+    """A line of what the kernel tells of a process [MiB]."""
     try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
+        for line in Path(f"/proc/{pid}/{file}").read_text().splitlines():
+            if line.startswith(label):
                 return int(line.split()[1]) / 1024
     except OSError:  # it has ended meanwhile
         pass

@@ -238,6 +238,7 @@ class _LsfFlow:
         for done, group in enumerate(groups, start=1):
             self._collect(group.frames, group.names, parts)
             self.ctx.progress(0.3 + 0.5 * done / len(groups), f"collected the lines of lamp {group.label}")
+        del self._room  # the fits need no image
         pixels = {number: concatenate_pixels(found) for number, found in parts.items()}
         cube = np.zeros((N_SLICES, self.params.lambda_size, self.params.lsf_size), dtype=np.float32)
         images: dict[int, LsfImage] = {}
