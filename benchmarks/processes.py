@@ -45,6 +45,7 @@ def run_measured(command: Sequence[str], cwd: Path, log: Path, env: Mapping[str,
         Variables set on top of the environment. Python's own cache of compiled modules is used in any case.
     """
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    os.sync()  # nobody waits for what the command before left to be written
     with log.open("ab") as output:
         start = time.perf_counter()
         process = subprocess.Popen(

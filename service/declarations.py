@@ -37,6 +37,7 @@ def recipe_data(recipe: Recipe) -> dict[str, Any]:
             for item in recipe.qc
         ],
         "differences": [asdict(item) for item in recipe.differences],
+        "manual_notes": [asdict(item) for item in recipe.manual_notes],
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from core.errors import NotFoundError
+from core.errors import BadFitsError, NotFoundError
 from core.fitsfile.cards import COMMENTARY
 from core.fitsfile.dataunit import column_cards, read_columns
 from core.fitsfile.keywords import dot_name
@@ -55,6 +55,7 @@ class TableView:
     units: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     total: int
+    problem: str = ""  # why no rows are shown
 
 
 def extensions(path: Path) -> tuple[ExtensionInfo, ...]:
@@ -99,7 +100,10 @@ def table_rows(path: Path, index: int, limit: int) -> TableView:
     hdu = _hdu(scan_fits(existing(path)), index)
     if hdu.kind != "table":
         raise NotFoundError(f"HDU {index} of {path.name} is no table", file=path, index=index)
-    columns = read_columns(path, hdu, limit)
+    try:
+        columns = read_columns(path, hdu, limit)
+    except BadFitsError as error:  # the rest of the file is there to be seen
+        return TableView((), (), (), hdu.shape[0], error.message)
     rows = tuple(tuple(_cell(value) for value in row) for row in zip(*columns.values(), strict=True))
     return TableView(tuple(columns), tuple(column_cards(hdu.header, "TUNIT")), rows, hdu.shape[0])
 

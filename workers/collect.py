@@ -269,7 +269,8 @@ def _plain(header: Header) -> dict[str, Any]:
     return {
         dot_name(card.keyword): card.value
         for card in header.cards
-        if card.keyword not in ("", "COMMENT", "HISTORY", "END", "CHECKSUM", "DATASUM")
+        if card.has_value
+        and card.keyword not in ("CHECKSUM", "DATASUM")
         and isinstance(card.value, str | int | float | bool)
     }
 

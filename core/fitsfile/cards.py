@@ -14,11 +14,12 @@ from typing import Final
 
 from core.errors import BadFitsError
 
-__all__ = ["CARD", "COMMENTARY", "CardValue", "card_field", "card_value", "parse_cards"]
+__all__ = ["BLOCK", "CARD", "COMMENTARY", "CardValue", "card_field", "card_value", "parse_cards"]
 
 CardValue = str | int | float | bool | None
 
-CARD: Final = 80
+CARD: Final = 80  # bytes of a card
+BLOCK: Final = 2880  # a header and a data unit are multiples of it
 COMMENTARY: Final = frozenset(("COMMENT", "HISTORY", ""))
 _INTEGER = re.compile(r"[+-]?\d+\Z")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([ED][+-]?\d+)?\Z", re.IGNORECASE)

@@ -33,12 +33,21 @@ def map_image(path: Path, hdu: HduScan) -> npt.NDArray[Any]:
 
 def scaling(header: Header) -> tuple[float, float]:
     """``BZERO`` and ``BSCALE``: physical value = BZERO + BSCALE * pixel."""
-    return float(header.get("BZERO", 0.0)), float(header.get("BSCALE", 1.0))
+    return float(_number(header, "BZERO", 0)), float(_number(header, "BSCALE", 1))
+
+
+def _number(header: Header, keyword: str, default: int) -> int | float:
+    value = header.get(keyword)
+    if value is None:
+        return default
+    if not isinstance(value, int | float):
+        raise BadFitsError(f"keyword {keyword} is {value!r}, not a number", keyword=keyword)
+    return value
 
 
 def column_cards(header: Header, card: str) -> list[str]:
     """One kind of card (``TTYPE``, ``TUNIT``, ...) of all columns as text, empty where there is none."""
-    return [str(header.get(f"{card}{n}", "") or "").strip() for n in range(1, int(header.get("TFIELDS", 0)) + 1)]
+    return [str(header.get(f"{card}{n}", "") or "").strip() for n in range(1, int(_number(header, "TFIELDS", 0)) + 1)]
 
 
 def read_columns(path: Path, hdu: HduScan, limit: int | None = None) -> dict[str, npt.NDArray[Any]]:
@@ -56,7 +65,8 @@ def read_columns(path: Path, hdu: HduScan, limit: int | None = None) -> dict[str
     -------
     dict of str to ndarray
         Native byte order, scaled by ``TSCAL`` and ``TZERO``; array cells of shape ``(rows, n)`` or as ``TDIM`` says.
-        NULL cells of 32- and 64-bit integer columns are `INT_NULL`. Strings are ``S`` without blanks at the end.
+        NULL cells of 32- and 64-bit integer columns are `INT_NULL`, of scaled ones NaN. Strings are ``S`` without
+        blanks at the end.
 
     Raises
     ------
@@ -65,8 +75,12 @@ def read_columns(path: Path, hdu: HduScan, limit: int | None = None) -> dict[str
         the length of a row, or the file is cut.
     """
     header = hdu.header
+    if str(header.get("XTENSION", "")).strip() != "BINTABLE" or len(hdu.shape) != 2:
+        raise BadFitsError(f"HDU {hdu.index} is no binary table", file=path, keyword="XTENSION")
     names = column_cards(header, "TTYPE")
     names = [name or f"col{number}" for number, name in enumerate(names, 1)]
+    if len(set(names)) != len(names):
+        raise BadFitsError(f"columns of the table have the same name: {', '.join(names)}", file=path, keyword="TTYPE")
     kinds = [
         _cell_type(form, dimensions, name, path)
         for name, form, dimensions in zip(
@@ -95,8 +109,10 @@ def _cell_type(form: str, dimensions: str, name: str, path: Path) -> tuple[str, 
     if match is None or (match.group(2) != "A" and match.group(2) not in _CELLS):
         raise BadFitsError(f"column {name} has the form {form!r}, which is not read", file=path, keyword="TFORM")
     repeat, letter = int(match.group(1) or 1), match.group(2)
-    if letter == "A":
+    if letter == "A" and not dimensions:
         return f"S{repeat}", ()
+    if letter == "A":
+        raise BadFitsError(f"column {name} is an array of strings, which is not read", file=path, keyword="TDIM")
     if _DIMENSIONS.fullmatch(dimensions):
         shape = tuple(int(length) for length in reversed(dimensions.strip("() ").split(",")))
         if np.prod(shape) == repeat:
@@ -110,12 +126,16 @@ def _decode(values: npt.NDArray[Any], header: Header, number: int) -> npt.NDArra
     if values.dtype.kind == "S":
         return np.char.rstrip(values)
     native = values.astype(values.dtype.newbyteorder("="))
-    null = header.get(f"TNULL{number}")
-    if isinstance(null, int) and null != INT_NULL and native.dtype in (np.int32, np.int64):
-        native[native == null] = INT_NULL
-    zero, scale = header.get(f"TZERO{number}", 0), header.get(f"TSCAL{number}", 1)
-    if (zero, scale) == (0, 1):
-        return native
-    if scale == 1 and float(zero).is_integer() and native.dtype.kind in "iu":  # unsigned integers
-        return native.astype(np.int64) + int(zero)
-    return native * float(scale) + float(zero)
+    null = header.get(f"TNULL{number}") if native.dtype.kind in "iu" else None
+    nulls = native == null if isinstance(null, int) else np.zeros(native.shape, np.bool_)
+    zero, scale = (_number(header, card, default) for card, default in ((f"TZERO{number}", 0), (f"TSCAL{number}", 1)))
+    if (zero, scale) != (0, 1):
+        if scale == 1 and float(zero).is_integer() and native.dtype.kind in "iu" and native.itemsize < 8:  # unsigned
+            native = native.astype(np.int64) + int(zero)
+        else:
+            native = native * float(scale) + float(zero)
+    if native.dtype.kind == "f":
+        native[nulls] = np.nan
+    elif native.itemsize >= 4:
+        native[nulls] = INT_NULL
+    return native

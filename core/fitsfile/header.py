@@ -12,13 +12,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
-from core.fitsfile.cards import CARD, COMMENTARY, CardValue, card_field, card_value
+from core.fitsfile.cards import BLOCK, CARD, COMMENTARY, CardValue, card_field, card_value
 
 __all__ = ["Card", "Header", "printable"]
 
-BLOCK: Final = 2880
 _FIELD = re.compile(r"\s*(?:'(?:[^']|'')*'|[^/']*)\s*(?:/(.*))?\Z", re.DOTALL)
 _KEYWORD = re.compile(r"[A-Z0-9_\- ]+\Z")
 _UNPRINTABLE = re.compile(r"[^ -~]")
@@ -53,7 +52,7 @@ class Card:
     keyword: str
     _value: Any
     _comment: str | None
-    _image: str | None
+    _image: str
 
     def __init__(self, keyword: str, value: Any = None, comment: str = "") -> None:
         self.keyword = _bare(keyword)
@@ -61,7 +60,7 @@ class Card:
             raise ValueError(f"{keyword!r} is no FITS keyword")
         self._value = _plain(value)
         self._comment = printable(comment)
-        self._image = None
+        self._image = _image(self.keyword, self._value, self._comment)
 
     @classmethod
     def from_image(cls, image: str) -> Card:
@@ -71,6 +70,11 @@ class Card:
         card._value = card._comment = None
         card._image = image
         return card
+
+    @property
+    def has_value(self) -> bool:
+        """Whether the card has a value, be it undefined; COMMENT, HISTORY and cards without ``=`` have none."""
+        return card_field(self._image, 0)[1] is not None
 
     @property
     def value(self) -> CardValue:
@@ -90,15 +94,13 @@ class Card:
     @property
     def image(self) -> str:
         """The card as it stands in the file: 80 characters or a multiple of it."""
-        if self._image is None:
-            self._image = _image(self.keyword, self._value, self._comment or "")
         return self._image
 
     def __repr__(self) -> str:
         return f"Card({self.keyword!r}, {self.value!r}, {self.comment!r})"
 
     def _parse(self) -> None:
-        image = self._image or ""
+        image = self._image
         _, field = card_field(image, 0)
         if field is None:
             self._value, self._comment = image[8:].rstrip(), ""
@@ -178,15 +180,11 @@ class Header:
 
     def __setitem__(self, keyword: str, value: Any) -> None:
         """Change a value, or value and comment if it is a pair; a new keyword goes to the end."""
-        place = self._index().get(_bare(keyword))
         if isinstance(value, tuple):
             card = Card(keyword, *value)
         else:
-            card = Card(keyword, value, "" if place is None else self._cards[place].comment)
-        if place is None:
-            self.append(card)
-        else:
-            self._cards[place] = card
+            card = Card(keyword, value, self.comment(keyword) if keyword in self else "")
+        self.put(card)
 
     def get(self, keyword: str, default: Any = None) -> Any:
         """Value of a keyword, or the default."""
@@ -209,13 +207,21 @@ class Header:
 
     def items(self) -> ItemsView[str, CardValue]:
         """Keywords and values; of a repeated keyword the first."""
-        return {keyword: self._cards[place].value for keyword, place in self._index().items()}.items()
+        return {self._cards[place].keyword: self._cards[place].value for place in self._index().values()}.items()
 
     def append(self, card: Card) -> None:
         """Add a card at the end, whether or not there is one of its keyword."""
         if self._places is not None:
-            self._places.setdefault(card.keyword, len(self._cards))
+            self._places.setdefault(card.keyword.upper(), len(self._cards))
         self._cards.append(card)
+
+    def put(self, card: Card) -> None:
+        """Let a card take the place of the first one of its keyword, or add it at the end."""
+        place = self._index().get(_bare(card.keyword))
+        if place is None:
+            self.append(card)
+        else:
+            self._cards[place] = card
 
     def extend(self, cards: Iterable[Card]) -> None:
         """Add cards at the end."""
@@ -230,7 +236,7 @@ class Header:
     def remove(self, *keywords: str) -> None:
         """Remove all cards of these keywords, if there are any."""
         doomed = {_bare(keyword) for keyword in keywords}
-        self._cards = [card for card in self._cards if card.keyword not in doomed]
+        self._cards = [card for card in self._cards if card.keyword.upper() not in doomed]
         self._places = None
 
     def copy(self) -> Header:
@@ -238,11 +244,13 @@ class Header:
         return Header(self._cards)
 
     def _index(self) -> Mapping[str, int]:
-        if self._places is None:
-            self._places = {}
+        places = self._places
+        if places is None:
+            places = {}
             for place, card in enumerate(self._cards):
-                self._places.setdefault(card.keyword, place)
-        return self._places
+                places.setdefault(card.keyword.upper(), place)
+            self._places = places  # at once: other threads may be looking things up
+        return places
 
 
 def _bare(keyword: str) -> str:
@@ -330,7 +338,11 @@ def _continued(head: str, value: str, comment: str) -> str:
         value = value[len(part) :]
         escaped = part.replace("'", "''")
         if not value:
-            lines.append(_with_comment(f"{head}'{escaped}'", comment))
+            last = f"{head}'{escaped}'"
+            if comment and len(last) + 4 > CARD:
+                lines += [f"{head}'{escaped}&'".ljust(CARD), _with_comment("CONTINUE  ''", comment)]
+            else:
+                lines.append(_with_comment(last, comment))
             return "".join(lines)
         lines.append(f"{head}'{escaped}&'".ljust(CARD))
         head = "CONTINUE  "

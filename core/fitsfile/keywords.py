@@ -11,7 +11,6 @@ from collections.abc import Iterable
 from typing import Any, TypeVar, overload
 
 from core.errors import MissingKeywordError
-from core.fitsfile.cards import COMMENTARY
 from core.fitsfile.header import Header
 
 __all__ = [
@@ -127,10 +126,6 @@ def merged_header(primary: Header, extension: Header) -> Header:
     merged = Header()
     for source in (primary, extension):
         for card in source.cards:
-            if card.keyword in COMMENTARY or STRUCTURAL.match(card.keyword):
-                continue
-            if card.keyword in merged:
-                merged[card.keyword] = (card.value, card.comment)
-            else:
-                merged.append(card)
+            if card.has_value and not STRUCTURAL.match(card.keyword):
+                merged.put(card)
     return merged

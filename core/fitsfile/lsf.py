@@ -131,6 +131,8 @@ def read_lsf_profile(path: str | os.PathLike[str], ifu: int) -> LsfCube | MuseTa
 
 def _cube_of(hdu: HduScan, scan: FitsScan) -> LsfCube:
     header, path = hdu.header, scan.path
+    if hdu.kind == "compressed":
+        raise BadFitsError(f"extension {hdu.extname} is tile-compressed, which is not read here", file=path)
     if hdu.kind != "image" or len(hdu.shape) != 3 or hdu.shape[0] != N_SLICES:
         raise BadFitsError(f"extension {hdu.extname} is no image of the shape (48, n, n), but {hdu.shape}", file=path)
     if scan.truncated:

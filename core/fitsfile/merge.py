@@ -71,7 +71,7 @@ def merge_products(paths: Sequence[Path], target: Path) -> Path:
                 header = hdu.header.copy()
                 _rename(header, hdu, ifu)
                 for card in own.cards:
-                    header[card.keyword] = (card.value, card.comment)
+                    header.put(card)
                 writer.raw_hdu(header, copy_data(scan.path, hdu), hdu.data_bytes)
     return target
 

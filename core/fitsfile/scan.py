@@ -13,12 +13,11 @@ from functools import cached_property
 from pathlib import Path
 
 from core.errors import BadFitsError
+from core.fitsfile.cards import BLOCK, CARD
 from core.fitsfile.header import Header
 
 __all__ = ["FitsScan", "HduScan", "scan_fits"]
 
-BLOCK = 2880
-CARD = 80
 _MAX_HEADER_BLOCKS = 4096  # ~ 147 000 cards: more is not a header
 
 

@@ -21,13 +21,13 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import ProductStoreError
+from core.fitsfile.cards import BLOCK
 from core.fitsfile.checksum import add_sums, encode_checksum, ones_complement_sum
 from core.fitsfile.header import Header
 from core.fitsfile.transfer import write_at
 
 __all__ = ["FitsWriter"]
 
-BLOCK = 2880
 _CHUNK = 4 << 20  # bytes converted at a time
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 

@@ -1,8 +1,8 @@
 """Raw arc frames by lamp: which lamps were on, which frames belong together, and their combined images.
 
 Shared by muse_wavecal and muse_lsf. The combined images of the lamps are needed twice (first all of them to find out
-where the lines are, then one after the other to measure them), so that they are put aside in a temporary file instead
-of in memory: the memory a recipe needs depends neither on the number of frames nor on that of lamps.
+where the lines are, then one after the other to measure them). They can be put aside in a temporary file instead of in
+memory: the memory a recipe needs depends neither on the number of frames nor on that of lamps.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from core.fitsfile.transfer import read_at, write_at
 from core.instrument import LAMPS
 from core.recipes.basic import RawStack
 from core.recipes.declaration import Frame, FrameSet
+from core.recipes.logs import Logger
 from core.spectral.dispersion import Dispersion
 from core.spectral.linelist import LineList
 from core.spread import Spread, in_turn
@@ -89,13 +90,21 @@ def lamp_states(header: Header) -> tuple[tuple[bool, bool], ...]:
     )
 
 
-def group_by_lamps(stack: RawStack) -> list[LampGroup]:
+def group_by_lamps(stack: RawStack, combine: CombineOptions | None = None) -> list[LampGroup]:
     """Groups of raw frames with equal states of all lamps and shutters, in order of first appearance.
+
+    Parameters
+    ----------
+    stack : RawStack
+    combine : CombineOptions, optional
+        How the frames of a lamp will be combined.
 
     Raises
     ------
     DataError
         If a lamp has different names in two frames.
+    ParameterError
+        If the combination does not fit the number of frames of a lamp.
     """
     groups: dict[tuple[tuple[bool, bool], ...], list[int]] = {}
     names: dict[int, tuple[str, str]] = {}
@@ -112,6 +121,8 @@ def group_by_lamps(stack: RawStack) -> list[LampGroup]:
                 )
     result = []
     for states, members in groups.items():
+        if combine is not None:
+            combine.check_number(len(members))
         on = tuple(number for number, state in enumerate(states, start=1) if all(state))
         result.append(LampGroup(tuple(members), on, tuple(dict.fromkeys(names[number][0] for number in on))))
     return result
@@ -144,26 +155,32 @@ def load_line_list(frames: FrameSet, *, check_version: bool) -> tuple[LineList, 
     return LineList.from_columns(table["lambda"], table["flux"], ions, table["quality"]), frame
 
 
-def load_trace(frames: FrameSet, ifu: int) -> tuple[Trace, Frame]:
-    """The trace of an IFU: of the frames tagged TRACE_TABLE the one that holds it."""
-    table, frame = _table_of_ifu(frames, "TRACE_TABLE", ifu)
+def load_trace(frames: FrameSet, ifu: int, log: Logger) -> tuple[Trace, Frame]:
+    """The trace of an IFU: of the frames tagged TRACE_TABLE the first that holds it."""
+    table, frame = _table_of_ifu(frames, "TRACE_TABLE", ifu, log)
     return Trace.from_columns(table), frame
 
 
-def load_dispersion(frames: FrameSet, ifu: int) -> tuple[Dispersion, Frame]:
-    """The wavelength solution of an IFU: of the frames tagged WAVECAL_TABLE the one that holds it."""
-    table, frame = _table_of_ifu(frames, "WAVECAL_TABLE", ifu)
+def load_dispersion(frames: FrameSet, ifu: int, log: Logger) -> tuple[Dispersion, Frame]:
+    """The wavelength solution of an IFU: of the frames tagged WAVECAL_TABLE the first that holds it."""
+    table, frame = _table_of_ifu(frames, "WAVECAL_TABLE", ifu, log)
     return Dispersion.from_columns(table), frame
 
 
-def _table_of_ifu(frames: FrameSet, tag: str, ifu: int) -> tuple[MuseTable, Frame]:
+def _table_of_ifu(frames: FrameSet, tag: str, ifu: int, log: Logger) -> tuple[MuseTable, Frame]:
+    found: list[tuple[MuseTable, Frame]] = []
     refused: MissingInputError | None = None
     for frame in frames.tagged(tag):
         try:
-            return read_table(frame.path, FORMATS[tag], ifu), frame
+            found.append((read_table(frame.path, FORMATS[tag], ifu), frame))
         except MissingInputError as error:
             refused = refused or error
-    raise refused or MissingInputError(f"the set of frames has no {tag}", rule=tag)
+    if not found:
+        raise refused or MissingInputError(f"the set of frames has no {tag}", rule=tag)
+    first, *others = (frame.path.name for _, frame in found)
+    if others:
+        log.warning("several %s hold IFU %d: %s is used, not %s", tag, ifu, first, ", ".join(others))
+    return found[0]
 
 
 class ImageStore:

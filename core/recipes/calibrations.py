@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from core.fitsfile.tables import BADPIX_TABLE, read_table
 from core.instrument import chip_name
 from core.recipes.consistency import check_master, check_overscan_parameters, switched_on
 from core.recipes.declaration import Frame, FrameSet, FrameSpec
+from core.recipes.logs import Logger
 from core.recipes.parameters import OverscanParameters
 
 __all__ = ["NONLINEARITY_INPUT", "BadPixels", "Masters", "load_bad_pixels", "load_masters", "open_master"]
@@ -30,8 +30,6 @@ NONLINEARITY_INPUT: Final = FrameSpec(
 )
 _SKIP_GAINS: Final = "MUSE_BASICPROC_SKIP_GAIN_OVERRIDE"
 _SKIP_NONLINEARITY: Final = "MUSE_BASICPROC_SKIP_NONLIN_CORR"
-
-Logger = logging.LoggerAdapter[Any] | logging.Logger
 
 
 @dataclass(frozen=True)
@@ -168,7 +166,7 @@ def load_masters(
     check_overscan_parameters(bias.header, bias.path.name, params, log)
     gains: tuple[float, ...] | None = None
     curves: tuple[Nonlinearity, ...] = ()
-    for frame in frames.tagged("NONLINEARITY_GAIN")[:1]:
+    for frame in frames.tagged("NONLINEARITY_GAIN"):
         gains, curves = _read_nonlinearity(frame, ifu)
         used.append(frame)
         log.info("gains %s from %s", ", ".join(f"{gain:.4f}" for gain in gains or raw.detector.gain), frame.path.name)

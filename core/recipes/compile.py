@@ -3,7 +3,8 @@
 Numba keeps compiled kernels in a cache beside the modules (or in the user's cache directory where these are not
 writable), but compiles each at its first use. Reducing a small simulated set of calibrations with every recipe uses
 them all, so that afterwards each recipe starts without delay. Run it once after installation, as the container image
-does. Python's own modules are compiled too, also where it is told not to keep what it compiles.
+does. The modules of the package are compiled too, also where Python is told not to keep what it
+compiles.
 """
 
 from __future__ import annotations

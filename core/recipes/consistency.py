@@ -5,7 +5,6 @@ The rules are data: which keyword must agree, and whether disagreement stops the
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +16,12 @@ from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, iter_keys
 from core.fitsfile.raw import RawChannel
 from core.instrument import mode_class
+from core.recipes.logs import Logger
 from core.recipes.parameters import OverscanParameters
 
 __all__ = ["check_master", "check_overscan_parameters", "same_setup", "switched_on"]
 
 Severity = Literal["fatal", "warning"]
-Logger = logging.LoggerAdapter[Any] | logging.Logger
 
 
 @dataclass(frozen=True)

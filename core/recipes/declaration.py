@@ -43,6 +43,7 @@ __all__ = [
     "Frame",
     "FrameSet",
     "FrameSpec",
+    "ManualNote",
     "NifuParameters",
     "ParameterInfo",
     "ProductSpec",
@@ -70,7 +71,7 @@ class FrameSpec:
     min : int
         Fewest frames needed; 0 means optional.
     max : int or None
-        Most frames accepted; None is no limit.
+        How many are used, the first ones; None is all.
     recommended : int or None
         How many frames the calibration plan takes.
     description : str
@@ -140,6 +141,7 @@ def parameter(
     *,
     hidden: bool = False,
     unit: str = "",
+    only: str = "",
     **constraints: Any,
 ) -> Any:
     """A recipe parameter: a pydantic field with the manual's help text.
@@ -154,10 +156,13 @@ def parameter(
         Expert parameter: settable only if the environment variable ``MUSE_EXPERT_USER`` is set.
     unit : str
         Unit of the value.
+    only : str
+        Value of another parameter without which this one does nothing: ``combine=minmax``.
     **constraints
         ``ge``, ``gt``, ``le``, ``lt`` as in pydantic.
     """
-    return Field(default, description=help, json_schema_extra={"hidden": hidden, "unit": unit}, **constraints)
+    extra: dict[str, Any] = {"hidden": hidden, "unit": unit, "only": only}
+    return Field(default, description=help, json_schema_extra=extra, **constraints)
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,7 @@ class ParameterInfo:
     default: Any
     help: str
     unit: str
+    only: str
     hidden: bool
     choices: tuple[str, ...]
     accepts: str
@@ -225,6 +231,18 @@ class RecipeParameters(BaseModel):
             if getattr(self, name) != info.default
         }
 
+    def idle(self) -> dict[str, str]:
+        """Parameters that differ from their default but do nothing, and what they would need: ``combine=minmax``."""
+        return {
+            info.name: info.only
+            for info in self.listing()
+            if info.only and getattr(self, info.name) != info.default and not self._holds(info.only)
+        }
+
+    def _holds(self, condition: str) -> bool:
+        name, _, value = condition.partition("=")
+        return str(getattr(self, name)).lower() == value
+
 
 def _reason(error: Any) -> str:
     return str(error["msg"]).removeprefix("Value error, ")
@@ -257,6 +275,7 @@ def _info(name: str, info: FieldInfo) -> ParameterInfo:
         default=info.default,
         help=info.description or "",
         unit=str(extra.get("unit", "")),
+        only=str(extra.get("only", "")),
         hidden=bool(extra.get("hidden", False)),
         choices=choices,
         accepts=str(extra.get("accepts", accepts)),
@@ -353,6 +372,23 @@ class Difference:
     size: str
 
 
+@dataclass(frozen=True)
+class ManualNote:
+    """Something that the reference pipeline (2.8.7) does otherwise than the manual says, and this recipe as well.
+
+    Attributes
+    ----------
+    where : str
+        Product, QC parameter or recipe parameter.
+    manual, here : str
+        What the manual says, and what is done.
+    """
+
+    where: str
+    manual: str
+    here: str
+
+
 class Recipe(ABC):
     """Base of the recipes; see the module's docstring."""
 
@@ -362,9 +398,11 @@ class Recipe(ABC):
     description: ClassVar[str]
     inputs: ClassVar[tuple[FrameSpec, ...]]
     Params: ClassVar[type[RecipeParameters]]
+    one_image: ClassVar[bool] = False  # all raw frames (of an IFU) are combined into one image
     products: ClassVar[tuple[ProductSpec, ...]]
     qc: ClassVar[tuple[QcSpec, ...]]
     differences: ClassVar[tuple[Difference, ...]] = ()
+    manual_notes: ClassVar[tuple[ManualNote, ...]] = ()
 
     @abstractmethod
     def process(self, ifu: int, frames: FrameSet, params: Any, ctx: RecipeContext) -> list[Product]:
@@ -400,6 +438,28 @@ class Recipe(ABC):
     def product_spec(cls, tag: str) -> ProductSpec:
         """The declaration of a product tag."""
         return next(spec for spec in cls.products if spec.tag == tag)
+
+    @classmethod
+    def accepted(cls, frames: FrameSet) -> FrameSet:
+        """The frames that the recipe uses by its declaration: of its tags, and no more of a tag than it takes."""
+        kept: list[Frame] = []
+        for frame in frames:
+            spec = cls.input_spec(frame.tag)
+            if spec and (spec.max is None or sum(other.tag == frame.tag for other in kept) < spec.max):
+                kept.append(frame)
+        return FrameSet(tuple(kept))
+
+    @classmethod
+    def check_parameters(cls, frames: FrameSet, params: Any) -> None:
+        """Check parameters that depend on the set of frames, before anything runs.
+
+        Raises
+        ------
+        ParameterError
+            If the combination does not fit the number of frames.
+        """
+        if cls.one_image:
+            params.combine_options.check_number(len(frames.tagged(*cls.raw_tags())))
 
     @classmethod
     def check_inputs(cls, frames: FrameSet) -> None:

@@ -153,11 +153,19 @@ def run_recipe(
     ------
     MissingInputError
         If the set of frames is not complete.
+    ParameterError
+        If a parameter does not fit the frames.
     """
     start = time.perf_counter()
     logs = logs or LogSettings(msg_level="off")
     log = recipe_logger(recipe.name)
+    given, frames = frames, recipe.accepted(frames)
+    for frame in given:
+        if frame not in frames.frames:
+            why = "more than one is given" if recipe.input_spec(frame.tag) else f"{recipe.name} takes no such frames"
+            log.warning("%s %s is not used: %s", frame.tag, frame.path.name, why)
     recipe.check_inputs(frames)
+    recipe.check_parameters(frames, params)
     nifu = int(getattr(params, "nifu", 0))
     chosen = [nifu] if nifu > 0 else _ifus_of(recipe, frames, ifus)
     log.info(
@@ -165,6 +173,8 @@ def run_recipe(
     )
     for name, value in params.changed().items():
         log.info("parameter %s = %s", name, value)
+    for name, condition in params.idle().items():
+        log.warning("parameter %s does nothing without %s", name, condition)
     at_once = min(thread_limit(), len(chosen)) if nifu == -1 else 1
     threads = max(thread_limit() // at_once, 1)
     tasks = [_Task(recipe.name, ifu, frames, params, output_dir, logs, threads) for ifu in chosen]
@@ -253,11 +263,13 @@ def _shared_with_children() -> Iterator[None]:
     """Memory that children share with this process: the tables of the compiler, which a first kernel loads, and all
     that their garbage collectors leave alone; a collector that goes through objects copies them."""
     ones_complement_sum(b"")
+    before = gc.get_freeze_count()
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if not before:  # else `core.recipes.startup` has frozen for good
+            gc.unfreeze()
 
 
 _child_events: Any = None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +11,11 @@ from numpy.typing import NDArray
 from core.ccd.geometry import all_ports
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
+from core.recipes.logs import Logger
 from core.recipes.slabs import SlabReader
 
 __all__ = ["check_gains"]
 
-Logger = logging.LoggerAdapter[Any] | logging.Logger
 _MAX_DEFICIT: Final = 0.2
 _SAMPLED_ROWS: Final = 64
 

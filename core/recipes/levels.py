@@ -6,10 +6,9 @@ or vpoly means: levels are compared or shifted between BIAS frames, and against 
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,10 +28,10 @@ from core.fitsfile.keywords import get_key
 from core.fitsfile.raw import RawChannel
 from core.instrument import SATURATION_ADU, Dq
 from core.recipes.calibrations import BadPixels
+from core.recipes.logs import Logger
 
 __all__ = ["FrameLevels", "correct_levels", "measure_levels"]
 
-Logger = logging.LoggerAdapter[Any] | logging.Logger
 _VPOLY_MAX_DEVIATION: Final = 100.0  # tolerated difference of levels from the MASTER_BIAS, in its scatter
 _NO_SHIFT: Final = (0.0, 0.0, 0.0, 0.0)
 _READ_ROWS: Final = 256

@@ -10,8 +10,9 @@ from typing import Any, Final, TextIO
 
 from core.errors import ParameterError
 
-__all__ = ["LEVELS", "LogSettings", "configure_logging", "recipe_logger"]
+__all__ = ["LEVELS", "LogSettings", "Logger", "configure_logging", "recipe_logger"]
 
+Logger = logging.LoggerAdapter[Any] | logging.Logger
 LEVELS: Final = {
     "off": logging.CRITICAL + 10,
     "error": logging.ERROR,

@@ -17,6 +17,7 @@ from core.recipes.declaration import (
     Difference,
     FrameSet,
     FrameSpec,
+    ManualNote,
     ProductSpec,
     QcClass,
     QcSpec,
@@ -64,6 +65,7 @@ class MuseBias(Recipe):
         BADPIX_INPUT,
     )
     Params = BiasParameters
+    one_image = True
     products = (ProductSpec("MASTER_BIAS", "image", "Master bias"),)
     qc = (
         QcSpec(
@@ -134,6 +136,13 @@ class MuseBias(Recipe):
             "ENG",
             "Number of saturated pixels in output data",
             ("MASTER_BIAS",),
+        ),
+    )
+    manual_notes = (
+        ManualNote(
+            where="ovscsigma with overscan=vpoly",
+            manual="the levels of the frames are compared afterwards, with 100 x stdev",
+            here="levels of BIAS frames are not compared: each gets its own polynomial",
         ),
     )
     differences = (

@@ -26,7 +26,7 @@ from core.recipes.declaration import (
     parameter,
 )
 from core.recipes.flow import ImageProduct, Product, RecipeContext
-from core.recipes.parameters import COMMON_DIFFERENCES, CombineParameters, merge_parameter
+from core.recipes.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTE, CombineParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 
 __all__ = ["DarkParameters", "MuseDark"]
@@ -85,6 +85,7 @@ class MuseDark(Recipe):
         NONLINEARITY_INPUT,
     )
     Params = DarkParameters
+    one_image = True
     products = (
         ProductSpec("MASTER_DARK", "image", "Master dark"),
         ProductSpec("MODEL_DARK", "image", "Model of the master dark", optional="model"),
@@ -118,6 +119,7 @@ class MuseDark(Recipe):
         ),
         _master("NSATURATED", "", "ENG", "Number of saturated pixels in output data", "int"),
     )
+    manual_notes = (MASTER_BIAS_NOTE,)
     differences = (
         *COMMON_DIFFERENCES,
         Difference(

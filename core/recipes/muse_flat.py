@@ -10,17 +10,19 @@ from core.ccd.flatpixels import flag_flat_pixels, slice_fluxes
 from core.ccd.statistics import ImageStatistics, image_statistics
 from core.ccd.trace_qc import CORNER_SLICES, Spread, TraceQuality, measure_trace
 from core.ccd.tracing import TraceResult, trace_slices
-from core.errors import TracingError
+from core.errors import ParameterError, TracingError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.fitsfile.tables import TRACE_SAMPLES, MuseTable, trace_table_format
 from core.instrument import N_SLICES, TRACE_SLOPE_WARNING, Dq
 from core.recipes.basic import CombinedImage, combine_frames, prepare
+from core.recipes.calibrations import NONLINEARITY_INPUT
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
     FrameSet,
     FrameSpec,
+    ManualNote,
     ProductSpec,
     QcClass,
     QcSpec,
@@ -29,7 +31,7 @@ from core.recipes.declaration import (
     parameter,
 )
 from core.recipes.flow import ImageProduct, Product, RecipeContext, TableProduct
-from core.recipes.parameters import COMMON_DIFFERENCES, CombineParameters, merge_parameter
+from core.recipes.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTE, CombineParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 
 __all__ = ["FlatParameters", "MuseFlat"]
@@ -47,12 +49,18 @@ class FlatParameters(CombineParameters):
     )
     normalize: bool = parameter(True, "Normalize the master flat to the average flux.", hidden=True)
     trace: bool = parameter(True, "Trace the position of the slices on the master flat.")
-    nsum: int = parameter(32, "Number of lines over which to average when tracing.", unit="pix", ge=1, le=1000)
-    order: int = parameter(5, "Order of polynomial fit to the trace.", ge=1, le=15)
-    edgefrac: float = parameter(0.5, "Fractional change required to identify edge when tracing.", gt=0, lt=1)
-    losigmabadpix: float = parameter(5.0, "Low sigma to find dark pixels in the master flat.", ge=0)
-    hisigmabadpix: float = parameter(5.0, "High sigma to find bright pixels in the master flat.", ge=0)
-    samples: bool = parameter(False, "Create a table containing all tracing sample points.")
+    nsum: int = parameter(
+        32, "Number of lines over which to average when tracing.", unit="pix", only="trace=true", ge=1, le=1000
+    )
+    order: int = parameter(5, "Order of polynomial fit to the trace.", only="trace=true", ge=1, le=15)
+    edgefrac: float = parameter(
+        0.5, "Fractional change required to identify edge when tracing.", only="trace=true", gt=0, lt=1
+    )
+    losigmabadpix: float = parameter(5.0, "Low sigma to find dark pixels in the master flat.", only="trace=true", ge=0)
+    hisigmabadpix: float = parameter(
+        5.0, "High sigma to find bright pixels in the master flat.", only="trace=true", ge=0
+    )
+    samples: bool = parameter(False, "Create a table containing all tracing sample points.", only="trace=true")
     merge: bool = merge_parameter()
 
 
@@ -113,8 +121,10 @@ class MuseFlat(Recipe):
         FrameSpec("MASTER_BIAS", "calib", min=1, description="Master bias"),
         FrameSpec("MASTER_DARK", "calib", description="Master dark (optional, usually not used)"),
         BADPIX_INPUT,
+        NONLINEARITY_INPUT,
     )
     Params = FlatParameters
+    one_image = True
     products = (
         ProductSpec("MASTER_FLAT", "image", "Master flat"),
         ProductSpec("TRACE_TABLE", "table", "Trace table", optional="trace"),
@@ -169,6 +179,14 @@ class MuseFlat(Recipe):
         *_spread("GAPS", "HC", "gaps between slices"),
         *_spread("WIDTHS", "HC", "widths of slices"),
     )
+    manual_notes = (
+        MASTER_BIAS_NOTE,
+        ManualNote(
+            where="QC.FLAT.INPUTi",
+            manual="statistics of the raw flats",
+            here="statistics of the flats after bias, gain and scaling; only NSATURATED counts raw pixels",
+        ),
+    )
     differences = (
         *COMMON_DIFFERENCES,
         Difference(
@@ -213,6 +231,13 @@ class MuseFlat(Recipe):
     def process(self, ifu: int, frames: FrameSet, params: FlatParameters, ctx: RecipeContext) -> list[Product]:
         """Reduce one IFU; see `Recipe.process`."""
         stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
+        n_samples = stack.detector.trimmed_shape[0] // params.nsum
+        if params.trace and n_samples <= params.order:
+            raise ParameterError(
+                f"nsum={params.nsum} leaves {n_samples} samples of a slice, a trace of order={params.order} needs "
+                f"{params.order + 1}",
+                parameter="nsum",
+            )
         master = combine_frames(stack, params.combine_options, ctx, scale=params.scale, statistics=True)
         bare_header = master.image.header.copy()
         qc = QcWriter(self, "MASTER_FLAT", master.image.header)

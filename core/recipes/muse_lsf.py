@@ -21,19 +21,21 @@ from core.fitsfile.tables import MuseTable
 from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 from core.recipes.arc_lamps import ImageStore, group_by_lamps, load_dispersion, load_line_list, load_trace
 from core.recipes.basic import RawStack, combine_frames, combine_masked, prepare
+from core.recipes.calibrations import NONLINEARITY_INPUT
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
     Frame,
     FrameSet,
     FrameSpec,
+    ManualNote,
     ProductSpec,
     QcSpec,
     Recipe,
     parameter,
 )
 from core.recipes.flow import CubeProduct, PixtableProduct, Product, RecipeContext, TableProduct
-from core.recipes.parameters import OverscanParameters, merge_parameter
+from core.recipes.parameters import MASTER_BIAS_NOTE, OverscanParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 from core.recipes.rows import MaskedImage
 from core.spectral.dispersion import Dispersion
@@ -60,12 +62,19 @@ class LsfParameters(OverscanParameters):
     save_subtracted: bool = parameter(False, "Save the pixel table after the LSF subtraction.")
     line_quality: int = parameter(3, "Minimal quality flag in line catalog for selection", ge=1, le=5)
     lsf_range: float = parameter(
-        7.5, "Wavelength window (half size) around each line to estimate LSF", unit="Angstrom", gt=0, le=50
+        7.5,
+        "Wavelength window (half size) around each line to estimate LSF",
+        unit="Angstrom",
+        only="method=interpolate",
+        gt=0,
+        le=50,
     )
-    lsf_size: int = parameter(150, "Image size in LSF direction", ge=10, le=10000)
-    lambda_size: int = parameter(30, "Image size in line wavelength direction", ge=2, le=10000)
+    lsf_size: int = parameter(150, "Image size in LSF direction", only="method=interpolate", ge=10, le=1000)
+    lambda_size: int = parameter(
+        30, "Image size in line wavelength direction", only="method=interpolate", ge=2, le=1000
+    )
     lsf_regression_window: float = parameter(
-        0.7, "Size of the regression window in LSF direction", unit="Angstrom", gt=0, le=50
+        0.7, "Size of the regression window in LSF direction", unit="Angstrom", only="method=interpolate", gt=0, le=50
     )
     merge: bool = merge_parameter()
     combine: Literal["average", "median", "minmax", "sigclip"] = parameter(
@@ -102,10 +111,15 @@ class MuseLsf(Recipe):
         FrameSpec("WAVECAL_TABLE", "calib", min=1, description="Wavelength calibration table"),
         BADPIX_INPUT,
         FrameSpec("LINE_CATALOG", "calib", min=1, max=1, description="Arc line catalog"),
+        NONLINEARITY_INPUT,
     )
     Params = LsfParameters
     products = (
-        ProductSpec("LSF_PROFILE", "cube", "Slice specific LSF images, stacked into one data cube per IFU"),
+        ProductSpec(
+            "LSF_PROFILE",
+            "cube",
+            "Slice specific LSF images, stacked into one data cube per IFU; with method=hermit a table of parameters",
+        ),
         ProductSpec(
             "PIXTABLE_SUBTRACTED",
             "pixtable",
@@ -118,6 +132,15 @@ class MuseLsf(Recipe):
         _fwhm("STDEV", "Standard deviation of the FWHM of"),
         _fwhm("MIN", "Minimum FWHM of"),
         _fwhm("MAX", "Maximum FWHM of"),
+    )
+    manual_notes = (
+        MASTER_BIAS_NOTE,
+        ManualNote(
+            where="PIXTABLE_SUBTRACTED",
+            manual="additional columns line_lambda (reference wavelength) and line_flux",
+            here="line_lambda is the fitted centre; further columns line_background and orig. With method=hermit only "
+            "orig: all lines of a slice are one model",
+        ),
     )
     differences = (
         Difference(
@@ -190,8 +213,8 @@ class MuseLsf(Recipe):
     def process(self, ifu: int, frames: FrameSet, params: LsfParameters, ctx: RecipeContext) -> list[Product]:
         """Reduce one IFU; see `Recipe.process`."""
         catalogue, catalogue_frame = load_line_list(frames, check_version=False)
-        trace, trace_frame = load_trace(frames, ifu)
-        dispersion, dispersion_frame = load_dispersion(frames, ifu)
+        trace, trace_frame = load_trace(frames, ifu, ctx.log)
+        dispersion, dispersion_frame = load_dispersion(frames, ifu, ctx.log)
         stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
         calibs = (catalogue_frame, *stack.calibs, trace_frame, dispersion_frame)
         flow = _LsfFlow(self, ifu, stack, catalogue, trace, dispersion, params, ctx, calibs)
@@ -234,7 +257,7 @@ class _LsfFlow:
     def interpolate(self) -> list[Product]:
         """Image of the LSF of each slice."""
         parts: dict[int, list[LinePixels]] = {number: [] for number in self.slices}
-        groups = group_by_lamps(self.stack)
+        groups = group_by_lamps(self.stack, CombineOptions(self.params.combine))
         for done, group in enumerate(groups, start=1):
             self._collect(group.frames, group.names, parts)
             self.ctx.progress(0.3 + 0.5 * done / len(groups), f"collected the lines of lamp {group.label}")
@@ -296,7 +319,7 @@ class _LsfFlow:
     # -- method hermit ---------------------------------------------------------------------------------------
     def hermite(self) -> list[Product]:
         """Gauss-Hermite parameters of each slice."""
-        groups = group_by_lamps(self.stack)
+        groups = group_by_lamps(self.stack, CombineOptions(self.params.combine))
         with ImageStore(self.stack.detector.trimmed_shape, self.ctx.spread, flags=True) as store:
             for done, group in enumerate(groups, start=1):
                 combined = combine_frames(

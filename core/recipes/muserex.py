@@ -7,6 +7,7 @@ Options before the recipe name are for muserex itself, options after it are reci
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
@@ -25,7 +26,7 @@ from core.recipes.engine import run_recipe
 from core.recipes.logs import LEVELS, LogSettings, configure_logging
 from core.recipes.registry import RECIPES, get_recipe
 
-__all__ = ["main"]
+__all__ = ["command", "main"]
 
 core.recipes.startup.done()
 
@@ -41,7 +42,7 @@ Options:
   --log-level=LEVEL     lowest level written to the log file: {", ".join(LEVELS)} [info]
   --msg-level=LEVEL     lowest level shown on the terminal: {", ".join(LEVELS)} [info]
   --output-dir=DIR      directory for the products [.]
-  --compile             compile the numerical kernels of all recipes once, after installation
+  --compile             compile the modules and numerical kernels of all recipes once, after installation
   --version             show the version
 
 Environment:
@@ -177,7 +178,8 @@ def _parameter_line(info: ParameterInfo) -> str:
     head = f"  --{info.name}"
     expert = "expert parameter; " if info.hidden else ""
     default = format_value(info.default) if info.default != "" else "''"
-    text = f"{info.help} ({expert}{info.type}; {info.accepts}) [{default}]"
+    only = f"only with {info.only}; " if info.only else ""
+    text = f"{info.help} ({expert}{only}{info.type}; {info.accepts}) [{default}]"
     return textwrap.fill(text, 110, initial_indent=f"{head:24s}", subsequent_indent=" " * 24)
 
 
@@ -203,8 +205,10 @@ def command() -> NoReturn:
     """The command ``muserex``: `main`, and then the end at once, without taking the compiler to pieces."""
     code = main()
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # it is if the shell closed it
+            with contextlib.suppress(BrokenPipeError):  # the reader has enough
+                stream.flush()
     os._exit(code)
 
 

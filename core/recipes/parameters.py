@@ -11,9 +11,10 @@ from pydantic import field_validator
 
 from core.ccd.combine import CombineOptions
 from core.ccd.overscan import OverscanOptions, parse_overscan, parse_ovscreject
-from core.recipes.declaration import Difference, NifuParameters, parameter
+from core.instrument import SCAN_WIDTH
+from core.recipes.declaration import Difference, ManualNote, NifuParameters, parameter
 
-__all__ = ["COMMON_DIFFERENCES", "CombineParameters", "OverscanParameters", "merge_parameter"]
+__all__ = ["COMMON_DIFFERENCES", "MASTER_BIAS_NOTE", "CombineParameters", "OverscanParameters", "merge_parameter"]
 
 COMMON_DIFFERENCES = (
     Difference(
@@ -39,6 +40,14 @@ COMMON_DIFFERENCES = (
     ),
 )
 """Differences of all recipes that combine raw frames."""
+
+
+MASTER_BIAS_NOTE = ManualNote(
+    where="overscan=none",
+    manual="stops at discrepant overscan levels",
+    here="stops if a BIAS differs from the first; a raw frame that differs from the MASTER_BIAS is warned of",
+)
+"""Of all recipes that subtract a bias."""
 
 
 def _accepting(field: Any, accepts: str) -> Any:
@@ -82,6 +91,7 @@ class OverscanParameters(NifuParameters):
         "statistics or fits.",
         unit="pix",
         ge=0,
+        lt=SCAN_WIDTH,
     )
 
     @field_validator("overscan")
@@ -110,11 +120,11 @@ class CombineParameters(OverscanParameters):
     combine: Literal["average", "median", "minmax", "sigclip"] = parameter(
         "sigclip", "Type of image combination to use."
     )
-    nlow: int = parameter(1, "Number of minimum pixels to reject with minmax.", ge=0)
-    nhigh: int = parameter(1, "Number of maximum pixels to reject with minmax.", ge=0)
-    nkeep: int = parameter(1, "Number of pixels to keep with minmax.", ge=0)
-    lsigma: float = parameter(3.0, "Low sigma for pixel rejection with sigclip.", ge=0)
-    hsigma: float = parameter(3.0, "High sigma for pixel rejection with sigclip.", ge=0)
+    nlow: int = parameter(1, "Number of minimum pixels to reject with minmax.", ge=0, only="combine=minmax")
+    nhigh: int = parameter(1, "Number of maximum pixels to reject with minmax.", ge=0, only="combine=minmax")
+    nkeep: int = parameter(1, "Number of pixels to keep with minmax.", ge=0, only="combine=minmax")
+    lsigma: float = parameter(3.0, "Low sigma for pixel rejection with sigclip.", ge=0, only="combine=sigclip")
+    hsigma: float = parameter(3.0, "High sigma for pixel rejection with sigclip.", ge=0, only="combine=sigclip")
 
     @property
     def combine_options(self) -> CombineOptions:

@@ -36,12 +36,15 @@ def differences_page() -> str:
         "# Differences from the reference pipeline\n",
         _GENERATED,
         "Compared with the MUSE pipeline 2.8.7 and the MUSE Pipeline User Manual 0.17. Everything not listed here "
-        "agrees: `benchmarks/peer.py` measures it for the default options, `benchmarks/options.py` for all "
-        "that both have (`benchmarks/options.md` is what it printed).\n",
+        "agrees with the pipeline: `benchmarks/peer.py` measures it for the default options, `benchmarks/options.py` "
+        "for all that both have (`benchmarks/options.md` is what it printed).\n",
     ]
     for recipe in all_recipes():
         if recipe.differences:
             parts.append(f"## {recipe.name}\n\n" + _table(_DIFFERENCE_HEADINGS, map(astuple, recipe.differences)))
+    parts.append("## Where the pipeline, and Cascade with it, departs from the manual\n")
+    notes = [(recipe.name, *astuple(note)) for recipe in all_recipes() for note in recipe.manual_notes]
+    parts.append(_table(("recipe", "where", "manual", "pipeline and Cascade"), notes))
     return "\n".join(parts)
 
 
@@ -67,7 +70,9 @@ def _recipe_section(recipe: Recipe) -> str:
                     info.type,
                     f"`{format_value(info.default)}`" if info.default != "" else "",
                     info.accepts,
-                    ("*Expert parameter.* " if info.hidden else "") + info.help,
+                    ("*Expert parameter.* " if info.hidden else "")
+                    + info.help
+                    + (f" *Only with `{info.only}`.*" if info.only else ""),
                 )
                 for info in recipe.Params.listing()
             ),

@@ -24,7 +24,7 @@ _BLAS = "scipy.linalg.cython_blas"
 
 
 def done() -> None:
-    """All modules are loaded: what they made stays for good, the garbage collector goes on without it."""
+    """All modules are loaded: the garbage collector goes on, and leaves what they made alone."""
     gc.freeze()
     gc.enable()
 
@@ -33,9 +33,11 @@ def _load_compiler() -> None:
     if _BLAS in sys.modules:
         return
     sys.modules[_BLAS] = None  # type: ignore[assignment]  # importing it fails at once
-    with contextlib.suppress(ImportError):  # numba may be arranged otherwise one day
-        importlib.import_module("numba.np.arraymath")
-    del sys.modules[_BLAS]
+    try:
+        with contextlib.suppress(ImportError):  # numba may be arranged otherwise one day
+            importlib.import_module("numba.np.arraymath")
+    finally:
+        del sys.modules[_BLAS]
 
 
 gc.disable()

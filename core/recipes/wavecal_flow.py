@@ -23,7 +23,7 @@ from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys
 from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
 from core.instrument import N_SLICES, Dq, mode_class
-from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, lamp_states
+from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps
 from core.recipes.basic import RawStack, combine_again, combine_frames, combine_masked
 from core.recipes.declaration import Frame, Recipe
 from core.recipes.flow import CubeProduct, ImageProduct, Product, RecipeContext, TableProduct
@@ -100,7 +100,7 @@ class WavecalFlow:
     options : WavecalOptions
     ctx : RecipeContext
     store : ImageStore
-        Opened; keeps the lamp images (with their flags if they are to be summed).
+        Opened; for images of lamps with many frames, and all that are to be summed (these with flags).
     calibs : tuple of Frame
         Calibrations used, for the provenance.
     combine : str
@@ -135,10 +135,10 @@ class WavecalFlow:
         identify : bool
             Identify the lines lamp by lamp.
         hold_last : bool
-            The last image stays in memory instead: it is the first to be measured. Those of few frames are not put
-            aside either, but made again.
+            Images are needed as data and mask only. The last one stays in memory, as it is the first to be measured;
+            those of few frames are not put aside either, but made again.
         """
-        groups = group_by_lamps(self.stack)
+        groups = group_by_lamps(self.stack, CombineOptions(self.combine))
         for number, group in enumerate(groups, start=1):
             image = self._reduce_lamp(number, group, keep=keep, whole=keep or not hold_last)
             if identify:
@@ -383,8 +383,7 @@ class WavecalFlow:
         _write_moments(qc, f"{prefix}.LINES.PEAK", peaks, slice=number)
         if number == LAMP_QC_SLICE and len(state.centers) == len(self._lamps):
             for lamp, center in zip(self._lamps, state.centers, strict=True):
-                # the reference leaves out the highest lamp number
-                if len(center) and lamp.group.numbers and lamp.group.numbers[0] < len(lamp_states(lamp.header)):
+                if len(center) and lamp.group.numbers:
                     peak, index = center.lines.peak, {"slice": number, "lamp": lamp.group.numbers[0]}
                     qc.write(f"{prefix}.LAMP{{lamp}}.LINES.PEAK.MEAN", peak.mean(), **index)
                     if peak.size > 1:

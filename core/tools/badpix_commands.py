@@ -110,6 +110,8 @@ def _from_ascii(words: list[str]) -> None:
     number = _ifu(ifu)
     header = _reference(arguments, number)
     rows = _read_rows(Path(path))
+    for x, y, flag in rows:
+        _check_flag(int(flag), f"the flag of pixel {x}, {y}")
     _finish(BadPixelList.of(*rows.T), header, number, arguments, Path(output))
 
 
@@ -124,8 +126,7 @@ def _from_region(words: list[str]) -> None:
     if x1 > x2 or y1 > y2:
         raise ToolError(_BAD_REGION, f"the region {region} is empty: the second limits must not be below the first")
     status = integer(flag, _BAD_FLAG, "DQVAL")
-    if not 0 < status < 1 << 32:
-        raise ToolError(_BAD_FLAG, f"DQVAL must be a Euro3D flag value above 0, not {status}")
+    _check_flag(status, "DQVAL")
     header = _reference(arguments, number)
     ny, nx = _frame_shape(detector_from(header), arguments)
     # Clipped before it is made: a mistyped limit must not fill the memory.
@@ -137,13 +138,18 @@ def _from_region(words: list[str]) -> None:
     _finish(pixels, header, number, arguments, Path(output))
 
 
+def _check_flag(flag: int, what: str) -> None:
+    if not 0 < flag < 1 << 32:
+        raise ToolError(_BAD_FLAG, f"{what} must be a Euro3D flag value from 1 to 2^32 - 1, not {flag}")
+
+
 def _read_rows(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
     """Rows of three whole numbers, up to the first line that is none (as in the reference, but it is told)."""
     rows: list[list[int]] = []
     try:
         with path.open(encoding="ascii", errors="replace") as lines:
             for number, line in enumerate(lines, start=1):
-                match = re.match(r"\s*([+-]?\d+)\s+([+-]?\d+)\s+([+-]?\d+)", line)
+                match = re.match(r"\s*([+-]?\d+)\s+([+-]?\d+)\s+([+-]?\d+)(?=\s|$)", line)
                 if match is None:
                     if rows and (line.strip() or any(rest.strip() for rest in lines)):
                         print(f"{path}: line {number} is not 'x y flag', what follows is not read", file=sys.stderr)

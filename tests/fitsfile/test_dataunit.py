@@ -69,6 +69,28 @@ def test_null_cells_are_told_by_one_number(tmp_path: Path) -> None:
     assert read_columns(path, scan_fits(path).hdus[1])["n"].tolist() == [1, INT_NULL, 3]
 
 
+def test_null_cells_of_scaled_columns(tmp_path: Path) -> None:
+    path = table(tmp_path, fits.Column("n", "J", bzero=2**31, null=-5, array=np.array([1, 2**31 - 5], np.uint32)))
+    assert read_columns(path, scan_fits(path).hdus[1])["n"].tolist() == [1, INT_NULL]
+
+
+def test_unsigned_64_bit_columns_are_read_as_numbers(tmp_path: Path) -> None:
+    path = table(tmp_path, fits.Column("n", "K", bzero=2**63, array=np.array([0, 2**63], np.uint64)))
+    assert read_columns(path, scan_fits(path).hdus[1])["n"].tolist() == [0.0, 2.0**63]
+
+
+def test_other_tables_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ascii.fits"
+    columns = [fits.Column("n", "I6", array=np.arange(3), ascii=True)]
+    fits.HDUList([fits.PrimaryHDU(), fits.TableHDU.from_columns(columns)]).writeto(path)
+    with pytest.raises(BadFitsError, match="HDU 1 is no binary table"):
+        read_columns(path, scan_fits(path).hdus[1])
+    twice = table(tmp_path, fits.Column("a", "J", array=[1]), fits.Column("b", "J", array=[2]))
+    twice.write_bytes(twice.read_bytes().replace(b"'b       '", b"'a       '"))
+    with pytest.raises(BadFitsError, match="the same name: a, a"):
+        read_columns(twice, scan_fits(twice).hdus[1])
+
+
 def test_an_empty_table(tmp_path: Path) -> None:
     path = table(tmp_path, fits.Column("n", "J", array=[]))
     assert read_columns(path, scan_fits(path).hdus[1])["n"].shape == (0,)

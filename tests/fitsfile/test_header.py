@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import string
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.header import Card, Header, printable
-from core.fitsfile.keywords import dot_name
+from core.fitsfile.keywords import dot_name, merged_header
 
 WORD = st.text(string.ascii_uppercase + string.digits, min_size=1, max_size=8).filter(
     lambda word: word not in ("END", "COMMENT", "HISTORY", "HIERARCH", "CONTINUE")
@@ -104,6 +106,37 @@ def test_keywords_are_found_with_and_without_hierarch_in_any_case() -> None:
         header["ESO DPR TECH"]
 
 
+def test_keywords_in_small_letters_are_found_and_kept() -> None:
+    text = "HIERARCH ESO det chip name = 'x'".ljust(80) + "END".ljust(80)
+    header = Header.from_text(text)
+    assert header["ESO DET CHIP NAME"] == "x"
+    assert header.to_bytes().decode() == text.ljust(2880)
+    header.remove("ESO DET CHIP NAME")
+    assert len(header) == 0
+
+
+def test_a_header_is_looked_up_by_several_threads_at_once() -> None:
+    cards = [Card(f"ESO INS TEMP{number} VAL", number) for number in range(900)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            for _ in range(40):
+                header = Header(cards)
+                found = pool.map(header.get, ["ESO INS TEMP899 VAL", "ESO INS TEMP899 VAL"])
+                assert list(found) == [899, 899]
+    finally:
+        sys.setswitchinterval(interval)
+
+
+def test_merged_headers_take_cards_as_they_are() -> None:
+    odd = "HIERARCH ESO DET TEMP(1) = 1.50"
+    primary = Header.from_text("".join(line.ljust(80) for line in (odd, "RA      = 1", "ESO-LOG something", "END")))
+    channel = Header.from_text("".join(line.ljust(80) for line in (odd + "0", "HIERARCH nothing", "END")))
+    merged = merged_header(primary, channel)
+    assert [card.image.rstrip() for card in merged.cards] == [odd + "0", "RA      = 1"]
+
+
 def test_removed_and_repeated_keywords() -> None:
     header = Header([Card("A", 1), Card("B", 2), Card("A", 3)])
     assert header["A"] == 1
@@ -137,11 +170,11 @@ def test_names_that_are_no_keywords_are_refused(keyword: str) -> None:
 
 def test_a_number_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="does not fit"):
-        _ = Card("ESO " + "LONG " * 12, 1.2345678901234567).image
+        Card("ESO " + "LONG " * 12, 1.2345678901234567)
     with pytest.raises(ValueError, match="no room"):
-        _ = Card("ESO " + "LONG " * 14, "text").image
+        Card("ESO " + "LONG " * 14, "text")
     with pytest.raises(ValueError, match="room for 72"):
-        _ = Card("COMMENT", "x" * 73).image
+        Card("COMMENT", "x" * 73)
 
 
 def test_numpy_scalars_become_plain_values() -> None:

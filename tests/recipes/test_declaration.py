@@ -85,3 +85,18 @@ def test_incomplete_inputs_are_told_before_anything_runs() -> None:
 def test_unknown_recipes_are_named() -> None:
     with pytest.raises(NotFoundError, match="there is no recipe muse_bais; there are: muse_bias"):
         get_recipe("muse_bais")
+
+
+def test_of_a_tag_that_is_taken_once_the_first_frame_is_used() -> None:
+    recipe = get_recipe("muse_wavecal")
+    tags = ("ARC", "LINE_CATALOG", "ARC", "TRACE_TABLE", "LINE_CATALOG", "TRACE_TABLE", "SKY_LINES")
+    frames = FrameSet(tuple(Frame(Path(f"{number}.fits"), tag) for number, tag in enumerate(tags)))
+    assert [frame.path.stem for frame in recipe.accepted(frames)] == ["0", "1", "2", "3", "5"]
+
+
+def test_what_a_recipe_uses_it_declares() -> None:
+    # ccd facts 1.8: a flat is divided, a dark subtracted only by recipes that take them
+    assert get_recipe("muse_flat").input_spec("MASTER_FLAT") is None
+    assert get_recipe("muse_dark").input_spec("MASTER_DARK") is None
+    for name in ("muse_dark", "muse_flat", "muse_wavecal", "muse_lsf"):
+        assert get_recipe(name).input_spec("NONLINEARITY_GAIN") is not None

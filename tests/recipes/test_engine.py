@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from core.errors import MissingInputError
+from core.errors import MissingInputError, ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.image import read_image
 from core.fitsfile.keywords import set_key
@@ -119,6 +120,34 @@ def test_what_the_machine_does_to_an_ifu_may_go_better_another_time_and_what_the
     assert (failure.ifu, failure.retriable) == (9, retriable)
     assert failure.message.startswith(type(error).__name__)
     assert [event["ifu"] for event in events if event["event"] == "ifu_failed"] == [9]
+
+
+def test_frames_that_the_recipe_does_not_take_are_left_alone_and_told(
+    biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    recipe = get_recipe("muse_bias")
+    frames = FrameSet((*frame_set(biases), Frame(tmp_path / "flat.fits", "MASTER_FLAT")))
+    with caplog.at_level(logging.WARNING):
+        result = run_recipe(recipe, frames, recipe.Params.parse({"nifu": 3}), tmp_path)
+    assert result.ok
+    assert "MASTER_FLAT flat.fits is not used: muse_bias takes no such frames" in caplog.text
+
+
+def test_parameters_that_do_nothing_are_told(
+    biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        run_bias(biases, tmp_path, nifu=3, nlow=2, lsigma=4.0)
+    assert "parameter nlow does nothing without combine=minmax" in caplog.text
+    assert "lsigma" not in caplog.text  # sigclip is the default
+
+
+def test_a_combination_that_does_not_fit_the_number_of_frames_is_refused_before_anything_runs(
+    biases: tuple[Path, ...], tmp_path: Path
+) -> None:
+    with pytest.raises(ParameterError, match="minmax"):
+        run_bias(biases, tmp_path, nifu=3, combine="minmax", nlow=2, nhigh=1, nkeep=1)
+    assert not list(tmp_path.iterdir())
 
 
 def test_merge_replaces_the_single_files(biases: tuple[Path, ...], tmp_path: Path) -> None:

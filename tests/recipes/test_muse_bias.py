@@ -167,7 +167,7 @@ def test_every_combination_keeps_the_level_and_lowers_the_noise(reference_biases
 
 def test_minmax_that_drops_everything_is_refused(reference_biases, run_one):
     _, paths = reference_biases
-    with pytest.raises(AssertionError, match="nlow=3, nhigh=2"):
+    with pytest.raises(ParameterError, match="nlow=3, nhigh=2"):
         run_one("muse_bias", [(path, "BIAS") for path in paths], combine="minmax", nlow=3, nhigh=2)
 
 

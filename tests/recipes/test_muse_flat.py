@@ -20,6 +20,7 @@ import pytest
 from astropy.io import fits
 
 from core.ccd.trace_model import Trace
+from core.errors import ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.image import read_image
 from core.fitsfile.keywords import set_key
@@ -227,6 +228,12 @@ def test_products_follow_the_parameters(
 ) -> None:
     result = run("muse_flat", small_inputs, tmp_path, **parameters)
     assert [product.tag for product in result.products] == tags
+
+
+def test_too_few_samples_for_the_order_are_refused(small_inputs: list[tuple[Path, str]], tmp_path: Path) -> None:
+    result = run("muse_flat", small_inputs, tmp_path, order=15, nsum=1000)
+    assert {failure.error_type for failure in result.failures} == {ParameterError.error_type}
+    assert "a trace of order=15 needs 16" in result.failures[0].message
 
 
 def test_order_and_nsum_shape_the_tables(small_inputs: list[tuple[Path, str]], tmp_path: Path) -> None:

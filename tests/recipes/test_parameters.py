@@ -72,3 +72,26 @@ def test_numbers_are_finite(name: str, value: str, monkeypatch: pytest.MonkeyPat
         if info.type == "double":
             with pytest.raises(ParameterError, match=f"{info.name}='{value}' is not accepted"):
                 recipe.Params.parse({info.name: value})
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_conditions_of_parameters_name_parameters_and_their_values(name: str) -> None:
+    listing = {info.name: info for info in get_recipe(name).Params.listing()}
+    for info in listing.values():
+        if info.only:
+            other, _, value = info.only.partition("=")
+            assert other in listing
+            assert listing[other].type == "boolean" or value in listing[other].choices
+
+
+def test_parameters_without_effect() -> None:
+    parse = get_recipe("muse_flat").Params.parse
+    assert parse({"trace": "false", "nsum": "16", "samples": "true"}).idle() == {
+        "nsum": "trace=true",
+        "samples": "trace=true",
+    }
+    assert parse({"nsum": "16", "samples": "true"}).idle() == {}
+    assert parse({"combine": "minmax", "nlow": "2"}).idle() == {}
+    assert get_recipe("muse_lsf").Params.parse({"method": "hermit", "lsf_size": "50"}).idle() == {
+        "lsf_size": "method=interpolate"
+    }

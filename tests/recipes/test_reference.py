@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.recipes.reference import differences_page, recipes_page
-from core.recipes.registry import get_recipe
+from core.recipes.registry import all_recipes, get_recipe
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -18,6 +18,15 @@ DOCS = Path(__file__).parents[2] / "docs"
 def test_pages_are_up_to_date(name: str, page: object) -> None:
     assert callable(page)
     assert (DOCS / name).read_text(encoding="utf-8") == page(), "run: python -m core.recipes.reference docs"
+
+
+def test_departures_from_the_manual_are_told() -> None:
+    page = differences_page()
+    notes = [note for recipe in all_recipes() for note in recipe.manual_notes]
+    assert notes
+    for note in notes:
+        assert all(text.strip() for text in astuple(note))
+        assert note.here in page
 
 
 @pytest.mark.parametrize("name", ["muse_bias", "muse_dark", "muse_flat", "muse_wavecal", "muse_lsf"])

@@ -240,6 +240,25 @@ def test_region_exit_codes(words: list[str], code: int, capsys: pytest.CaptureFi
     assert capsys.readouterr().err
 
 
+@pytest.mark.parametrize("flag", ["0", "-256", str(1 << 32)])
+def test_ascii_flags_are_checked(tmp_path: Path, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.ascii").write_text(f"5 6 256\n7 8 {flag}\n")
+    assert from_ascii([str(tmp_path / "bad.ascii"), "1", str(tmp_path / "out.fits")]) != 0
+    assert (
+        f"the flag of pixel 7, 8 must be a Euro3D flag value from 1 to 2^32 - 1, not {flag}" in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out.fits").exists()
+
+
+@pytest.mark.parametrize("line", ["7 8 0x100", "7 8 256.5"])
+def test_ascii_lines_of_other_numbers_end_the_list(
+    tmp_path: Path, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.ascii").write_text(f"5 6 256\n{line}\n")
+    assert from_ascii([str(tmp_path / "bad.ascii"), "1", str(tmp_path / "out.fits")]) == 0
+    assert "line 2 is not 'x y flag'" in capsys.readouterr().err
+
+
 def test_ascii_exit_codes(tmp_path: Path) -> None:
     assert from_ascii([str(tmp_path / "none"), "1", str(tmp_path / "out.fits")]) == 10
     (tmp_path / "text").write_text("no numbers here\n")

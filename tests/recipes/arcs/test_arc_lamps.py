@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core.ccd.combine import CombineOptions
-from core.errors import DataError
+from core.errors import DataError, ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import set_key
@@ -105,3 +105,10 @@ def test_sum_scales_up_for_flagged_pixels():
     np.testing.assert_allclose(total.stat[only_first], 4 * first.stat[only_first], rtol=1e-6)
     assert np.all(total.dq[good | only_first] == 0)
     assert np.all(total.dq[(first.dq != 0) & (second.dq != 0)] == 4096)
+
+
+def test_a_combination_that_does_not_fit_a_lamp_is_refused_before_any_is_reduced():
+    frames = stack(header(3), header(4), header(4))
+    assert len(group_by_lamps(frames, CombineOptions("average"))) == 2
+    with pytest.raises(ParameterError, match="sigclip needs at least 3 images, there are 2"):
+        group_by_lamps(frames, CombineOptions("sigclip"))
