@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from core.fitsfile.cards import BLOCK, CARD, COMMENTARY, CardValue, card_field, card_value
@@ -114,6 +115,12 @@ class Card:
         self._value, self._comment = value, " ".join(text for text in comments if text)
 
 
+@lru_cache(maxsize=8192)
+def _shared_card(image: str) -> Card:
+    """The frames of a night have most of their cards in common: each is kept and read once."""
+    return Card.from_image(image)
+
+
 class Header:
     """The cards of one HDU, in order, found by keyword.
 
@@ -154,7 +161,7 @@ class Header:
                 images.append(image.ljust(CARD))
         while images and not images[-1].strip():  # room left by whoever wrote the file
             images.pop()
-        return cls(map(Card.from_image, images))
+        return cls(map(_shared_card, images))
 
     @property
     def cards(self) -> list[Card]:
