@@ -71,7 +71,7 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
 def card_field(text: str, start: int) -> tuple[str, int | None]:
     """Keyword of the card at ``start``, and where its value begins; None for a card without value (COMMENT, ...).
 
-    The keyword of a HIERARCH card comes without that word: ``ESO DET OUT1 GAIN``.
+    The keyword comes in capitals, that of a HIERARCH card without that word: ``ESO DET OUT1 GAIN``.
     """
     if text.startswith("HIERARCH ", start):
         sign = text.find("=", start, start + CARD)
@@ -84,7 +84,9 @@ def card_field(text: str, start: int) -> tuple[str, int | None]:
     return keyword, None
 
 
-_stripped = lru_cache(maxsize=8192)(str.strip)
+@lru_cache(maxsize=8192)
+def _stripped(keyword: str) -> str:
+    return keyword.strip().upper()
 
 
 @lru_cache(maxsize=8192)

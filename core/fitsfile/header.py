@@ -219,12 +219,12 @@ class Header:
     def append(self, card: Card) -> None:
         """Add a card at the end, whether or not there is one of its keyword."""
         if self._places is not None:
-            self._places.setdefault(card.keyword.upper(), len(self._cards))
+            self._places.setdefault(card.keyword, len(self._cards))
         self._cards.append(card)
 
     def put(self, card: Card) -> None:
         """Let a card take the place of the first one of its keyword, or add it at the end."""
-        place = self._index().get(_bare(card.keyword))
+        place = self._index().get(card.keyword)
         if place is None:
             self.append(card)
         else:
@@ -243,7 +243,7 @@ class Header:
     def remove(self, *keywords: str) -> None:
         """Remove all cards of these keywords, if there are any."""
         doomed = {_bare(keyword) for keyword in keywords}
-        self._cards = [card for card in self._cards if card.keyword.upper() not in doomed]
+        self._cards = [card for card in self._cards if card.keyword not in doomed]
         self._places = None
 
     def copy(self) -> Header:
@@ -255,7 +255,7 @@ class Header:
         if places is None:
             places = {}
             for place, card in enumerate(self._cards):
-                places.setdefault(card.keyword.upper(), place)
+                places.setdefault(card.keyword, place)
             self._places = places  # at once: other threads may be looking things up
         return places
 

@@ -24,7 +24,7 @@ from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.fitsfile.transfer import read_at
 from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
-from core.instrument import chip_name
+from core.instrument import Dq, chip_name
 
 __all__ = [
     "PARTS",
@@ -66,6 +66,12 @@ class MuseImage:
     stat: npt.NDArray[np.float32]
     header: Header
     unit: str
+
+    @property
+    def n_saturated(self) -> int:
+        """Number of pixels that are saturated and nothing else, counted without a copy of the image."""
+        rows = range(0, self.dq.shape[0], 64)
+        return sum(int(np.count_nonzero(self.dq[y0 : y0 + 64] == Dq.SATURATED)) for y0 in rows)
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class _RawRows:
     """Rows of a raw channel, also of a tile-compressed one."""
 
     def __init__(self, scan: FitsScan, hdu: HduScan) -> None:
-        self.channel = RawChannel(scan.path, 0, scan, hdu)
+        self.channel = RawChannel.of(scan, hdu, 0)
 
     def __call__(self, y0: int, y1: int) -> npt.NDArray[np.float64]:
         return self.channel.read_rows(y0, y1).astype(np.float64)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -67,15 +67,7 @@ class RawFile:
             if not get_key(hdu.header, "DET.CHIP.LIVE", bool, default=False):
                 raise ChipNotLiveError(f"the detector of {chip_name(ifu)} is not live", file=self.path, ifu=ifu)
             raise BadFitsError(f"extension {hdu.extname} holds no image", file=self.path, ifu=ifu)
-        if hdu.bitpix != 16:
-            raise BadFitsError(
-                f"extension {hdu.extname} has BITPIX {hdu.bitpix}, raw frames have 16",
-                file=self.path,
-                ifu=ifu,
-            )
-        if self.scan.truncated and hdu.data_offset + hdu.data_bytes > self.scan.size:
-            raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=self.path, ifu=ifu)
-        return RawChannel(self.path, ifu, self.scan, hdu)
+        return RawChannel.of(self.scan, hdu, ifu)
 
 
 @dataclass(frozen=True)
@@ -86,22 +78,47 @@ class RawChannel:
     ----------
     path : pathlib.Path
     ifu : int
+    header : Header
+        Primary header merged with the channel's header (channel values win).
+    hdu : HduScan
+        Where the pixels are; without the text of the header.
+    offset : bool
+        Whether the pixels are stored as signed integers, 32768 less than they are.
     """
 
     path: Path
     ifu: int
-    scan: FitsScan = field(repr=False)
+    header: Header = field(repr=False)
     hdu: HduScan = field(repr=False)
+    offset: bool = field(repr=False)
+
+    @classmethod
+    def of(cls, scan: FitsScan, hdu: HduScan, ifu: int) -> RawChannel:
+        """The channel in an extension with an image.
+
+        Raises
+        ------
+        BadFitsError
+            If it is not an image of 16-bit integers, or the file is cut.
+        """
+        path = scan.path
+        if hdu.bitpix != 16:
+            raise BadFitsError(
+                f"extension {hdu.extname} has BITPIX {hdu.bitpix}, raw frames have 16", file=path, ifu=ifu
+            )
+        if scan.truncated and hdu.data_offset + hdu.data_bytes > scan.size:
+            raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=path, ifu=ifu)
+        bzero = get_key(hdu.header, "BZERO", float, default=0.0)
+        if bzero not in (0.0, 32768.0):
+            raise BadFitsError(f"BZERO is {bzero:g}, raw frames have 32768", file=path, ifu=ifu, keyword="BZERO")
+        # Of a frame that waits to be read only one header is kept: the text of all 25 would be 0.3 MB.
+        header = merged_header(scan.primary, hdu.header)
+        return cls(path, ifu, header, replace(hdu, header_bytes=b""), bzero == 32768.0)
 
     @property
     def shape(self) -> tuple[int, int]:
         """Shape ``(ny, nx)`` of the raw image."""
         return (self.hdu.shape[0], self.hdu.shape[1])
-
-    @cached_property
-    def header(self) -> Header:
-        """Primary header merged with the channel's header (channel values win)."""
-        return merged_header(self.scan.primary, self.hdu.header)
 
     @cached_property
     def detector(self) -> Detector:
@@ -149,7 +166,7 @@ class RawChannel:
         view = out.reshape(-1).view(np.uint8).data
         if not read_at(self._pixels.number, view, self._pixels.offset + y0 * nx * 2):
             raise BadFitsError(f"the file is cut inside extension {self.hdu.extname}", file=self.path)
-        unsigned_from_disk(out, self._bzero)
+        unsigned_from_disk(out, self.offset)
         return out
 
     def read(self) -> npt.NDArray[np.uint16]:
@@ -157,16 +174,9 @@ class RawChannel:
         return self.read_rows(0, self.shape[0])
 
     @cached_property
-    def _bzero(self) -> bool:
-        bzero = get_key(self.hdu.header, "BZERO", float, default=0.0)
-        if bzero not in (0.0, 32768.0):
-            raise BadFitsError(f"BZERO is {bzero:g}, raw frames have 32768", file=self.path, keyword="BZERO")
-        return bzero == 32768.0
-
-    @cached_property
     def _pixels(self) -> Descriptor:
         if self.hdu.kind == "compressed":  # unpacked as on disk in a plain frame
-            sign_bit = np.uint16(0x8000 if self._bzero else 0)
+            sign_bit = np.uint16(0x8000 if self.offset else 0)
             return unpack(self.path, self.hdu, lambda rows: (rows.astype(np.uint16) ^ sign_bit).byteswap())
         return Descriptor(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), self.hdu.data_offset)
 

@@ -28,7 +28,7 @@ from core.fitsfile.transfer import write_at
 
 __all__ = ["FitsWriter"]
 
-_CHUNK = 4 << 20  # bytes converted at a time
+_CHUNK = 2 << 20  # bytes converted at a time
 _BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 

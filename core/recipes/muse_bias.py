@@ -10,7 +10,6 @@ from core.ccd.badcolumns import flag_bad_columns
 from core.ccd.geometry import Detector, all_ports
 from core.ccd.statistics import ImageStatistics, image_statistics, slopes
 from core.errors import DataError
-from core.instrument import Dq
 from core.recipes.basic import CombinedImage, combine_frames, prepare
 from core.recipes.declaration import (
     BADPIX_INPUT,
@@ -176,7 +175,7 @@ class MuseBias(Recipe):
         for port, numbers in zip(all_ports(), measured, strict=True):
             _write_port(master, port, numbers, qc, ctx)
         qc.write("QC.BIAS.MASTER.NBADPIX", sum(numbers.n_bad for numbers in measured))
-        qc.write("QC.BIAS.MASTER.NSATURATED", np.count_nonzero(master.image.dq == Dq.SATURATED))
+        qc.write("QC.BIAS.MASTER.NSATURATED", master.image.n_saturated)
         ctx.progress(0.95, "measured")
         return [ImageProduct("MASTER_BIAS", master.image, master.raws, master.calibs)]
 

@@ -10,7 +10,6 @@ from core.ccd.hotpixels import flag_hot_pixels, measure_dark_current
 from core.ccd.statistics import image_statistics
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys, set_key
-from core.instrument import Dq
 from core.recipes.basic import CombinedImage, combine_frames, prepare
 from core.recipes.calibrations import NONLINEARITY_INPUT
 from core.recipes.declaration import (
@@ -176,7 +175,7 @@ def _write_qc(qc: QcWriter, master: CombinedImage, n_bad: int, exptime: float, c
         ctx.log.warning("the dark current is unusual: %.4f count/pix/h", dark.current)
     qc.write("QC.DARK.MASTER.DC", dark.current)
     qc.write("QC.DARK.MASTER.DCERR", dark.error)
-    qc.write("QC.DARK.MASTER.NSATURATED", np.count_nonzero(image.dq == Dq.SATURATED))
+    qc.write("QC.DARK.MASTER.NSATURATED", image.n_saturated)
 
 
 def _model(master: MuseImage, detector: Detector) -> MuseImage:

@@ -14,7 +14,7 @@ from core.errors import ParameterError, TracingError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.fitsfile.tables import TRACE_SAMPLES, MuseTable, trace_table_format
-from core.instrument import N_SLICES, TRACE_SLOPE_WARNING, Dq
+from core.instrument import N_SLICES, TRACE_SLOPE_WARNING
 from core.recipes.basic import CombinedImage, combine_frames, prepare
 from core.recipes.calibrations import NONLINEARITY_INPUT
 from core.recipes.declaration import (
@@ -258,7 +258,7 @@ class MuseFlat(Recipe):
                     if math.isfinite(flux.mean):
                         qc.write("QC.FLAT.MASTER.SLICE{slice}.MEAN", flux.mean, slice=flux.slice_no)
                         qc.write("QC.FLAT.MASTER.SLICE{slice}.STDEV", flux.stdev, slice=flux.slice_no)
-        qc.write("QC.FLAT.MASTER.NSATURATED", np.count_nonzero(master.image.dq == Dq.SATURATED))
+        qc.write("QC.FLAT.MASTER.NSATURATED", master.image.n_saturated)
         if params.normalize:
             _normalize(master, statistics.mean, ctx)
         if failure is not None:

@@ -262,7 +262,7 @@ class _LsfFlow:
             self._collect(group.frames, group.names, parts)
             self.ctx.progress(0.3 + 0.5 * done / len(groups), f"collected the lines of lamp {group.label}")
         del self._room  # the fits need no image
-        pixels = {number: concatenate_pixels(found) for number, found in parts.items()}
+        pixels = {number: concatenate_pixels(parts.pop(number)) for number in self.slices}
         cube = np.zeros((N_SLICES, self.params.lambda_size, self.params.lsf_size), dtype=np.float32)
         images: dict[int, LsfImage] = {}
         for number in self.slices:
@@ -390,8 +390,8 @@ class _LsfFlow:
         n = order.size
         return LinePixels(
             np.array([0, n]), np.full(1, np.nan), np.full(1, np.nan), np.zeros(1), wave[use][order],
-            data[:, window][use][order], stat[:, window][use][order], x[use][order].astype(np.int32),
-            y[use][order].astype(np.int32),
+            data[:, window][use][order], stat[:, window][use][order], x[use][order].astype(np.int16),
+            y[use][order].astype(np.int16),
         )  # fmt: skip
 
     def _set_of(self, pixels: LinePixels, lines: NDArray[np.intp]) -> LinePixelSet:
@@ -429,7 +429,8 @@ class _LsfFlow:
             offset = origin_offset(float(self.trace.left(number, 1.0)))
             key = f"DRS.MUSE.PIXTABLE.EXP0.IFU{self.ifu:02d}.SLICE{number:02d}.XOFFSET"
             set_key(header, key, offset, "x-offset of given slice")
-            left, right = self.trace.left(number, mine.y), self.trace.right(number, mine.y)
+            rows = mine.y.astype(np.float64)
+            left, right = self.trace.left(number, rows), self.trace.right(number, rows)
             index = mine.line_of
             column = (0.5 * (left + right) - mine.x) / (right - left) * SLICE_WIDTH_NOMINAL
             pitch = SLICE_WIDTH_LIMITS[1]

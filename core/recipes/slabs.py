@@ -16,7 +16,7 @@ from core.recipes.calibrations import BadPixels, Masters
 
 __all__ = ["Slab", "SlabReader"]
 
-_SLAB_BYTES: Final = 3_000_000  # raw rows of all frames together; two of them fit the processor's cache
+_SLAB_BYTES: Final = 2_000_000  # raw rows of all frames together; two of them fit the processor's cache
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys
 from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
-from core.instrument import N_SLICES, Dq, mode_class
+from core.instrument import N_SLICES, mode_class
 from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps
 from core.recipes.basic import RawStack, combine_again, combine_frames, combine_masked
 from core.recipes.declaration import Frame, Recipe
@@ -198,7 +198,7 @@ class WavecalFlow:
         qc = QcWriter(self.recipe, "ARC_RED", header)
         for k, lamp in enumerate(self._lamps, start=1):
             qc.write_each("QC.WAVECAL.LAMP{lamp}.INPUT{input}.NSATURATED", "input", lamp.input_saturated, lamp=k)
-        qc.write("QC.WAVECAL.NSATURATED", _count_saturated(self._summed.dq))
+        qc.write("QC.WAVECAL.NSATURATED", self._summed.n_saturated)
         self.products.append(ImageProduct("ARC_RED", self._summed, self.stack.raws, self.calibs))
 
     # -- measuring -------------------------------------------------------------------------------------------
@@ -367,7 +367,7 @@ class WavecalFlow:
             for number in lamp.group.numbers[:1]:
                 qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", lamp.n_saturated, lamp=number)
         if self._summed is not None:
-            saturated = _count_saturated(self._summed.dq)
+            saturated = self._summed.n_saturated
             qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", saturated, lamp=_SUMMED)
         fmt = wavecal_table_format(self.options.xorder, self.options.yorder)
         table = MuseTable(dispersion.columns(), header)
@@ -470,11 +470,6 @@ class WavecalFlow:
 
     def _add_cube(self, tag: str, extension: str, data: NDArray[np.float32], own: Header) -> None:
         self.products.append(CubeProduct(tag, extension, data, self._bare_header(), own, self.stack.raws, self.calibs))
-
-
-def _count_saturated(dq: NDArray[np.int32]) -> int:
-    """Number of pixels that are saturated and nothing else, counted without a copy of the image."""
-    return sum(int(np.count_nonzero(dq[y0 : y0 + 64] == Dq.SATURATED)) for y0 in range(0, dq.shape[0], 64))
 
 
 def _write_moments(qc: QcWriter, prefix: str, values: NDArray[np.float64], **indices: int) -> None:

@@ -43,8 +43,8 @@ class LinePixels:
         Wavelength of each pixel [Angstrom].
     data, stat : ndarray of float32 (n,)
         Value [count] and variance.
-    x, y : ndarray of int32 (n,)
-        CCD position (1-based).
+    x, y : ndarray of int16 (n,)
+        CCD position (1-based); 16 bits hold it, and there are millions of them.
     """
 
     start: NDArray[np.int64]
@@ -54,8 +54,8 @@ class LinePixels:
     wave: NDArray[np.float64]
     data: NDArray[np.float32]
     stat: NDArray[np.float32]
-    x: NDArray[np.int32]
-    y: NDArray[np.int32]
+    x: NDArray[np.int16]
+    y: NDArray[np.int16]
 
     @property
     def n_lines(self) -> int:
@@ -82,8 +82,8 @@ def concatenate_pixels(parts: list[LinePixels]) -> LinePixels:
         np.concatenate([np.empty(0), *(part.wave for part in parts)]),
         np.concatenate([np.empty(0, np.float32), *(part.data for part in parts)]),
         np.concatenate([np.empty(0, np.float32), *(part.stat for part in parts)]),
-        np.concatenate([np.empty(0, np.int32), *(part.x for part in parts)]),
-        np.concatenate([np.empty(0, np.int32), *(part.y for part in parts)]),
+        np.concatenate([np.empty(0, np.int16), *(part.x for part in parts)]),
+        np.concatenate([np.empty(0, np.int16), *(part.y for part in parts)]),
     )
 
 
@@ -137,7 +137,7 @@ def _collect(  # type: ignore[no-untyped-def]
     """Fill the pixels of all good lines; returns the number of good lines. ``fits`` gets centre, flux, background."""
     size = per_line
     t_wave, t_value, t_var = np.empty(size), np.empty(size), np.empty(size)
-    t_x, t_y = np.empty(size, np.int32), np.empty(size, np.int32)
+    t_x, t_y = np.empty(size, np.int16), np.empty(size, np.int16)
     xs, ys, ws = np.zeros(size + LANES), np.zeros(size + LANES), np.zeros(size + LANES)
     work = np.empty(size + LANES + 64)
     par, cov = np.empty(4), np.zeros((4, 4))
@@ -236,7 +236,7 @@ def collect_line_pixels(
     size = lines.size * per_line
     wave = np.empty(size)
     value, variance = np.empty(size, np.float32), np.empty(size, np.float32)
-    x, y = np.empty(size, np.int32), np.empty(size, np.int32)
+    x, y = np.empty(size, np.int16), np.empty(size, np.int16)
     fits = np.empty((lines.size, 3))
     start = np.zeros(lines.size + 1, np.int64)
     good = _collect(

@@ -61,8 +61,8 @@ def line_pixels(n_lines=40, sigma=1.05, noise=0.002, seed=3):
     data = flux[:, None] * (shape + rng.normal(0, noise, d.shape)) + 7.0
     return LinePixels(
         np.arange(n_lines + 1) * n, lines, flux, np.full(n_lines, 7.0), (lines[:, None] + d).ravel(),
-        data.ravel().astype("f4"), np.ones(n_lines * n, "f4"), np.zeros(n_lines * n, "i4"),
-        np.zeros(n_lines * n, "i4"),
+        data.ravel().astype("f4"), np.ones(n_lines * n, "f4"), np.zeros(n_lines * n, "i2"),
+        np.zeros(n_lines * n, "i2"),
     )  # fmt: skip
 
 
