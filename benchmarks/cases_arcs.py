@@ -106,7 +106,8 @@ _LSF_OPTIONS = (
 )
 _LSF = (
     *(Case("lsf", options) for options in _LSF_OPTIONS),
-    *(Case("lsf", options, intent=_WINDOW) for options in ("--save_subtracted=true", "--lsf_range=5")),
+    Case("lsf", "--save_subtracted=true", intent=_WINDOW),
+    *(Case("lsf", f"--lsf_range={size}", intent="background of a small window") for size in (3, 5)),
     Case("lsf", "--overscan=offset", intent="deviant pixels"),
     Case("lsf", "--combine=median", raws=arcs(n=3), note="(3 frames per lamp)"),
     Case("lsf", "--method=hermit --save_subtracted=true", intent="method=hermit: PIXTABLE_SUBTRACTED"),

@@ -154,6 +154,16 @@ class MuseLsf(Recipe):
             ),
         ),
         Difference(
+            where="background of a small window",
+            here="from the pixels between 5.5 and at least 8.2 Angstrom from the line",
+            reference="from those beyond 5.5 Angstrom in the window; 0 if it has none",
+            why="defect of the reference",
+            size=(
+                "lsf_range 3 to 6 Angstrom: profiles 0.2 to 0.5 % of the peak rms, 3 % at most; FWHM 0.04 to 0.24 %, "
+                "and here the same for each lsf_range"
+            ),
+        ),
+        Difference(
             where="lower end of the profiles",
             here="the regression window stays inside the data at both ends",
             reference="only at the upper end",

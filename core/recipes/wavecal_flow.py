@@ -51,9 +51,8 @@ from core.spectral.linelist import LineList
 from core.spectral.resample2d import resample_slices
 from core.spectral.tracing import LinePoints, concatenate_points
 
-__all__ = ["LAMP_QC_SLICE", "WavecalFlow"]
+__all__ = ["WavecalFlow"]
 
-LAMP_QC_SLICE: Final = 20
 _PUT_ASIDE: Final = 3  # so many frames of a lamp take longer to be combined again than their image to be read
 _SUMMED: Final = 99  # "lamp number" of the summed image
 _MAX_DWLEN: Final = 5.9  # [Angstrom] between the edges of a slice
@@ -381,7 +380,7 @@ class WavecalFlow:
         qc.write(f"{prefix}.LINES.NID", sum(map(len, state.centers)), slice=number)
         peaks = np.concatenate([center.lines.peak for center in state.centers])
         _write_moments(qc, f"{prefix}.LINES.PEAK", peaks, slice=number)
-        if number == LAMP_QC_SLICE and len(state.centers) == len(self._lamps):
+        if len(state.centers) == len(self._lamps):
             for lamp, center in zip(self._lamps, state.centers, strict=True):
                 if len(center) and lamp.group.numbers:
                     peak, index = center.lines.peak, {"slice": number, "lamp": lamp.group.numbers[0]}

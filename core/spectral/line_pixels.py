@@ -21,7 +21,8 @@ from core.spectral.linefit import CONVERGED, LANES, gauss_lm
 __all__ = ["LinePixels", "collect_line_pixels", "concatenate_pixels"]
 
 MIN_PIXELS: Final = 100
-BACKGROUND_DISTANCE: Final = 5.5  # [Angstrom] from the line
+BACKGROUND_DISTANCE: Final = 5.5  # [Angstrom] from the line, and to at least
+BACKGROUND_REACH: Final = 8.2  # [Angstrom], as with the default size of the window
 MIN_SIGNAL: Final = 50.0  # line flux over the root of the mean variance
 SIGMA_LIMITS: Final = (0.7, 3.0)  # [Angstrom]
 _MIN_SAMPLING: Final = 1.0  # [Angstrom/pix], smaller than any
@@ -146,19 +147,24 @@ def _collect(  # type: ignore[no-untyped-def]
     total = 0
     for k in range(lines.size):
         line = lines[k]
-        rows[0] = np.searchsorted(middle, line - reach - _MARGIN)
-        rows[1] = np.searchsorted(middle, line + reach + _MARGIN)
-        n = _gather(data, stat, bad, powers, rows, left, right, line, reach, t_wave, t_value, t_var, t_x, t_y)
-        if n <= MIN_PIXELS:
-            continue
-        background, n_far, mean_var = 0.0, 0, 0.0
-        for i in range(n):
-            mean_var += t_var[i]
-            if abs(t_wave[i] - line) > BACKGROUND_DISTANCE:
+        wide = max(reach, BACKGROUND_REACH)
+        rows[0] = np.searchsorted(middle, line - wide - _MARGIN)
+        rows[1] = np.searchsorted(middle, line + wide + _MARGIN)
+        n_wide = _gather(data, stat, bad, powers, rows, left, right, line, wide, t_wave, t_value, t_var, t_x, t_y)
+        background, n_far, mean_var, n = 0.0, 0, 0.0, 0
+        for i in range(n_wide):
+            distance = abs(t_wave[i] - line)
+            if distance > BACKGROUND_DISTANCE:
                 background += t_value[i]
                 n_far += 1
-        if n_far > 0:
-            background /= n_far
+            if distance > reach:
+                continue
+            mean_var += t_var[i]
+            t_wave[n], t_value[n], t_var[n], t_x[n], t_y[n] = t_wave[i], t_value[i], t_var[i], t_x[i], t_y[i]
+            n += 1
+        if n <= MIN_PIXELS or n_far == 0:
+            continue
+        background /= n_far
         mean_var /= n
         order = np.argsort(t_wave[:n])
         padded = (n + LANES - 1) // LANES * LANES
@@ -225,14 +231,14 @@ def collect_line_pixels(
     -------
     LinePixels
         Of the lines with at least 100 pixels, a signal of 50 sigma and a plausible width. The background is the mean
-        beyond 5.5 Angstrom from the line.
+        beyond 5.5 Angstrom from the line, up to `reach` or 8.2 Angstrom.
     """
     ny = data.shape[0]
     rows = np.arange(1.0, ny + 1)
     left, right = trace.left(slice_no, rows), trace.right(slice_no, rows)
     middle = np.maximum.accumulate(dispersion.wavelength(slice_no, 0.5 * (left + right), rows))
     powers = _row_polynomials(dispersion.polynomial(slice_no), ny)
-    per_line = int(2.0 * reach / _MIN_SAMPLING + 2.0) * _MAX_COLUMNS
+    per_line = int(2.0 * max(reach, BACKGROUND_REACH) / _MIN_SAMPLING + 2.0) * _MAX_COLUMNS
     size = lines.size * per_line
     wave = np.empty(size)
     value, variance = np.empty(size, np.float32), np.empty(size, np.float32)

@@ -27,7 +27,7 @@ def image(sigma: float = 1.2) -> np.ndarray:
     return np.repeat((20.0 + 5e4 * profile)[:, None], NX, axis=1).astype(np.float32)
 
 
-@pytest.mark.parametrize("reach", [8.2, 50.7, 90.0])
+@pytest.mark.parametrize("reach", [4.0, 8.2, 50.7, 90.0])
 def test_all_pixels_within_reach_are_there(reach: float) -> None:
     data = image()
     bad = np.zeros(data.shape, bool)
