@@ -42,13 +42,13 @@ def origin_offset(left_at_bottom: float) -> int:
 
 
 def encode_origin(
-    x: npt.NDArray[np.int32], y: npt.NDArray[np.int32], ifu: int, slice_no: int, offset: int
+    x: npt.NDArray[np.integer[Any]], y: npt.NDArray[np.integer[Any]], ifu: int, slice_no: int, offset: int
 ) -> npt.NDArray[np.int32]:
     """Packed detector positions.
 
     Parameters
     ----------
-    x, y : ndarray of int32 (n,)
+    x, y : ndarray of integers (n,)
         CCD position (1-based).
     ifu, slice_no, offset : int
 

@@ -330,7 +330,7 @@ class MuseWavecal(Recipe):
             here="of all slices and lamps",
             reference="of slice 20 only, and never of the lamp with the highest number",
             why="manual",
-            size="47 slices more, and lamp 6 if it is lit: one keyword each for MEAN, STDEV, MAX",
+            size="one keyword each (MEAN, STDEV, MAX) for 47 slices more, and for lamp 6 if it is lit",
         ),
         Difference(
             where="QC LINES.NID, LINES.PEAK",

@@ -1,8 +1,8 @@
 """``muse_badpix_from_dq``, ``muse_badpix_from_ascii`` and ``muse_badpix_from_region``: make or extend BADPIX_TABLEs.
 
-Exit codes: 0; 1 arguments missing; 2, 3, 6 missing value of ``-i``, ``-r``, ``-n``; 4 bad IFU number; 5 bad region;
-7 bad flag value; 8 nothing to read in the ASCII file; 9 unknown option; 10 the image or the ASCII file cannot be read;
-50 anything else, e.g. the output cannot be written.
+Exit codes: 0; 1 arguments missing; 2, 3, 6 missing value of ``-i``, ``-r``, ``-n``, or ``-n`` without ``-r`` (3);
+4 bad IFU number; 5 bad region; 7 bad flag value; 8 nothing to read in the ASCII file; 9 unknown option or argument;
+10 the image or the ASCII file cannot be read; 50 anything else, e.g. the output cannot be written.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ Usage: muse_badpix_from_region [-i INTABLE] [-r REFIMAGE [-n EXTNAME]] [-t] REGI
 REGION has the form [x1:x2,y1:y2], limits included; DQVAL is a Euro3D flag value."""
 
 _VALUED = {"-i": 2, "-r": 3, "-n": 6}
+_MISSING_REFERENCE = _VALUED["-r"]
 _BAD_IFU = 4
 _BAD_REGION = 5
 _BAD_FLAG = 7
@@ -82,9 +83,9 @@ def from_region(words: list[str] | None = None) -> int:
 
 
 def _from_dq(words: list[str]) -> None:
-    arguments = parse(words, DQ_USAGE, {"-i": _VALUED["-i"], "-n": _VALUED["-n"]}, at_least=2)
+    arguments = parse(words, DQ_USAGE, {"-i": _VALUED["-i"], "-n": _VALUED["-n"]}, files=(2, 2))
     wanted = _ifu(arguments.options["-n"]) if "-n" in arguments.options else None
-    path, output = (Path(name) for name in arguments.files[:2])
+    path, output = (Path(name) for name in arguments.files)
     tables = []
     try:
         ifus = ifus_of_image(scan_fits(path))
@@ -105,8 +106,8 @@ def _from_dq(words: list[str]) -> None:
 
 
 def _from_ascii(words: list[str]) -> None:
-    arguments = parse(words, ASCII_USAGE, _VALUED, ["-t"], at_least=3)
-    path, ifu, output = arguments.files[:3]
+    arguments = parse(words, ASCII_USAGE, _VALUED, ["-t"], files=(3, 3))
+    path, ifu, output = arguments.files
     number = _ifu(ifu)
     header = _reference(arguments, number)
     rows = _read_rows(Path(path))
@@ -116,8 +117,8 @@ def _from_ascii(words: list[str]) -> None:
 
 
 def _from_region(words: list[str]) -> None:
-    arguments = parse(words, REGION_USAGE, _VALUED, ["-t"], at_least=4)
-    region, flag, ifu, output = arguments.files[:4]
+    arguments = parse(words, REGION_USAGE, _VALUED, ["-t"], files=(4, 4))
+    region, flag, ifu, output = arguments.files
     number = _ifu(ifu)
     match = _REGION.match(region)
     if match is None:
@@ -171,6 +172,8 @@ def _ifu(text: str) -> int:
 
 def _reference(arguments: Arguments, ifu: int) -> Header | None:
     if "-r" not in arguments.options:
+        if "-n" in arguments.options:
+            raise ToolError(_MISSING_REFERENCE, "-n names an extension of the image of -r, which is not given")
         return None
     path = Path(arguments.options["-r"])
     try:

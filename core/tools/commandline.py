@@ -1,6 +1,7 @@
 """Command lines of the ``muse_*`` tools: single-token options followed by a value, exit codes as documented.
 
-Called without arguments a tool prints its usage on the error stream and exits with 1; an unknown option is 9.
+Called without arguments a tool prints its usage on the error stream and exits with 1; an unknown option, or more
+arguments than the tool knows, is 9.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Arguments:
 
 
 def parse(
-    words: Sequence[str], usage: str, valued: Mapping[str, int], flags: Sequence[str] = (), at_least: int = 1
+    words: Sequence[str], usage: str, valued: Mapping[str, int], flags: Sequence[str] = (), *, files: tuple[int, int]
 ) -> Arguments:
     """Sort the words of a command line.
 
@@ -57,8 +58,8 @@ def parse(
         Options with a value, and the exit code if the value is missing.
     flags : sequence of str
         Options without a value.
-    at_least : int
-        Number of positional arguments needed.
+    files : tuple of int
+        Smallest and largest number of positional arguments.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def parse(
         With the exit code.
     """
     options: dict[str, str] = {}
-    files: list[str] = []
+    found: list[str] = []
     queue = list(words)
     while queue:
         word = queue.pop(0)
@@ -79,10 +80,13 @@ def parse(
         elif word.startswith("-") and len(word) > 1:
             raise ToolError(UNKNOWN_OPTION, f"unknown option {word}\n{usage}")
         else:
-            files.append(word)
-    if len(files) < at_least:
+            found.append(word)
+    least, most = files
+    if len(found) < least:
         raise ToolError(NO_ARGUMENTS, usage)
-    return Arguments(options, files)
+    if len(found) > most:
+        raise ToolError(UNKNOWN_OPTION, f"unknown argument {found[most]}\n{usage}")
+    return Arguments(options, found)
 
 
 def integer(text: str, code: int, what: str) -> int:

@@ -91,7 +91,7 @@ def plot_trace_samples(
     if table is not None:
         _draw_polynomials(axes, table, slices, top)
     shown = f"slice {first}" if first == last else f"slices {first} to {last}"
-    axes.set_title(f"{title}  {shown}".strip(), loc="left")
+    axes.set_title(f"{title} {shown}".strip(), loc="left")
     axes.set_xlabel("CCD column x [pix]")
     axes.set_ylabel("CCD row y [pix]")
     axes.set_xlim(low, high)
@@ -182,7 +182,7 @@ def plot_trace_widths(
     axes.grid(True, color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     shown = f"slice {first}" if first == last else f"slices {first} to {last}"
-    axes.set_title(f"{title}  {shown}".strip(), loc="left")
+    axes.set_title(f"{title} {shown}".strip(), loc="left")
     if norm is not None and number_of_slices > 12:
         bar = figure.colorbar(
             ScalarMappable(norm, _GREEN_TO_RED), ax=axes, label="slice on the CCD, left to right", pad=0.01

@@ -1,7 +1,8 @@
 """``muse_trace_plot_samples`` and ``muse_trace_plot_widths``: plot what the tracing found, to a window or a file.
 
 Exit codes: 0; 1 no file given; 2, 3, 4, 6 missing value of ``-s1``, ``-s2``, ``-n``, ``-o``; 5 bad IFU number;
-9 unknown option; 10 the samples cannot be read; 11 the file holds no samples; 21 no window can be opened; 50 else.
+9 unknown option or argument; 10 the samples cannot be read; 11 the file holds no samples; 21 no window can be opened;
+50 else.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def plot_widths(words: list[str] | None = None) -> int:
 
 
 def _plot_samples(words: list[str]) -> None:
-    arguments = parse(words, SAMPLES_USAGE, _VALUED)
+    arguments = parse(words, SAMPLES_USAGE, _VALUED, files=(1, 3))
     samples, title, ifu = _read_samples(arguments)
     slices = _slices(arguments, (24, 25))
     if slices[1] - slices[0] + 1 > _MANY_SLICES:
@@ -69,7 +70,7 @@ def _plot_samples(words: list[str]) -> None:
 
 
 def _plot_widths(words: list[str]) -> None:
-    arguments = parse(words, WIDTHS_USAGE, _VALUED)
+    arguments = parse(words, WIDTHS_USAGE, _VALUED, files=(1, 1))
     samples, title, _ = _read_samples(arguments)
     slices = _slices(arguments, (1, N_SLICES))
     present(lambda figure: plot_trace_widths(samples, slices, title, figure), arguments.options.get("-o"))

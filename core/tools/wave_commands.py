@@ -1,8 +1,8 @@
 """``muse_wave_plot_residuals`` and ``muse_wave_plot_column``: look at a wavelength calibration in detail.
 
 Exit codes: 0; 1 no file given; 2, 3, 4, 5, 7 missing value of ``-s``, ``-i``, ``-c``, ``-n``, ``-o``; 6 bad IFU number;
-9 unknown option; 10 a file cannot be read; 11 it holds another table; 12 no such iteration; 13 no such slice or
-column; 21 no window can be opened; 50 else.
+9 unknown option or argument; 10 a file cannot be read; 11 it holds another table; 12 no such iteration; 13 no such
+slice or column; 21 no window can be opened; 50 else.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def plot_column(words: list[str] | None = None) -> int:
 
 def _plot_residuals(words: list[str]) -> None:
     words, cuts = _without_cuts(words)
-    arguments = parse(words, RESIDUALS_USAGE, _VALUED, flags=("-l",))
+    arguments = parse(words, RESIDUALS_USAGE, _VALUED, flags=("-l",), files=(1, 1))
     table, title = _read(Path(arguments.files[0]), WAVECAL_RESIDUALS, arguments)
     slice_no, iteration = _number(arguments, "-s", 0), _number(arguments, "-i", 0)
     _check(table, slice_no, iteration)
@@ -75,11 +75,11 @@ def _plot_residuals(words: list[str]) -> None:
 
 
 def _plot_column(words: list[str]) -> None:
-    arguments = parse(words, COLUMN_USAGE, {**_VALUED, "-c": 4}, flags=("-r",), at_least=2)
+    arguments = parse(words, COLUMN_USAGE, {**_VALUED, "-c": 4}, flags=("-r",), files=(2, 2))
     slice_no, iteration = _number(arguments, "-s", 24), _number(arguments, "-i", 0)
     if not 1 <= slice_no <= N_SLICES:
         raise ToolError(_NO_SLICE, f"the slice must be a number from 1 to {N_SLICES}, not {slice_no}")
-    column = _number(arguments, "-c", 0) or None
+    column = _number(arguments, "-c", 0) if "-c" in arguments.options else None
     solution, _ = _read(Path(arguments.files[0]), WAVECAL_TABLE, arguments)
     table, title = _read(Path(arguments.files[1]), WAVECAL_RESIDUALS, arguments)
     try:

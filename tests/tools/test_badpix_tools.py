@@ -232,6 +232,8 @@ def test_usage_without_arguments(tool, capsys: pytest.CaptureFixture[str]) -> No
         (["[1:2,3:4]", "0", "1", "out.fits"], 7),
         (["[1:2,3:4]", "bad", "1", "out.fits"], 7),
         (["-r", "nowhere.fits", "[1:2,3:4]", "256", "1", "out.fits"], 10),
+        (["-n", "CHAN01", "[1:2,3:4]", "256", "1", "out.fits"], 3),
+        (["[1:2,3:4]", "256", "1", "out.fits", "more.fits"], 9),
         (["[1:2,3:4]", "256", "1", "/nowhere/out.fits"], 50),
     ],
 )

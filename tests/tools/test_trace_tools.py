@@ -176,6 +176,7 @@ def test_exit_codes(tool, files: tuple[str, str, str], tmp_path: Path, monkeypat
         (files[0], "-n", "25"): 5,
         (files[0], "-n", "7"): 10,
         (files[0], "--help"): 9,
+        (files[0],) * 4: 9,
         (str(tmp_path / "none.fits"),): 10,
         (str(broken),): 10,
         (files[1],): 11,
