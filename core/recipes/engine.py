@@ -175,6 +175,9 @@ def run_recipe(
         log.info("parameter %s = %s", name, value)
     for name, condition in params.idle().items():
         log.warning("parameter %s does nothing without %s", name, condition)
+    merge = getattr(params, "merge", False)
+    if merge and nifu > 0:
+        log.warning("parameter merge does nothing with a single IFU (nifu=%d)", nifu)
     at_once = min(thread_limit(), len(chosen)) if nifu == -1 else 1
     threads = max(thread_limit() // at_once, 1)
     tasks = [_Task(recipe.name, ifu, frames, params, output_dir, logs, threads) for ifu in chosen]
@@ -190,7 +193,7 @@ def run_recipe(
         else:
             result.reduced += sorted({product.ifu for product in products if product.ifu is not None})
     result.products.sort(key=lambda item: (recipe_order(recipe, item.tag), item.number or 0, item.ifu or 0))
-    if getattr(params, "merge", False) and nifu <= 0:
+    if merge and nifu <= 0:
         result.products = _merge(recipe, result.products, output_dir)
     result.failures.sort(key=lambda item: item.ifu)
     result.reduced.sort()

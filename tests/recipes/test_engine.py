@@ -157,8 +157,11 @@ def test_merge_replaces_the_single_files(biases: tuple[Path, ...], tmp_path: Pat
     assert read_image(tmp_path / "MASTER_BIAS.fits", 9).header["ESO QC BIAS MASTER2 RON"] == pytest.approx(3.3, rel=0.1)
 
 
-def test_merge_has_no_effect_on_a_single_ifu(biases: tuple[Path, ...], tmp_path: Path) -> None:
+def test_merge_has_no_effect_on_a_single_ifu(
+    biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run_bias(biases, tmp_path, nifu=9, merge=True)
+    assert "parameter merge does nothing with a single IFU (nifu=9)" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["MASTER_BIAS-09.fits"]
 
 
