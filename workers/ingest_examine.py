@@ -20,6 +20,7 @@ from core.archive.states import QuarantineReason
 from core.classify import BadDateError, Classification, Exposure, classify, exposure_of, lamps_of, parse_date
 from core.errors import BadFitsError, ClassificationError, MissingKeywordError, MuseError
 from core.fitsfile.cards import CardValue, parse_cards
+from core.fitsfile.keywords import get_key
 from core.fitsfile.raw import detector_of_header
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.instrument import RAW_SHAPE
@@ -197,7 +198,7 @@ def _frame(
 
 
 def _channels(scan: FitsScan) -> tuple[int, ...]:
-    """IFU numbers of the channels, whose structure is that of a raw frame.
+    """IFU numbers of the channels, whose structure is that of a raw frame; without those of detectors that were off.
 
     Raises
     ------
@@ -211,9 +212,16 @@ def _channels(scan: FitsScan) -> tuple[int, ...]:
     twice = [ifu for ifu, count in Counter(ifu for ifu, _ in science).items() if count > 1]
     if twice:
         raise _structure(f"extension CHAN{twice[0]:02d} is there more than once")
-    for _, hdu in science:
+    live = [(ifu, hdu) for ifu, hdu in science if not _is_off(hdu)]
+    if not live:
+        raise _structure("all detectors were off")
+    for _, hdu in live:
         _check_channel(hdu)
-    return tuple(sorted(ifu for ifu, _ in science))
+    return tuple(sorted(ifu for ifu, _ in live))
+
+
+def _is_off(hdu: HduScan) -> bool:
+    return hdu.kind == "image" and not hdu.shape and get_key(hdu.header, "DET.CHIP.LIVE", bool, default=True) is False
 
 
 def _check_channel(hdu: HduScan) -> None:

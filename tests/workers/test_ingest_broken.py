@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.archive.models import Frame, QuarantinedFile
+from core.archive.models import Frame, QuarantinedFile, ifus_of_mask
 from core.archive.sessions import Archive
 from core.archive.states import QuarantineReason as Reason
 from core.settings import Settings
@@ -153,6 +153,10 @@ CASES = [
     Case("wrong_size.fits", Reason.UNKNOWN_TYPE, _with({}, shape=(20, 24))),
     Case("channel_twice.fits", Reason.UNKNOWN_TYPE, _with({}, ifus=(3, 3))),
     Case("float_pixels.fits", Reason.UNKNOWN_TYPE, _with({}, extension={"BITPIX": -32}, shape=(24, 24))),
+    Case("all_off.fits", Reason.UNKNOWN_TYPE,
+         _with({}, extension={"NAXIS": 0, "NAXIS1": None, "NAXIS2": None, "DET.CHIP.LIVE": False}, shape=(0, 0))),
+    Case("empty_but_live.fits", Reason.UNKNOWN_TYPE,
+         _with({}, extension={"NAXIS": 0, "NAXIS1": None, "NAXIS2": None, "DET.CHIP.LIVE": True}, shape=(0, 0))),
     Case("no_port_keywords.fits", Reason.UNKNOWN_TYPE, _with({}, extension={"DET.OUT2.NX": None})),
     # -- missing keyword
     Case("no_mode.fits", Reason.MISSING_KEYWORD, _with({"INS.MODE": None})),
@@ -224,6 +228,12 @@ def night(
     early = raw_bytes({"DATE-OBS": "2026-11-01T22:06:00"})
     extra = raw_bytes({}, ifus=(1,), extension={"EXTNAME": "SGS_IMAGE"})
     (raw / "extra.fits").write_bytes(early + extra[extra.index(b"XTENSION") :])
+    # A detector was off: the others are there.
+    off = {"NAXIS": 0, "NAXIS1": None, "NAXIS2": None, "DET.CHIP.LIVE": False}
+    dead = raw_bytes({}, ifus=(2,), extension=off, shape=(0, 0))
+    (raw / "one_off.fits").write_bytes(
+        raw_bytes({"DATE-OBS": "2026-11-01T22:07:00"}, ifus=(1, 3)) + dead[dead.index(b"XTENSION") :]
+    )
     (raw / "notes.txt").write_text("not a candidate")
     for case in CASES:
         case.make(raw / case.name, raw_bytes)
@@ -258,8 +268,15 @@ def test_all_good_files_enter(night: tuple[Archive, Path, IngestReport]) -> None
     with archive.read() as session:
         names = set(session.scalars(select(Frame.file_name)))
     good = {f"MUSE.2026-11-01T22-00-{second:02d}.fits" for second in range(N_GOOD)}
-    assert names == good | {"linked.fits", "extra.fits"}
+    assert names == good | {"linked.fits", "extra.fits", "one_off.fits"}
     assert report.new == len(names)
+
+
+def test_a_detector_that_was_off_costs_its_channel_only(night: tuple[Archive, Path, IngestReport]) -> None:
+    archive, _, _ = night
+    with archive.read() as session:
+        mask = session.scalars(select(Frame.ifu_mask).where(Frame.file_name == "one_off.fits")).one()
+    assert ifus_of_mask(mask) == (1, 3)
 
 
 def test_the_report_counts_every_file_once(night: tuple[Archive, Path, IngestReport]) -> None:
