@@ -7,6 +7,8 @@ again can help. `RetriableError` and `NonRetriableError` are types, so that work
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "StateConflictError",
     "TracingError",
     "WavelengthError",
+    "error_context",
 ]
 
 
@@ -58,6 +61,17 @@ class MuseError(Exception):
             return self.message
         details = ", ".join(f"{key}={value}" for key, value in self.context.items())
         return f"{self.message} [{details}]"
+
+
+@contextlib.contextmanager
+def error_context(**context: Any) -> Iterator[None]:
+    """Name the things concerned in errors of the block that do not name them."""
+    try:
+        yield
+    except MuseError as error:
+        for key, value in context.items():
+            error.context.setdefault(key, str(value))
+        raise
 
 
 def _rebuild(cls: type[MuseError], message: str, context: dict[str, str]) -> MuseError:

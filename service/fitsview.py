@@ -10,7 +10,7 @@ import numpy as np
 
 from core.errors import BadFitsError, NotFoundError
 from core.fitsfile.cards import COMMENTARY
-from core.fitsfile.dataunit import column_cards, read_columns
+from core.fitsfile.dataunit import column_cards, column_names, read_columns
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from service.files import existing
@@ -56,6 +56,7 @@ class TableView:
     rows: tuple[tuple[str, ...], ...]
     total: int
     problem: str = ""  # why no rows are shown
+    left_out: tuple[str, ...] = ()  # columns of bits, complex numbers or arrays of variable length
 
 
 def extensions(path: Path) -> tuple[ExtensionInfo, ...]:
@@ -105,7 +106,15 @@ def table_rows(path: Path, index: int, limit: int) -> TableView:
     except BadFitsError as error:  # the rest of the file is there to be seen
         return TableView((), (), (), hdu.shape[0], error.message)
     rows = tuple(tuple(_cell(value) for value in row) for row in zip(*columns.values(), strict=True))
-    return TableView(tuple(columns), tuple(column_cards(hdu.header, "TUNIT")), rows, hdu.shape[0])
+    names = column_names(hdu.header)
+    units = dict(zip(names, column_cards(hdu.header, "TUNIT"), strict=True))
+    return TableView(
+        tuple(columns),
+        tuple(units[name] for name in columns),
+        rows,
+        hdu.shape[0],
+        left_out=tuple(name for name in names if name not in columns),
+    )
 
 
 def _cell(value: Any) -> str:

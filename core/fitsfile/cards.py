@@ -39,7 +39,7 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
     Returns
     -------
     dict
-        Name in dot notation (``DET.OUT1.GAIN``, ``EXPTIME``) to value. Of a repeated keyword the last counts.
+        Name in dot notation (``DET.OUT1.GAIN``, ``EXPTIME``) to value. Of a repeated keyword the first counts.
         Undefined values are None; a value that is neither string, number nor logical is kept as the text it is.
 
     Raises
@@ -51,19 +51,21 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
         raise _bad_byte(header_bytes)
     text = header_bytes.decode("ascii")
     cards: dict[str, CardValue] = {}
-    name = ""
+    name: str | None = None  # of the card that may be continued
     for start in range(0, len(text), CARD):
         keyword, field = card_field(text, start)
         if field is None:
             if keyword == "CONTINUE":
-                before = cards.get(name)
-                if isinstance(before, str) and before.endswith("&"):
+                before = None if name is None else cards[name]
+                if name is not None and isinstance(before, str) and before.endswith("&"):
                     cards[name] = before[:-1] + str(card_value(text[start + 10 : start + CARD]) or "")
             elif keyword == "END":
                 break
             continue
         name = _dot_name(keyword)
-        if keep is None or keep(name):
+        if name in cards or not (keep is None or keep(name)):
+            name = None
+        else:
             cards[name] = card_value(text[field : start + CARD])
     return cards
 

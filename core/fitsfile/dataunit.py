@@ -5,7 +5,12 @@ Source: FITS standard 4.0, sections 5, 7.1 and 7.3.
 
 from __future__ import annotations
 
+import math
+import os
 import re
+from collections.abc import Container, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,14 +21,17 @@ from core.errors import BadFitsError
 from core.fitsfile.header import Header
 from core.fitsfile.scan import HduScan
 
-__all__ = ["INT_NULL", "column_cards", "map_image", "read_columns", "scaling"]
+__all__ = ["INT_NULL", "column_cards", "column_names", "map_image", "read_columns", "scaling"]
 
 INT_NULL: Final = -2147483648  # what NULL cells of 32- and 64-bit integer columns are read as
 
 _DTYPES: Final = {8: "u1", 16: ">i2", 32: ">i4", 64: ">i8", -32: ">f4", -64: ">f8"}
-_CELLS: Final = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8"}
+_CELLS: Final = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": ">f4", "D": ">f8", "A": "S1"}
+_OTHER_BYTES: Final = {"C": 8, "M": 16, "P": 8, "Q": 16}  # complex numbers, arrays of variable length: not read
 _FORM: Final = re.compile(r"(\d*)([A-Z])")
 _DIMENSIONS: Final = re.compile(r"\(\s*\d+(\s*,\s*\d+)*\s*\)")
+_UNSIGNED_64: Final = 2**63
+_MAX_OFFSET: Final = 2**62  # added to integers of 32 bits it is still one of 64
 
 
 def map_image(path: Path, hdu: HduScan) -> npt.NDArray[Any]:
@@ -31,26 +39,68 @@ def map_image(path: Path, hdu: HduScan) -> npt.NDArray[Any]:
     return np.memmap(path, dtype=_DTYPES[hdu.bitpix], mode="r", offset=hdu.data_offset, shape=hdu.shape)
 
 
-def scaling(header: Header) -> tuple[float, float]:
-    """``BZERO`` and ``BSCALE``: physical value = BZERO + BSCALE * pixel."""
-    return float(_number(header, "BZERO", 0)), float(_number(header, "BSCALE", 1))
+def scaling(path: Path, header: Header) -> tuple[float, float]:
+    """``BZERO`` and ``BSCALE``: physical value = BZERO + BSCALE * pixel.
+
+    Raises
+    ------
+    BadFitsError
+        If they are no numbers.
+    """
+    return float(_number(path, header, "BZERO", 0)), float(_number(path, header, "BSCALE", 1))
 
 
-def _number(header: Header, keyword: str, default: int) -> int | float:
+def _number(path: Path, header: Header, keyword: str, default: int) -> int | float:
     value = header.get(keyword)
     if value is None:
         return default
     if not isinstance(value, int | float):
-        raise BadFitsError(f"keyword {keyword} is {value!r}, not a number", keyword=keyword)
+        raise BadFitsError(f"keyword {keyword} is {value!r}, not a number", file=path, keyword=keyword)
     return value
+
+
+def column_names(header: Header) -> list[str]:
+    """Names of all columns of a table; ``coln`` for one that has none."""
+    return [name or f"col{number}" for number, name in enumerate(column_cards(header, "TTYPE"), 1)]
 
 
 def column_cards(header: Header, card: str) -> list[str]:
     """One kind of card (``TTYPE``, ``TUNIT``, ...) of all columns as text, empty where there is none."""
-    return [str(header.get(f"{card}{n}", "") or "").strip() for n in range(1, int(_number(header, "TFIELDS", 0)) + 1)]
+    fields = header.get("TFIELDS")
+    number = fields if isinstance(fields, int) else 0
+    return [str(header.get(f"{card}{n}", "") or "").strip() for n in range(1, number + 1)]
 
 
-def read_columns(path: Path, hdu: HduScan, limit: int | None = None) -> dict[str, npt.NDArray[Any]]:
+@dataclass(frozen=True)
+class _Column:
+    """Where the cells of a column are in a row, and what they are; ``dtype`` is None if its form is not read."""
+
+    number: int
+    width: int
+    dtype: str | None
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, number: int, form: str, dimensions: str) -> _Column:
+        match = _FORM.match(form)
+        repeat, letter = (int(match.group(1) or 1), match.group(2)) if match else (0, "")
+        if letter == "X":
+            return cls(number, -(-repeat // 8), None, ())
+        if letter not in _CELLS:
+            return cls(number, repeat * _OTHER_BYTES.get(letter, 0), None, ())
+        width = repeat * np.dtype(_CELLS[letter]).itemsize
+        shape: tuple[int, ...] = () if repeat == 1 and letter != "A" else (repeat,)
+        if _DIMENSIONS.fullmatch(dimensions):
+            told = tuple(int(length) for length in reversed(dimensions.strip("() ").split(",")))
+            shape = told if math.prod(told) == repeat else shape
+        if letter != "A":
+            return cls(number, width, _CELLS[letter], shape)
+        return cls(number, width, f"S{shape[-1]}", shape[:-1])  # the fastest dimension is the length of a string
+
+
+def read_columns(
+    path: Path, hdu: HduScan, limit: int | None = None, needed: Container[str] = ()
+) -> dict[str, npt.NDArray[Any]]:
     """Columns of a binary table by name, in order.
 
     Parameters
@@ -60,67 +110,77 @@ def read_columns(path: Path, hdu: HduScan, limit: int | None = None) -> dict[str
         Of kind ``table``.
     limit : int, optional
         Only the first rows.
+    needed : container of str
+        Columns that must not be left out.
 
     Returns
     -------
     dict of str to ndarray
         Native byte order, scaled by ``TSCAL`` and ``TZERO``; array cells of shape ``(rows, n)`` or as ``TDIM`` says.
         NULL cells of 32- and 64-bit integer columns are `INT_NULL`, of scaled ones NaN. Strings are ``S`` without
-        blanks at the end.
+        blanks at the end. Columns of bits, complex numbers and arrays of variable length are left out.
 
     Raises
     ------
     BadFitsError
-        If a column has a form that is not read (bits, complex numbers, variable length), the forms do not add up to
-        the length of a row, or the file is cut.
+        If a column that is needed has a form that is not read, the forms do not add up to the length of a row, a
+        scale is no number, or the file is cut.
     """
     header = hdu.header
-    if str(header.get("XTENSION", "")).strip() != "BINTABLE" or len(hdu.shape) != 2:
+    if hdu.kind != "table" or len(hdu.shape) != 2:
         raise BadFitsError(f"HDU {hdu.index} is no binary table", file=path, keyword="XTENSION")
-    names = column_cards(header, "TTYPE")
-    names = [name or f"col{number}" for number, name in enumerate(names, 1)]
+    names = column_names(header)
     if len(set(names)) != len(names):
         raise BadFitsError(f"columns of the table have the same name: {', '.join(names)}", file=path, keyword="TTYPE")
-    kinds = [
-        _cell_type(form, dimensions, name, path)
-        for name, form, dimensions in zip(
-            names, column_cards(header, "TFORM"), column_cards(header, "TDIM"), strict=True
+    forms = column_cards(header, "TFORM")
+    columns = {
+        name: _Column.of(number, form, dimensions)
+        for number, (name, form, dimensions) in enumerate(
+            zip(names, forms, column_cards(header, "TDIM"), strict=True), 1
         )
-    ]
-    record = np.dtype([(f"f{number}", *kind) for number, kind in enumerate(kinds)])
+    }
+    for name, form in zip(names, forms, strict=True):
+        if columns[name].dtype is None and name in needed:
+            raise BadFitsError(f"column {name} has the form {form!r}, which is not read", file=path, keyword="TFORM")
+    rows = _read_rows(path, hdu, columns, hdu.shape[0] if limit is None else min(limit, hdu.shape[0]))
+    return {
+        name: _decode(path, rows[name], header, column.number)
+        for name, column in columns.items()
+        if column.dtype is not None
+    }
+
+
+def _read_rows(path: Path, hdu: HduScan, columns: Mapping[str, _Column], wanted: int) -> dict[str, npt.NDArray[Any]]:
+    """Cells as they are on disk."""
     n_rows, width = hdu.shape
-    if record.itemsize != width:
+    ends = list(accumulate(column.width for column in columns.values()))
+    total = ends[-1] if ends else 0
+    if total != width:
         raise BadFitsError(
-            f"the columns of the table add up to {record.itemsize} bytes, a row has {width}",
-            file=path,
-            keyword="NAXIS1",
+            f"the columns of the table add up to {total} bytes, a row has {width}", file=path, keyword="NAXIS1"
         )
-    wanted = n_rows if limit is None else min(limit, n_rows)
+    if width > np.iinfo(np.int32).max:
+        raise BadFitsError(f"a row of the table has {width} bytes", file=path, keyword="NAXIS1")
     with path.open("rb") as stream:
+        # Looked at first: what a damaged header promises may be more than the memory.
+        if hdu.data_offset + wanted * width > os.fstat(stream.fileno()).st_size:
+            raise BadFitsError(f"the file is cut inside a table of {n_rows} rows", file=path)
         stream.seek(hdu.data_offset)
-        rows = np.fromfile(stream, record, wanted) if width else np.zeros(wanted, record)
-    if len(rows) != wanted:
-        raise BadFitsError(f"the file is cut inside a table of {n_rows} rows", file=path)
-    return {name: _decode(rows[f"f{number}"], header, number + 1) for number, name in enumerate(names)}
+        content = np.fromfile(stream, np.uint8, wanted * width).reshape(wanted, width)
+    cells: dict[str, npt.NDArray[Any]] = {}
+    for (name, column), end in zip(columns.items(), ends, strict=True):
+        if column.dtype is None:
+            continue
+        shape = (wanted, *column.shape)
+        if column.width == 0:
+            cells[name] = np.zeros(shape, np.dtype(column.dtype) if column.dtype != "S0" else "S1")
+        else:
+            own = np.ascontiguousarray(content[:, end - column.width : end])
+            cells[name] = own.reshape(-1).view(column.dtype).reshape(shape)
+    return cells
 
 
-def _cell_type(form: str, dimensions: str, name: str, path: Path) -> tuple[str, tuple[int, ...]]:
-    match = _FORM.match(form)
-    if match is None or (match.group(2) != "A" and match.group(2) not in _CELLS):
-        raise BadFitsError(f"column {name} has the form {form!r}, which is not read", file=path, keyword="TFORM")
-    repeat, letter = int(match.group(1) or 1), match.group(2)
-    if letter == "A" and not dimensions:
-        return f"S{repeat}", ()
-    if letter == "A":
-        raise BadFitsError(f"column {name} is an array of strings, which is not read", file=path, keyword="TDIM")
-    if _DIMENSIONS.fullmatch(dimensions):
-        shape = tuple(int(length) for length in reversed(dimensions.strip("() ").split(",")))
-        if np.prod(shape) == repeat:
-            return _CELLS[letter], shape
-    return _CELLS[letter], () if repeat == 1 else (repeat,)
-
-
-def _decode(values: npt.NDArray[Any], header: Header, number: int) -> npt.NDArray[Any]:
+def _decode(path: Path, values: npt.NDArray[Any], header: Header, number: int) -> npt.NDArray[Any]:
     if str(header[f"TFORM{number}"]).strip().endswith("L"):
         return values == b"T"
     if values.dtype.kind == "S":
@@ -128,12 +188,15 @@ def _decode(values: npt.NDArray[Any], header: Header, number: int) -> npt.NDArra
     native = values.astype(values.dtype.newbyteorder("="))
     null = header.get(f"TNULL{number}") if native.dtype.kind in "iu" else None
     nulls = native == null if isinstance(null, int) else np.zeros(native.shape, np.bool_)
-    zero, scale = (_number(header, card, default) for card, default in ((f"TZERO{number}", 0), (f"TSCAL{number}", 1)))
+    zero, scale = (_number(path, header, f"{card}{number}", default) for card, default in (("TZERO", 0), ("TSCAL", 1)))
     if (zero, scale) != (0, 1):
-        if scale == 1 and float(zero).is_integer() and native.dtype.kind in "iu" and native.itemsize < 8:  # unsigned
+        whole = scale == 1 and native.dtype.kind in "iu" and float(zero).is_integer()
+        if whole and native.itemsize < 8 and abs(zero) <= _MAX_OFFSET:  # unsigned
             native = native.astype(np.int64) + int(zero)
+        elif whole and native.itemsize == 8 and zero == _UNSIGNED_64 and not nulls.any():
+            return native.view(np.uint64) ^ np.uint64(_UNSIGNED_64)
         else:
-            native = native * float(scale) + float(zero)
+            native = native.astype(np.float64) * float(scale) + float(zero)
     if native.dtype.kind == "f":
         native[nulls] = np.nan
     elif native.itemsize >= 4:

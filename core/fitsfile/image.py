@@ -8,6 +8,7 @@ files carry ``CHANnn.DATA``, ``CHANnn.DQ``, ``CHANnn.STAT`` and the channel's ow
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy.typing as npt
 from core.errors import BadFitsError, MissingInputError
 from core.fitsfile.byteorder import pixels_from_disk
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import get_key, hierarch_name, iter_keys, merged_header, set_key
+from core.fitsfile.keywords import dot_name, get_key, merged_header, set_key
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
 from core.fitsfile.transfer import read_at
 from core.fitsfile.unpack import Descriptor, unpack
@@ -255,10 +256,8 @@ def write_image(path: str | os.PathLike[str], image: MuseImage, ifu: int | None 
 
 def channel_keys(header: Header) -> Header:
     """The keywords of a single-IFU product that belong to its channel: DET.CHIP, DET.OUTn, QC, DRS."""
-    own = Header()
-    for name, value in iter_keys(header, CHANNEL_KEYS):
-        set_key(own, name, value, header.comment(hierarch_name(name)))
-    return own
+    pattern = re.compile(CHANNEL_KEYS)
+    return Header(card for card in header.cards if pattern.match(dot_name(card.keyword)))
 
 
 CHANNEL_KEYS: Final = r"(DET\.CHIP\.|DET\.OUT\d|QC\.|DRS\.)"

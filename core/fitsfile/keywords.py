@@ -122,10 +122,15 @@ def del_keys(header: Header, pattern: str) -> None:
 
 
 def merged_header(primary: Header, extension: Header) -> Header:
-    """Primary header with the extension header merged over it (extension values win), structure left out."""
+    """Primary header with the extension header merged over it (extension values win), structure left out.
+
+    Of a keyword that is repeated within a header the first card counts, as everywhere.
+    """
     merged = Header()
     for source in (primary, extension):
+        seen: set[str] = set()
         for card in source.cards:
-            if card.has_value and not STRUCTURAL.match(card.keyword):
+            if card.has_value and card.keyword not in seen and not STRUCTURAL.match(card.keyword):
+                seen.add(card.keyword)
                 merged.put(card)
     return merged

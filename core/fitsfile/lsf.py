@@ -150,6 +150,6 @@ def _cube_of(hdu: HduScan, scan: FitsScan) -> LsfCube:
         if step <= 0:
             raise BadFitsError(f"extension {hdu.extname} has {keys[2]} = {step}", file=path, keyword=keys[2])
         axes.append((reference + (1.0 - pixel) * step, step))
-    zero, scale = scaling(header)
+    zero, scale = scaling(path, header)
     data = np.ascontiguousarray(map_image(path, hdu) * scale + zero, dtype=np.float32)
     return LsfCube(data, *axes[0], *axes[1], header=merged_header(scan.primary, header))

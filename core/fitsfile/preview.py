@@ -83,7 +83,7 @@ class _Rows:
 
     def __init__(self, path: Path, hdu: HduScan) -> None:
         self.array = map_image(path, hdu)
-        self.zero, self.scale = scaling(hdu.header)
+        self.zero, self.scale = scaling(path, hdu.header)
 
     def __call__(self, y0: int, y1: int) -> npt.NDArray[np.float64]:
         return np.asarray(self.array[y0:y1], np.float64) * self.scale + self.zero

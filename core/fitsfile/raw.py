@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.ccd.geometry import Detector
-from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputError
+from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputError, error_context
 from core.fitsfile.byteorder import unsigned_from_disk
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, merged_header
@@ -108,7 +108,8 @@ class RawChannel:
             )
         if scan.truncated and hdu.data_offset + hdu.data_bytes > scan.size:
             raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=path, ifu=ifu)
-        bzero = get_key(hdu.header, "BZERO", float, default=0.0)
+        with error_context(file=path, ifu=ifu):
+            bzero = get_key(hdu.header, "BZERO", float, default=0.0)
         if bzero not in (0.0, 32768.0):
             raise BadFitsError(f"BZERO is {bzero:g}, raw frames have 32768", file=path, ifu=ifu, keyword="BZERO")
         # Of a frame that waits to be read only one header is kept: the text of all 25 would be 0.3 MB.
@@ -129,7 +130,8 @@ class RawChannel:
         DataError
             If the ports do not add up to the image.
         """
-        detector = detector_of_header(self.header, self.path)
+        with error_context(file=self.path, ifu=self.ifu):
+            detector = detector_of_header(self.header, self.path)
         if detector.raw_shape != self.shape:
             raise DataError(
                 f"the ports add up to {detector.raw_shape[1]} x {detector.raw_shape[0]} pix but the image has "

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 
 from core.errors import BadFitsError
-from core.fitsfile.cards import BLOCK, CARD
+from core.fitsfile.cards import BLOCK, CARD, CardValue, card_field, card_value
 from core.fitsfile.header import Header
 
 __all__ = ["FitsScan", "HduScan", "scan_fits"]
@@ -32,7 +32,7 @@ class HduScan:
     extname : str
         ``EXTNAME``, empty if there is none.
     kind : str
-        ``image``, ``table`` or ``compressed`` (tile-compressed image).
+        ``image``, ``table`` (binary), ``ascii`` (table of text) or ``compressed`` (tile-compressed image).
     shape : tuple of int
         Array shape in numpy order, of the image in a compressed HDU, or ``(rows, bytes per row)``.
     bitpix : int
@@ -182,17 +182,16 @@ def _describe(header: bytes, index: int, offset: int, path: Path) -> HduScan:
     cards = _structural_cards(header)
 
     def number(key: str, default: int | None = None) -> int:
-        text = cards.get(key)
-        if text is None:
+        value = cards.get(key)
+        if value is None:
             if default is None:
                 raise BadFitsError(f"HDU {index} lacks {key}", file=path, keyword=key, reason="not_fits")
             return default
-        try:
-            return int(text)
-        except ValueError:
+        if not isinstance(value, int) or isinstance(value, bool):
             raise BadFitsError(
-                f"HDU {index}: {key} is {text!r}, not an integer", file=path, keyword=key, reason="not_fits"
-            ) from None
+                f"HDU {index}: {key} is {value!r}, not an integer", file=path, keyword=key, reason="not_fits"
+            )
+        return value
 
     naxis = number("NAXIS")
     axes = [number(f"NAXIS{i + 1}") for i in range(naxis)]
@@ -204,13 +203,16 @@ def _describe(header: bytes, index: int, offset: int, path: Path) -> HduScan:
         items *= axis
     data_bytes = abs(bitpix) // 8 * number("GCOUNT", 1) * (number("PCOUNT", 0) + items) if naxis else 0
     kind, shape = "image", tuple(reversed(axes))
-    if cards.get("XTENSION", "").startswith(("BINTABLE", "TABLE", "A3DTABLE")):
+    if (extension := str(cards.get("XTENSION", ""))) == "TABLE":
+        kind = "ascii"
+    elif extension in ("BINTABLE", "A3DTABLE"):
         kind = "table"
-        if cards.get("ZIMAGE") == "T":
+        if cards.get("ZIMAGE") is True:
             kind = "compressed"
             bitpix = number("ZBITPIX")
             shape = tuple(number(f"ZNAXIS{i}") for i in range(number("ZNAXIS"), 0, -1))
-    return HduScan(index, cards.get("EXTNAME", ""), kind, shape, bitpix, header, offset + len(header), data_bytes)
+    extname = str(cards.get("EXTNAME") or "")
+    return HduScan(index, extname, kind, shape, bitpix, header, offset + len(header), data_bytes)
 
 
 _WANTED = (
@@ -226,18 +228,13 @@ _WANTED = (
 )
 
 
-def _structural_cards(header: bytes) -> dict[str, str]:
-    cards: dict[str, str] = {}
+def _structural_cards(header: bytes) -> dict[str, CardValue]:
+    cards: dict[str, CardValue] = {}
     for start in range(0, len(header), CARD):
-        if header[start : start + 3] == b"HIE" or not header.startswith(_WANTED, start):
+        if not header.startswith(_WANTED, start):
             continue
-        name = header[start : start + 8].decode("ascii", "replace").strip()
-        if header[start + 8 : start + 10] != b"= ":
-            continue
-        text = header[start + 10 : start + CARD].decode("ascii", "replace").strip()
-        if text.startswith("'"):
-            text = text[1:].split("'", 1)[0].rstrip()
-        else:
-            text = text.split("/", 1)[0].strip()
-        cards.setdefault(name, text)
+        card = header[start : start + CARD].decode("ascii", "replace")
+        keyword, field = card_field(card, 0)
+        if field is not None:
+            cards.setdefault(keyword, card_value(card[field:]))
     return cards

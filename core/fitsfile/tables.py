@@ -225,7 +225,7 @@ def read_table(path: str | os.PathLike[str], fmt: TableFormat, ifu: int | None =
     Returns
     -------
     MuseTable
-        Native byte order; NULL cells of integer columns are `INT_NULL`, of floating columns NaN.
+        As `core.fitsfile.dataunit.read_columns` gives it.
 
     Raises
     ------
@@ -242,7 +242,7 @@ def read_table(path: str | os.PathLike[str], fmt: TableFormat, ifu: int | None =
             raise MissingInputError(f"the file holds no {fmt.name} table", file=path)
         chosen = _choose(scan, tables, ifu)
         header = merged_header(scan.primary, chosen.header)
-        columns = read_columns(path, chosen)
+        columns = read_columns(path, chosen, needed={column.name for column in fmt.columns})
     except OSError as error:
         raise BadFitsError(f"cannot be read as FITS: {error}", file=path) from error
     for column in fmt.columns:

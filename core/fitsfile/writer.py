@@ -205,17 +205,26 @@ class FitsWriter:
                 if len(head) != length:
                     raise ProductStoreError("a header changed its length while being written", file=self.path)
                 write_at(self._fd, memoryview(head), offset)
-            os.close(self._fd)
+            self._close_file()
             os.replace(self._temporary, self.path)
         except OSError as error:
             self.abort()
             raise ProductStoreError(f"cannot finish: {error.strerror}", file=self.path) from error
+        except BaseException:
+            self.abort()
+            raise
+
+    def _close_file(self) -> None:
+        """Close once: the number may be another thread's file by now."""
+        number, self._fd = self._fd, -1
+        if number >= 0:
+            os.close(number)
 
     def abort(self) -> None:
         """Remove what was written so far."""
         self._finish_hash()
-        with contextlib.suppress(OSError):  # closed already
-            os.close(self._fd)
+        with contextlib.suppress(OSError):
+            self._close_file()
         self._temporary.unlink(missing_ok=True)
 
 

@@ -154,9 +154,9 @@ def headers_from(header: Header) -> TableHeaders:
     for card in header.cards:
         name = dot_name(card.keyword)
         if _CHANNEL.match(name):
-            set_key(extension, name, card.value, card.comment)
+            extension.append(card)
         elif name in ("TELESCOP", "INSTRUME") or (name.startswith("DET.") and not _EXPOSURE.match(name)):
-            set_key(primary, name, card.value, card.comment)
+            primary.append(card)
     _label(primary)
     return TableHeaders(primary, extension)
 
@@ -277,8 +277,7 @@ def _write_table(writer: FitsWriter, pixels: BadPixelList, ifu: int, cards: Head
     )
     header = Header()
     header["EXTNAME"] = (chip_name(ifu), "extension name")
-    for card in cards.cards:
-        set_key(header, dot_name(card.keyword), card.value, card.comment)
+    header.extend(cards.cards)
     writer.table(header, columns, structure)
 
 

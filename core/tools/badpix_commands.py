@@ -64,6 +64,7 @@ _BAD_REGION = 5
 _BAD_FLAG = 7
 _EMPTY = 8
 _UNREADABLE = 10
+_FAR = 1 << 32  # larger than any position, and no smaller than a flag
 _REGION = re.compile(r"^\s*\[?\s*(\d+)\s*:\s*(\d+)\s*,\s*(\d+)\s*:\s*(\d+)\s*\]?\s*$")
 
 
@@ -111,8 +112,6 @@ def _from_ascii(words: list[str]) -> None:
     number = _ifu(ifu)
     header = _reference(arguments, number)
     rows = _read_rows(Path(path))
-    for x, y, flag in rows:
-        _check_flag(int(flag), f"the flag of pixel {x}, {y}")
     _finish(BadPixelList.of(*rows.T), header, number, arguments, Path(output))
 
 
@@ -155,7 +154,9 @@ def _read_rows(path: Path) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
                     if rows and (line.strip() or any(rest.strip() for rest in lines)):
                         print(f"{path}: line {number} is not 'x y flag', what follows is not read", file=sys.stderr)
                     break
-                rows.append([int(text) for text in match.groups()])
+                row = [int(text) for text in match.groups()]
+                _check_flag(row[2], f"the flag of pixel {row[0]}, {row[1]}")
+                rows.append([min(max(number, -_FAR), _FAR) for number in row])
     except OSError as error:
         raise ToolError(_UNREADABLE, f"{path} cannot be read: {error.strerror}") from error
     if not rows:

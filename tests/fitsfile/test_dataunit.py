@@ -74,9 +74,45 @@ def test_null_cells_of_scaled_columns(tmp_path: Path) -> None:
     assert read_columns(path, scan_fits(path).hdus[1])["n"].tolist() == [1, INT_NULL]
 
 
-def test_unsigned_64_bit_columns_are_read_as_numbers(tmp_path: Path) -> None:
-    path = table(tmp_path, fits.Column("n", "K", bzero=2**63, array=np.array([0, 2**63], np.uint64)))
-    assert read_columns(path, scan_fits(path).hdus[1])["n"].tolist() == [0.0, 2.0**63]
+def test_unsigned_64_bit_columns_keep_all_digits(tmp_path: Path) -> None:
+    numbers = [0, 2**53 + 1, 2**63, 2**64 - 1]
+    path = table(tmp_path, fits.Column("n", "K", bzero=2**63, array=np.array(numbers, np.uint64)))
+    assert read_columns(path, scan_fits(path).hdus[1])["n"].tolist() == numbers
+
+
+@pytest.mark.parametrize("zero", ["1E300", "9223372036854775807"])
+def test_offsets_beyond_all_integers_make_numbers(tmp_path: Path, zero: str) -> None:
+    path = table(tmp_path, fits.Column("n", "J", array=[1, 2]))
+    before, _, after = path.read_bytes().rpartition(b"END".ljust(80))
+    path.write_bytes(before + f"TZERO1  = {zero}".encode().ljust(80) + b"END".ljust(80) + after[80:])
+    assert read_columns(path, scan_fits(path).hdus[1])["n"].tolist() == [float(zero) + 1, float(zero) + 2]
+
+
+def test_a_scale_that_is_no_number_names_the_file(tmp_path: Path) -> None:
+    path = table(tmp_path, fits.Column("n", "J", array=[1, 2]))
+    before, _, after = path.read_bytes().rpartition(b"END".ljust(80))
+    path.write_bytes(before + b"TZERO1  = 'abc'".ljust(80) + b"END".ljust(80) + after[80:])
+    with pytest.raises(BadFitsError, match="TZERO1 is 'abc', not a number") as failure:
+        read_columns(path, scan_fits(path).hdus[1])
+    assert failure.value.context["file"] == str(path)
+
+
+def test_strings_have_dimensions_and_no_length(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        fits.Column("two", "12A", dim="(6,2)", array=np.array([["ab", "cd"], ["ef", ""]])),
+        fits.Column("plain", "8A", dim="(8)", array=["Ne", "Xe"]),
+        fits.Column("none", "4A", array=["", ""]),
+        fits.Column("last", "J", array=[5, 6]),
+    )
+    columns = read_columns(path, scan_fits(path).hdus[1])
+    assert columns["two"].tolist() == [[b"ab", b"cd"], [b"ef", b""]]
+    assert columns["plain"].tolist() == [b"Ne", b"Xe"]
+    content = path.read_bytes().replace(b"'4A      '", b"'0A      '").replace(b"'J       '", b"'2J      '")
+    path.write_bytes(content)
+    columns = read_columns(path, scan_fits(path).hdus[1])
+    assert columns["none"].tolist() == [b"", b""]
+    assert columns["last"].shape == (2, 2)
 
 
 def test_other_tables_are_refused(tmp_path: Path) -> None:
@@ -100,6 +136,23 @@ def test_an_empty_table(tmp_path: Path) -> None:
 def test_forms_that_are_not_read_are_named(tmp_path: Path, column: fits.Column) -> None:
     path = table(tmp_path, column)
     with pytest.raises(BadFitsError, match="column x has the form"):
+        read_columns(path, scan_fits(path).hdus[1], needed=["x"])
+
+
+@pytest.mark.parametrize("form", ["PJ()", "11X", "C", "M", "QE()"])
+def test_columns_of_other_forms_are_left_out(tmp_path: Path, form: str) -> None:
+    values = {"PJ()": [[1], [2, 3]], "QE()": [[1.0], []], "11X": np.ones((2, 11), bool)}.get(form, [1j, 2j])
+    other = fits.Column("why", form, array=np.array(values, dtype=object) if "(" in form else values)
+    path = table(tmp_path, fits.Column("a", "I", array=[1, 2]), other, fits.Column("b", "J", array=[7, 8]))
+    columns = read_columns(path, scan_fits(path).hdus[1])
+    assert {name: values.tolist() for name, values in columns.items()} == {"a": [1, 2], "b": [7, 8]}
+
+
+def test_a_row_count_beyond_the_file_is_told_before_memory_is_taken(tmp_path: Path) -> None:
+    path = table(tmp_path, fits.Column("n", "J", array=[1, 2]))
+    old, new = (f"NAXIS2  = {rows:20d}".encode() for rows in (2, 99999999999999))
+    path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(BadFitsError, match="cut inside a table of 99999999999999 rows"):
         read_columns(path, scan_fits(path).hdus[1])
 
 
@@ -122,5 +175,5 @@ def test_images_are_mapped_as_they_are_on_disk(tmp_path: Path) -> None:
     pixels = np.array([[0, 1, 65535]], np.uint16)
     fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(pixels)]).writeto(path)
     hdu = scan_fits(path).hdus[1]
-    zero, scale = scaling(hdu.header)
+    zero, scale = scaling(path, hdu.header)
     assert (map_image(path, hdu) * scale + zero).tolist() == pixels.tolist()

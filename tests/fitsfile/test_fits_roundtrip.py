@@ -9,9 +9,16 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputError, ProductStoreError
+from core.errors import (
+    BadFitsError,
+    ChipNotLiveError,
+    DataError,
+    MissingInputError,
+    MissingKeywordError,
+    ProductStoreError,
+)
 from core.fitsfile.checksum import encode_checksum, ones_complement_sum
-from core.fitsfile.header import Header
+from core.fitsfile.header import Card, Header
 from core.fitsfile.image import MuseImage, open_image, read_image, write_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.merge import merge_products, merged_name
@@ -185,6 +192,65 @@ def test_merged_products_hold_the_same_pixels_and_split_the_keywords(tmp_path: P
         assert hdus[0].header["ESO PRO CATG"] == "MASTER_BIAS"
     with pytest.raises(MissingInputError, match=r"CHAN05\.DATA"):
         read_image(merged, 5)
+
+
+def test_merging_copies_cards_that_we_would_not_write(tmp_path: Path) -> None:
+    odd = ["HIERARCH ESO DET CHIP NAME#1 = 1.50 / of another writer", "HIERARCH ESO QC NAN = NaN"]
+    paths = []
+    for ifu in (3, 12):
+        image = make_image(ifu)
+        image.header.extend(Card.from_image(text.ljust(80)) for text in odd)
+        paths.append(write_image(tmp_path / f"MASTER_BIAS-{ifu:02d}.fits", image, ifu))
+    merged = scan_fits(merge_products(paths, tmp_path / "MASTER_BIAS.fits"))
+    cards = {card.image.rstrip() for card in merged.hdus[4].header.cards}
+    assert cards >= set(odd)
+
+
+def test_a_writer_that_cannot_finish_closes_its_file_once(tmp_path: Path) -> None:
+    target = tmp_path / "X.fits"
+    target.mkdir()
+    writer = FitsWriter(target)
+    writer.primary(Header())
+    with pytest.raises(ProductStoreError, match="cannot finish"):
+        writer.close()
+    with (tmp_path / "other").open("wb") as other:  # gets the number that is free now
+        writer.abort()
+        other.write(b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["X.fits", "other"]
+
+
+def test_a_header_that_changed_leaves_nothing_behind(tmp_path: Path) -> None:
+    header = Header()
+    writer = FitsWriter(tmp_path / "X.fits")
+    writer.image(header, np.zeros((2, 2), np.float32))
+    writer._hdus[0][2]["COMMENT"] = "x" * 60
+    for number in range(40):
+        writer._hdus[0][2][f"KEY{number}"] = number
+    with pytest.raises(ProductStoreError, match="changed its length"):
+        writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_extension_names_are_read_like_all_values(tmp_path: Path) -> None:
+    path = tmp_path / "x.fits"
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.zeros((2, 3), np.int16), name="O'B")]).writeto(path)
+    assert scan_fits(path).hdus[1].extname == "O'B"
+
+
+def test_a_table_of_text_does_not_hide_a_binary_one(tmp_path: Path) -> None:
+    path = write_table(tmp_path / "T-01.fits", trace_table_format(2), MuseTable(_columns()), 1)
+    with fits.open(path) as hdus:
+        text = fits.TableHDU.from_columns([fits.Column("n", "I6", array=np.arange(3), ascii=True)])
+        fits.HDUList([hdus[0], text, hdus[1]]).writeto(tmp_path / "both.fits")
+    assert [hdu.kind for hdu in scan_fits(tmp_path / "both.fits").hdus[1:]] == ["ascii", "table"]
+    assert read_table(tmp_path / "both.fits", TRACE_TABLE, 1).n_rows == 48
+
+
+def test_a_raw_frame_without_port_keywords_is_named(tmp_path: Path) -> None:
+    path = write_raw(tmp_path / "raw.fits", Header(), [(5, Header(), raw_pixels(5))])
+    with pytest.raises(MissingKeywordError) as failure:
+        _ = open_raw(path).channel(5).detector
+    assert failure.value.context == {"keyword": "DET.OUT1.X", "file": str(path), "ifu": "5"}
 
 
 def test_an_image_of_another_ifu_is_refused(tmp_path: Path) -> None:

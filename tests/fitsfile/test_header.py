@@ -137,6 +137,23 @@ def test_merged_headers_take_cards_as_they_are() -> None:
     assert [card.image.rstrip() for card in merged.cards] == [odd + "0", "RA      = 1"]
 
 
+def test_of_a_repeated_keyword_the_first_card_counts_for_every_reader() -> None:
+    lines = (
+        "RON     = 3.1",
+        "RON     = 9.9",
+        "TEXT    = 'one&'",
+        "CONTINUE  'two'",
+        "TEXT    = 'x&'",
+        "CONTINUE  'y'",
+        "END",
+    )
+    header = Header.from_text("".join(line.ljust(80) for line in lines))
+    assert (header["RON"], header["TEXT"]) == (3.1, "onetwo")
+    assert dict(merged_header(header, Header()).items()) == {"RON": 3.1, "TEXT": "onetwo"}
+    assert dict(merged_header(Header(), header).items()) == {"RON": 3.1, "TEXT": "onetwo"}
+    assert parse_cards(header.to_bytes()) == {"RON": 3.1, "TEXT": "onetwo"}
+
+
 def test_removed_and_repeated_keywords() -> None:
     header = Header([Card("A", 1), Card("B", 2), Card("A", 3)])
     assert header["A"] == 1

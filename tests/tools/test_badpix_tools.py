@@ -242,7 +242,7 @@ def test_region_exit_codes(words: list[str], code: int, capsys: pytest.CaptureFi
     assert capsys.readouterr().err
 
 
-@pytest.mark.parametrize("flag", ["0", "-256", str(1 << 32)])
+@pytest.mark.parametrize("flag", ["0", "-256", str(1 << 32), "9" * 30])
 def test_ascii_flags_are_checked(tmp_path: Path, flag: str, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "bad.ascii").write_text(f"5 6 256\n7 8 {flag}\n")
     assert from_ascii([str(tmp_path / "bad.ascii"), "1", str(tmp_path / "out.fits")]) != 0
@@ -259,6 +259,12 @@ def test_ascii_lines_of_other_numbers_end_the_list(
     (tmp_path / "bad.ascii").write_text(f"5 6 256\n{line}\n")
     assert from_ascii([str(tmp_path / "bad.ascii"), "1", str(tmp_path / "out.fits")]) == 0
     assert "line 2 is not 'x y flag'" in capsys.readouterr().err
+
+
+def test_ascii_positions_of_any_size_are_outside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "bad.ascii").write_text(f"5 6 256\n{'9' * 30} 8 256\n7 -{'9' * 30} 256\n")
+    assert from_ascii([str(tmp_path / "bad.ascii"), "1", str(tmp_path / "out.fits")]) == 0
+    assert capsys.readouterr().err.count("lies outside of the image") == 2
 
 
 def test_ascii_exit_codes(tmp_path: Path) -> None:
