@@ -29,9 +29,12 @@ __all__ = [
     "parse_ovscreject",
 ]
 
-_METHODS = '"none", "offset", "vpoly" or "vpoly:order[,frms[,fchisq]]" with order >= 0, frms > 1 and fchisq > 1'
-_REJECTS = '"none", "dcr", "dcr:xbox,ybox,npass,thres" with positive numbers, "fit" or "fit:sigma" with sigma > 0'
 _MAX_ORDER = 30
+_METHODS = (
+    f'"none", "offset", "vpoly" or "vpoly:order[,frms[,fchisq]]" with an order from 0 to {_MAX_ORDER}, frms > 1 and '
+    "fchisq > 1"
+)
+_REJECTS = '"none", "dcr", "dcr:xbox,ybox,npass,thres" with positive numbers, "fit" or "fit:sigma" with sigma > 0'
 
 
 # -- options ---------------------------------------------------------------------------------------------------------

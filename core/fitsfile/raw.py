@@ -189,10 +189,13 @@ def open_raw(path: str | os.PathLike[str]) -> RawFile:
     Raises
     ------
     BadFitsError
-        If it is not FITS.
+        If it is not FITS, or cannot be read.
     """
     path = Path(path)
-    return RawFile(path, scan_fits(path))
+    try:
+        return RawFile(path, scan_fits(path))
+    except OSError as error:
+        raise BadFitsError(f"it cannot be read: {error.strerror}", file=path) from error
 
 
 def detector_of_header(header: Header, path: Path | None = None) -> Detector:

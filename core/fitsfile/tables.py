@@ -230,16 +230,16 @@ def read_table(path: str | os.PathLike[str], fmt: TableFormat, ifu: int | None =
     Raises
     ------
     BadFitsError
-        If a column is missing or of another type.
+        If the file holds no table, or a column is missing or of another type.
     MissingInputError
-        If the file is of another IFU or holds no table.
+        If the file is of another IFU.
     """
     path = Path(path)
     try:
         scan = scan_fits(path)
         tables = [hdu for hdu in scan.hdus if hdu.kind == "table"]
         if not tables:
-            raise MissingInputError(f"the file holds no {fmt.name} table", file=path)
+            raise BadFitsError(f"the file is no {fmt.name}: it holds no binary table", file=path)
         chosen = _choose(scan, tables, ifu)
         header = merged_header(scan.primary, chosen.header)
         columns = read_columns(path, chosen, needed={column.name for column in fmt.columns})

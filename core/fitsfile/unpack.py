@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from core.errors import BadFitsError
 from core.fitsfile.scan import HduScan
 
 __all__ = ["Descriptor", "unpack"]
@@ -46,12 +47,23 @@ def unpack(path: Path, hdu: HduScan, encode: Callable[[npt.NDArray[Any]], npt.ND
         The HDU of the image.
     encode : callable
         What becomes of the rows before they are written.
+
+    Raises
+    ------
+    BadFitsError
+        If the tiles are damaged.
     """
     from astropy.io import fits  # here only: it takes long to load
 
     with tempfile.TemporaryFile() as target, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
         section = hdus[hdu.index].section
         for y0 in range(0, hdu.shape[0], _TILE_ROWS):
-            target.write(encode(np.asarray(section[y0 : y0 + _TILE_ROWS, :])).tobytes())
+            try:
+                rows = np.asarray(section[y0 : y0 + _TILE_ROWS, :])
+            except Exception as error:  # the decoder's own types, ValueError, OSError, ... by what is damaged
+                raise BadFitsError(
+                    f"the tiles of extension {hdu.extname} cannot be unpacked: {error}", file=path
+                ) from error
+            target.write(encode(rows).tobytes())
         target.flush()
         return Descriptor(os.dup(target.fileno()), 0)

@@ -8,6 +8,7 @@ memory: the memory a recipe needs depends neither on the number of frames nor on
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Any, Final
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions, combine_images
 from core.ccd.trace_model import Trace
-from core.errors import DataError, MissingInputError, ProductStoreError, WavelengthError
+from core.errors import DataError, MissingInputError, ParameterError, ProductStoreError, WavelengthError
 from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import get_key
@@ -39,6 +40,7 @@ __all__ = [
     "load_dispersion",
     "load_line_list",
     "load_trace",
+    "tell_absent_lamps",
 ]
 
 CATALOG_VERSION: Final = 3
@@ -121,11 +123,22 @@ def group_by_lamps(stack: RawStack, combine: CombineOptions | None = None) -> li
                 )
     result = []
     for states, members in groups.items():
-        if combine is not None:
-            combine.check_number(len(members))
         on = tuple(number for number, state in enumerate(states, start=1) if all(state))
-        result.append(LampGroup(tuple(members), on, tuple(dict.fromkeys(names[number][0] for number in on))))
+        group = LampGroup(tuple(members), on, tuple(dict.fromkeys(names[number][0] for number in on)))
+        try:
+            if combine is not None:
+                combine.check_number(len(members))
+        except ParameterError as error:
+            raise ParameterError(f"frames of {group.label}: {error.message}", **error.context) from error
+        result.append(group)
     return result
+
+
+def tell_absent_lamps(catalogue: LineList, groups: Sequence[LampGroup], log: Logger) -> None:
+    """Warn of lamps of the catalogue that no exposure has."""
+    present = {name for group in groups for name in group.names}
+    if absent := sorted(set(catalogue.lamp.tolist()) - present - {""}):
+        log.warning("no exposure of lamp %s; its lines are not used", ", ".join(absent))
 
 
 def load_line_list(frames: FrameSet, *, check_version: bool) -> tuple[LineList, Frame]:

@@ -226,7 +226,7 @@ def prepare(
         If the overscan levels of BIAS frames differ too much (overscan=none).
     """
     opened = _open_channels(ifu, frames.tagged(*tags), ctx)
-    kept = [opened[i] for i in same_setup([channel for _, channel in opened], ctx.log)]
+    kept = [opened[i] for i in same_setup([channel for _, channel in opened], opened[0][0].tag, ctx.log)]
     tag = kept[0][0].tag
     detector = kept[0][1].detector
     options = params.overscan_options
@@ -253,7 +253,7 @@ def _open_channels(ifu: int, frames: Sequence[Frame], ctx: RecipeContext) -> lis
         except ChipNotLiveError:
             raise
         except MuseError as error:
-            ctx.log.error("%s is not used: %s", frame.path.name, error)
+            ctx.log.warning("%s is not used: %s", frame.path.name, error)
             first_error = first_error or error
     if not opened:
         raise first_error or MissingInputError("the set of frames has no raw frames", ifu=ifu)
@@ -294,6 +294,8 @@ def combine_frames(
     """
     frames = [stack.frames[i] for i in (range(len(stack.frames)) if select is None else select)]
     is_bias = stack.tag == "BIAS"
+    if scale and not is_bias and (untimed := [item.frame.path.name for item in frames if not item.exptime > 0]):
+        ctx.log.warning("no EXPTIME in %s: the frames are not scaled to one exposure time", ", ".join(untimed))
     work = _reader(stack, frames, options, scale=scale and not is_bias)
     if stack.tag == "FLAT" and len(frames) > 1 and stack.masters.bias is not None:
         check_gains(work, stack.masters.bias.header, ctx.log)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from core.ccd.geometry import Detector, Window, all_ports
 from core.ccd.reduction import Nonlinearity
-from core.errors import CalibrationMismatchError, DataError, MissingInputError
+from core.errors import CalibrationMismatchError, DataError, MissingInputError, error_context
 from core.fitsfile.header import Header
 from core.fitsfile.image import ImageRows, open_image
 from core.fitsfile.keywords import get_key
@@ -18,7 +18,7 @@ from core.fitsfile.raw import RawChannel
 from core.fitsfile.scan import ifu_of_extname, scan_fits
 from core.fitsfile.tables import BADPIX_TABLE, read_table
 from core.instrument import chip_name
-from core.recipes.consistency import check_master, check_overscan_parameters, switched_on
+from core.recipes.consistency import check_master, check_overscan_parameters, size_words, switched_on
 from core.recipes.declaration import Frame, FrameSet, FrameSpec
 from core.recipes.logs import Logger
 from core.recipes.parameters import OverscanParameters
@@ -156,12 +156,15 @@ def load_masters(
         check_master(tag, image.header, frame.path.name, raw, raw_tag, log)
         if image.shape != raw.detector.trimmed_shape:
             raise CalibrationMismatchError(
-                f"{tag} has the shape {image.shape}, the raw frames {raw.detector.trimmed_shape}", file=frame.path
+                f"{tag} has {size_words(image.shape)}, the raw frames {size_words(raw.detector.trimmed_shape)}",
+                file=frame.path,
             )
         if image.unit != unit:
             raise DataError(f'{tag} has the unit "{image.unit}", not "{unit}"', file=frame.path, keyword="BUNIT")
         opened[tag] = image
         used.append(frame)
+    if (dark := opened.get("MASTER_DARK")) and get_key(dark.header, "EXPTIME", float, default=None) is None:
+        log.warning("%s has no EXPTIME: it is taken as a dark of 1 s", dark.path.name)
     bias = opened["MASTER_BIAS"]
     check_overscan_parameters(bias.header, bias.path.name, params, log)
     gains: tuple[float, ...] | None = None
@@ -169,7 +172,8 @@ def load_masters(
     for frame in frames.tagged("NONLINEARITY_GAIN"):
         gains, curves = _read_nonlinearity(frame, ifu)
         used.append(frame)
-        log.info("gains %s from %s", ", ".join(f"{gain:.4f}" for gain in gains or raw.detector.gain), frame.path.name)
+        shown = ", ".join(f"{gain:.4f}" for gain in gains or raw.detector.gain)
+        log.info("gains %s count/adu from %s", shown, frame.path.name)
     return Masters(bias, opened.get("MASTER_DARK"), opened.get("MASTER_FLAT"), gains, curves, tuple(used))
 
 
@@ -182,6 +186,8 @@ def _read_nonlinearity(frame: Frame, ifu: int) -> tuple[tuple[float, ...] | None
         If the file has no extension of the IFU.
     MissingKeywordError
         If a gain or a coefficient is missing.
+    DataError
+        If a gain is not positive.
     """
     scan = scan_fits(frame.path)
     extension = next((hdu for hdu in scan.hdus if ifu_of_extname(hdu.extname) == ifu), None)
@@ -190,10 +196,17 @@ def _read_nonlinearity(frame: Frame, ifu: int) -> tuple[tuple[float, ...] | None
     header = extension.header
     gains = None
     if not switched_on(_SKIP_GAINS):
-        gains = tuple(get_key(header, f"DET.OUT{port}.GAIN", float) for port in all_ports())
+        with error_context(file=frame.path):
+            gains = tuple(get_key(header, f"DET.OUT{port}.GAIN", float) for port in all_ports())
+        for port, gain in zip(all_ports(), gains, strict=True):
+            if not gain > 0:
+                raise DataError(
+                    f"port {port} has a gain of {gain:g} count/adu", file=frame.path, keyword=f"DET.OUT{port}.GAIN"
+                )
     if switched_on(_SKIP_NONLINEARITY):
         return gains, ()
-    return gains, tuple(_curve(header, f"DRS.MUSE.NONLIN{port}.POLY") for port in all_ports())
+    with error_context(file=frame.path):
+        return gains, tuple(_curve(header, f"DRS.MUSE.NONLIN{port}.POLY") for port in all_ports())
 
 
 def _curve(header: Header, card: str) -> Nonlinearity:
@@ -232,5 +245,7 @@ def load_bad_pixels(ifu: int, frames: FrameSet, detector: Detector, log: Logger)
         status.append(table["status"][inside].astype(np.int32))
         used.append(frame)
     if not used:
+        if given := frames.tagged("BADPIX_TABLE"):
+            log.warning("no table of IFU %d in %s", ifu, ", ".join(frame.path.name for frame in given))
         return BadPixels(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.int32), detector)
     return BadPixels(np.concatenate(x), np.concatenate(y), np.concatenate(status), detector, tuple(used))

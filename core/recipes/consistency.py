@@ -19,7 +19,7 @@ from core.instrument import mode_class
 from core.recipes.logs import Logger
 from core.recipes.parameters import OverscanParameters
 
-__all__ = ["check_master", "check_overscan_parameters", "same_setup", "switched_on"]
+__all__ = ["check_master", "check_overscan_parameters", "same_setup", "size_words", "switched_on"]
 
 Severity = Literal["fatal", "warning"]
 
@@ -64,8 +64,16 @@ def _value(header: Header, rule: _Rule) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def same_setup(channels: Sequence[RawChannel], log: Logger) -> list[int]:
-    """Indices of the raw frames that have the set-up of the first one; others are dropped with a warning."""
+def size_words(shape: tuple[int, ...]) -> str:
+    """Size of an image as people write it."""
+    return f"{shape[1]} x {shape[0]} pix"
+
+
+def same_setup(channels: Sequence[RawChannel], tag: str, log: Logger) -> list[int]:
+    """Indices of the raw frames that have the set-up of the first one; others are dropped with a warning.
+
+    The instrument mode counts for all but BIAS and DARK, which see no light.
+    """
     if not channels:
         return []
     reference = channels[0]
@@ -76,8 +84,12 @@ def same_setup(channels: Sequence[RawChannel], log: Logger) -> list[int]:
             for rule in _SETUP
             if _value(channel.header, rule) != _value(reference.header, rule)
         ]
+        if tag not in ("BIAS", "DARK") and not switched_on(_IGNORE_MODE):
+            mode, wanted = (get_key(item.header, "INS.MODE", str, default="") for item in (channel, reference))
+            if mode_class(mode) != mode_class(wanted):
+                differing.append(f"instrument mode {mode or 'unknown'} instead of {wanted or 'unknown'} (INS.MODE)")
         if channel.shape != reference.shape:
-            differing.append(f"size {channel.shape} instead of {reference.shape}")
+            differing.append(f"size {size_words(channel.shape)} instead of {size_words(reference.shape)}")
         if differing:
             log.warning(
                 "%s does not fit %s and is not used: %s",
@@ -148,11 +160,15 @@ def check_overscan_parameters(master: Header, name: str, params: OverscanParamet
             except ValueError:
                 agree = False
         if not agree:
+            consequence = ""
+            if parameter == "overscan" and theirs.startswith("vpoly") != params.overscan.startswith("vpoly"):
+                consequence = ": the level of the overscan is subtracted twice or not at all"
             log.warning(
-                "%s=%s, but %s was made with %s=%s",
+                "%s=%s, but %s was made with %s=%s%s",
                 parameter,
                 format_value(ours),
                 name,
                 parameter,
                 theirs,
+                consequence,
             )

@@ -201,11 +201,7 @@ class RecipeParameters(BaseModel):
         """
         known = {info.name: info for info in cls.listing()}
         for name in values:
-            if name not in known:
-                raise ParameterError(
-                    f"there is no parameter {name}; the recipe has: {', '.join(known)}", parameter=name
-                )
-            if known[name].hidden and not os.environ.get(EXPERT_VARIABLE):
+            if cls.info(name).hidden and not os.environ.get(EXPERT_VARIABLE):
                 raise ParameterError(
                     f"{name} is an expert parameter: set the environment variable {EXPERT_VARIABLE} to use it",
                     parameter=name,
@@ -222,6 +218,20 @@ class RecipeParameters(BaseModel):
                     parameter=name,
                 ) from error
             raise ParameterError(_reason(first)) from error
+
+    @classmethod
+    def info(cls, name: str) -> ParameterInfo:
+        """What is declared of a parameter.
+
+        Raises
+        ------
+        ParameterError
+            If there is none of that name.
+        """
+        known = {info.name: info for info in cls.listing()}
+        if name not in known:
+            raise ParameterError(f"there is no parameter {name}; the recipe has: {', '.join(known)}", parameter=name)
+        return known[name]
 
     def changed(self) -> dict[str, Any]:
         """Parameters that differ from their default."""

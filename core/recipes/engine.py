@@ -31,13 +31,13 @@ from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
 from core.fitsfile.merge import merge_products, merged_name
 from core.fitsfile.pixtable import write_pixtable
-from core.fitsfile.scan import scan_fits
+from core.fitsfile.raw import open_raw
 from core.fitsfile.tables import MuseTable, write_table
 from core.fitsfile.writer import FitsWriter
 from core.instrument import N_IFU, chip_name
 from core.recipes.declaration import Frame, FrameSet, Recipe, RecipeParameters
 from core.recipes.flow import CubeProduct, ImageProduct, PixtableProduct, Product, RecipeContext, TableProduct
-from core.recipes.logs import LogSettings, configure_logging, recipe_logger
+from core.recipes.logs import Logger, LogSettings, configure_logging, recipe_logger
 from core.recipes.registry import get_recipe
 from core.recipes.threads import thread_limit
 
@@ -164,6 +164,7 @@ def run_recipe(
         if frame not in frames.frames:
             why = "more than one is given" if recipe.input_spec(frame.tag) else f"{recipe.name} takes no such frames"
             log.warning("%s %s is not used: %s", frame.tag, frame.path.name, why)
+    frames = _without_repeats(frames, log)
     recipe.check_inputs(frames)
     recipe.check_parameters(frames, params)
     nifu = int(getattr(params, "nifu", 0))
@@ -176,8 +177,8 @@ def run_recipe(
     for name, condition in params.idle().items():
         log.warning("parameter %s does nothing without %s", name, condition)
     merge = getattr(params, "merge", False)
-    if merge and nifu > 0:
-        log.warning("parameter merge does nothing with a single IFU (nifu=%d)", nifu)
+    if merge and len(chosen) == 1:
+        log.warning("parameter merge does nothing with a single IFU (%d)", chosen[0])
     at_once = min(thread_limit(), len(chosen)) if nifu == -1 else 1
     threads = max(thread_limit() // at_once, 1)
     tasks = [_Task(recipe.name, ifu, frames, params, output_dir, logs, threads) for ifu in chosen]
@@ -207,12 +208,25 @@ def recipe_order(recipe: Recipe, tag: str) -> int:
     return next(i for i, spec in enumerate(recipe.products) if spec.tag == tag)
 
 
+def _without_repeats(frames: FrameSet, log: Logger) -> FrameSet:
+    """The same file twice would pass for two exposures without noise between them."""
+    kept: dict[tuple[Path, str], Frame] = {}
+    for frame in frames:
+        if kept.setdefault((frame.path.resolve(), frame.tag), frame) is not frame:
+            log.warning("%s %s is given more than once, it is used once", frame.tag, frame.path.name)
+    return FrameSet(tuple(kept.values()))
+
+
 def _ifus_of(recipe: Recipe, frames: FrameSet, wanted: Collection[int] | None) -> list[int]:
     found: set[int] = set()
+    unreadable: MuseError | None = None
     for frame in frames.tagged(*recipe.raw_tags()):
-        found |= set(scan_fits(frame.path).channels)
+        try:
+            found |= set(open_raw(frame.path).ifus)
+        except MuseError as error:  # it is told when it is to be reduced
+            unreadable = unreadable or error
     if not found:
-        raise MissingInputError(f"no raw frame has an extension CHAN01..CHAN{N_IFU}", rule="CHANnn")
+        raise unreadable or MissingInputError(f"no raw frame has an extension CHAN01..CHAN{N_IFU}", rule="CHANnn")
     if wanted is None:
         return sorted(found)
     if not found.intersection(wanted):

@@ -57,7 +57,7 @@ def check_gains(reader: SlabReader, bias: Header, log: Logger) -> tuple[float, .
         gain = (one.mean() + two.mean() - 2 * level) / variance if variance > 0 else float("nan")
         gains.append(float(gain))
         tell = log.warning if 1 - gain / header_gain > _MAX_DEFICIT else log.info
-        tell("gain of quadrant %d from two flats: %.3f count/adu, in the header %.3f", port, gain, header_gain)
+        tell("gain of quadrant %d from two flats: %.3f count/adu, expected %.3f count/adu", port, gain, header_gain)
     return tuple(gains)
 
 

@@ -43,6 +43,8 @@ class FrameLevels:
 
     Attributes
     ----------
+    name : str
+        Its file, for messages.
     levels : tuple of OverscanLevel
         Ports 1..4, for the header.
     polynomials : tuple of VerticalPolynomial
@@ -53,6 +55,7 @@ class FrameLevels:
         Added to values and variances just before the bias is subtracted [adu, adu^2].
     """
 
+    name: str
     levels: tuple[OverscanLevel, ...]
     polynomials: tuple[VerticalPolynomial, ...] = ()
     offsets: tuple[float, ...] = _NO_SHIFT
@@ -128,7 +131,7 @@ def measure_levels(channel: RawChannel, bad_pixels: BadPixels, options: Overscan
         ", ".join(f"{level.mean:.3f}+/-{level.stdev:.3f}" for level in levels),
         [polynomial.order for polynomial in polynomials],
     )
-    return FrameLevels(tuple(levels), tuple(polynomials))
+    return FrameLevels(channel.path.name, tuple(levels), tuple(polynomials))
 
 
 def correct_levels(
@@ -169,7 +172,7 @@ def correct_levels(
     if reference is None:
         log.warning("the MASTER_BIAS has no overscan levels (DRS.MUSE.OVSCn.MEAN, .STDEV), nothing is compared")
         return list(measured)
-    return [_against_master(number, item, reference, options, detector, log) for number, item in enumerate(measured, 1)]
+    return [_against_master(item, reference, options, detector, log) for item in measured]
 
 
 def _levels_of(header: Header) -> tuple[OverscanLevel, ...] | None:
@@ -186,12 +189,13 @@ def _levels_of(header: Header) -> tuple[OverscanLevel, ...] | None:
 def _between_biases(measured: Sequence[FrameLevels], options: OverscanOptions) -> list[FrameLevels]:
     first = measured[0].levels
     if options.method.kind == "none":
-        for number, item in enumerate(measured[1:], start=2):
+        for item in measured[1:]:
             ports = deviating_ports(item.levels, first, options.sigma)
             if ports:
                 raise DataError(
-                    f"the overscan level of BIAS {number} deviates from that of the first by more than "
-                    f"{options.sigma:g} sigma in port {', '.join(map(str, ports))}; use overscan=offset or vpoly",
+                    f"the overscan of {item.name} ({_level_words(item.levels, ports)}) deviates from that of "
+                    f"{measured[0].name} ({_level_words(first, ports)}) by more than {options.sigma:g} sigma; "
+                    "use overscan=offset or vpoly",
                     parameter="ovscsigma",
                 )
         common = tuple(average_levels([item.levels[i] for item in measured]) for i in range(4))
@@ -204,8 +208,11 @@ def _between_biases(measured: Sequence[FrameLevels], options: OverscanOptions) -
     return list(measured)
 
 
+def _level_words(levels: Sequence[OverscanLevel], ports: Sequence[int]) -> str:
+    return ", ".join(f"port {port}: {levels[port - 1].mean:.3f}+/-{levels[port - 1].stdev:.3f} adu" for port in ports)
+
+
 def _against_master(
-    number: int,
     item: FrameLevels,
     bias: tuple[OverscanLevel, ...],
     options: OverscanOptions,
@@ -213,26 +220,26 @@ def _against_master(
     log: Logger,
 ) -> FrameLevels:
     if options.method.kind == "none":
-        for port in deviating_ports(item.levels, bias, options.sigma):
+        if ports := deviating_ports(item.levels, bias, options.sigma):
             log.warning(
-                "overscan level of frame %d, port %d is %.3f adu, that of the MASTER_BIAS %.3f+/-%.3f adu",
-                number,
-                port,
-                item.levels[port - 1].mean,
-                bias[port - 1].mean,
-                bias[port - 1].stdev,
+                "the overscan of %s (%s) deviates from that of the MASTER_BIAS (%s) by more than %g sigma",
+                item.name,
+                _level_words(item.levels, ports),
+                _level_words(bias, ports),
+                options.sigma,
             )
         return item
     if options.method.kind == "vpoly":
         ports = deviating_ports(item.levels, bias, _VPOLY_MAX_DEVIATION)
         if ports:
             raise CalibrationMismatchError(
-                f"the overscan level of frame {number} deviates from that of the MASTER_BIAS by more than "
-                f"{_VPOLY_MAX_DEVIATION:g} sigma in port {', '.join(map(str, ports))}",
+                f"the overscan of {item.name} ({_level_words(item.levels, ports)}) deviates from that of the "
+                f"MASTER_BIAS ({_level_words(bias, ports)}) by more than {_VPOLY_MAX_DEVIATION:g} sigma",
                 keyword=f"DRS.MUSE.OVSC{ports[0]}.MEAN",
             )
         return item
     return FrameLevels(
+        name=item.name,
         levels=tuple(OverscanLevel(bias[i].mean, item.levels[i].stdev) for i in range(4)),
         shifts=tuple(bias[i].mean - item.levels[i].mean for i in range(4)),
         shift_variances=tuple((bias[i].stdev ** 2 + item.levels[i].stdev ** 2) / detector.gain[i] for i in range(4)),

@@ -25,7 +25,7 @@ from core.recipes.declaration import (
     parameter,
 )
 from core.recipes.flow import ImageProduct, Product, RecipeContext
-from core.recipes.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTE, CombineParameters, merge_parameter
+from core.recipes.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTES, CombineParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 
 __all__ = ["DarkParameters", "MuseDark"]
@@ -51,7 +51,7 @@ class DarkParameters(CombineParameters):
     hotsigma: float = parameter(
         5.0,
         "Sigma level, in terms of median deviation above the median dark level, above which a pixel is detected and "
-        "marked as 'hot'.",
+        "marked as 'hot'; 0 or less: none is.",
     )
     model: bool = parameter(False, "Model the master dark using a set of polynomials.")
     merge: bool = merge_parameter()
@@ -118,7 +118,7 @@ class MuseDark(Recipe):
         ),
         _master("NSATURATED", "", "ENG", "Number of saturated pixels in output data", "int"),
     )
-    manual_notes = (MASTER_BIAS_NOTE,)
+    manual_notes = MASTER_BIAS_NOTES
     differences = (
         *COMMON_DIFFERENCES,
         Difference(

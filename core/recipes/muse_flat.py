@@ -31,7 +31,7 @@ from core.recipes.declaration import (
     parameter,
 )
 from core.recipes.flow import ImageProduct, Product, RecipeContext, TableProduct
-from core.recipes.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTE, CombineParameters, merge_parameter
+from core.recipes.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTES, CombineParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 
 __all__ = ["FlatParameters", "MuseFlat"]
@@ -180,7 +180,7 @@ class MuseFlat(Recipe):
         *_spread("WIDTHS", "HC", "widths of slices"),
     )
     manual_notes = (
-        MASTER_BIAS_NOTE,
+        *MASTER_BIAS_NOTES,
         ManualNote(
             where="QC.FLAT.INPUTi",
             manual="statistics of the raw flats",

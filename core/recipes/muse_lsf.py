@@ -12,14 +12,22 @@ from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
 from core.ccd.trace_model import Trace
-from core.errors import DataError, MuseError, WavelengthError
+from core.errors import DataError, MuseError, ParameterError, WavelengthError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.lsf import LSF_PROFILE, SLICE_PARAM, LsfCube, read_lsf_profile
 from core.fitsfile.pixtable import encode_origin, origin_offset, set_limits
 from core.fitsfile.tables import MuseTable
 from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
-from core.recipes.arc_lamps import ImageStore, group_by_lamps, load_dispersion, load_line_list, load_trace
+from core.recipes.arc_lamps import (
+    ImageStore,
+    LampGroup,
+    group_by_lamps,
+    load_dispersion,
+    load_line_list,
+    load_trace,
+    tell_absent_lamps,
+)
 from core.recipes.basic import RawStack, combine_frames, combine_masked, prepare
 from core.recipes.calibrations import NONLINEARITY_INPUT
 from core.recipes.declaration import (
@@ -35,7 +43,7 @@ from core.recipes.declaration import (
     parameter,
 )
 from core.recipes.flow import CubeProduct, PixtableProduct, Product, RecipeContext, TableProduct
-from core.recipes.parameters import MASTER_BIAS_NOTE, OverscanParameters, merge_parameter
+from core.recipes.parameters import MASTER_BIAS_NOTES, OverscanParameters, merge_parameter
 from core.recipes.qcwriter import QcWriter
 from core.recipes.rows import MaskedImage
 from core.spectral.dispersion import Dispersion
@@ -54,6 +62,7 @@ from core.spectral.lsf_hermite import (
 __all__ = ["LsfParameters", "MuseLsf", "read_lsf"]
 
 _HERMITE_LINES: Final = 40
+_COVERED: Final = 0.8  # part of the wavelengths of the profiles that lines should cover
 
 
 class LsfParameters(OverscanParameters):
@@ -134,7 +143,7 @@ class MuseLsf(Recipe):
         _fwhm("MAX", "Maximum FWHM of"),
     )
     manual_notes = (
-        MASTER_BIAS_NOTE,
+        *MASTER_BIAS_NOTES,
         ManualNote(
             where="PIXTABLE_SUBTRACTED",
             manual="additional columns line_lambda (reference wavelength) and line_flux",
@@ -220,6 +229,17 @@ class MuseLsf(Recipe):
         ),
     )
 
+    @classmethod
+    def check_parameters(cls, frames: FrameSet, params: LsfParameters) -> None:
+        """Refuse a regression window beyond the range; see `Recipe.check_parameters`."""
+        super().check_parameters(frames, params)
+        if params.method == "interpolate" and params.lsf_regression_window > params.lsf_range:
+            raise ParameterError(
+                f"lsf_regression_window={params.lsf_regression_window:g} is not accepted: it must not be larger than "
+                f"lsf_range ({params.lsf_range:g} Angstrom)",
+                parameter="lsf_regression_window",
+            )
+
     def process(self, ifu: int, frames: FrameSet, params: LsfParameters, ctx: RecipeContext) -> list[Product]:
         """Reduce one IFU; see `Recipe.process`."""
         catalogue, catalogue_frame = load_line_list(frames, check_version=False)
@@ -254,6 +274,11 @@ class _LsfFlow:
         if missing:
             self.ctx.log.warning("no trace or wavelength solution in %d slices: %s", len(missing), ", ".join(missing))
 
+    def _groups(self) -> list[LampGroup]:
+        groups = group_by_lamps(self.stack, CombineOptions(self.params.combine))
+        tell_absent_lamps(self.catalogue, groups, self.ctx.log)
+        return groups
+
     def _lines(self, lamps: tuple[str, ...]) -> NDArray[np.intp]:
         """Catalogue lines to use on the image of some lamps."""
         mode = get_key(self.stack.frames[0].header, "INS.MODE", str, default=None)
@@ -267,7 +292,7 @@ class _LsfFlow:
     def interpolate(self) -> list[Product]:
         """Image of the LSF of each slice."""
         parts: dict[int, list[LinePixels]] = {number: [] for number in self.slices}
-        groups = group_by_lamps(self.stack, CombineOptions(self.params.combine))
+        groups = self._groups()
         for done, group in enumerate(groups, start=1):
             self._collect(group.frames, group.names, parts)
             self.ctx.progress(0.3 + 0.5 * done / len(groups), f"collected the lines of lamp {group.label}")
@@ -293,9 +318,11 @@ class _LsfFlow:
                 cube[number - 1] = image.data
         if not images:
             raise DataError("no slice has enough arc lines for its line-spread function")
+        self._tell_gaps(pixels, images)
         qc = QcWriter(self.recipe, LSF_PROFILE, self.header)
-        for number, image in images.items():
-            self._write_fwhm(qc, number, image.fwhm())
+        unmeasured = [number for number, image in images.items() if not self._write_fwhm(qc, number, image.fwhm())]
+        if unmeasured:
+            self.ctx.log.warning("no width can be measured in %d slices: %s", len(unmeasured), _listed(unmeasured))
         first = next(iter(images.values()))
         grid = LsfCube(cube, first.first_x, first.step_x, first.first_wave, first.step_wave, Header())
         products: list[Product] = [
@@ -306,6 +333,24 @@ class _LsfFlow:
                 self._subtracted(pixels, {number: _model_of(pixels[number], images[number]) for number in images})
             )
         return products
+
+    def _tell_gaps(self, pixels: dict[int, LinePixels], images: dict[int, LsfImage]) -> None:
+        """Warn of slices whose lines cover a part of the wavelengths only: beyond it the profile is extrapolated."""
+        short = []
+        for number, image in images.items():
+            lines = pixels[number].line_wave
+            span = image.step_wave * (image.data.shape[0] - 1)
+            if np.ptp(lines) < _COVERED * span:
+                short.append((number, float(lines.min()), float(lines.max())))
+        if short:
+            self.ctx.log.warning(
+                "the arc lines cover %.0f to %.0f Angstrom only in %d slices (%s); beyond them their profiles are "
+                "extrapolated",
+                min(low for _, low, _ in short),
+                max(high for _, _, high in short),
+                len(short),
+                _listed([number for number, _, _ in short]),
+            )
 
     @cached_property
     def _room(self) -> MaskedImage:
@@ -329,7 +374,7 @@ class _LsfFlow:
     # -- method hermit ---------------------------------------------------------------------------------------
     def hermite(self) -> list[Product]:
         """Gauss-Hermite parameters of each slice."""
-        groups = group_by_lamps(self.stack, CombineOptions(self.params.combine))
+        groups = self._groups()
         with ImageStore(self.stack.detector.trimmed_shape, self.ctx.spread, flags=True) as store:
             for done, group in enumerate(groups, start=1):
                 combined = combine_frames(
@@ -419,14 +464,16 @@ class _LsfFlow:
         )
 
     # -- products ----------------------------------------------------------------------------------------------
-    def _write_fwhm(self, qc: QcWriter, number: int, widths: NDArray[np.float64]) -> None:
+    def _write_fwhm(self, qc: QcWriter, number: int, widths: NDArray[np.float64]) -> bool:
+        """Write the QC of a slice; False if there is nothing to write."""
         good = widths[np.isfinite(widths)]
         if good.size < 2:
-            return
+            return False
         for name, value in (
             ("MEAN", good.mean()), ("STDEV", good.std(ddof=1)), ("MIN", good.min()), ("MAX", good.max()),
         ):  # fmt: skip
             qc.write(f"QC.LSF.SLICE{{slice}}.FWHM.{name}", value, slice=number)
+        return True
 
     def _subtracted(self, pixels: dict[int, LinePixels], models: dict[int, NDArray[np.float64]]) -> PixtableProduct:
         """Pixel table with the lines subtracted; the background stays in."""
@@ -465,6 +512,10 @@ class _LsfFlow:
         columns = {name: np.concatenate(values) for name, values in parts.items()}
         set_limits(header, columns, self.ifu, list(models))
         return PixtableProduct("PIXTABLE_SUBTRACTED", columns, header, self.stack.raws, self.calibs)
+
+
+def _listed(slices: list[int]) -> str:
+    return "all" if len(slices) == N_SLICES else ", ".join(map(str, slices))
 
 
 def _model_of(pixels: LinePixels, image: LsfImage) -> NDArray[np.float64]:

@@ -22,7 +22,7 @@ from core.recipes.declaration import (
     parameter,
 )
 from core.recipes.flow import Product, RecipeContext
-from core.recipes.parameters import MASTER_BIAS_NOTE, OverscanParameters, merge_parameter
+from core.recipes.parameters import MASTER_BIAS_NOTES, OverscanParameters, merge_parameter
 from core.recipes.wavecal_flow import WavecalFlow
 from core.spectral.calibration import DEFAULT_FITSIGMA, DEFAULT_LINESIGMA, WavecalOptions
 from core.spectral.dispersion import MAX_ORDER
@@ -64,7 +64,7 @@ class WavecalParameters(OverscanParameters):
     linesigma: float = parameter(
         -1.0,
         "Sigma level for iterative rejection of deviant fits for each arc line within each slice, a negative value "
-        "means to use the default (2.5).",
+        "or 0 means to use the default (2.5).",
     )
     residuals: bool = parameter(
         False,
@@ -74,7 +74,8 @@ class WavecalParameters(OverscanParameters):
     fitsigma: float = parameter(
         -1.0,
         "Sigma level for iterative rejection of deviant datapoints during the final polynomial wavelength solution "
-        "within each slice, a negative value means to use the default (3.0).",
+        "within each slice, a negative value or 0 means to use the default (3.0). Slices whose rms is not above "
+        "0.03 Angstrom are fitted without rejection.",
     )
     fitweighting: Literal["uniform", "cerr", "scatter", "cerrscatter"] = parameter(
         "cerrscatter",
@@ -239,11 +240,16 @@ class MuseWavecal(Recipe):
         ),
     )
     manual_notes = (
-        MASTER_BIAS_NOTE,
+        *MASTER_BIAS_NOTES,
         ManualNote(
             where="ARC_RED_LAMP, ARC_RED",
             manual="ARC_RED_LAMP is always a product, ARC_RED one of --resample",
             here="only with saveimages: writing them takes longer than the calibration",
+        ),
+        ManualNote(
+            where="fitsigma",
+            manual="iterative rejection",
+            here="only in slices whose rms is above 0.03 Angstrom",
         ),
         ManualNote(
             where="QC.WAVECAL.INPUTi.NSATURATED, QC.WAVECAL.NSATURATED",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 import sys
 import textwrap
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from typing import NoReturn
 
 import core.recipes.startup  # before all others
 from core import __version__
-from core.errors import MuseError, ParameterError
+from core.errors import MuseError, ParameterError, ProductStoreError
 from core.fitsfile.dicd import format_value
 from core.fitsfile.sof import read_sof
 from core.recipes.declaration import EXPERT_VARIABLE, Frame, FrameSet, ParameterInfo, Recipe
@@ -82,6 +83,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("muserex: interrupted", file=sys.stderr)
         return 130
+    except OSError as error:
+        print(f"muserex: {error}", file=sys.stderr)
+        return 1
 
 
 def _parse(arguments: list[str]) -> _CommandLine:
@@ -117,8 +121,8 @@ def _parse(arguments: list[str]) -> _CommandLine:
 def _parameter_value(recipe: str, name: str, equals: str, value: str, words: list[str]) -> str:
     if equals:
         return value.strip("\"'")
-    kinds = {info.name: info.type for info in get_recipe(recipe).Params.listing()}
-    if kinds.get(name) == "boolean":
+    # A name that is not known must not swallow the next word: it may be the set of frames.
+    if get_recipe(recipe).Params.info(name).type == "boolean":
         return "true"
     if not words:
         raise ParameterError(f"--{name} needs a value", parameter=name)
@@ -154,17 +158,12 @@ def _run(line: _CommandLine) -> int:
 def _execute(recipe: Recipe, line: _CommandLine) -> int:
     if not line.sofs:
         raise ParameterError(f"{recipe.name} needs a set of frames: muserex {recipe.name} [parameters] frames.sof")
-    output = Path(line.options.get("output-dir", "."))
-    output.mkdir(parents=True, exist_ok=True)
-    log_file = None
-    if "log-file" in line.options:
-        log_dir = Path(line.options.get("log-dir", "."))
-        log_dir.mkdir(parents=True, exist_ok=True)
-        log_file = log_dir / line.options["log-file"]
-        log_file.unlink(missing_ok=True)
-    logs = LogSettings(line.options.get("msg-level", "info"), line.options.get("log-level", "info"), log_file)
     params = recipe.Params.parse(dict(line.parameters))
+    logs = LogSettings(line.options.get("msg-level", "info"), line.options.get("log-level", "info"))
     frames = FrameSet(tuple(Frame(path, tag) for path, tag in read_sof(line.sofs)))
+    output = _directory(line.options.get("output-dir", "."), "output-dir")
+    if "log-file" in line.options:
+        logs.log_file = _new_log(_directory(line.options.get("log-dir", "."), "log-dir") / line.options["log-file"])
     configure_logging(logs)
     result = run_recipe(recipe, frames, params, output, logs=logs)
     for product in result.products:
@@ -174,10 +173,32 @@ def _execute(recipe: Recipe, line: _CommandLine) -> int:
     return 0 if result.ok else 1
 
 
+def _directory(name: str, option: str) -> Path:
+    """A directory that can be written to, made if need be: found out before anything runs."""
+    path = Path(name)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ProductStoreError(f"the directory of --{option} cannot be made: {error.strerror}", file=path) from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise ProductStoreError(f"the directory of --{option} cannot be written to", file=path)
+    return path
+
+
+def _new_log(path: Path) -> Path:
+    try:
+        path.write_text("")
+    except OSError as error:
+        raise ProductStoreError(f"the log cannot be written: {error.strerror}", file=path) from error
+    return path
+
+
 def _parameter_line(info: ParameterInfo) -> str:
     head = f"  --{info.name}"
     expert = "expert parameter; " if info.hidden else ""
     default = format_value(info.default) if info.default != "" else "''"
+    if info.unit:
+        default += f" {info.unit}"
     only = f"only with {info.only}; " if info.only else ""
     text = f"{info.help} ({expert}{only}{info.type}; {info.accepts}) [{default}]"
     return textwrap.fill(text, 110, initial_indent=f"{head:24s}", subsequent_indent=" " * 24)
@@ -201,8 +222,14 @@ def _recipe_help(recipe: Recipe) -> str:
     )
 
 
+def _terminate(number: int, frame: object) -> NoReturn:
+    """End as if interrupted, so that no file is left half-written."""
+    raise KeyboardInterrupt
+
+
 def command() -> NoReturn:
     """The command ``muserex``: `main`, and then the end at once, without taking the compiler to pieces."""
+    signal.signal(signal.SIGTERM, _terminate)
     code = main()
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):

@@ -14,7 +14,7 @@ from core.ccd.overscan import OverscanOptions, parse_overscan, parse_ovscreject
 from core.instrument import SCAN_WIDTH
 from core.recipes.declaration import Difference, ManualNote, NifuParameters, parameter
 
-__all__ = ["COMMON_DIFFERENCES", "MASTER_BIAS_NOTE", "CombineParameters", "OverscanParameters", "merge_parameter"]
+__all__ = ["COMMON_DIFFERENCES", "MASTER_BIAS_NOTES", "CombineParameters", "OverscanParameters", "merge_parameter"]
 
 COMMON_DIFFERENCES = (
     Difference(
@@ -42,10 +42,17 @@ COMMON_DIFFERENCES = (
 """Differences of all recipes that combine raw frames."""
 
 
-MASTER_BIAS_NOTE = ManualNote(
-    where="overscan=none",
-    manual="stops at discrepant overscan levels",
-    here="stops if a BIAS differs from the first; a raw frame that differs from the MASTER_BIAS is warned of",
+MASTER_BIAS_NOTES = (
+    ManualNote(
+        where="overscan=none",
+        manual="stops at discrepant overscan levels",
+        here="stops if a BIAS differs from the first; a raw frame that differs from the MASTER_BIAS is warned of",
+    ),
+    ManualNote(
+        where="overscan=vpoly",
+        manual="compares levels after the fit, to guard against incompatible settings",
+        here="compares the levels measured before it; a MASTER_BIAS made with another method is warned of",
+    ),
 )
 """Of all recipes that subtract a bias."""
 
@@ -66,7 +73,7 @@ class OverscanParameters(NifuParameters):
             'involved, and adjusts the data accordingly; for "vpoly", a polynomial is fit to the vertical overscan '
             "and subtracted from the whole quadrant.",
         ),
-        "none, offset, vpoly or vpoly:order[,frms[,fchisq]]",
+        "none, offset, vpoly or vpoly:order[,frms[,fchisq]] with an order from 0 to 30",
     )
     ovscreject: str = _accepting(
         parameter(

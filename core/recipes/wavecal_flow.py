@@ -23,7 +23,7 @@ from core.fitsfile.image import MuseImage
 from core.fitsfile.keywords import del_keys
 from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
 from core.instrument import N_SLICES, mode_class
-from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps
+from core.recipes.arc_lamps import ImageStore, LampGroup, group_by_lamps, tell_absent_lamps
 from core.recipes.basic import RawStack, combine_again, combine_frames, combine_masked
 from core.recipes.declaration import Frame, Recipe
 from core.recipes.flow import CubeProduct, ImageProduct, Product, RecipeContext, TableProduct
@@ -148,9 +148,7 @@ class WavecalFlow:
                 self._lamps[-1] = replace(self._lamps[-1], stored=self.store.add(image.data, image.stat, flags))
             del image  # before the next one is made
             self.ctx.progress(0.3 + 0.3 * number / len(groups), f"combined lamp {group.label}")
-        present = {name for lamp in self._lamps for name in lamp.group.names}
-        if absent := sorted(set(self.catalogue.lamp.tolist()) - present - {""}):
-            self.ctx.log.warning("no exposure of lamp %s; its lines are not used", ", ".join(absent))
+        tell_absent_lamps(self.catalogue, groups, self.ctx.log)
 
     def _reduce_lamp(self, number: int, group: LampGroup, *, keep: bool, whole: bool) -> WholeImage | MaskedImage:
         options = CombineOptions(self.combine)
@@ -317,7 +315,10 @@ class WavecalFlow:
             self.ctx.log.warning("no solution in %d slices: %s", len(failed), ", ".join(failed))
         rms = [state.solution.rms for state in solved if state.solution]
         self.ctx.log.info(
-            "%d slices solved, rms %.4f Angstrom (median), %.4f (worst)", len(solved), np.median(rms), np.max(rms)
+            "%d slices solved, rms %.4f Angstrom (median), %.4f Angstrom (worst)",
+            len(solved),
+            np.median(rms),
+            np.max(rms),
         )
 
     def _solve(self, state: _Slice) -> None:

@@ -247,6 +247,8 @@ def _scan_existing(path: Path) -> FitsScan | None:
         scan = scan_fits(path)
         if scan.truncated:
             raise BadFitsError("the file is cut", file=path)
+        if all(hdu.kind != "table" for hdu in scan.hdus):
+            raise BadFitsError("it holds no table", file=path)
     except (MuseError, OSError) as error:
         print(f"warning: {os.fspath(path)} cannot be read, a new table is made: {error}", file=sys.stderr)
         return None

@@ -18,7 +18,7 @@ from core.ccd.geometry import Detector
 from core.errors import MuseError
 from core.fitsfile.header import Header
 from core.fitsfile.image import open_image
-from core.fitsfile.scan import scan_fits
+from core.fitsfile.scan import ifu_of_extname, scan_fits
 from core.instrument import N_IFU
 from core.tools.badpix import (
     BadPixelList,
@@ -129,6 +129,8 @@ def _from_region(words: list[str]) -> None:
     _check_flag(status, "DQVAL")
     header = _reference(arguments, number)
     ny, nx = _frame_shape(detector_from(header), arguments)
+    if x1 > nx or y1 > ny or x2 < 1 or y2 < 1:
+        raise ToolError(_BAD_REGION, f"the region {region} lies outside of the image of {nx} x {ny} pixels")
     # Clipped before it is made: a mistyped limit must not fill the memory.
     y, x = np.mgrid[max(y1, 1) : min(y2, ny) + 1, max(x1, 1) : min(x2, nx) + 1]
     outside = (x2 - x1 + 1) * (y2 - y1 + 1) - x.size
@@ -176,9 +178,11 @@ def _reference(arguments: Arguments, ifu: int) -> Header | None:
         if "-n" in arguments.options:
             raise ToolError(_MISSING_REFERENCE, "-n names an extension of the image of -r, which is not given")
         return None
-    path = Path(arguments.options["-r"])
+    path, named = Path(arguments.options["-r"]), arguments.options.get("-n")
+    if named is not None and ifu_of_extname(named) not in (None, ifu):
+        raise ToolError(_VALUED["-n"], f"the extension {named} is not of IFU {ifu}")
     try:
-        return reference_header(path, ifu, arguments.options.get("-n"))
+        return reference_header(path, ifu, named)
     except (MuseError, OSError) as error:
         raise ToolError(_UNREADABLE, f"{path} cannot be read: {error}") from error
 

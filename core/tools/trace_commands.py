@@ -77,7 +77,7 @@ def _plot_widths(words: list[str]) -> None:
 
 
 def _read_samples(arguments: Arguments) -> tuple[MuseTable, str, int | None]:
-    """Samples, start of the title, and the IFU asked for."""
+    """Samples, start of the title, and their IFU: what is drawn with them must be of the same."""
     ifu = None
     if "-n" in arguments.options:
         ifu = integer(arguments.options["-n"], _BAD_IFU, "the IFU")
@@ -92,7 +92,7 @@ def _read_samples(arguments: Arguments) -> tuple[MuseTable, str, int | None]:
     except (MissingInputError, OSError) as error:
         raise ToolError(_UNREADABLE, f"{path} holds no samples that can be read: {error}") from error
     shown = ifu or ifu_of_extname(str(samples.header.get("EXTNAME", "")))
-    return samples, path.name + (f", IFU {shown:02d}," if shown else ","), ifu
+    return samples, path.name + (f", IFU {shown:02d}," if shown else ","), shown
 
 
 def _slices(arguments: Arguments, default: tuple[int, int]) -> tuple[int, int]:

@@ -63,7 +63,7 @@ def plot_column(words: list[str] | None = None) -> int:
 def _plot_residuals(words: list[str]) -> None:
     words, cuts = _without_cuts(words)
     arguments = parse(words, RESIDUALS_USAGE, _VALUED, flags=("-l",), files=(1, 1))
-    table, title = _read(Path(arguments.files[0]), WAVECAL_RESIDUALS, arguments)
+    table, title, _ = _read(Path(arguments.files[0]), WAVECAL_RESIDUALS, arguments)
     slice_no, iteration = _number(arguments, "-s", 0), _number(arguments, "-i", 0)
     _check(table, slice_no, iteration)
     present(
@@ -80,8 +80,8 @@ def _plot_column(words: list[str]) -> None:
     if not 1 <= slice_no <= N_SLICES:
         raise ToolError(_NO_SLICE, f"the slice must be a number from 1 to {N_SLICES}, not {slice_no}")
     column = _number(arguments, "-c", 0) if "-c" in arguments.options else None
-    solution, _ = _read(Path(arguments.files[0]), WAVECAL_TABLE, arguments)
-    table, title = _read(Path(arguments.files[1]), WAVECAL_RESIDUALS, arguments)
+    solution, _, ifu = _read(Path(arguments.files[0]), WAVECAL_TABLE, arguments)
+    table, title, _ = _read(Path(arguments.files[1]), WAVECAL_RESIDUALS, arguments, ifu)
     try:
         dispersion = Dispersion.from_columns(solution)
     except WavelengthError as error:
@@ -137,9 +137,10 @@ def _number(arguments: Arguments, option: str, default: int) -> int:
     return value
 
 
-def _read(path: Path, fmt: TableFormat, arguments: Arguments) -> tuple[MuseTable, str]:
-    """Table and start of the title."""
-    ifu = None
+def _read(
+    path: Path, fmt: TableFormat, arguments: Arguments, ifu: int | None = None
+) -> tuple[MuseTable, str, int | None]:
+    """Table, start of the title, and its IFU; ``ifu`` is wanted if the command line names none."""
     if "-n" in arguments.options:
         ifu = integer(arguments.options["-n"], _BAD_IFU, "the IFU")
         if not 1 <= ifu <= N_IFU:
@@ -152,7 +153,7 @@ def _read(path: Path, fmt: TableFormat, arguments: Arguments) -> tuple[MuseTable
     except (MissingInputError, OSError) as error:
         raise ToolError(_UNREADABLE, f"{path} holds no {fmt.name} that can be read: {error}") from error
     shown = ifu or ifu_of_extname(str(table.header.get("EXTNAME", "")))
-    return table, path.name + (f", IFU {shown:02d}," if shown else ",")
+    return table, path.name + (f", IFU {shown:02d}," if shown else ","), shown
 
 
 def _check(table: MuseTable, slice_no: int, iteration: int) -> None:

@@ -226,6 +226,17 @@ def test_scaling_to_the_first_exposure_time(maker, context):
     assert scaled.exptime == 200
 
 
+def test_frames_without_exposure_time_are_not_scaled_and_told(maker, context, caplog):
+    bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
+    dark_frame, _ = master(maker, "MASTER_DARK", 2, 0, 1.0, EXPTIME=None)
+    paths = [maker.write("a.fits", 1, 100.0), maker.write("none.fits", 2, EXPTIME=None)]
+    with caplog.at_level(logging.WARNING):
+        stack = prepare(1, frame_set(paths, "FLAT", bias_frame, dark_frame), ["FLAT"], CombineParameters(), context)
+        combine_frames(stack, CombineOptions("average"), context, scale=True)
+    assert "no EXPTIME in none.fits: the frames are not scaled" in caplog.text
+    assert "MASTER_DARK.fits has no EXPTIME: it is taken as a dark of 1 s" in caplog.text
+
+
 def test_gains_and_nonlinearity_of_a_table(maker, context, monkeypatch):
     bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
     header = Header()
@@ -268,6 +279,11 @@ def test_gains_and_nonlinearity_of_a_table(maker, context, monkeypatch):
     assert np.array_equal(image("FLAT", linear).data, dark.data)
     monkeypatch.setenv("MUSE_BASICPROC_SKIP_GAIN_OVERRIDE", "1")
     assert np.array_equal(image("FLAT", linear).data, plain.data)
+    monkeypatch.delenv("MUSE_BASICPROC_SKIP_GAIN_OVERRIDE")
+    with fits.open(table, mode="update") as hdus:
+        hdus["CHAN01"].header["ESO DET OUT2 GAIN"] = 0.0
+    with pytest.raises(DataError, match="port 2 has a gain of 0 count/adu"):
+        image("FLAT", linear)
 
 
 # -- bad pixels --------------------------------------------------------------------------------------------------------
@@ -294,6 +310,18 @@ def test_bad_pixel_tables_are_in_raw_coordinates_and_add_up(maker, context, capl
     assert [frame.path.name for frame in stack.calibs] == ["MASTER_BIAS.fits", "t1.fits", "t2.fits"]
 
 
+def test_bad_pixel_tables_of_nothing_that_is_reduced_are_told(maker, context, caplog):
+    bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
+    path = maker.write("a.fits", 1, 10.0)
+    other = badpix(maker, "t7.fits", [(40, 40, 256)], ifu=7)
+    with caplog.at_level(logging.WARNING):
+        prepare(1, frame_set([path], "TEST", bias_frame, other), ["TEST"], CombineParameters(), context)
+    assert "no table of IFU 1 in t7.fits" in caplog.text
+    wrong = Frame(bias_frame.path, "BADPIX_TABLE")
+    with pytest.raises(BadFitsError, match="the file is no BADPIX_TABLE: it holds no binary table"):
+        prepare(1, frame_set([path], "TEST", bias_frame, wrong), ["TEST"], CombineParameters(), context)
+
+
 def test_bad_overscan_pixels_do_not_count(maker, context):
     bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
     raw = maker.pixels(1)
@@ -317,7 +345,8 @@ def test_overscan_none_stops_at_discrepant_biases(maker, context):
     raw[maker.detector.quarter(2)] += 40
     odd = maker.write("odd.fits", 4, raw=raw)
     params = CombineParameters(overscan="none", ovscsigma=5.0)
-    with pytest.raises(DataError, match="port 2"):
+    told = r"the overscan of odd.fits \(port 2: 12\d\d.* adu\) deviates from that of b1.fits \(port 2: 12.* adu\)"
+    with pytest.raises(DataError, match=told):
         prepare(1, frame_set([*paths, odd], "BIAS"), ["BIAS"], params, context)
     stack = prepare(1, frame_set(paths, "BIAS"), ["BIAS"], params, context)
     first, *others = (item.overscan.levels[0] for item in stack.frames)
@@ -334,6 +363,22 @@ def test_overscan_offset_brings_biases_to_the_first(maker, context):
     singles = [combine_frames(stack, CombineOptions(), context, select=[k]).image.data for k in range(3)]
     # noise of 3.2 adu in 12288 pixels, and in 5000 overscan pixels: 0.05 adu each
     assert [float(image.mean()) for image in singles] == pytest.approx([float(singles[0].mean())] * 3, abs=0.3)
+
+
+def test_frames_of_another_mode_are_left_out_where_there_is_light(maker, context, caplog, monkeypatch):
+    bias_frame, _ = master(maker, "MASTER_BIAS", 1, 0, 1e-3, unit="adu")
+    paths = [maker.write("a.fits", 1, 10.0), maker.write("nfm.fits", 2, 10.0, INS_MODE="NFM-AO-N")]
+
+    def used(tag):
+        stack = prepare(1, frame_set(paths, tag, bias_frame), [tag], CombineParameters(), context)
+        return [item.frame.path.name for item in stack.frames]
+
+    with caplog.at_level(logging.WARNING):
+        assert used("FLAT") == ["a.fits"]
+    assert "instrument mode NFM-AO-N instead of WFM-NOAO-N (INS.MODE)" in caplog.text
+    assert used("DARK") == ["a.fits", "nfm.fits"]
+    monkeypatch.setenv("MUSE_DEBUG_IGNORE_INSMODE", "1")
+    assert used("FLAT") == ["a.fits", "nfm.fits"]
 
 
 def test_master_of_another_setup(maker, context, caplog):
@@ -376,7 +421,8 @@ def test_very_different_level_is_fatal_with_vpoly_and_told_with_none(maker, cont
         prepare(1, frame_set([path], "TEST", bias_frame), ["TEST"], CombineParameters(), context)
     with caplog.at_level(logging.WARNING):
         prepare(1, frame_set([path], "TEST", bias_frame), ["TEST"], CombineParameters(overscan="none"), context)
-    assert caplog.text.count("overscan level of frame 1") == 4
+    assert caplog.text.count("the overscan of a.fits (port 1: ") == 1
+    assert caplog.text.count("port 4: ") == 2
 
 
 def test_other_overscan_parameters_than_the_bias_are_told(maker, context, caplog):
@@ -395,6 +441,11 @@ def test_other_overscan_parameters_than_the_bias_are_told(maker, context, caplog
         with caplog.at_level(logging.WARNING):
             prepare(1, frame_set([path], "TEST", frame), ["TEST"], params, context)
         assert caplog.text.count("was made with") == expected
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        params = CombineParameters(overscan="offset")
+        prepare(1, frame_set([path], "TEST", frame), ["TEST"], params, context)
+    assert "made with overscan=vpoly:5: the level of the overscan is subtracted twice or not at all" in caplog.text
 
 
 def test_a_second_master_of_the_ifu_is_told(maker, context, caplog):

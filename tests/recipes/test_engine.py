@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from core.errors import MissingInputError, ParameterError
+from core.errors import BadFitsError, MissingInputError, ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.image import read_image
 from core.fitsfile.keywords import set_key
@@ -150,6 +151,37 @@ def test_a_combination_that_does_not_fit_the_number_of_frames_is_refused_before_
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_that_is_given_twice_is_one_exposure(
+    biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    link = tmp_path / "link.fits"
+    link.symlink_to(biases[0])
+    (tmp_path / "out").mkdir()
+    with caplog.at_level(logging.WARNING):
+        run_bias((*biases, link), tmp_path / "out", nifu=9)
+    assert "BIAS link.fits is given more than once, it is used once" in caplog.text
+    header = read_image(tmp_path / "out" / "MASTER_BIAS-09.fits", 9).header
+    assert header["ESO QC BIAS MASTER2 RON"] == pytest.approx(3.3, rel=0.1)
+    with pytest.raises(MissingInputError, match="BIAS"):
+        run_bias((biases[0],) * 3, tmp_path / "out", nifu=9)
+
+
+@pytest.mark.parametrize("nifu", [0, 9])
+def test_a_raw_frame_that_cannot_be_read_is_left_out(
+    biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture, nifu: int
+) -> None:
+    (tmp_path / "text.fits").write_text("no FITS")
+    (tmp_path / "out").mkdir()
+    with caplog.at_level(logging.WARNING):
+        result, _ = run_bias((tmp_path / "text.fits", *biases), tmp_path / "out", nifu=nifu)
+    assert result.ok
+    assert "text.fits is not used: the file does not start with SIMPLE" in caplog.text
+    with pytest.raises(BadFitsError, match="not FITS"):
+        run_bias(
+            tuple(Path(shutil.copy(tmp_path / "text.fits", tmp_path / f"{n}.fits")) for n in range(3)), tmp_path / "out"
+        )
+
+
 def test_merge_replaces_the_single_files(biases: tuple[Path, ...], tmp_path: Path) -> None:
     result, _ = run_bias(biases, tmp_path, nifu=0, merge=True)
     assert [path.name for path in tmp_path.iterdir()] == ["MASTER_BIAS.fits"]
@@ -161,7 +193,7 @@ def test_merge_has_no_effect_on_a_single_ifu(
     biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_bias(biases, tmp_path, nifu=9, merge=True)
-    assert "parameter merge does nothing with a single IFU (nifu=9)" in caplog.text
+    assert "parameter merge does nothing with a single IFU (9)" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["MASTER_BIAS-09.fits"]
 
 
@@ -233,6 +265,8 @@ def test_muserex_runs_the_line_of_the_manual(
         (["muse_bios", "x.sof"], "there is no recipe muse_bios"),
         (["--loglevel=info", "muse_bias", "x.sof"], "there is no option --loglevel"),
         (["--msg-level=loud", "muse_bias", "x.sof"], "msg-level=loud is not accepted"),
+        (["muse_flat", "--smples", "x.sof"], "there is no parameter smples"),
+        (["muse_bias", "--overscan=vpoly:31", "x.sof"], "an order from 0 to 30"),
     ],
 )
 def test_mistakes_are_named_on_one_line(arguments: list[str], text: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -240,6 +274,56 @@ def test_mistakes_are_named_on_one_line(arguments: list[str], text: str, capsys:
     captured = capsys.readouterr()
     assert text in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_what_cannot_be_written_is_found_out_before_anything_runs(
+    biases: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bias.sof").write_text(format_sof((path, "BIAS") for path in biases))
+    Path("file").write_text("not a directory")
+    for option in ("--output-dir=file", "--output-dir=file/below", "--log-dir=file", "--log-file=nowhere/x.log"):
+        words = [option, *(["--log-file=x.log"] if "log-dir" in option else []), "muse_bias", "--nifu=3", "bias.sof"]
+        assert muserex.main(words) == 1, option
+        message = capsys.readouterr().err
+        assert message.startswith("muserex: the "), message
+        assert message.count("\n") == 1, message
+    monkeypatch.setattr("core.recipes.muserex.os.access", lambda path, mode: False)  # root may write everywhere
+    assert muserex.main(["muse_bias", "--nifu=3", "bias.sof"]) == 1
+    assert "cannot be written to" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bias.sof", "file"]
+
+
+def test_the_log_of_before_stays_if_the_command_line_is_wrong(
+    biases: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("keep.log").write_text("precious")
+    Path("bias.sof").write_text(format_sof((path, "BIAS") for path in biases))
+    assert muserex.main(["--log-file=keep.log", "muse_bias", "--nifu=99", "bias.sof"]) == 1
+    assert Path("keep.log").read_text() == "precious"
+
+
+def test_a_terminated_run_leaves_no_file_half_written(biases: tuple[Path, ...], tmp_path: Path) -> None:
+    (tmp_path / "bias.sof").write_text(format_sof((path, "BIAS") for path in biases))
+    code = """if True:
+        import os, signal, sys
+        from core.fitsfile import writer
+        from core.recipes import muserex
+        write_at = writer.write_at
+        def then_the_signal_comes(*rest):
+            write_at(*rest)
+            os.kill(os.getpid(), signal.SIGTERM)
+        writer.write_at = then_the_signal_comes
+        muserex.command()
+    """
+    run = subprocess.run(
+        [sys.executable, "-c", code, "muse_bias", "--nifu=3", "bias.sof"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 130
+    assert "interrupted" in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["bias.sof"]
 
 
 def test_help_texts_come_from_the_declaration(capsys: pytest.CaptureFixture[str]) -> None:

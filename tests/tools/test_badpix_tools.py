@@ -14,6 +14,7 @@ from core.fitsfile.header import Header
 from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import get_key, set_key
 from core.fitsfile.merge import merge_products
+from core.fitsfile.scan import scan_fits
 from core.fitsfile.tables import BADPIX_TABLE, MuseTable, read_table
 from core.recipes.calibrations import load_bad_pixels
 from core.recipes.declaration import Frame, FrameSet
@@ -188,6 +189,13 @@ def test_unreadable_table_is_replaced_with_a_warning(tmp_path: Path, capsys: pyt
     assert rows(output, 1) == [(1, 1, 256)]
 
 
+def test_an_image_is_no_table_to_add_to(product: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "out.fits"
+    assert from_region(["-i", str(product), "[1:1,1:1]", "256", "1", str(output)]) == 0
+    assert "it holds no table" in capsys.readouterr().err
+    assert [hdu.kind for hdu in scan_fits(output).hdus] == ["image", "table"]
+
+
 def test_more_than_two_entries_of_a_pixel_are_joined() -> None:
     parts = [BadPixelList.of([5, 5], [6, 6], [1, 2]), BadPixelList.of([5, 4], [6, 6], [4, 8])]
     parts[0].value[:] = (1.0, np.nan)
@@ -228,6 +236,8 @@ def test_usage_without_arguments(tool, capsys: pytest.CaptureFixture[str]) -> No
         (["[1:2,3:4]", "256", "25", "out.fits"], 4),
         (["[1:2,3:4]", "256", "one", "out.fits"], 4),
         (["1:2", "256", "1", "out.fits"], 5),
+        (["[5000:5100,200:300]", "256", "1", "out.fits"], 5),
+        (["-r", "any.fits", "-n", "CHAN02", "[1:2,3:4]", "256", "1", "out.fits"], 6),
         (["[2:1,3:4]", "256", "1", "out.fits"], 5),
         (["[1:2,3:4]", "0", "1", "out.fits"], 7),
         (["[1:2,3:4]", "bad", "1", "out.fits"], 7),

@@ -203,6 +203,14 @@ def test_exit_codes_of_column(files: tuple[str, str], capsys: Any, words: list[s
     assert capsys.readouterr().err
 
 
+def test_tables_of_different_ifus_are_not_drawn_together(
+    files: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = write_table(tmp_path / "other.fits", WAVECAL_RESIDUALS, MuseTable(make_residuals()), 11)
+    assert plot_column(["-s", "12", files[0], str(other), "-o", str(tmp_path / "plot.png")]) == 10
+    assert "the file has no table of IFU 10 (but of 11)" in capsys.readouterr().err
+
+
 def test_without_display_the_cure_is_named(
     files: tuple[str, str], capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -145,6 +147,27 @@ def test_hermite_pixels_are_subtracted(narrow, hermite):
             "xpos", "ypos", "lambda", "data", "dq", "stat", "origin", "orig",
         ]  # fmt: skip
         assert np.std(hdus["data"].data) < 0.15 * np.std(hdus["orig"].data)
+
+
+def test_lamps_and_wavelengths_that_are_not_there_are_told(narrow, pairs, tmp_path, caplog):
+    one = next(index for index, path in enumerate(narrow.arcs) if fits.getval(path, "ESO INS SHUT5 ST"))
+    with caplog.at_level(logging.WARNING):
+        narrow.run("muse_lsf", [pairs[one], *pairs[len(narrow.arcs) :]], tmp_path)
+    assert "no exposure of lamp Ne, Xe; its lines are not used" in caplog.text
+    assert "beyond them their profiles are extrapolated" in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        narrow.run("muse_lsf", pairs, tmp_path)
+    assert "extrapolated" not in caplog.text
+    assert "no exposure of lamp" not in caplog.text
+
+
+def test_a_window_that_shows_no_width_is_told_and_a_larger_one_refused(narrow, pairs, tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        narrow.run("muse_lsf", pairs, tmp_path, lsf_range=1.0)
+    assert f"no width can be measured in {len(narrow.slices)} slices" in caplog.text
+    with pytest.raises(ParameterError, match=r"lsf_regression_window=8 .* must not be larger than lsf_range \(7.5"):
+        narrow.run("muse_lsf", pairs, tmp_path, lsf_regression_window=8.0)
 
 
 def test_size_and_quality_are_those_asked_for(narrow, pairs, tmp_path):
