@@ -14,7 +14,7 @@ from typing import Final
 
 from core.errors import BadFitsError
 
-__all__ = ["BLOCK", "CARD", "COMMENTARY", "CardValue", "card_field", "card_value", "parse_cards"]
+__all__ = ["BLOCK", "CARD", "COMMENTARY", "CardValue", "card_field", "card_value", "dot_name", "parse_cards"]
 
 CardValue = str | int | float | bool | None
 
@@ -62,7 +62,7 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
             elif keyword == "END":
                 break
             continue
-        name = _dot_name(keyword)
+        name = dot_name(keyword)
         if name in cards or not (keep is None or keep(name)):
             name = None
         else:
@@ -92,8 +92,9 @@ def _stripped(keyword: str) -> str:
 
 
 @lru_cache(maxsize=8192)
-def _dot_name(text: str) -> str:
-    return text[4:].replace(" ", ".") if text.startswith("ESO ") else text
+def dot_name(keyword: str) -> str:
+    """Dot notation of a keyword name: ``DET.OUT1.GAIN`` of ``ESO DET OUT1 GAIN``; others stay as they are."""
+    return keyword[4:].replace(" ", ".") if keyword.startswith("ESO ") and " " in keyword[4:] else keyword
 
 
 def card_value(text: str) -> CardValue:

@@ -1,6 +1,6 @@
 """ESO hierarchical keywords in dot notation: ``DET.OUT1.GAIN`` is ``HIERARCH ESO DET OUT1 GAIN``.
 
-A name without a dot (``EXPTIME``) or starting with a standard prefix is an ordinary FITS keyword.
+A name without a dot (``EXPTIME``) is an ordinary FITS keyword.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, TypeVar, overload
 
 from core.errors import MissingKeywordError
+from core.fitsfile.cards import dot_name
 from core.fitsfile.header import Header
 
 __all__ = [
@@ -38,11 +39,6 @@ STRUCTURAL = re.compile(
 def hierarch_name(key: str) -> str:
     """Keyword name as `Header` knows it: ``ESO DET OUT1 GAIN`` for ``DET.OUT1.GAIN``."""
     return "ESO " + key.replace(".", " ") if "." in key else key
-
-
-def dot_name(keyword: str) -> str:
-    """Dot notation of a keyword name as `Header` gives it."""
-    return keyword[4:].replace(" ", ".") if keyword.startswith("ESO ") else keyword
 
 
 def has_key(header: Header, key: str) -> bool:
