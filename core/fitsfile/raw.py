@@ -189,13 +189,12 @@ def open_raw(path: str | os.PathLike[str]) -> RawFile:
     Raises
     ------
     BadFitsError
-        If it is not FITS, or cannot be read.
+        If it is not FITS.
+    OSError
+        If it cannot be read now.
     """
     path = Path(path)
-    try:
-        return RawFile(path, scan_fits(path))
-    except OSError as error:
-        raise BadFitsError(f"it cannot be read: {error.strerror}", file=path) from error
+    return RawFile(path, scan_fits(path))
 
 
 def detector_of_header(header: Header, path: Path | None = None) -> Detector:

@@ -68,7 +68,7 @@ def _recipe_section(recipe: Recipe) -> str:
                 (
                     f"`{info.name}`",
                     info.type,
-                    f"`{format_value(info.default)}`" if info.default != "" else "",
+                    f"`{format_value(info.default)}` {info.unit}".strip() if info.default != "" else "",
                     info.accepts,
                     ("*Expert parameter.* " if info.hidden else "")
                     + info.help
