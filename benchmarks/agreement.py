@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,16 +161,22 @@ _INTENT: tuple[tuple[str, str], ...] = (
 _FULL_SIZE = r"QC\.(FLAT\.MASTER\.SLICE|TRACE\.)"
 
 
-def compare_qc(ours: Path, theirs: Path, ifu: int, *, full_size: bool = True) -> Iterator[Line]:
+# Measured in windows at random places; the reference goes on with its numbers from one IFU of a process to the next.
+_RANDOM = (r"QC\.DARK\.MASTER\.(DC|DCERR)$", "the reference measures each IFU of a process in other windows")
+
+
+def compare_qc(ours: Path, theirs: Path, ifu: int, *, full_size: bool = True, alone: bool = True) -> Iterator[Line]:
     """Every scalar QC parameter within 2 % or its stated noise, those that differ by intent apart.
 
-    Those of slices are left out for detectors that are not of full size.
+    Those of slices are left out for detectors that are not of full size; ``alone`` tells that the IFU had a process of
+    its own.
     """
+    intent = _INTENT if alone else (*_INTENT, _RANDOM)
     a, b = (
         {name: value for name, value in qc_values(path, ifu).items() if full_size or not re.match(_FULL_SIZE, name)}
         for path in (ours, theirs)
     )
-    lacking = [name for name in sorted(set(b) - set(a)) if _intent(name) is None]
+    lacking = [name for name in sorted(set(b) - set(a)) if _intent(name, intent) is None]
     yield Line(
         "QC parameters ours lack",
         ", ".join(lacking[:6]) or "none",
@@ -187,7 +193,7 @@ def compare_qc(ours: Path, theirs: Path, ifu: int, *, full_size: bool = True) ->
         difference = abs(a[name] - b[name])
         if difference <= max(0.02 * abs(b[name]), noise):
             continue
-        reason = _intent(name) or _other_lines(name, a, b)
+        reason = _intent(name, intent) or _other_lines(name, a, b)
         if reason is None:
             beyond.append((difference / max(abs(b[name]), 1e-30), name))
         else:
@@ -206,8 +212,8 @@ def compare_qc(ours: Path, theirs: Path, ifu: int, *, full_size: bool = True) ->
         yield Line("QC parameters that differ by intent", f"{count}: {reason}", column=_QC, brief=f"{count} by intent")
 
 
-def _intent(name: str) -> str | None:
-    return next((reason for pattern, reason in _INTENT if re.match(pattern, name)), None)
+def _intent(name: str, intent: Sequence[tuple[str, str]]) -> str | None:
+    return next((reason for pattern, reason in intent if re.match(pattern, name)), None)
 
 
 def _other_lines(name: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> str | None:

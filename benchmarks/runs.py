@@ -130,6 +130,7 @@ def compare_products(
     height: int = FULL_HEIGHT,
     traces: Path | None = None,
     tags: Sequence[str] = (),
+    alone: bool = True,
 ) -> Iterator[agreement.Line]:
     """Compare everything that two runs of a recipe wrote.
 
@@ -145,6 +146,8 @@ def compare_products(
         Trace table within which wavelengths are compared; by default the one beside our products.
     tags : sequence of str, optional
         Products that are wanted; all that there are by default.
+    alone : bool
+        Whether the IFU had a process of its own.
     """
     mine, peer = (_by_tag(side, ifu) for side in (ours, theirs))
     wanted = set(tags) or set(mine) | set(peer)
@@ -154,7 +157,7 @@ def compare_products(
             brief = f"{tag} missing: {', '.join(apart)}"
             yield agreement.Line("products", brief, "both", False, agreement.COLUMNS[0], brief)
         elif tag in _COMPARISONS:
-            yield from _COMPARISONS[tag](_Pair(mine[tag], peer[tag], ifu, height, truth, traces))
+            yield from _COMPARISONS[tag](_Pair(mine[tag], peer[tag], ifu, height, truth, traces, alone))
 
 
 def _by_tag(directory: Path, ifu: int) -> dict[str, Path]:
@@ -178,9 +181,11 @@ class _Pair:
     height: int
     truth: InstrumentTruth | None
     traces: Path | None
+    alone: bool
 
     def quality(self) -> Iterator[agreement.Line]:
-        return agreement.compare_qc(self.ours, self.theirs, self.ifu, full_size=self.height == FULL_HEIGHT)
+        full_size = self.height == FULL_HEIGHT
+        return agreement.compare_qc(self.ours, self.theirs, self.ifu, full_size=full_size, alone=self.alone)
 
 
 def _images(tolerance: float, unit: str, pair: _Pair) -> Iterator[agreement.Line]:
