@@ -18,6 +18,7 @@ from core.ccd.geometry import Detector
 from core.errors import DataError, ParameterError
 
 __all__ = [
+    "MAX_VPOLY_ORDER",
     "OverscanLevel",
     "OverscanMethod",
     "OverscanOptions",
@@ -29,10 +30,10 @@ __all__ = [
     "parse_ovscreject",
 ]
 
-_MAX_ORDER = 30
+MAX_VPOLY_ORDER = 30
 _METHODS = (
-    f'"none", "offset", "vpoly" or "vpoly:order[,frms[,fchisq]]" with an order from 0 to {_MAX_ORDER}, frms > 1 and '
-    "fchisq > 1"
+    f'"none", "offset", "vpoly" or "vpoly:order[,frms[,fchisq]]" with an order from 0 to {MAX_VPOLY_ORDER}, '
+    "frms > 1 and fchisq > 1"
 )
 _REJECTS = '"none", "dcr", "dcr:xbox,ybox,npass,thres" with positive numbers, "fit" or "fit:sigma" with sigma > 0'
 
@@ -158,7 +159,7 @@ def parse_overscan(text: str) -> OverscanMethod:
     numbers = _numbers(suffix, 3, "overscan", text, _METHODS)
     defaults = OverscanMethod()
     order, frms, fchisq = numbers + [defaults.order, defaults.frms, defaults.fchisq][len(numbers) :]
-    if not _is_count(order, 0) or order > _MAX_ORDER or frms <= 1 or fchisq <= 1:
+    if not _is_count(order, 0) or order > MAX_VPOLY_ORDER or frms <= 1 or fchisq <= 1:
         raise error
     return OverscanMethod("vpoly", int(order), frms, fchisq)
 

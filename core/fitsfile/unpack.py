@@ -60,7 +60,9 @@ def unpack(path: Path, hdu: HduScan, encode: Callable[[npt.NDArray[Any]], npt.ND
         for y0 in range(0, hdu.shape[0], _TILE_ROWS):
             try:
                 rows = np.asarray(section[y0 : y0 + _TILE_ROWS, :])
-            except Exception as error:  # the decoder's own types, ValueError, OSError, ... by what is damaged
+            except (MemoryError, OSError):  # of the machine, not of the file
+                raise
+            except Exception as error:  # of a type of its own for each kind of damage
                 raise BadFitsError(
                     f"the tiles of extension {hdu.extname} cannot be unpacked: {error}", file=path
                 ) from error

@@ -25,7 +25,7 @@ from core.recipes.flow import Product, RecipeContext
 from core.recipes.parameters import MASTER_BIAS_NOTES, OverscanParameters, merge_parameter
 from core.recipes.wavecal_flow import WavecalFlow
 from core.spectral.calibration import DEFAULT_FITSIGMA, DEFAULT_LINESIGMA, WavecalOptions
-from core.spectral.dispersion import MAX_ORDER
+from core.spectral.dispersion import MAX_ORDER, TARGET_RMS
 from core.spectral.tracing import Weighting
 
 __all__ = ["MuseWavecal", "WavecalParameters"]
@@ -75,7 +75,7 @@ class WavecalParameters(OverscanParameters):
         -1.0,
         "Sigma level for iterative rejection of deviant datapoints during the final polynomial wavelength solution "
         "within each slice, a negative value or 0 means to use the default (3.0). Slices whose rms is not above "
-        "0.03 Angstrom are fitted without rejection.",
+        f"{TARGET_RMS:g} Angstrom are fitted without rejection.",
     )
     fitweighting: Literal["uniform", "cerr", "scatter", "cerrscatter"] = parameter(
         "cerrscatter",
@@ -249,7 +249,7 @@ class MuseWavecal(Recipe):
         ManualNote(
             where="fitsigma",
             manual="iterative rejection",
-            here="only in slices whose rms is above 0.03 Angstrom",
+            here=f"only in slices whose rms is above {TARGET_RMS:g} Angstrom",
         ),
         ManualNote(
             where="QC.WAVECAL.INPUTi.NSATURATED, QC.WAVECAL.NSATURATED",

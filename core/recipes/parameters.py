@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import field_validator
 
 from core.ccd.combine import CombineOptions
-from core.ccd.overscan import OverscanOptions, parse_overscan, parse_ovscreject
+from core.ccd.overscan import MAX_VPOLY_ORDER, OverscanOptions, parse_overscan, parse_ovscreject
 from core.instrument import SCAN_WIDTH
 from core.recipes.declaration import Difference, ManualNote, NifuParameters, parameter
 
@@ -73,7 +73,7 @@ class OverscanParameters(NifuParameters):
             'involved, and adjusts the data accordingly; for "vpoly", a polynomial is fit to the vertical overscan '
             "and subtracted from the whole quadrant.",
         ),
-        "none, offset, vpoly or vpoly:order[,frms[,fchisq]] with an order from 0 to 30",
+        f"none, offset, vpoly or vpoly:order[,frms[,fchisq]] with an order from 0 to {MAX_VPOLY_ORDER}",
     )
     ovscreject: str = _accepting(
         parameter(

@@ -119,6 +119,25 @@ def test_a_cut_file_is_seen_before_pixels_are_read(raw_path: Path) -> None:
         raw.channel(24)
 
 
+def test_damaged_tiles_are_no_accident_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_raw(tmp_path / "raw.fits", Header(), [(5, channel_header(), raw_pixels(5))], compress=True)
+    hdu = scan_fits(path).hdus[1]
+    content = bytearray(path.read_bytes())
+    content[hdu.data_offset : hdu.data_offset + 4] = (1).to_bytes(4, "big")  # bytes of the first tile
+    damaged = tmp_path / "damaged.fits"
+    damaged.write_bytes(content)
+    with pytest.raises(BadFitsError, match="the tiles of extension CHAN05 cannot be unpacked") as failure:
+        open_raw(damaged).channel(5).read()
+    assert failure.value.context["file"] == str(damaged)
+
+    def no_memory(*rest: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("core.fitsfile.unpack.np.asarray", no_memory)
+    with pytest.raises(MemoryError):
+        open_raw(path).channel(5).read()
+
+
 def test_wrong_port_positions_are_named(tmp_path: Path) -> None:
     header = channel_header()
     set_key(header, "DET.OUT3.X", 1)
