@@ -13,11 +13,11 @@ import numpy as np
 from astropy.io import fits
 
 from core.ccd.trace_model import Trace
-from core.fitsfile.image import ImageRows, open_image
 from core.fitsfile.keywords import dot_name
-from core.fitsfile.tables import TRACE_SAMPLES, TRACE_TABLE, WAVECAL_TABLE, read_table
-from core.instrument import N_SLICES, NOMINAL_RANGE
-from core.recipes.muse_lsf import read_lsf
+from core.formats.image import ImageRows, open_image
+from core.formats.tables import TRACE_SAMPLES, TRACE_TABLE, WAVECAL_TABLE, read_table
+from core.instruments.muse.facts import N_SLICES, NOMINAL_RANGE
+from core.recipes.muse.muse_lsf import read_lsf
 from core.simulator.truth import InstrumentTruth
 from core.spectral.dispersion import Dispersion
 

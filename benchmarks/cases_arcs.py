@@ -10,7 +10,7 @@ from option_cases import Case
 from runs import NIGHT, raw_frames
 from scene import Scene
 
-from core.recipes.arc_lamps import lamp_states
+from core.recipes.muse.arc_lamps import lamp_states
 from core.simulator.night import NightPlan, simulate_night
 
 __all__ = ["ARC_CASES"]

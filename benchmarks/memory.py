@@ -20,7 +20,7 @@ from rich.table import Table
 from runs import CALIBRATIONS, NIGHT, RAW_TAG, RECIPES, Side, both_pipelines, raw_frames, run_recipe
 
 from core.fitsfile.scan import scan_fits
-from core.recipes.arc_lamps import lamp_states
+from core.recipes.muse.arc_lamps import lamp_states
 from core.simulator.night import NightPlan, simulate_night
 from core.staticcal.line_catalog import write_line_catalog
 

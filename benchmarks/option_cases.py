@@ -13,7 +13,7 @@ from runs import NIGHT, RAW_TAG
 from scene import Frames, Scene
 
 from core.ccd.geometry import Detector
-from core.instrument import Dq, chip_name
+from core.instruments.muse.facts import Dq, chip_name
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import truth_for
 from core.tools.badpix import BadPixelList, minimal_headers, write_bad_pixels

@@ -29,7 +29,7 @@ from rich.table import Table
 from runs import CALIBRATIONS, RECIPES, both_pipelines, compare_products, run_recipe
 from scene import Scene
 
-from core.instrument import PORT_NY
+from core.instruments.muse.facts import PORT_NY
 from core.recipes.registry import get_recipe
 
 AGREES, INTENT, DIFFERS, UNPROVOKED = "agrees", "by intent", "DIFFERS", "within the limits, though declared"

@@ -34,7 +34,7 @@ from runs import (
     run_recipe,
 )
 
-from core.instrument import N_IFU
+from core.instruments.muse.facts import N_IFU
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import InstrumentTruth, truth_for
 from core.staticcal.line_catalog import write_line_catalog

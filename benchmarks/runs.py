@@ -18,7 +18,7 @@ from core.classify import classify
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
 from core.fitsfile.sof import format_sof
-from core.instrument import PORT_NY
+from core.instruments.muse.facts import PORT_NY
 from core.simulator.truth import InstrumentTruth
 
 __all__ = [

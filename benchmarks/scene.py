@@ -9,7 +9,7 @@ from pathlib import Path
 from runs import CALIBRATIONS, NIGHT, RAW_TAG, both_pipelines, raw_frames, run_recipe
 
 from core.ccd.geometry import Detector
-from core.instrument import PORT_NY
+from core.instruments.muse.facts import PORT_NY
 from core.simulator.night import NightPlan, simulate_night
 from core.staticcal.line_catalog import write_line_catalog
 

@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from core.errors import ClassificationError, MissingKeywordError, NonRetriableError
-from core.instrument import LAMPS
+from core.instruments.muse.facts import LAMPS
 
 __all__ = [
     "RAW_RULES",
@@ -266,7 +266,7 @@ def night_of(moment: datetime) -> date:
 def lamps_of(keywords: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the lamps whose light enters: shutter open, and lamp on where the header tells.
 
-    The shutter decides (all lamps may be warming up); names as in `core.instrument.LAMPS`, each once.
+    The shutter decides (all lamps may be warming up); names as in `core.instruments.muse.facts.LAMPS`, each once.
     """
     lit = [
         name

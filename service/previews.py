@@ -15,7 +15,7 @@ from typing import Final
 
 from fastapi.responses import Response
 
-from core.fitsfile.preview import Cuts, make_preview
+from core.previews.preview import Cuts, make_preview
 from service.files import existing
 
 __all__ = ["PREVIEW_SIZE", "PreviewCache", "preview_response"]

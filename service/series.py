@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core.archive.models import Qc1Parameter
 from core.archive.pages.qc1 import INDEX_COLUMNS, Series, SeriesFilter, parameters_of_table, series
 from core.errors import NotFoundError, ParameterError
-from core.instrument import LAMPS, N_IFU, N_PORTS, N_SLICES
+from core.instruments.muse.facts import LAMPS, N_IFU, N_PORTS, N_SLICES
 
 __all__ = [
     "MAX_POINTS",

@@ -21,7 +21,7 @@ __all__ = ["block_parameters", "installed_recipes", "qc1_definitions", "recipe_v
 def installed_recipes() -> tuple[str, ...]:
     """Recipes of the cascade that this installation has."""
     names = dict.fromkeys(task.recipe for task in RULES.tasks)
-    return tuple(name for name in names if find_spec(f"core.recipes.{name}") is not None)
+    return tuple(name for name in names if find_spec(f"core.recipes.muse.{name}") is not None)
 
 
 def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,9 +21,9 @@ from core.classify import BadDateError, Classification, Exposure, classify, expo
 from core.errors import BadFitsError, ClassificationError, MissingKeywordError, MuseError
 from core.fitsfile.cards import CardValue, parse_cards
 from core.fitsfile.keywords import get_key
-from core.fitsfile.raw import detector_of_header
 from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
-from core.instrument import RAW_SHAPE
+from core.formats.raw import detector_of_header
+from core.instruments.muse.facts import RAW_SHAPE
 
 __all__ = ["FileStat", "dp_id_of", "examine", "is_candidate", "printable", "stat_file"]
 

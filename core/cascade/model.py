@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from core.instrument import mode_class
+from core.instruments.muse.facts import mode_class
 
 __all__ = [
     "BlockPlan",
@@ -64,7 +64,7 @@ class Setup:
     Attributes
     ----------
     ins_mode : str
-        Class of ``INS.MODE`` (`core.instrument.mode_class`).
+        Class of ``INS.MODE`` (`core.instruments.muse.facts.mode_class`).
     blue : bool
         Whether the name of the pupil filter (``INS.OPTI1.NAME``) starts with ``Blue``: true for both nominal modes,
         so that nominal calibrations without adaptive optics serve nominal data with it.

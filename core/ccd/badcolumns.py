@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from core.ccd.statistics import adev
 from core.errors import DataError
-from core.instrument import Dq
+from core.instruments.muse.facts import Dq
 
 __all__ = ["flag_bad_columns"]
 

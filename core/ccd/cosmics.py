@@ -13,7 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.errors import ParameterError
-from core.instrument import Dq
+from core.instruments.muse.facts import Dq
 
 __all__ = ["DcrSettings", "flag_cosmics"]
 

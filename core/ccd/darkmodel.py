@@ -19,7 +19,7 @@ from core.ccd.hotpixels import flag_hot_pixels
 from core.ccd.statistics import image_median_and_adev
 from core.ccd.surface import fit_surface, smooth
 from core.errors import DataError
-from core.instrument import TRIMMED_SHAPE, Dq
+from core.instruments.muse.facts import TRIMMED_SHAPE, Dq
 
 __all__ = ["model_dark"]
 

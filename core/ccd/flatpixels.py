@@ -15,7 +15,7 @@ from numba import njit
 
 from core.ccd.trace_model import Trace
 from core.errors import DataError
-from core.instrument import Dq
+from core.instruments.muse.facts import Dq
 from core.spread import Spread, in_turn
 
 __all__ = ["FlatPixels", "SliceFlux", "flag_flat_pixels", "slice_fluxes"]

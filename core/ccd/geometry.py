@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.errors import DataError
-from core.instrument import N_PORTS, PORT_NX, PORT_NY, SCAN_WIDTH
+from core.instruments.muse.facts import N_PORTS, PORT_NX, PORT_NY, SCAN_WIDTH
 
 __all__ = ["Detector", "Window"]
 

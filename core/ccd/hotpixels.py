@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.ccd.statistics import image_median_and_adev
 from core.ccd.windows import HALF_SIZE, random_windows
 from core.errors import DataError
-from core.instrument import Dq
+from core.instruments.muse.facts import Dq
 
 __all__ = ["DarkCurrent", "flag_hot_pixels", "measure_dark_current"]
 

@@ -7,7 +7,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.ccd.geometry import Detector
-from core.instrument import SATURATION_ADU
+from core.instruments.muse.facts import SATURATION_ADU
 
 __all__ = ["PortMedians", "count_saturated"]
 

@@ -25,7 +25,7 @@ from core.ccd.combine_rows import combine_row
 from core.ccd.framestats import StatisticsCollector, accumulate_row, collect_row
 from core.ccd.geometry import Detector
 from core.errors import DataError
-from core.instrument import SATURATION_ADU, Dq
+from core.instruments.muse.facts import SATURATION_ADU, Dq
 
 __all__ = [
     "MasterRows",

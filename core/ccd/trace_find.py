@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from core.ccd.trace_cuts import Image, Patches, sum_rows
 from core.errors import TracingError
-from core.instrument import N_SLICES, SLICE_FIRST_SEARCH, SLICE_WIDTH_LIMITS
+from core.instruments.muse.facts import N_SLICES, SLICE_FIRST_SEARCH, SLICE_WIDTH_LIMITS
 
 __all__ = ["SlicePositions", "central_cut", "find_slices"]
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from numba import njit
 
 from core.ccd.trace_cuts import BlockCuts
-from core.instrument import SLICE_WIDTH_LIMITS, TRACE_HALF_WIDTH
+from core.instruments.muse.facts import SLICE_WIDTH_LIMITS, TRACE_HALF_WIDTH
 
 __all__ = ["EdgePoints", "PointState", "find_edges"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.ccd.trace_model import Trace, TraceLine
-from core.instrument import N_SLICES
+from core.instruments.muse.facts import N_SLICES
 
 __all__ = ["CORNER_SLICES", "Spread", "TraceQuality", "largest_slope", "measure_trace", "tilt_of"]
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from core.ccd.polyfit import evaluate_polynomial, fit_polynomial
 from core.ccd.trace_fit import EdgePoints, PointState
 from core.errors import DataError
-from core.instrument import SLICE_WIDTH_LIMITS
+from core.instruments.muse.facts import SLICE_WIDTH_LIMITS
 
 __all__ = ["DAMAGED", "expected_widths", "rescue_points"]
 

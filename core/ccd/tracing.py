@@ -22,7 +22,7 @@ from core.ccd.trace_fit import EdgePoints, PointState, find_edges
 from core.ccd.trace_model import Trace
 from core.ccd.trace_rescue import DAMAGED, expected_widths, rescue_points
 from core.errors import DataError, TracingError
-from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS, TRACE_SLOPE_WARNING
+from core.instruments.muse.facts import N_SLICES, SLICE_WIDTH_LIMITS, TRACE_SLOPE_WARNING
 
 __all__ = ["SliceReport", "SliceStatus", "TraceResult", "TraceSamples", "trace_slices"]
 

@@ -1,5 +1,5 @@
 """What lies on disk: raw frames, product images and tables, sets of frames.
 
-Each FITS format is declared once (`core.fitsfile.tables`, `core.fitsfile.image`); readers, writers and validators
+Each FITS format is declared once (`core.formats.tables`, `core.formats.image`); readers, writers and validators
 come from the declaration. Everything is written under a temporary name and renamed.
 """

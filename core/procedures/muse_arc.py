@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.fitsfile.tables import WAVECAL_RESIDUALS, WAVECAL_TABLE, read_table
+from core.formats.tables import WAVECAL_RESIDUALS, WAVECAL_TABLE, read_table
 from core.procedures.model import PlotFile, Procedure, ProcedureInput
 from core.procedures.slices import SlicePanel, slice_plot
 from core.procedures.style import save

@@ -13,8 +13,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.fitsfile.image import open_image
-from core.fitsfile.raw import open_raw
+from core.formats.image import open_image
+from core.formats.raw import open_raw
 
 __all__ = ["F32", "F64", "Difference", "ImageSample", "RowReader", "gauss_of", "product_rows", "raw_rows", "sample"]
 

@@ -11,7 +11,7 @@ from matplotlib import colormaps
 
 from core.fitsfile.keywords import get_key
 from core.fitsfile.scan import scan_fits
-from core.instrument import N_SLICES
+from core.instruments.muse.facts import N_SLICES
 from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.style import label, legend, new_figure, save
 

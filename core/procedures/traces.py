@@ -9,9 +9,9 @@ from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from core.ccd.trace_model import Trace
-from core.fitsfile.image import open_image
-from core.fitsfile.tables import TRACE_SAMPLES, TRACE_TABLE, MuseTable, read_table
-from core.instrument import N_SLICES
+from core.formats.image import open_image
+from core.formats.tables import TRACE_SAMPLES, TRACE_TABLE, MuseTable, read_table
+from core.instruments.muse.facts import N_SLICES
 from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.style import label, legend, new_figure, save
 from core.tools.plots_trace import plot_trace_samples, plot_trace_widths

@@ -27,14 +27,14 @@ from core.errors import ChipNotLiveError, MissingInputError, MuseError, NonRetri
 from core.fitsfile.checksum import ones_complement_sum
 from core.fitsfile.dicd import Provenance, product_header
 from core.fitsfile.header import Header
-from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
-from core.fitsfile.merge import merge_products, merged_name
-from core.fitsfile.pixtable import write_pixtable
-from core.fitsfile.raw import open_raw
-from core.fitsfile.tables import MuseTable, write_table
 from core.fitsfile.writer import FitsWriter
-from core.instrument import N_IFU, chip_name
+from core.formats.image import MuseImage, write_image
+from core.formats.merge import merge_products, merged_name
+from core.formats.pixtable import write_pixtable
+from core.formats.raw import open_raw
+from core.formats.tables import MuseTable, write_table
+from core.instruments.muse.facts import N_IFU, chip_name
 from core.recipes.declaration import Frame, FrameSet, Recipe, RecipeParameters
 from core.recipes.flow import CubeProduct, ImageProduct, PixtableProduct, Product, RecipeContext, TableProduct
 from core.recipes.logs import Logger, LogSettings, configure_logging, recipe_logger

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy.typing as npt
 
 from core.fitsfile.header import Header
-from core.fitsfile.image import MuseImage
-from core.fitsfile.tables import MuseTable, TableFormat
+from core.formats.image import MuseImage
+from core.formats.tables import MuseTable, TableFormat
 from core.spread import in_turn
 
 if TYPE_CHECKING:

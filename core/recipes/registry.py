@@ -32,7 +32,7 @@ def get_recipe(name: str) -> Recipe:
     """
     if name not in RECIPES:
         raise NotFoundError(f"there is no recipe {name}; there are: {', '.join(RECIPES)}", recipe=name)
-    module = importlib.import_module(f"core.recipes.{name}")
+    module = importlib.import_module(f"core.recipes.muse.{name}")
     recipe = getattr(module, RECIPES[name])()
     if not isinstance(recipe, Recipe):
         raise TypeError(f"{RECIPES[name]} is no Recipe")

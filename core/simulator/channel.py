@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from core.ccd.geometry import Detector
 from core.errors import ParameterError
-from core.instrument import N_IFU, PORT_NX, PORT_NY
+from core.instruments.muse.facts import N_IFU, PORT_NX, PORT_NY
 from core.simulator.seeds import stream
 
 __all__ = ["BadColumn", "ChannelTruth", "ChipCard", "chip_card", "make_channel"]

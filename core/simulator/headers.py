@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
-from core.instrument import LAMPS, N_IFU, PORT_X, PORT_Y, chip_name
+from core.instruments.muse.facts import LAMPS, N_IFU, PORT_X, PORT_Y, chip_name
 from core.simulator.channel import chip_card
 from core.simulator.exposure import READ_TIME
 from core.simulator.scenes import Scene

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from core.ccd.geometry import Detector
 from core.errors import ParameterError
 from core.fitsfile.header import Header
-from core.fitsfile.raw import write_raw
-from core.instrument import N_IFU
+from core.formats.raw import write_raw
+from core.instruments.muse.facts import N_IFU
 from core.simulator.exposure import NightState, expected_electrons, expose
 from core.simulator.headers import ExposureCard, channel_header, file_stamp, primary_header
 from core.simulator.scenes import ArcScene, BiasScene, DarkScene, FlatScene, IllumScene, Scene

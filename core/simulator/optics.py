@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.ccd.geometry import Detector
 from core.errors import ParameterError
-from core.instrument import N_SLICES, PORT_NX, PORT_NY, SLIT_WIDTH_ANGSTROM
+from core.instruments.muse.facts import N_SLICES, PORT_NX, PORT_NY, SLIT_WIDTH_ANGSTROM
 from core.simulator.seeds import stream
 
 __all__ = ["EDGE_SIGMA", "OpticsTruth", "make_optics"]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import erf
 
 from core.errors import ParameterError
-from core.instrument import LAMPS
+from core.instruments.muse.facts import LAMPS
 from core.simulator import kernels
 from core.simulator.optics import EDGE_SIGMA, HALF_HEIGHT, OpticsTruth
 from core.simulator.truth import InstrumentTruth

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.ccd.geometry import Detector
 from core.errors import BadFitsError, ParameterError
-from core.instrument import MODES
+from core.instruments.muse.facts import MODES
 from core.simulator.channel import ChannelTruth, make_channel
 from core.simulator.optics import OpticsTruth, make_optics
 
@@ -112,7 +112,7 @@ def truth_for(ifu: int, mode: str = "WFM-NOAO-N", seed: int = 1, detector: Detec
     ifu : int
         1..24.
     mode : str
-        ``INS.MODE``, one of `core.instrument.MODES`.
+        ``INS.MODE``, one of `core.instruments.muse.facts.MODES`.
     seed : int
         Seed of the whole simulation, not negative.
     detector : Detector, optional

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.ccd.trace_model import Trace
 from core.errors import DataError, WavelengthError
-from core.instrument import FWHM_PER_SIGMA, SAMPLING
+from core.instruments.muse.facts import FWHM_PER_SIGMA, SAMPLING
 from core.spectral.detection import DetectedLines, central_spectrum, detect_lines
 from core.spectral.dispersion import SliceSolution, fit_dispersion
 from core.spectral.iterfit import IteratedFit, iterate_fit

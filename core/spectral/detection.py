@@ -15,7 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.errors import DataError
-from core.instrument import FWHM_PER_SIGMA
+from core.instruments.muse.facts import FWHM_PER_SIGMA
 from core.spectral.linefit import CONVERGED, NO_DATA, gauss_lm
 
 __all__ = ["DetectedLines", "central_spectrum", "detect_lines", "running_median"]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import WavelengthError
-from core.instrument import MODE_COVERAGE, mode_class
+from core.instruments.muse.facts import MODE_COVERAGE, mode_class
 from core.spectral.matching import well_separated
 
 __all__ = [

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from core.instrument import NOMINAL_RANGE
+from core.instruments.muse.facts import NOMINAL_RANGE
 from core.spectral.line_pixels import LinePixels
 from core.spectral.linefit import cholesky_solve
 

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import least_squares
 
 from core.errors import DataError
-from core.instrument import NOMINAL_RANGE, SAMPLING, SLIT_WIDTH_ANGSTROM
+from core.instruments.muse.facts import NOMINAL_RANGE, SAMPLING, SLIT_WIDTH_ANGSTROM
 from core.spectral.linefit import cholesky_solve
 
 __all__ = [

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from core.instrument import SAMPLING
+from core.instruments.muse.facts import SAMPLING
 
 __all__ = ["MIN_PEAKS", "match_positions", "well_separated"]
 

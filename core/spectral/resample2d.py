@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.ccd.trace_model import Trace
 from core.errors import WavelengthError
-from core.instrument import SAMPLING, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
+from core.instruments.muse.facts import SAMPLING, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 from core.spectral.dispersion import Dispersion
 
 __all__ = ["Resampled", "resample_slices"]

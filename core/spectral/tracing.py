@@ -20,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.errors import DataError, WavelengthError
-from core.instrument import FWHM_PER_SIGMA, SAMPLING, SLIT_WIDTH_ANGSTROM
+from core.instruments.muse.facts import FWHM_PER_SIGMA, SAMPLING, SLIT_WIDTH_ANGSTROM
 from core.spectral.iterfit import iterate_fit_kernel
 from core.spectral.linefit import CONVERGED, LANES, NOT_CONVERGED, gauss_lm
 from core.spectral.multigauss import multi_lm, multi_work_size

@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
-from core.fitsfile.tables import LINE_CATALOG, encode_columns
 from core.fitsfile.writer import FitsWriter
-from core.instrument import ARC_RANGE
+from core.formats.tables import LINE_CATALOG, encode_columns
+from core.instruments.muse.facts import ARC_RANGE
 from core.staticcal.lamps import LAMP_EXPTIME, LampLines, lamp_lines
 from core.staticcal.virtual_fit import multiplet_shift, single_shift
 

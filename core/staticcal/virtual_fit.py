@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares
 from scipy.special import erfc
 
-from core.instrument import SAMPLING, SLIT_WIDTH_ANGSTROM
+from core.instruments.muse.facts import SAMPLING, SLIT_WIDTH_ANGSTROM
 from core.staticcal.lamps import LampLines
 
 __all__ = ["multiplet_shift", "single_shift"]

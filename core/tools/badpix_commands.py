@@ -17,9 +17,9 @@ import numpy as np
 from core.ccd.geometry import Detector
 from core.errors import MuseError
 from core.fitsfile.header import Header
-from core.fitsfile.image import open_image
 from core.fitsfile.scan import ifu_of_extname, scan_fits
-from core.instrument import N_IFU
+from core.formats.image import open_image
+from core.instruments.muse.facts import N_IFU
 from core.tools.badpix import (
     BadPixelList,
     NewTable,

@@ -16,7 +16,7 @@ from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from core.ccd.trace_model import Trace
-from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS
+from core.instruments.muse.facts import N_SLICES, SLICE_WIDTH_LIMITS
 
 __all__ = ["plot_trace_samples", "plot_trace_widths"]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from core.ccd.trace_model import Trace
 from core.errors import BadFitsError, MissingInputError, MuseError
-from core.fitsfile.image import open_image
 from core.fitsfile.scan import ifu_of_extname, scan_fits
-from core.fitsfile.tables import TRACE_SAMPLES, TRACE_TABLE, MuseTable, read_table
-from core.instrument import N_IFU, N_SLICES
+from core.formats.image import open_image
+from core.formats.tables import TRACE_SAMPLES, TRACE_TABLE, MuseTable, read_table
+from core.instruments.muse.facts import N_IFU, N_SLICES
 from core.tools.commandline import Arguments, ToolError, integer, parse, run_tool
 from core.tools.display import present
 from core.tools.plots_trace import plot_trace_samples, plot_trace_widths

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from core.archive.pages import frames as queries
-from core.fitsfile.preview import Cuts
+from core.previews.preview import Cuts
 from service.dependencies import After, PreviewsDep, SessionDep
 from service.previews import preview_response
 from service.schemas import FrameDetail, FrameOut, Page

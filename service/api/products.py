@@ -11,7 +11,7 @@ from fastapi.responses import FileResponse, Response
 
 from core.archive.pages import products as queries
 from core.archive.states import ProductState
-from core.fitsfile.preview import Cuts
+from core.previews.preview import Cuts
 from service.dependencies import After, PreviewsDep, ProductId, SessionDep
 from service.download import OpenFileResponse
 from service.fitsview import extension_cards, extensions

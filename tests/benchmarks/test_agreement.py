@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from core.fitsfile.header import Header
-from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
+from core.formats.image import MuseImage, write_image
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

@@ -19,12 +19,13 @@ from core.errors import (
 )
 from core.fitsfile.checksum import encode_checksum, ones_complement_sum
 from core.fitsfile.header import Card, Header
-from core.fitsfile.image import MuseImage, open_image, read_image, write_image
 from core.fitsfile.keywords import set_key
-from core.fitsfile.merge import merge_products, merged_name
-from core.fitsfile.raw import open_raw, write_raw
 from core.fitsfile.scan import scan_fits
-from core.fitsfile.tables import (
+from core.fitsfile.writer import FitsWriter
+from core.formats.image import MuseImage, open_image, read_image, write_image
+from core.formats.merge import merge_products, merged_name
+from core.formats.raw import open_raw, write_raw
+from core.formats.tables import (
     LINE_CATALOG,
     TRACE_TABLE,
     MuseTable,
@@ -32,8 +33,7 @@ from core.fitsfile.tables import (
     trace_table_format,
     write_table,
 )
-from core.fitsfile.writer import FitsWriter
-from core.instrument import PORT_X, PORT_Y
+from core.instruments.muse.facts import PORT_X, PORT_Y
 
 
 def channel_header(nx: int = 30, ny: int = 20) -> Header:

@@ -12,9 +12,9 @@ from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.fitsfile.header import Header
-from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import set_key
-from core.fitsfile.tables import (
+from core.formats.image import MuseImage, write_image
+from core.formats.tables import (
     TRACE_SAMPLES,
     WAVECAL_RESIDUALS,
     MuseTable,
@@ -22,7 +22,7 @@ from core.fitsfile.tables import (
     wavecal_table_format,
     write_table,
 )
-from core.instrument import N_SLICES
+from core.instruments.muse.facts import N_SLICES
 from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.run import PROCEDURES, Pictures, make_plots
 from core.procedures.sample import Difference, gauss_of, product_rows, raw_rows, sample

@@ -12,8 +12,8 @@ import pytest
 from core.ccd.geometry import Detector
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
-from core.fitsfile.raw import write_raw
-from core.instrument import PORT_X, PORT_Y
+from core.formats.raw import write_raw
+from core.instruments.muse.facts import PORT_X, PORT_Y
 
 _BASE = (1200, 1210, 1190, 1205)
 _GAIN = (1.0, 1.1, 1.2, 1.3)

@@ -16,11 +16,11 @@ from astropy.io import fits
 
 from core.errors import BadFitsError, MissingInputError, ParameterError
 from core.fitsfile.header import Header
-from core.fitsfile.image import read_image
 from core.fitsfile.keywords import set_key
-from core.fitsfile.raw import write_raw
 from core.fitsfile.sof import format_sof
-from core.instrument import PORT_X, PORT_Y
+from core.formats.image import read_image
+from core.formats.raw import write_raw
+from core.instruments.muse.facts import PORT_X, PORT_Y
 from core.recipes import muserex
 from core.recipes.declaration import Frame, FrameSet
 from core.recipes.engine import Event, run_recipe

@@ -22,7 +22,7 @@ import uvicorn
 from core.archive.models import Block, Frame, Product
 from core.archive.sessions import Archive
 from core.fitsfile.header import Header
-from core.fitsfile.image import MuseImage, write_image
+from core.formats.image import MuseImage, write_image
 from core.settings import Settings
 from service.app import create_app
 

@@ -12,7 +12,7 @@ from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.errors import BadFitsError, ParameterError
-from core.fitsfile.raw import open_raw
+from core.formats.raw import open_raw
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import load_truth, truth_for
 

@@ -7,7 +7,7 @@ import pytest
 
 from core.ccd.geometry import Detector
 from core.errors import ParameterError
-from core.instrument import N_SLICES, SLICE_WIDTH_LIMITS
+from core.instruments.muse.facts import N_SLICES, SLICE_WIDTH_LIMITS
 from core.simulator.truth import InstrumentTruth, truth_for
 
 SLICES = range(1, N_SLICES + 1)

@@ -10,7 +10,7 @@ import pytest
 from astropy.io import fits
 
 from core.errors import DataError
-from core.fitsfile.tables import LINE_CATALOG, read_table
+from core.formats.tables import LINE_CATALOG, read_table
 from core.staticcal import build_line_catalog, lamp_lines, lamp_of_ion, write_line_catalog
 
 

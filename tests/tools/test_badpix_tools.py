@@ -11,13 +11,13 @@ from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.fitsfile.header import Header
-from core.fitsfile.image import MuseImage, write_image
 from core.fitsfile.keywords import get_key, set_key
-from core.fitsfile.merge import merge_products
 from core.fitsfile.scan import scan_fits
-from core.fitsfile.tables import BADPIX_TABLE, MuseTable, read_table
-from core.recipes.calibrations import load_bad_pixels
+from core.formats.image import MuseImage, write_image
+from core.formats.merge import merge_products
+from core.formats.tables import BADPIX_TABLE, MuseTable, read_table
 from core.recipes.declaration import Frame, FrameSet
+from core.recipes.muse.calibrations import load_bad_pixels
 from core.tools.badpix import BadPixelList, join
 from core.tools.badpix_commands import from_ascii, from_dq, from_region
 

@@ -12,8 +12,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.image import imread
 
 from core.ccd.trace_model import Trace
-from core.fitsfile.image import MuseImage, write_image
-from core.fitsfile.tables import TRACE_SAMPLES, MuseTable, trace_table_format, write_table
+from core.formats.image import MuseImage, write_image
+from core.formats.tables import TRACE_SAMPLES, MuseTable, trace_table_format, write_table
 from core.tools.plots_trace import plot_trace_samples, plot_trace_widths
 from core.tools.trace_commands import plot_samples, plot_widths
 

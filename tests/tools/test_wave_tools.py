@@ -11,8 +11,8 @@ from matplotlib.colors import to_rgba
 from matplotlib.image import imread
 
 from core.errors import NotFoundError
-from core.fitsfile.merge import merge_products
-from core.fitsfile.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format, write_table
+from core.formats.merge import merge_products
+from core.formats.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format, write_table
 from core.spectral.dispersion import Dispersion
 from core.tools.plots_wave import plot_wave_column, plot_wave_residuals, select_iteration
 from core.tools.wave_commands import plot_column, plot_residuals

@@ -14,7 +14,7 @@ from core.archive.pages import blocks as queries
 from core.archive.pages.qc1_block import block_qc1
 from core.archive.states import InputKind
 from core.errors import NotFoundError
-from core.instrument import N_IFU
+from core.instruments.muse.facts import N_IFU
 from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
 from service.explain import LEVELS, waits_for

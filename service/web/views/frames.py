@@ -11,8 +11,8 @@ from fastapi.responses import HTMLResponse
 from core.archive.pages import frames as queries
 from core.archive.states import QuarantineState
 from core.classify import RAW_RULES
-from core.fitsfile.preview import Cuts
-from core.instrument import chip_name
+from core.instruments.muse.facts import chip_name
+from core.previews.preview import Cuts
 from service.dependencies import After
 from service.web.page import PageDep
 from service.web.words import QUARANTINE_CURES

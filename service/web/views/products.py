@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from core.archive.pages import products as queries
 from core.archive.pages.frames import quarantine_history
-from core.fitsfile.preview import Cuts
+from core.previews.preview import Cuts
 from service.dependencies import ProductId
 from service.fitsview import extension_cards, extensions, table_rows
 from service.web.page import PageDep

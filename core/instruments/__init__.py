@@ -1,0 +1,1 @@
+"""The instruments: what is true of one of them only."""

@@ -1,0 +1,1 @@
+"""MUSE, the 24-channel integral-field spectrograph of the VLT."""

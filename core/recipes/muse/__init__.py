@@ -1,0 +1,1 @@
+"""The muse_* recipes and what they have in common."""

@@ -1,0 +1,144 @@
+"""Parameter groups that several recipes share: overscan and image combination, and how these differ from the reference.
+
+Names, defaults and help texts are the manual's; values are checked before anything runs.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from core.ccd.combine import CombineOptions
+from core.ccd.overscan import MAX_VPOLY_ORDER, OverscanOptions, parse_overscan, parse_ovscreject
+from core.instruments.muse.facts import SCAN_WIDTH
+from core.recipes.declaration import Difference, ManualNote, NifuParameters, parameter
+
+__all__ = ["COMMON_DIFFERENCES", "MASTER_BIAS_NOTES", "CombineParameters", "OverscanParameters", "merge_parameter"]
+
+COMMON_DIFFERENCES = (
+    Difference(
+        where="overscan=vpoly",
+        here="polynomials in a scaled basis",
+        reference="plain powers of the row, ill conditioned at high orders",
+        why="rounding",
+        size="5e-7 adu for orders to 10, 3e-5 adu at 12, 0.03 adu at 15, 0.6 adu at 20, at the ends of a port",
+    ),
+    Difference(
+        where="ovscreject=dcr:...",
+        here="numbers that the algorithm cannot use are refused",
+        reference="warns and rejects nothing",
+        why="a wrong value is an error, not another method",
+        size="no results to compare",
+    ),
+    Difference(
+        where="combine=minmax",
+        here="flagged values are admitted again also where no more good ones are left than are to be dropped",
+        reference="gets NaN there and ends with an error, as its QC parameters are NaN",
+        why="defect of the reference",
+        size="no results to compare; none where good values are left",
+    ),
+)
+"""Differences of all recipes that combine raw frames."""
+
+
+MASTER_BIAS_NOTES = (
+    ManualNote(
+        where="overscan=none",
+        manual="stops at discrepant overscan levels",
+        here="stops if a BIAS differs from the first; a raw frame that differs from the MASTER_BIAS is warned of",
+    ),
+    ManualNote(
+        where="overscan=vpoly",
+        manual="compares levels after the fit, to guard against incompatible settings",
+        here="compares the levels measured before it; a MASTER_BIAS made with another method is warned of",
+    ),
+)
+"""Of all recipes that subtract a bias."""
+
+
+def _accepting(field: Any, accepts: str) -> Any:
+    field.json_schema_extra["accepts"] = accepts
+    return field
+
+
+class OverscanParameters(NifuParameters):
+    """``nifu`` and the overscan parameters of every recipe that reads raw frames."""
+
+    overscan: str = _accepting(
+        parameter(
+            "vpoly",
+            'If this is "none", stop when detecting discrepant overscan levels (see ovscsigma), for "offset" it '
+            "assumes that the mean overscan level represents the real offset in the bias levels of the exposures "
+            'involved, and adjusts the data accordingly; for "vpoly", a polynomial is fit to the vertical overscan '
+            "and subtracted from the whole quadrant.",
+        ),
+        f"none, offset, vpoly or vpoly:order[,frms[,fchisq]] with an order from 0 to {MAX_VPOLY_ORDER}",
+    )
+    ovscreject: str = _accepting(
+        parameter(
+            "dcr",
+            "This influences how values are rejected when computing overscan statistics. Either no rejection at all "
+            '("none"), rejection using the DCR algorithm ("dcr"), or rejection using an iterative constant fit '
+            '("fit").',
+        ),
+        "none, dcr, dcr:xbox,ybox,npass,thres, fit or fit:sigma",
+    )
+    ovscsigma: float = parameter(
+        30.0,
+        "If the deviation of mean overscan levels between a raw input image and the reference image is higher than "
+        '|ovscsigma x stdev|, stop the processing. If overscan="vpoly", this is used as sigma rejection level for the '
+        "iterative polynomial fit (the level comparison is then done afterwards with |100 x stdev| to guard against "
+        'incompatible settings). Has no effect for overscan="offset".',
+        gt=0,
+    )
+    ovscignore: int = parameter(
+        3,
+        "The number of pixels of the overscan adjacent to the data section of the CCD that are ignored when computing "
+        "statistics or fits.",
+        unit="pix",
+        ge=0,
+        lt=SCAN_WIDTH,
+    )
+
+    @field_validator("overscan")
+    @classmethod
+    def _check_overscan(cls, value: str) -> str:
+        parse_overscan(value)
+        return value
+
+    @field_validator("ovscreject")
+    @classmethod
+    def _check_ovscreject(cls, value: str) -> str:
+        parse_ovscreject(value)
+        return value
+
+    @property
+    def overscan_options(self) -> OverscanOptions:
+        """The four parameters as the numerics take them."""
+        return OverscanOptions(
+            parse_overscan(self.overscan), parse_ovscreject(self.ovscreject), self.ovscsigma, self.ovscignore
+        )
+
+
+class CombineParameters(OverscanParameters):
+    """Overscan and combination parameters: bias, dark, flat, wavecal, lsf and twilight recipes start with these."""
+
+    combine: Literal["average", "median", "minmax", "sigclip"] = parameter(
+        "sigclip", "Type of image combination to use."
+    )
+    nlow: int = parameter(1, "Number of minimum pixels to reject with minmax.", ge=0, only="combine=minmax")
+    nhigh: int = parameter(1, "Number of maximum pixels to reject with minmax.", ge=0, only="combine=minmax")
+    nkeep: int = parameter(1, "Number of pixels to keep with minmax.", ge=0, only="combine=minmax")
+    lsigma: float = parameter(3.0, "Low sigma for pixel rejection with sigclip.", ge=0, only="combine=sigclip")
+    hsigma: float = parameter(3.0, "High sigma for pixel rejection with sigclip.", ge=0, only="combine=sigclip")
+
+    @property
+    def combine_options(self) -> CombineOptions:
+        """The six parameters as the numerics take them."""
+        return CombineOptions(self.combine, self.nlow, self.nhigh, self.nkeep, self.lsigma, self.hsigma)
+
+
+def merge_parameter() -> Any:
+    """The parameter ``merge``, declared last by each recipe: ``merge: bool = merge_parameter()``."""
+    return parameter(False, "Merge output products from different IFUs into a common file.")
