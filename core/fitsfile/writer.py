@@ -24,12 +24,10 @@ from core.errors import ProductStoreError
 from core.fitsfile.cards import BLOCK
 from core.fitsfile.checksum import add_sums, encode_checksum, ones_complement_sum
 from core.fitsfile.header import Header
+from core.fitsfile.structure import big_endian_chunks, image_cards, primary_cards, table_cards
 from core.fitsfile.transfer import write_at
 
 __all__ = ["FitsWriter"]
-
-_CHUNK = 2 << 20  # bytes converted at a time
-_BITPIX = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 
 class FitsWriter:
@@ -78,11 +76,7 @@ class FitsWriter:
 
     def primary(self, header: Header) -> None:
         """Write the primary HDU, without data."""
-        full = Header()
-        full["SIMPLE"] = (True, "file conforms to FITS standard")
-        full["BITPIX"] = (8, "number of bits per data pixel")
-        full["NAXIS"] = (0, "number of data axes")
-        full["EXTEND"] = (True, "FITS dataset may contain extensions")
+        full = primary_cards()
         full.extend(header.cards)
         if self._md5 is not None:
             full["DATAMD5"] = ("0" * 32, "MD5 checksum of all data units")
@@ -98,20 +92,9 @@ class FitsWriter:
         array : ndarray
             float32, float64, int16, int32 or uint8 of any dimension, or uint16 (written with ``BZERO`` 32768).
         """
-        full = Header()
-        full["XTENSION"] = ("IMAGE", "IMAGE extension")
-        unsigned = array.dtype == np.uint16
-        full["BITPIX"] = (16 if unsigned else _BITPIX[array.dtype.str[1:]], "number of bits per data pixel")
-        full["NAXIS"] = (array.ndim, "number of data axes")
-        for axis, length in enumerate(reversed(array.shape), 1):
-            full[f"NAXIS{axis}"] = (length, f"length of data axis {axis}")
-        full["PCOUNT"] = (0, "required keyword; must = 0")
-        full["GCOUNT"] = (1, "required keyword; must = 1")
-        if unsigned:
-            full["BZERO"] = (32768, "offset data range to that of unsigned short")
-            full["BSCALE"] = (1, "default scaling factor")
+        full = image_cards(array.dtype, array.shape)
         full.extend(header.cards)
-        self._write_hdu(full, lambda: _big_endian_chunks(array), array.nbytes)
+        self._write_hdu(full, lambda: big_endian_chunks(array), array.nbytes)
 
     def table(self, header: Header, columns: Mapping[str, npt.NDArray[Any]], cards: Header) -> None:
         """Write a binary table.
@@ -131,15 +114,7 @@ class FitsWriter:
         record = np.empty(rows, dtype)
         for name in names:
             record[name] = columns[name]
-        full = Header()
-        full["XTENSION"] = ("BINTABLE", "binary table extension")
-        full["BITPIX"] = (8, "8-bit bytes")
-        full["NAXIS"] = (2, "2-dimensional binary table")
-        full["NAXIS1"] = (dtype.itemsize, "width of table in bytes")
-        full["NAXIS2"] = (rows, "number of rows in table")
-        full["PCOUNT"] = (0, "size of special data area")
-        full["GCOUNT"] = (1, "one data group (required keyword)")
-        full["TFIELDS"] = (len(names), "number of fields in each row")
+        full = table_cards(dtype.itemsize, rows, len(names))
         full.extend(cards.cards)
         full.extend(header.cards)
         raw = record.view(np.uint8).reshape(-1) if rows else np.zeros(0, np.uint8)
@@ -226,13 +201,3 @@ class FitsWriter:
         with contextlib.suppress(OSError):
             self._close_file()
         self._temporary.unlink(missing_ok=True)
-
-
-def _big_endian_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.uint8]]:
-    flat = np.ascontiguousarray(array).reshape(-1)
-    step = max(_CHUNK // flat.itemsize, 1)
-    for start in range(0, flat.size, step):
-        part = flat[start : start + step]
-        if part.dtype == np.uint16:
-            part = part ^ np.uint16(0x8000)
-        yield part.byteswap().view(np.uint8) if part.itemsize > 1 else part.view(np.uint8)

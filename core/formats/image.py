@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -201,8 +202,8 @@ def read_image(path: str | os.PathLike[str], ifu: int) -> MuseImage:
     return open_image(path, ifu).read()
 
 
-def image_extension_header(part: str, unit: str, prefix: str = "") -> Header:
-    """Cards of a ``DATA``, ``DQ`` or ``STAT`` extension after the structural ones."""
+def image_extension_header(part: str, unit: str, prefix: str = "", parts: Container[str] = tuple(PARTS)) -> Header:
+    """Cards of a ``DATA``, ``DQ`` or ``STAT`` extension after the structural ones; only ``parts`` are pointed to."""
     _, class2, class3, pointers = PARTS[part]
     header = Header()
     header["INHERIT"] = (True, "primary header keywords are inherited")
@@ -216,7 +217,7 @@ def image_extension_header(part: str, unit: str, prefix: str = "") -> Header:
         header["HDUCLAS3"] = (class3, f"extension type: {class3}")
     if part == "DQ":
         header["QUALMASK"] = (4294967295, "Condition which good pixels fulfill")
-    for key, target in pointers:
+    for key, target in (pointer for pointer in pointers if pointer[1] in parts):
         header[key] = (prefix + target, f"pointer to the {_WHAT[target]}")
     if part == "DATA":
         header["BUNIT"] = unit

@@ -1,0 +1,72 @@
+"""Mandatory cards of HDUs, and arrays as the bytes that follow them.
+
+Source: FITS standard 4.0, sections 4.4.1 and 7.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from core.fitsfile.header import Header
+
+__all__ = ["big_endian_chunks", "image_cards", "primary_cards", "table_cards"]
+
+_CHUNK: Final = 2 << 20  # bytes converted at a time
+_BITPIX: Final = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
+
+
+def primary_cards() -> Header:
+    """Cards a primary HDU without data begins with."""
+    cards = Header()
+    cards["SIMPLE"] = (True, "file conforms to FITS standard")
+    cards["BITPIX"] = (8, "number of bits per data pixel")
+    cards["NAXIS"] = (0, "number of data axes")
+    cards["EXTEND"] = (True, "FITS dataset may contain extensions")
+    return cards
+
+
+def image_cards(dtype: npt.DTypeLike, shape: tuple[int, ...]) -> Header:
+    """Cards an image extension begins with; uint16 is stored with ``BZERO`` 32768."""
+    kind = np.dtype(dtype)
+    unsigned = kind == np.uint16
+    cards = Header()
+    cards["XTENSION"] = ("IMAGE", "IMAGE extension")
+    cards["BITPIX"] = (16 if unsigned else _BITPIX[kind.str[1:]], "number of bits per data pixel")
+    cards["NAXIS"] = (len(shape), "number of data axes")
+    for axis, length in enumerate(reversed(shape), 1):
+        cards[f"NAXIS{axis}"] = (length, f"length of data axis {axis}")
+    cards["PCOUNT"] = (0, "required keyword; must = 0")
+    cards["GCOUNT"] = (1, "required keyword; must = 1")
+    if unsigned:
+        cards["BZERO"] = (32768, "offset data range to that of unsigned short")
+        cards["BSCALE"] = (1, "default scaling factor")
+    return cards
+
+
+def table_cards(row_bytes: int, rows: int, fields: int) -> Header:
+    """Cards a binary table begins with."""
+    cards = Header()
+    cards["XTENSION"] = ("BINTABLE", "binary table extension")
+    cards["BITPIX"] = (8, "8-bit bytes")
+    cards["NAXIS"] = (2, "2-dimensional binary table")
+    cards["NAXIS1"] = (row_bytes, "width of table in bytes")
+    cards["NAXIS2"] = (rows, "number of rows in table")
+    cards["PCOUNT"] = (0, "size of special data area")
+    cards["GCOUNT"] = (1, "one data group (required keyword)")
+    cards["TFIELDS"] = (fields, "number of fields in each row")
+    return cards
+
+
+def big_endian_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.uint8]]:
+    """Bytes of a native array as they are on disk, some megabytes at a time."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    step = max(_CHUNK // flat.itemsize, 1)
+    for start in range(0, flat.size, step):
+        part = flat[start : start + step]
+        if part.dtype == np.uint16:
+            part = part ^ np.uint16(0x8000)
+        yield part.byteswap().view(np.uint8) if part.itemsize > 1 else part.view(np.uint8)
