@@ -23,12 +23,12 @@ class FileGoneError(NotFoundError):
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture of a finished block; ``ifu`` is None if it shows all of them."""
+    """A picture of a finished block; ``unit`` is None if it shows all of them."""
 
     path: Path
     title: str
     caption: str
-    ifu: int | None
+    unit: int | None
 
 
 def existing(path: Path) -> Path:
@@ -59,5 +59,5 @@ def tail_text(path: Path, lines: int) -> str:
 
 def block_plots(block: Block) -> tuple[Plot, ...]:
     """Plots of a block that are on disk, in the order of the QC procedure."""
-    plots = (Plot(Path(item["path"]), item["title"], item["caption"], item["ifu"]) for item in block.plots or ())
+    plots = (Plot(Path(item["path"]), item["title"], item["caption"], item["unit"]) for item in block.plots or ())
     return tuple(plot for plot in plots if plot.path.is_file())

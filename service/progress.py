@@ -16,8 +16,8 @@ __all__ = ["progress_of"]
 def progress_of(session: Session, block: Block) -> BlockProgress:
     """Progress with elapsed and expected time; a finished block has elapsed time only."""
     running = block.state is BlockState.RUNNING
-    ifus = block.progress or {}
-    fractions = [float(ifus.get(f"{ifu:02d}", {}).get("fraction", 0.0)) for ifu in block.ifus]
+    units = block.progress or {}
+    fractions = [float(units.get(f"{unit:02d}", {}).get("fraction", 0.0)) for unit in block.units]
     if block.state is BlockState.DONE:
         fraction = 1.0
     else:
@@ -29,7 +29,7 @@ def progress_of(session: Session, block: Block) -> BlockProgress:
         name=block.name,
         state=block.state,
         fraction=round(fraction, 4),
-        ifus=ifus,
+        units=units,
         elapsed=elapsed,
-        expected=expected_seconds(session, block.recipe, len(block.ifus)) if running else None,
+        expected=expected_seconds(session, block.recipe, len(block.units)) if running else None,
     )

@@ -60,8 +60,8 @@ class NightOut(BaseModel):
     done: int
     open: int
     outliers: int
-    failed_ifus: int = Field(description="Blocks that are done except for IFUs that failed")
-    skipped_ifus: int = Field(description="Blocks that are done except for IFUs that had to be left out")
+    failed_units: int = Field(description="Blocks that are done except for IFUs that failed")
+    skipped_units: int = Field(description="Blocks that are done except for IFUs that had to be left out")
     held: int = Field(description="Files in quarantine")
     states: dict[BlockState, int]
     verdict: str = Field(description="good, warn, bad, run or none")
@@ -76,8 +76,8 @@ class NightOut(BaseModel):
             done=item.done,
             open=item.open,
             outliers=item.outliers,
-            failed_ifus=item.failed_ifus,
-            skipped_ifus=item.skipped_ifus,
+            failed_units=item.failed_units,
+            skipped_units=item.skipped_units,
             held=item.held,
             states=item.states,
             verdict=item.verdict,
@@ -114,7 +114,7 @@ class FrameOut(BaseModel):
     dpr_type: str
     dpr_tech: str | None
     lamps: str
-    ifus: list[int]
+    units: list[int]
     setup: SetupOut
     tpl_id: str | None
     tpl_start: datetime | None
@@ -178,7 +178,7 @@ class BlockOut(BaseModel):
     recipe: str
     recipe_version: str
     n_raw: int
-    ifus: list[int]
+    units: list[int]
     setup: SetupOut
     mjd_mid: float
     state: BlockState
@@ -191,8 +191,10 @@ class BlockOut(BaseModel):
     duration: float | None = Field(description="[s]")
     score: int | None = Field(description="0 good, 1 outlier, null not scored")
     n_outliers: int
-    failed_ifus: list[int] = Field(description="Of a block that is done: IFUs that failed and have no products")
-    skipped_ifus: list[int] = Field(description="Of a block that is done: IFUs left out (detector off, no calibration)")
+    failed_units: list[int] = Field(description="Of a block that is done: IFUs that failed and have no products")
+    skipped_units: list[int] = Field(
+        description="Of a block that is done: IFUs left out (detector off or no calibration)"
+    )
     error_type: str | None
     error_message: str | None
 
@@ -249,7 +251,7 @@ class ProductOut(BaseModel):
 
     id: int
     tag: str = Field(description="PRO.CATG")
-    ifu: int | None = Field(description="null: merged, or of the whole instrument")
+    unit: int | None = Field(description="null: merged, or of the whole instrument")
     file_name: str
     night: date
     mjd_obs: float
@@ -282,15 +284,15 @@ class BlockProgress(BaseModel):
     name: str
     state: BlockState
     fraction: float = Field(description="Mean over the IFUs, 0 to 1")
-    ifus: dict[str, Any] = Field(description="By IFU: fraction and phase")
+    units: dict[str, Any] = Field(description="By IFU: fraction and phase")
     elapsed: float | None = Field(description="[s]")
     expected: float | None = Field(description="Median of the last runs with as many IFUs [s]")
 
 
-class LostIfuOut(BaseModel):
+class LostUnitOut(BaseModel):
     """An IFU of a block that is done without it, and why."""
 
-    ifu: int
+    unit: int
     failed: bool = Field(description="false: left out, as its detector was off or a calibration is missing")
     error_type: str
     message: str
@@ -299,7 +301,7 @@ class LostIfuOut(BaseModel):
 class BlockDetail(BlockOut):
     """One block with everything that decided it."""
 
-    lost_ifus: list[LostIfuOut] = Field(description="Why IFUs have no products")
+    lost_units: list[LostUnitOut] = Field(description="Why IFUs have no products")
     parameters: dict[str, Any] = Field(description="Those that differ from the defaults")
     signature: str | None
     rules_hash: str
@@ -374,7 +376,7 @@ class Qc1ParameterOut(BaseModel):
     unit: str
     qc_class: str
     value_type: str
-    axes: list[str] = Field(description="What it is split by: ifu, quadrant, slice, lamp, item")
+    axes: list[str] = Field(description="What it is split by: unit, quadrant, slice, lamp, item")
     description: str
     last: LastValueOut | None = None
 
@@ -409,5 +411,5 @@ def _fields(model: type[BaseModel], row: Any, *others: str) -> dict[str, Any]:
     values = {}
     for name in model.model_fields.keys() - set(others):
         value = SetupOut.model_validate(row) if name == "setup" else getattr(row, name)
-        values[name] = list(value) if name == "ifus" else value
+        values[name] = list(value) if name == "units" else value
     return values

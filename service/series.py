@@ -93,7 +93,7 @@ class SeriesRequest:
         *,
         table: str,
         columns: Sequence[str],
-        ifus: str | None = None,
+        units: str | None = None,
         quadrants: str | None = None,
         slices: str | None = None,
         lamps: str | None = None,
@@ -114,7 +114,7 @@ class SeriesRequest:
             from_mjd=mjd_of_text(start),
             to_mjd=mjd_of_text(end, end=True),
             mode=mode or None,
-            ifus=numbers_of_text(ifus, "ifu", N_IFU),
+            units=numbers_of_text(units, "unit", N_IFU),
             quadrants=numbers_of_text(quadrants, "quadrant", N_PORTS),
             slices=numbers_of_text(slices, "slice", N_SLICES),
             lamps=numbers_of_text(lamps, "lamp", max(LAMPS)),
@@ -167,7 +167,7 @@ def whole(answer: SeriesAnswer) -> SeriesAnswer:
     """
     if answer.series.truncated and answer.request.limit == MAX_POINTS:
         raise ParameterError(
-            f"these are more than {MAX_POINTS} values: ask for fewer with from, to, ifu or slice, or for the newest "
+            f"these are more than {MAX_POINTS} values: ask for fewer with from, to, unit or slice, or for the newest "
             "with limit",
             parameter="limit",
         )

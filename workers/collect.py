@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.archive.queries import BlockTask
-from core.archive.records import BlockResult, LostIfu, NewPlot, NewProduct, NewQc1Value, NewScore
+from core.archive.records import BlockResult, LostUnit, NewPlot, NewProduct, NewQc1Value, NewScore
 from core.archive.sessions import Archive
 from core.archive.store import PlacedFile, ProductStore
 from core.archive.watch import earlier_values
@@ -44,7 +44,7 @@ class ReceiptFile:
     """One placed product."""
 
     tag: str
-    ifu: int | None
+    unit: int | None
     name: str
     size: int
     sha256: str
@@ -59,14 +59,14 @@ class Receipt:
     text: str
     products: tuple[ReceiptFile, ...]
     plots: tuple[dict[str, Any], ...]
-    lost: tuple[LostIfu, ...]
+    lost: tuple[LostUnit, ...]
 
     @classmethod
     def from_json(cls, text: str) -> Receipt:
         """Read what `place` wrote."""
         values = json.loads(text)
         products = tuple(ReceiptFile(**entry) for entry in values.pop("products"))
-        lost = tuple(LostIfu(**entry) for entry in values.pop("lost"))
+        lost = tuple(LostUnit(**entry) for entry in values.pop("lost"))
         return cls(products=products, plots=tuple(values.pop("plots")), lost=lost, **values)
 
 
@@ -155,7 +155,7 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
     products = tuple(
         NewProduct(
             tag=entry.tag,
-            ifu=entry.ifu,
+            unit=entry.unit,
             path=str(folder / entry.name),
             size=entry.size,
             sha256=entry.sha256,
@@ -185,14 +185,14 @@ def _measure(products: Iterable[NewProduct], scans: Iterable[FitsScan]) -> tuple
     sources: list[tuple[str, int | None, Mapping[str, object]]] = []
     owners: list[int] = []
     for number, (product, scan) in enumerate(zip(products, scans, strict=True)):
-        if product.ifu is not None:
-            sources.append((product.tag, product.ifu, product.header))
+        if product.unit is not None:
+            sources.append((product.tag, product.unit, product.header))
             owners.append(number)
             continue
         for hdu in scan.hdus[1:]:  # a merged file: the extensions carry the QC keywords of their IFU
-            ifu = ifu_of_extname(hdu.extname.partition(".")[0])
-            if ifu is not None:
-                sources.append((product.tag, ifu, _plain(hdu.header)))
+            unit = ifu_of_extname(hdu.extname.partition(".")[0])
+            if unit is not None:
+                sources.append((product.tag, unit, _plain(hdu.header)))
                 owners.append(number)
     found = extract(sources, qc1_definitions())
     odd = []
@@ -224,8 +224,8 @@ def _scores(
                 ins_mode=str(header["INS.MODE"]) if rule.same_mode and header.get("INS.MODE") else None,
             )
         for position, values in series[table, column].items():
-            ifu, quadrant, slice_, lamp, item = position
-            history[name, (ifu, quadrant, slice_, lamp, item)] = values
+            unit, quadrant, slice_, lamp, item = position
+            history[name, (unit, quadrant, slice_, lamp, item)] = values
     return score(measured, setup.ins_mode, history)
 
 
@@ -236,7 +236,7 @@ def _value(measured: Measurement, product: NewProduct) -> NewQc1Value:
         value=measured.value,
         mjd_obs=product.mjd_obs,
         product=product.path,
-        ifu=measured.ifu,
+        unit=measured.unit,
         quadrant=measured.quadrant,
         slice=measured.slice,
         lamp=measured.lamp,
@@ -256,7 +256,7 @@ def _score(verdict: Verdict, paths: list[str]) -> NewScore:
         high=verdict.high,
         rules_version=_RULES_VERSION,
         product=paths[measured.product],
-        ifu=measured.ifu,
+        unit=measured.unit,
         quadrant=measured.quadrant,
         slice=measured.slice,
         lamp=measured.lamp,

@@ -46,7 +46,7 @@ from workers.collect import Receipt, adopt, block_result, night_folder, place, r
 from workers.definitions import block_parameters
 from workers.interrupts import BlockCancelled, LeaseLost, RecipeTimeout, ShutdownRequested
 from workers.lease import LeaseKeeper
-from workers.verdict import ifus_to_reduce, judge
+from workers.verdict import judge, units_to_reduce
 
 __all__ = ["BlockExecutor", "Outcome", "release_dead", "worker_name"]
 
@@ -209,7 +209,7 @@ class BlockExecutor:
 
     def _reduce(self, task: BlockTask, owner: str, work: Path, log_file: Path) -> ChildResult:
         """Run the recipe in a child process while the lease is kept."""
-        ifus = ifus_to_reduce(task)
+        units = units_to_reduce(task)
         output = work / "products"
         output.mkdir()
         with self.archive.read() as session:
@@ -218,13 +218,13 @@ class BlockExecutor:
             "recipe": task.recipe,
             "parameters": block_parameters(task.recipe, task.parameters),
             "frames": [{"path": file.path, "tag": file.tag} for file in (*task.raws, *task.calibrations)],
-            "ifus": list(ifus),
+            "ifus": list(units),
             "output_dir": str(output),
             "log_file": str(log_file),
             "plot_dir": str(work / "plots"),
             "block": task.name,
             "raw_tags": [task.tag],
-            "references": [{"tag": tag, "ifu": ifu, "path": path} for tag, ifu, path in references],
+            "references": [{"tag": tag, "unit": unit, "path": path} for tag, unit, path in references],
         }
         job_file = work / "job.json"
         job_file.write_text(json.dumps(job, indent=1), encoding="utf-8")

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from core.archive.intake import HeldFile, NewFrame
-from core.archive.models import ifu_mask
+from core.archive.models import unit_mask
 from core.archive.results import setup_columns
 from core.archive.states import QuarantineReason
 from core.classify import BadDateError, Classification, Exposure, classify, exposure_of, lamps_of, parse_date
@@ -121,7 +121,7 @@ def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
                 f"the headers promise {scan.expected_size} bytes, the file has {scan.size}",
             )
         classification = classify(keywords)
-        ifus = _channels(scan)
+        units = _channels(scan)
         exposure = exposure_of(keywords)
         start = keywords.get("TPL.START")
         if start is not None and (not isinstance(start, str) or parse_date(start) is None):
@@ -137,7 +137,7 @@ def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
         return held(QuarantineReason.BAD_DATE, error.message)
     except OSError as error:
         return held(QuarantineReason.UNREADABLE, _os_problem(error, path))
-    return _frame(path, name, file, scan, keywords, classification, exposure, ifus)
+    return _frame(path, name, file, scan, keywords, classification, exposure, units)
 
 
 @lru_cache(maxsize=8192)
@@ -153,7 +153,7 @@ def _frame(
     keywords: dict[str, CardValue],
     classification: Classification,
     exposure: Exposure,
-    ifus: tuple[int, ...],
+    units: tuple[int, ...],
 ) -> NewFrame:
     start = keywords.get("TPL.START")
     columns = {
@@ -177,7 +177,7 @@ def _frame(
         "obs_id": keywords.get("OBS.ID"),
         "prog_id": _text(keywords, "OBS.PROG.ID"),
         "object": _text(keywords, "OBJECT"),
-        "ifu_mask": ifu_mask(ifus),
+        "unit_mask": unit_mask(units),
         "ambient_temp": _number(keywords, "INS.TEMP4.VAL"),
         "header": keywords,
         **setup_columns(keywords),
@@ -206,18 +206,18 @@ def _channels(scan: FitsScan) -> tuple[int, ...]:
         If there is no channel, one is there twice, or one is not the image its port keywords describe.
     """
     channels = [(ifu_of_extname(hdu.extname), hdu) for hdu in scan.hdus[1:]]
-    science = [(ifu, hdu) for ifu, hdu in channels if ifu is not None]
+    science = [(unit, hdu) for unit, hdu in channels if unit is not None]
     if not science:
         raise _structure("there is no CHANnn extension")
-    twice = [ifu for ifu, count in Counter(ifu for ifu, _ in science).items() if count > 1]
+    twice = [unit for unit, count in Counter(unit for unit, _ in science).items() if count > 1]
     if twice:
         raise _structure(f"extension CHAN{twice[0]:02d} is there more than once")
-    live = [(ifu, hdu) for ifu, hdu in science if not _is_off(hdu)]
+    live = [(unit, hdu) for unit, hdu in science if not _is_off(hdu)]
     if not live:
         raise _structure("all detectors were off")
     for _, hdu in live:
         _check_channel(hdu)
-    return tuple(sorted(ifu for ifu, _ in live))
+    return tuple(sorted(unit for unit, _ in live))
 
 
 def _is_off(hdu: HduScan) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.archive.queries import BlockTask
-from core.archive.records import LostIfu
+from core.archive.records import LostUnit
 from core.errors import MissingInputError
 from workers.child import ChildResult, RecipeFailedError
 
-__all__ = ["RunVerdict", "ifus_to_reduce", "judge"]
+__all__ = ["RunVerdict", "judge", "units_to_reduce"]
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class RunVerdict:
     """IFUs whose products are kept, and the others of the block with the reason, both ascending."""
 
     good: tuple[int, ...]
-    lost: tuple[LostIfu, ...] = ()
+    lost: tuple[LostUnit, ...] = ()
 
     @property
     def text(self) -> str:
@@ -25,7 +25,7 @@ class RunVerdict:
         return "; ".join(entry.text for entry in self.lost)
 
 
-def ifus_to_reduce(task: BlockTask) -> tuple[int, ...]:
+def units_to_reduce(task: BlockTask) -> tuple[int, ...]:
     """IFUs of a block for which all calibrations exist.
 
     Raises
@@ -33,13 +33,13 @@ def ifus_to_reduce(task: BlockTask) -> tuple[int, ...]:
     MissingInputError
         If there is none.
     """
-    lacking = {entry.ifu for entry in task.lacking}
-    ifus = tuple(ifu for ifu in task.ifus if ifu not in lacking)
-    if not ifus:
+    lacking = {entry.unit for entry in task.lacking}
+    units = tuple(unit for unit in task.units if unit not in lacking)
+    if not units:
         raise MissingInputError(
             f"no IFU has all calibrations: {'; '.join(entry.text for entry in task.lacking)}", block=task.name
         )
-    return ifus
+    return units
 
 
 def judge(task: BlockTask, result: ChildResult) -> RunVerdict:
@@ -53,26 +53,26 @@ def judge(task: BlockTask, result: ChildResult) -> RunVerdict:
     RecipeFailedError
         If the block shall be tried again, or no IFU is good.
     """
-    lost = {entry.ifu: entry for entry in task.lacking}
-    failures = [entry for entry in result.failures if entry["ifu"] in task.ifus]
+    lost = {entry.unit: entry for entry in task.lacking}
+    failures = [entry for entry in result.failures if entry["ifu"] in task.units]
     for entries, failed in ((result.skipped, False), (failures, True)):
         for entry in entries:
-            lost[entry["ifu"]] = LostIfu(entry["ifu"], failed, entry["error_type"], entry["message"])
-    good = tuple(ifu for ifu in task.ifus if ifu in result.reduced and ifu not in lost)
-    for ifu in set(task.ifus) - set(good) - lost.keys():
-        lost[ifu] = _not_begun(ifu, task)
-    verdict = RunVerdict(good, tuple(lost[ifu] for ifu in task.ifus if ifu in lost))
+            lost[entry["ifu"]] = LostUnit(entry["ifu"], failed, entry["error_type"], entry["message"])
+    good = tuple(unit for unit in task.units if unit in result.reduced and unit not in lost)
+    for unit in set(task.units) - set(good) - lost.keys():
+        lost[unit] = _not_begun(unit, task)
+    verdict = RunVerdict(good, tuple(lost[unit] for unit in task.units if unit in lost))
     retriable = {entry["ifu"] for entry in failures if entry["retriable"]}
     if (retriable and task.tries < task.max_tries) or not good:
         # What can be tried again comes first, then what failed: the first decides how the error is called.
-        told = sorted(verdict.lost, key=lambda entry: (entry.ifu not in retriable, not entry.failed, entry.ifu))
+        told = sorted(verdict.lost, key=lambda entry: (entry.unit not in retriable, not entry.failed, entry.unit))
         text = "; ".join(entry.text for entry in told)
         raise RecipeFailedError(text, kind=told[0].error_type, again=bool(retriable))
     return verdict
 
 
-def _not_begun(ifu: int, task: BlockTask) -> LostIfu:
+def _not_begun(unit: int, task: BlockTask) -> LostUnit:
     if int(task.parameters.get("nifu", -1)) > 0:
-        return LostIfu(ifu, failed=False, error_type="not_asked_for", message="the parameter nifu leaves it out")
+        return LostUnit(unit, failed=False, error_type="not_asked_for", message="the parameter nifu leaves it out")
     text = "no raw frame has it any more: a file was cut or replaced since it was ingested"
-    return LostIfu(ifu, failed=True, error_type=MissingInputError.error_type, message=text)
+    return LostUnit(unit, failed=True, error_type=MissingInputError.error_type, message=text)

@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session, aliased
 
 from core.archive.base import utc_now
 from core.archive.leases import NO_LEASE, held_block
-from core.archive.models import Block, BlockInput, Product, ifu_mask, ifus_of_mask
-from core.archive.queries import lacking_ifus
+from core.archive.models import Block, BlockInput, Product, unit_mask, units_of_mask
+from core.archive.queries import lacking_units
 from core.archive.records import BlockResult
 from core.archive.results import store_result
 from core.archive.states import BlockState, InputKind, ProductState
@@ -48,9 +48,9 @@ def finish_block(
         raise StateConflictError(
             f"block {twin} already did the same work as {block.name}", block=block.name, signature=signature
         )
-    lost_before = block.failed_ifu_mask | block.skipped_ifu_mask
+    lost_before = block.failed_unit_mask | block.skipped_unit_mask
     scores = store_result(session, block, result, now)
-    restored = lost_before & ~(block.failed_ifu_mask | block.skipped_ifu_mask)
+    restored = lost_before & ~(block.failed_unit_mask | block.skipped_unit_mask)
     duration = result.duration
     if duration is None and block.started_at is not None:
         duration = (now - block.started_at).total_seconds()
@@ -104,7 +104,7 @@ def _make_up(session: Session, block: Block, restored: int, *, actor: str, now: 
                 BlockInput.source_block_id.in_(sources),
                 BlockInput.kind == InputKind.PRODUCT,
                 Block.state == BlockState.DONE,
-                Block.skipped_ifu_mask.bitwise_and(restored) != 0,
+                Block.skipped_unit_mask.bitwise_and(restored) != 0,
                 Block.id.not_in(names),
             )
             .distinct()
@@ -125,20 +125,20 @@ def _make_up(session: Session, block: Block, restored: int, *, actor: str, now: 
 
 def _catch_up(session: Session, block: Block, *, actor: str, now: datetime) -> None:
     """Do a block again that left out IFUs whose calibrations came while it ran."""
-    lacked = ifu_mask(
-        item["ifu"]
-        for item in block.lost_ifus
+    lacked = unit_mask(
+        item["unit"]
+        for item in block.lost_units
         if not item["failed"] and item["error_type"] == MissingInputError.error_type
     )
-    came = lacked & ~ifu_mask(entry.ifu for entry in lacking_ifus(session, block))
+    came = lacked & ~unit_mask(entry.unit for entry in lacking_units(session, block))
     if came:
         _do_again(session, block, came, "its calibrations", waits=False, actor=actor, now=now)
 
 
 def _do_again(
-    session: Session, block: Block, ifus: int, source: str, *, waits: bool, actor: str, now: datetime
+    session: Session, block: Block, units: int, source: str, *, waits: bool, actor: str, now: datetime
 ) -> None:
-    numbers = ", ".join(str(ifu) for ifu in ifus_of_mask(ifus))
+    numbers = ", ".join(str(unit) for unit in units_of_mask(units))
     change_block(
         session,
         block.id,

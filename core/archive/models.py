@@ -41,7 +41,7 @@ from core.archive.states import (
 )
 
 __all__ = [
-    "HAS_FAILED_IFUS",
+    "HAS_FAILED_UNITS",
     "SETUP_KEYWORDS",
     "Base",
     "Block",
@@ -55,8 +55,8 @@ __all__ = [
     "Score",
     "SetupColumns",
     "WorkerHeartbeat",
-    "ifu_mask",
-    "ifus_of_mask",
+    "unit_mask",
+    "units_of_mask",
 ]
 
 
@@ -72,15 +72,15 @@ SETUP_KEYWORDS = {
 }
 
 
-def ifu_mask(ifus: Iterable[int]) -> int:
-    """Bit mask of IFU numbers (1 to 24): bit ``ifu - 1`` is set."""
+def unit_mask(units: Iterable[int]) -> int:
+    """Bit mask of IFU numbers (1 to 24): bit ``unit - 1`` is set."""
     mask = 0
-    for ifu in ifus:
-        mask |= 1 << (ifu - 1)
+    for unit in units:
+        mask |= 1 << (unit - 1)
     return mask
 
 
-def ifus_of_mask(mask: int) -> tuple[int, ...]:
+def units_of_mask(mask: int) -> tuple[int, ...]:
     """IFU numbers of a bit mask, ascending."""
     return tuple(bit + 1 for bit in range(mask.bit_length()) if mask >> bit & 1)
 
@@ -138,7 +138,7 @@ class Frame(SetupColumns, Base):
     obs_id: Mapped[int | None] = mapped_column(BigInteger)
     prog_id: Mapped[str | None] = mapped_column(String(64))
     object: Mapped[str | None] = mapped_column(String(128))
-    ifu_mask: Mapped[int] = mapped_column(Integer)  # channels in the file, see `ifus_of_mask`
+    unit_mask: Mapped[int] = mapped_column(Integer)  # channels in the file, see `units_of_mask`
     ambient_temp: Mapped[float | None] = mapped_column(Float(53))  # INS.TEMP4.VAL [deg C]
     state: Mapped[FrameState] = mapped_column(enum_type(FrameState), default=FrameState.PRESENT)
     ingested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
@@ -156,9 +156,9 @@ class Frame(SetupColumns, Base):
     )
 
     @property
-    def ifus(self) -> tuple[int, ...]:
+    def units(self) -> tuple[int, ...]:
         """IFU numbers that the file holds."""
-        return ifus_of_mask(self.ifu_mask)
+        return units_of_mask(self.unit_mask)
 
 
 class Block(SetupColumns, Base):
@@ -175,7 +175,7 @@ class Block(SetupColumns, Base):
     night: Mapped[date] = mapped_column(Date)
     mjd_mid: Mapped[float] = mapped_column(Float(53))
     n_raw: Mapped[int] = mapped_column(Integer)
-    ifu_mask: Mapped[int] = mapped_column(Integer)
+    unit_mask: Mapped[int] = mapped_column(Integer)
 
     state: Mapped[BlockState] = mapped_column(enum_type(BlockState))
     state_reason: Mapped[str] = mapped_column(Text, default="")
@@ -205,15 +205,15 @@ class Block(SetupColumns, Base):
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
     n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
     # IFUs without products in a block that is done: those that failed, those that there was nothing to reduce (with)
-    failed_ifu_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    skipped_ifu_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    failed_unit_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    skipped_unit_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     notes: Mapped[str] = mapped_column(Text, default="")  # what a reader should know, of the plan
     parameters: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict)  # those that differ from defaults
-    # [{"ifu": 7, "failed": true, "error_type": "tracing", "message": "..."}, ...]: why, for each bit of the two masks
-    lost_ifus: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, server_default="[]")
+    # [{"unit": 7, "failed": true, "error_type": "tracing", "message": "..."}, ...]: why, for each bit of the two masks
+    lost_units: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, server_default="[]")
     # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by IFU while it runs
     progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True, sort_order=99)
-    # [{"name": "bias0-01", "title": ..., "caption": ..., "ifu": 1, "path": ...}, ...]: PNG files beside the products
+    # [{"name": "bias0-01", "title": ..., "caption": ..., "unit": 1, "path": ...}, ...]: PNG files beside the products
     plots: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, deferred=True, sort_order=100)
 
     inputs: Mapped[list[BlockInput]] = relationship(
@@ -225,18 +225,18 @@ class Block(SetupColumns, Base):
     products: Mapped[list[Product]] = relationship(back_populates="block", order_by="Product.id")
 
     __table_args__ = (
-        Index(None, "night", "state", "score", "failed_ifu_mask", "skipped_ifu_mask"),
+        Index(None, "night", "state", "score", "failed_unit_mask", "skipped_unit_mask"),
         Index(None, "state", "priority", "mjd_mid"),
         Index(None, "group_key", "plan_version"),
         Index(None, "recipe", "mjd_mid"),
         Index(None, "finished_at"),
         # Few blocks ever have failed IFUs, and the first page asks for the last of them.
         Index(
-            "ix_blocks_failed_ifus",
+            "ix_blocks_failed_units",
             "state",
             "mjd_mid",
-            sqlite_where=text("failed_ifu_mask <> 0"),
-            postgresql_where=text("failed_ifu_mask <> 0"),
+            sqlite_where=text("failed_unit_mask <> 0"),
+            postgresql_where=text("failed_unit_mask <> 0"),
         ),
         # The same work is never DONE twice, whatever the workers believe.
         Index(
@@ -249,23 +249,23 @@ class Block(SetupColumns, Base):
     )
 
     @property
-    def ifus(self) -> tuple[int, ...]:
+    def units(self) -> tuple[int, ...]:
         """IFU numbers that the block reduces."""
-        return ifus_of_mask(self.ifu_mask)
+        return units_of_mask(self.unit_mask)
 
     @property
-    def failed_ifus(self) -> tuple[int, ...]:
+    def failed_units(self) -> tuple[int, ...]:
         """IFUs that failed, of a block that is done."""
-        return ifus_of_mask(self.failed_ifu_mask) if self.state is BlockState.DONE else ()
+        return units_of_mask(self.failed_unit_mask) if self.state is BlockState.DONE else ()
 
     @property
-    def skipped_ifus(self) -> tuple[int, ...]:
+    def skipped_units(self) -> tuple[int, ...]:
         """IFUs that a block that is done left out: detector off, or no calibration."""
-        return ifus_of_mask(self.skipped_ifu_mask) if self.state is BlockState.DONE else ()
+        return units_of_mask(self.skipped_unit_mask) if self.state is BlockState.DONE else ()
 
 
 # Written with a literal number: only so do the databases see that the index of the few blocks concerned serves it.
-HAS_FAILED_IFUS: Final = Block.failed_ifu_mask != literal_column("0")
+HAS_FAILED_UNITS: Final = Block.failed_unit_mask != literal_column("0")
 
 
 class BlockInput(Base):
@@ -322,7 +322,7 @@ class Product(SetupColumns, Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))  # null: came from outside
     tag: Mapped[str] = mapped_column(String(32))  # PRO.CATG
-    ifu: Mapped[int | None] = mapped_column(SmallInteger)  # null: merged, or of the whole instrument
+    unit: Mapped[int | None] = mapped_column(SmallInteger)  # null: merged, or of the whole instrument
     file_name: Mapped[str] = mapped_column(String(255))
     path: Mapped[str] = mapped_column(Text, unique=True)
     size: Mapped[int] = mapped_column(BigInteger)  # [byte]
@@ -340,7 +340,7 @@ class Product(SetupColumns, Base):
     block: Mapped[Block | None] = relationship(back_populates="products")
 
     __table_args__ = (
-        Index(None, "block_id", "tag", "ifu"),
+        Index(None, "block_id", "tag", "unit"),
         Index(None, "tag", "mjd_mid"),
         Index(None, "night", "tag"),
         Index(None, "file_name"),
@@ -360,7 +360,7 @@ class Qc1Parameter(Base):
     unit: Mapped[str] = mapped_column(String(32), default="")
     qc_class: Mapped[str] = mapped_column(String(8))  # KPI, HC, CAL, ENG
     value_type: Mapped[str] = mapped_column(String(8))  # float, int
-    axes: Mapped[str] = mapped_column(String(64), default="")  # what it is split by: "ifu,quadrant"
+    axes: Mapped[str] = mapped_column(String(64), default="")  # what it is split by: "unit,quadrant"
     description: Mapped[str] = mapped_column(Text, default="")
 
     __table_args__ = (UniqueConstraint("table_name", "column_name"),)
@@ -376,7 +376,7 @@ class Qc1Value(Base):
     block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id"))
     product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
     mjd_obs: Mapped[float] = mapped_column(Float(53))
-    ifu: Mapped[int | None] = mapped_column(SmallInteger)
+    unit: Mapped[int | None] = mapped_column(SmallInteger)
     quadrant: Mapped[int | None] = mapped_column(SmallInteger)  # detector port 1 to 4
     slice: Mapped[int | None] = mapped_column(SmallInteger)  # 1 to 48 on the detector
     lamp: Mapped[int | None] = mapped_column(SmallInteger)  # INS.LAMPn number
@@ -393,7 +393,7 @@ class Qc1Value(Base):
             "parameter_id",
             "mjd_obs",
             "hidden",
-            "ifu",
+            "unit",
             "quadrant",
             "slice",
             "lamp",
@@ -417,7 +417,7 @@ class Score(Base):
     block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"))
     product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
     parameter_id: Mapped[int] = mapped_column(ForeignKey("qc1_parameters.id"))
-    ifu: Mapped[int | None] = mapped_column(SmallInteger)
+    unit: Mapped[int | None] = mapped_column(SmallInteger)
     quadrant: Mapped[int | None] = mapped_column(SmallInteger)
     slice: Mapped[int | None] = mapped_column(SmallInteger)
     lamp: Mapped[int | None] = mapped_column(SmallInteger)

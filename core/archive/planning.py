@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.finishing import settle_inputs
-from core.archive.models import Block, BlockInput, Frame, Product, ifu_mask
+from core.archive.models import Block, BlockInput, Frame, Product, unit_mask
 from core.archive.results import setup_columns
 from core.archive.states import BlockState, FrameState, InputKind, ProductState
 from core.archive.transitions import change_block
@@ -91,7 +91,7 @@ def planning_frames(
             tpl_start=frame.tpl_start.strftime("%Y-%m-%dT%H:%M:%S") if frame.tpl_start else "",
             tpl_nexp=frame.tpl_nexp or 0,
             lamps=tuple(frame.lamps.split("+")) if frame.lamps else (),
-            ifus=frame.ifus,
+            units=frame.units,
             night=frame.night.isoformat(),
         )
         for frame in session.scalars(query)
@@ -128,7 +128,7 @@ def planning_products(
 
 def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> ProductInfo:
     first = rows[0]
-    ifus = {row.ifu for row in rows if row.ifu is not None}
+    units = {row.unit for row in rows if row.unit is not None}
     signature = ""
     lost: set[int] = set()
     if block is not None:
@@ -136,9 +136,9 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> Produ
         signature = (block.signature if block.parameters else block.plan_signature) or block.plan_signature
         # What its block was to make: it stays the choice when IFUs of it fail, so that a plan is the same before and
         # after. Those that take it leave these IFUs out.
-        merged = len(ifus) != len(rows)
-        lost = {entry["ifu"] for entry in block.lost_ifus} if merged else set(block.ifus) - ifus
-        ifus = set(block.ifus)
+        merged = len(units) != len(rows)
+        lost = {entry["unit"] for entry in block.lost_units} if merged else set(block.units) - units
+        units = set(block.units)
     return ProductInfo(
         id=name,
         tag=first.tag,
@@ -146,7 +146,7 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> Produ
         setup=Setup.from_keywords(first.setup_keywords()),
         quality=min(_QUALITY[row.state] for row in rows),
         origin=Origin.PRODUCT,
-        ifus=tuple(sorted(ifus)) or tuple(range(1, 25)),
+        units=tuple(sorted(units)) or tuple(range(1, 25)),
         block="" if block is None else block.group_key,
         signature=signature,
         digest="" if block is not None else first.sha256,
@@ -298,7 +298,7 @@ def _frame_ids(session: Session, plan: Plan) -> dict[str, int]:
 def _fill(block: Block, item: BlockPlan, recipe_version: str) -> None:
     block.recipe, block.recipe_version, block.tag = item.recipe, recipe_version, item.tag
     block.night, block.mjd_mid = date.fromisoformat(item.night), item.mjd
-    block.n_raw, block.ifu_mask = len(item.frames), ifu_mask(item.ifus)
+    block.n_raw, block.unit_mask = len(item.frames), unit_mask(item.units)
     block.state = BlockState[item.state.name]
     block.state_reason = "; ".join(missing.reason for missing in item.missing) or (
         f"waits for {', '.join(item.planned_inputs)}" if item.planned_inputs else ""

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from core.archive.base import utc_now
 from core.archive.models import Block, BlockInput, Frame, Product
-from core.archive.records import LostIfu
+from core.archive.records import LostUnit
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
 from core.errors import MissingInputError, NotFoundError
 
@@ -23,7 +23,7 @@ __all__ = [
     "TaskFile",
     "block_states",
     "block_task",
-    "lacking_ifus",
+    "lacking_units",
     "nights_with_frames",
     "ready_blocks",
 ]
@@ -31,11 +31,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TaskFile:
-    """One file for the set-of-frames of a block. ``ifu`` is None for raw, merged and static files."""
+    """One file for the set-of-frames of a block. ``unit`` is None for raw, merged and static files."""
 
     tag: str
     path: str
-    ifu: int | None = None
+    unit: int | None = None
     sha256: str | None = None
 
 
@@ -47,7 +47,7 @@ class BlockTask:
     ----------
     raws, calibrations : tuple of TaskFile
         Raw frames by time; calibrations by role, one per IFU or merged.
-    lacking : tuple of LostIfu
+    lacking : tuple of LostUnit
         IFUs that cannot be reduced, since a calibration of them does not exist.
     """
 
@@ -58,7 +58,7 @@ class BlockTask:
     tag: str
     night: date
     mjd_mid: float
-    ifus: tuple[int, ...]
+    units: tuple[int, ...]
     state: BlockState
     tries: int
     max_tries: int
@@ -68,7 +68,7 @@ class BlockTask:
     raws: tuple[TaskFile, ...]
     calibrations: tuple[TaskFile, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
-    lacking: tuple[LostIfu, ...] = ()
+    lacking: tuple[LostUnit, ...] = ()
 
 
 def ready_blocks(session: Session, limit: int = 100, now: datetime | None = None) -> list[tuple[int, str]]:
@@ -137,7 +137,7 @@ def block_task(session: Session, block_id: int) -> BlockTask:
         tag=block.tag,
         night=block.night,
         mjd_mid=block.mjd_mid,
-        ifus=block.ifus,
+        units=block.units,
         state=block.state,
         tries=block.tries,
         max_tries=block.max_tries,
@@ -147,30 +147,30 @@ def block_task(session: Session, block_id: int) -> BlockTask:
         raws=tuple(raws),
         calibrations=tuple(calibrations),
         parameters=dict(block.parameters),
-        lacking=lacking_ifus(session, block),
+        lacking=lacking_units(session, block),
     )
 
 
-def lacking_ifus(session: Session, block: Block) -> tuple[LostIfu, ...]:
+def lacking_units(session: Session, block: Block) -> tuple[LostUnit, ...]:
     """IFUs of a block for which a block that makes one of its calibrations has no product, by IFU.
 
     That block reduced other IFUs: here they are reduced, and these are left out.
     """
-    lost: dict[int, LostIfu] = {}
+    lost: dict[int, LostUnit] = {}
     for entry in block.inputs:
         source = entry.source_block
         if entry.kind is not InputKind.PRODUCT or source is None:
             continue
-        rows = session.execute(_usable_products(entry).with_only_columns(Product.ifu)).scalars().all()
+        rows = session.execute(_usable_products(entry).with_only_columns(Product.unit)).scalars().all()
         present = set(rows)
         if None in present:  # a merged file: it has what its block has
-            present |= set(source.ifus) - {item["ifu"] for item in source.lost_ifus}
-        why = {item["ifu"]: LostIfu(**item).text for item in source.lost_ifus}
-        for ifu in set(block.ifus) - present - lost.keys():
-            reason = why.get(ifu, f"its product of IFU {ifu} is withdrawn")
+            present |= set(source.units) - {item["unit"] for item in source.lost_units}
+        why = {item["unit"]: LostUnit(**item).text for item in source.lost_units}
+        for unit in set(block.units) - present - lost.keys():
+            reason = why.get(unit, f"its product of IFU {unit} is withdrawn")
             message = f"there is no {entry.role} of this IFU, as of block {source.name}: {reason}"
-            lost[ifu] = LostIfu(ifu, failed=False, error_type=MissingInputError.error_type, message=message)
-    return tuple(lost[ifu] for ifu in sorted(lost))
+            lost[unit] = LostUnit(unit, failed=False, error_type=MissingInputError.error_type, message=message)
+    return tuple(lost[unit] for unit in sorted(lost))
 
 
 def _product_files(session: Session, entry: BlockInput, name: str) -> list[TaskFile]:
@@ -184,7 +184,7 @@ def _product_files(session: Session, entry: BlockInput, name: str) -> list[TaskF
             block=name,
             role=entry.role,
         )
-    return [TaskFile(entry.role, row.path, row.ifu, row.sha256) for row in rows]
+    return [TaskFile(entry.role, row.path, row.unit, row.sha256) for row in rows]
 
 
 def _usable_products(entry: BlockInput) -> Select[Product]:
@@ -195,7 +195,7 @@ def _usable_products(entry: BlockInput) -> Select[Product]:
             Product.tag == entry.role,
             Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
         )
-        .order_by(Product.ifu)
+        .order_by(Product.unit)
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from core.archive.states import ProductState
 
-__all__ = ["BlockResult", "LostIfu", "NewPlot", "NewProduct", "NewQc1Value", "NewScore", "Qc1Definition"]
+__all__ = ["BlockResult", "LostUnit", "NewPlot", "NewProduct", "NewQc1Value", "NewScore", "Qc1Definition"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class NewProduct:
     ----------
     tag : str
         ``PRO.CATG``.
-    ifu : int or None
+    unit : int or None
         None for merged files and those of the whole instrument.
     path : str
         Final absolute path.
@@ -34,7 +34,7 @@ class NewProduct:
     """
 
     tag: str
-    ifu: int | None
+    unit: int | None
     path: str
     size: int
     sha256: str
@@ -55,7 +55,7 @@ class NewQc1Value:
     value: float
     mjd_obs: float
     product: str | None = None
-    ifu: int | None = None
+    unit: int | None = None
     quadrant: int | None = None
     slice: int | None = None
     lamp: int | None = None
@@ -77,7 +77,7 @@ class NewScore:
     high: float | None = None
     rules_version: str = ""
     product: str | None = None
-    ifu: int | None = None
+    unit: int | None = None
     quadrant: int | None = None
     slice: int | None = None
     lamp: int | None = None
@@ -86,22 +86,22 @@ class NewScore:
 
 @dataclass(frozen=True)
 class NewPlot:
-    """A picture of a finished block, at its final place; ``ifu`` is None if it shows all of them."""
+    """A picture of a finished block, at its final place; ``unit`` is None if it shows all of them."""
 
     name: str
     title: str
     caption: str
     path: str
-    ifu: int | None = None
+    unit: int | None = None
 
 
 @dataclass(frozen=True)
-class LostIfu:
+class LostUnit:
     """An IFU of a block that gives no products, and why.
 
     Attributes
     ----------
-    ifu : int
+    unit : int
     failed : bool
         True if its reduction failed; False if there was nothing to reduce (detector off) or nothing to reduce it with
         (no calibration of this IFU).
@@ -109,7 +109,7 @@ class LostIfu:
         As in `core.errors`.
     """
 
-    ifu: int
+    unit: int
     failed: bool
     error_type: str
     message: str
@@ -117,7 +117,7 @@ class LostIfu:
     @property
     def text(self) -> str:
         """``IFU 7 failed: no slice was found``."""
-        return f"IFU {self.ifu} {'failed' if self.failed else 'skipped'}: {self.message}"
+        return f"IFU {self.unit} {'failed' if self.failed else 'skipped'}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class BlockResult:
     duration: float | None = None  # [s]; taken from the start time, if not given
     text: str = ""  # goes into the event
     plots: tuple[NewPlot, ...] = ()
-    lost: tuple[LostIfu, ...] = ()  # IFUs without products
+    lost: tuple[LostUnit, ...] = ()  # IFUs without products
 
 
 @dataclass(frozen=True)
@@ -144,5 +144,5 @@ class Qc1Definition:
     unit: str = ""
     qc_class: str = "ENG"
     value_type: str = "float"
-    axes: tuple[str, ...] = field(default=())  # among ifu, quadrant, slice, lamp, item
+    axes: tuple[str, ...] = field(default=())  # among unit, quadrant, slice, lamp, item
     description: str = ""

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import SETUP_KEYWORDS, Block, Product, Qc1Parameter, Qc1Value, Score, ifu_mask
+from core.archive.models import SETUP_KEYWORDS, Block, Product, Qc1Parameter, Qc1Value, Score, unit_mask
 from core.archive.records import BlockResult, NewProduct, NewQc1Value, NewScore, Qc1Definition
 from core.archive.states import ProductState
 from core.errors import NotFoundError
@@ -95,9 +95,9 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
     if scores:
         session.execute(insert(Score), scores)
     block.plots = [asdict(plot) for plot in result.plots]
-    block.lost_ifus = [asdict(entry) for entry in sorted(result.lost, key=lambda entry: entry.ifu)]
-    block.failed_ifu_mask = ifu_mask(entry.ifu for entry in result.lost if entry.failed)
-    block.skipped_ifu_mask = ifu_mask(entry.ifu for entry in result.lost if not entry.failed)
+    block.lost_units = [asdict(entry) for entry in sorted(result.lost, key=lambda entry: entry.unit)]
+    block.failed_unit_mask = unit_mask(entry.unit for entry in result.lost if entry.failed)
+    block.skipped_unit_mask = unit_mask(entry.unit for entry in result.lost if not entry.failed)
     return [item.score for item in result.scores]
 
 
@@ -117,7 +117,7 @@ def _store_products(session: Session, block: Block, items: Iterable[NewProduct],
         if row is None:
             row = Product(block_id=block.id, path=item.path)
             session.add(row)
-        row.tag, row.ifu, row.file_name = item.tag, item.ifu, PurePath(item.path).name
+        row.tag, row.unit, row.file_name = item.tag, item.unit, PurePath(item.path).name
         row.size, row.sha256, row.datamd5 = item.size, item.sha256, item.datamd5
         row.night, row.mjd_obs, row.mjd_mid = item.night, item.mjd_obs, item.mjd_mid
         row.state, row.created_at, row.header = item.state, now, dict(item.header)
@@ -152,7 +152,7 @@ def _parameter_ids(session: Session, items: Iterable[NewQc1Value | NewScore]) ->
 
 def _indices(item: NewQc1Value | NewScore) -> dict[str, int | None]:
     return {
-        "ifu": item.ifu,
+        "unit": item.unit,
         "quadrant": item.quadrant,
         "slice": item.slice,
         "lamp": item.lamp,

@@ -305,11 +305,11 @@ def products_before(session: Session, block_id: int) -> list[tuple[str, int | No
         .limit(1)
     )
     rows = session.execute(
-        select(Product.tag, Product.ifu, Product.path)
+        select(Product.tag, Product.unit, Product.path)
         .where(Product.block_id == earlier, Product.state != ProductState.SUPERSEDED)
         .order_by(Product.id)
     )
-    return [(tag, ifu, path) for tag, ifu, path in rows]
+    return [(tag, unit, path) for tag, unit, path in rows]
 
 
 def earlier_values(
@@ -342,7 +342,7 @@ def earlier_values(
     result: dict[tuple[str, str], dict[tuple[int | None, ...], list[float]]] = {}
     for (table, column), span in days.items():
         query = (
-            select(Qc1Value.ifu, Qc1Value.quadrant, Qc1Value.slice, Qc1Value.lamp, Qc1Value.item, Qc1Value.value)
+            select(Qc1Value.unit, Qc1Value.quadrant, Qc1Value.slice, Qc1Value.lamp, Qc1Value.item, Qc1Value.value)
             .join(Qc1Parameter, Qc1Value.parameter_id == Qc1Parameter.id)
             .join(Block, Qc1Value.block_id == Block.id)
             .outerjoin(Product, Qc1Value.product_id == Product.id)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Quality, Refusal, Setup
 from core.cascade.rules import InputRule, MasterSource
-from core.cascade.words import age_words, duration_words, ifu_words, iso_minutes
+from core.cascade.words import age_words, duration_words, iso_minutes, unit_words
 
 __all__ = ["Candidate", "CandidateIndex", "RoleResult", "Target", "associate"]
 
@@ -36,7 +36,7 @@ class Target:
 
     setup: Setup
     mjd: float
-    ifus: tuple[int, ...]
+    units: tuple[int, ...]
     older_only: bool = False
 
 
@@ -210,13 +210,13 @@ def _match_field(product: ProductInfo, target: Target) -> str:
     return f"field mode {setup.field} differs from {target.setup.field}"
 
 
-def _match_ifus(product: ProductInfo, target: Target) -> str:
-    lacking = set(target.ifus) - set(product.ifus)
-    if product.ifus and lacking:
-        return f"lacks {ifu_words(lacking)}"
+def _match_units(product: ProductInfo, target: Target) -> str:
+    lacking = set(target.units) - set(product.units)
+    if product.units and lacking:
+        return f"lacks {unit_words(lacking)}"
     # Some of its IFUs may have failed: the block leaves them out. It is of no use only if it has none at all.
-    if target.ifus and not set(target.ifus) - set(product.lost):
-        return f"{ifu_words(target.ifus)} could not be made"
+    if target.units and not set(target.units) - set(product.lost):
+        return f"{unit_words(target.units)} could not be made"
     return ""
 
 
@@ -226,7 +226,7 @@ MATCH: Mapping[str, Callable[[ProductInfo, Target], str]] = {
     "ins_mode": _match_mode,
     "blue": _match_blue,
     "field": _match_field,
-    "ifus": _match_ifus,
+    "units": _match_units,
 }
 
 
@@ -246,7 +246,7 @@ def _choice(entry: _Ranked, role: str, source: MasterSource) -> InputChoice:
             f"rule {source.rule}, {state}"
         )
         if product.lost:
-            reason += f", without {ifu_words(product.lost)}, which could not be made"
+            reason += f", without {unit_words(product.lost)}, which could not be made"
     return InputChoice(role, product, entry.level, entry.days, source.rule, reason)
 
 

@@ -53,7 +53,7 @@ def explain_block(block: BlockPlan) -> dict[str, Any]:
         "night": block.night,
         "mid_exposure": iso_minutes(block.mjd),
         "state": block.state.value,
-        "ifus": list(block.ifus),
+        "units": list(block.units),
         "frames": list(block.frames),
         "inputs": [
             {

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from core.cascade.model import FrameInfo, Missing, Setup
 from core.cascade.rules import RawSource
-from core.cascade.words import ifu_words
+from core.cascade.words import unit_words
 
 __all__ = ["Group", "group_frames"]
 
@@ -29,16 +29,16 @@ class Group:
         return sum(frame.mjd_mid for frame in self.frames) / len(self.frames)
 
     @property
-    def ifus(self) -> tuple[int, ...]:
+    def units(self) -> tuple[int, ...]:
         """IFUs that all frames have."""
-        common = set(self.frames[0].ifus).intersection(*(frame.ifus for frame in self.frames[1:]))
+        common = set(self.frames[0].units).intersection(*(frame.units for frame in self.frames[1:]))
         return tuple(sorted(common))
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know about the group although it can be reduced."""
-        partial = {ifu for frame in self.frames for ifu in frame.ifus} - set(self.ifus)
-        return (f"{ifu_words(partial)} left out: not in all frames",) if partial else ()
+        partial = {unit for frame in self.frames for unit in frame.units} - set(self.units)
+        return (f"{unit_words(partial)} left out: not in all frames",) if partial else ()
 
     def missing(self, source: RawSource, fresh: frozenset[str] = frozenset()) -> tuple[Missing, ...]:
         """What the group lacks to be reduced.
@@ -57,8 +57,8 @@ class Group:
         for lamp in source.lamps:
             if lamp not in lit:
                 lacks.append(Missing(self.tag, "lamp", f"no {self.tag} frame with lamp {lamp}"))
-        if not self.ifus:
-            lacks.append(Missing(self.tag, "no_ifu", "no IFU is in all frames"))
+        if not self.units:
+            lacks.append(Missing(self.tag, "no_unit", "no IFU is in all frames"))
         expected = max(frame.tpl_nexp for frame in self.frames)
         if count < expected and any(frame.id in fresh for frame in self.frames):
             text = f"waits for frames: {count} of {expected} exposures of the template have arrived"

@@ -127,7 +127,7 @@ class FrameInfo:
         ``TPL.NEXP``, the number of exposures the template was to take; 0 if unknown.
     lamps : tuple of str
         Names of the arc lamps that shine.
-    ifus : tuple of int
+    units : tuple of int
         IFUs in the file, ascending.
     night : str
         Night (date at noon before), passed through to the block.
@@ -142,7 +142,7 @@ class FrameInfo:
     tpl_start: str = ""
     tpl_nexp: int = 0
     lamps: tuple[str, ...] = ()
-    ifus: tuple[int, ...] = ()
+    units: tuple[int, ...] = ()
     night: str = ""
     digest: str = ""
 
@@ -166,7 +166,7 @@ class ProductInfo:
     digest : str
         Hash of the file; stands for the product in signatures if no block of ours made it.
     lost : tuple of int
-        Those of ``ifus`` that its block could not make, ascending.
+        Those of ``units`` that its block could not make, ascending.
     """
 
     id: str
@@ -175,7 +175,7 @@ class ProductInfo:
     setup: Setup | None = None
     quality: Quality = Quality.PROVISIONAL
     origin: Origin = Origin.PRODUCT
-    ifus: tuple[int, ...] = ()
+    units: tuple[int, ...] = ()
     valid_from: float = float("-inf")
     valid_to: float = float("inf")
     block: str = ""
@@ -257,7 +257,7 @@ class BlockPlan:
     night: str
     tpl_start: str
     mjd: float
-    ifus: tuple[int, ...]
+    units: tuple[int, ...]
     frames: tuple[str, ...]
     inputs: tuple[InputChoice, ...]
     refusals: tuple[Refusal, ...]

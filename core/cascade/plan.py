@@ -136,7 +136,7 @@ class _Shelf:
                 setup=block.setup,
                 quality=Quality.PROVISIONAL,
                 origin=Origin.PLANNED,
-                ifus=block.ifus,
+                units=block.units,
                 block=block.key,
                 signature=signature,
             )
@@ -165,7 +165,7 @@ def _superseded(newer: ProductInfo) -> tuple[str, str]:
 
 
 def _plan_block(task: Task, group: Group, shelf: _Shelf, options: PlanOptions, rules: Rules) -> BlockPlan:
-    target = Target(group.setup, group.mjd, group.ifus, options.older_only)
+    target = Target(group.setup, group.mjd, group.units, options.older_only)
     results: list[RoleResult] = []
     omitted: list[tuple[str, int]] = []
     notes = list(group.notes)
@@ -188,7 +188,7 @@ def _plan_block(task: Task, group: Group, shelf: _Shelf, options: PlanOptions, r
         night=group.frames[0].night,
         tpl_start=group.tpl_start,
         mjd=group.mjd,
-        ifus=group.ifus,
+        units=group.units,
         frames=tuple(frame.id for frame in group.frames),
         inputs=inputs,
         refusals=tuple(refusal for result in results for refusal in result.refusals),
@@ -217,7 +217,7 @@ def _signature(task: Task, group: Group, inputs: tuple[InputChoice, ...], option
         "version": options.versions.get(task.recipe, ""),
         "parameters": options.parameters.get(task.recipe, {}),
         "rules": rules.version,
-        "ifus": group.ifus,
+        "units": group.units,
         "frames": [(frame.id, frame.digest) for frame in group.frames],
         "inputs": [(choice.role, choice.product.identity) for choice in inputs],
     }

@@ -109,7 +109,7 @@ class Rules:
 
 DAILY = ((1.5, 0), (7.0, 1), (30.0, 2))
 MONTHLY = ((31.0, 0), (62.0, 1), (190.0, 2))
-CCD = ("readout", "binning", "ifus")
+CCD = ("readout", "binning", "units")
 OPTICS = (*CCD, "blue", "field")
 
 RULES = Rules(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-__all__ = ["age_words", "count_words", "duration_words", "ifu_words", "iso_minutes"]
+__all__ = ["age_words", "count_words", "duration_words", "iso_minutes", "unit_words"]
 
 _MJD_EPOCH = datetime(1858, 11, 17)
 
@@ -33,6 +33,6 @@ def count_words(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def ifu_words(ifus: Iterable[int]) -> str:
+def unit_words(units: Iterable[int]) -> str:
     """``IFU 3, 4``."""
-    return "IFU " + ", ".join(str(ifu) for ifu in sorted(ifus))
+    return "IFU " + ", ".join(str(unit) for unit in sorted(units))

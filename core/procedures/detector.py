@@ -53,32 +53,32 @@ class DetectorPlots:
     relative: bool = False
 
 
-def panel_plots(kind: DetectorPlots, block: ProcedureInput, ifu: int, folder: Path) -> list[PlotFile]:
+def panel_plots(kind: DetectorPlots, block: ProcedureInput, unit: int, folder: Path) -> list[PlotFile]:
     """Nine panels for one detector."""
-    master = product_rows(block.products[kind.tag, ifu], ifu)
-    raw = sample(raw_rows(block.raws[0], ifu)) if block.raws else None
-    reference = _difference(master, block.references.get((kind.tag, ifu)), ifu)
-    return [panel_plot(block.block, kind, ifu, sample(master), raw, reference, folder)]
+    master = product_rows(block.products[kind.tag, unit], unit)
+    raw = sample(raw_rows(block.raws[0], unit)) if block.raws else None
+    reference = _difference(master, block.references.get((kind.tag, unit)), unit)
+    return [panel_plot(block.block, kind, unit, sample(master), raw, reference, folder)]
 
 
 def overview_plots(kind: DetectorPlots, block: ProcedureInput, folder: Path) -> list[PlotFile]:
     """The overview of all detectors; none if no detector has a file of its own."""
-    ifus = block.ifus(kind.tag)
-    samples = {ifu: sample(product_rows(block.products[kind.tag, ifu], ifu), quick=True) for ifu in ifus}
+    units = block.units(kind.tag)
+    samples = {unit: sample(product_rows(block.products[kind.tag, unit], unit), quick=True) for unit in units}
     return [overview_plot(block.block, kind, samples, folder)] if samples else []
 
 
-def _difference(master: RowReader, path: Path | None, ifu: int) -> ImageSample | None:
+def _difference(master: RowReader, path: Path | None, unit: int) -> ImageSample | None:
     if path is None:
         return None
-    reference = product_rows(path, ifu)
+    reference = product_rows(path, unit)
     return sample(Difference(master, reference)) if reference.shape == master.shape else None
 
 
 def panel_plot(
     block: str,
     kind: DetectorPlots,
-    ifu: int,
+    unit: int,
     master: ImageSample,
     raw: ImageSample | None,
     difference: ImageSample | None,
@@ -90,12 +90,12 @@ def panel_plot(
     ----------
     block : str
     kind : DetectorPlots
-    ifu : int
+    unit : int
     master, raw, difference : ImageSample
         Master, first raw frame, master minus an earlier master; the last two may be missing.
     folder : pathlib.Path
     """
-    figure = new_figure(f"{kind.noun}, IFU {ifu:02d}     {block}")
+    figure = new_figure(f"{kind.noun}, IFU {unit:02d}     {block}")
     axes = figure.subplots(3, 3)
     ny, nx = master.shape
     _cut(
@@ -136,7 +136,7 @@ def panel_plot(
     caption = f"Cuts average nine rows or columns; raw frame (grey, right axis) and {kind.noun} (blue). " + (
         "Lower row: minus the one before." if difference else "There is no earlier one to compare with."
     )
-    return save(figure, folder, f"{kind.stem}0-{ifu:02d}", f"IFU {ifu}: {kind.noun}", caption, ifu)
+    return save(figure, folder, f"{kind.stem}0-{unit:02d}", f"IFU {unit}: {kind.noun}", caption, unit)
 
 
 def _cut(axes: Axes, title: str, x: str, kind: DetectorPlots, raw: F64 | None, master: F64) -> None:
@@ -232,8 +232,8 @@ def overview_plot(block: str, kind: DetectorPlots, samples: Mapping[int, ImageSa
     grid = figure.subplots(rows, columns, squeeze=False)
     for axis in grid.flat:
         axis.axis("off")
-    for axis, (ifu, entry) in zip(grid.flat, samples.items(), strict=False):
+    for axis, (unit, entry) in zip(grid.flat, samples.items(), strict=False):
         axis.imshow(entry.thumbnail, origin="lower", cmap="gray", vmin=low, vmax=high, aspect="auto")
-        axis.set_title(f"{ifu:02d}   {entry.median:.4g} \u00b1 {entry.sigma:.2g}", fontsize=7, pad=2)
+        axis.set_title(f"{unit:02d}   {entry.median:.4g} \u00b1 {entry.sigma:.2g}", fontsize=7, pad=2)
     caption = f"Median and robust scatter in {kind.unit}; black is {low:.4g}, white {high:.4g} in all."
     return save(figure, folder, f"{kind.stem}1", f"all detectors: {kind.noun}", caption)

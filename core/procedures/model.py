@@ -10,18 +10,18 @@ from typing import Any, Final
 
 __all__ = ["PlotFile", "Procedure", "ProcedureInput"]
 
-_NAME: Final = re.compile(r"(?P<tag>[A-Z][A-Z_]*[A-Z])(-(?P<ifu>\d\d))?\.fits$")
+_NAME: Final = re.compile(r"(?P<tag>[A-Z][A-Z_]*[A-Z])(-(?P<unit>\d\d))?\.fits$")
 
 
 @dataclass(frozen=True)
 class PlotFile:
-    """A picture: ``name`` is the stem of its file; ``ifu`` is None if it shows all of them."""
+    """A picture: ``name`` is the stem of its file; ``unit`` is None if it shows all of them."""
 
     name: str
     title: str
     caption: str
     path: str
-    ifu: int | None = None
+    unit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class ProcedureInput:
     raws : tuple of pathlib.Path
         Raw frames by time.
     products : dict
-        (tag, ifu) to file; ifu is None for merged files.
+        (tag, unit) to file; unit is None for merged files.
     references : dict
-        (tag, ifu) to the file of an earlier block of the same kind and setup, to compare with.
+        (tag, unit) to the file of an earlier block of the same kind and setup, to compare with.
     """
 
     block: str
@@ -56,12 +56,12 @@ class ProcedureInput:
             recipe=str(job["recipe"]),
             raws=tuple(Path(frame["path"]) for frame in job["frames"] if frame["tag"] in raw_tags),
             products=_products(Path(job["output_dir"])),
-            references={(str(item["tag"]), item["ifu"]): Path(item["path"]) for item in job["references"]},
+            references={(str(item["tag"]), item["unit"]): Path(item["path"]) for item in job["references"]},
         )
 
-    def ifus(self, tag: str) -> tuple[int, ...]:
+    def units(self, tag: str) -> tuple[int, ...]:
         """IFUs that have a product file of their own with this tag, ascending."""
-        return tuple(sorted(ifu for found, ifu in self.products if found == tag and ifu is not None))
+        return tuple(sorted(unit for found, unit in self.products if found == tag and unit is not None))
 
 
 @dataclass(frozen=True)
@@ -74,13 +74,13 @@ class Procedure:
         Product whose IFUs have pictures of their own.
     of_all : callable
         Makes the pictures that show all IFUs, below a folder.
-    of_ifu : callable
+    of_unit : callable
         Makes those of one IFU.
     """
 
     tag: str
     of_all: Callable[[ProcedureInput, Path], list[PlotFile]]
-    of_ifu: Callable[[ProcedureInput, int, Path], list[PlotFile]]
+    of_unit: Callable[[ProcedureInput, int, Path], list[PlotFile]]
 
 
 def _products(folder: Path) -> dict[tuple[str, int | None], Path]:
@@ -89,5 +89,5 @@ def _products(folder: Path) -> dict[tuple[str, int | None], Path]:
     for path in sorted(folder.glob("*.fits")):
         name = _NAME.match(path.name)
         if name:
-            found[name["tag"], int(name["ifu"]) if name["ifu"] else None] = path
+            found[name["tag"], int(name["unit"]) if name["unit"] else None] = path
     return found

@@ -41,22 +41,22 @@ def _of_all(block: ProcedureInput, folder: Path) -> list[PlotFile]:
     return [plot for plot in plots if plot is not None]
 
 
-def _of_ifu(block: ProcedureInput, ifu: int, folder: Path) -> list[PlotFile]:
-    path = block.products.get(("WAVECAL_RESIDUALS", ifu))
+def _of_ifu(block: ProcedureInput, unit: int, folder: Path) -> list[PlotFile]:
+    path = block.products.get(("WAVECAL_RESIDUALS", unit))
     if path is None:
         return []
-    residuals = read_table(path, WAVECAL_RESIDUALS, ifu)
+    residuals = read_table(path, WAVECAL_RESIDUALS, unit)
     high = float(np.percentile(np.abs(residuals["residual"]), 98))
-    name = f"IFU {ifu:02d}"
+    name = f"IFU {unit:02d}"
     figure = plot_wave_residuals(residuals, cuts=(-high, high), title=name)
     text = "Catalogue minus fitted wavelength in the last iteration; colours are cut at 98 % of the values."
-    plots = [save(figure, folder, f"arc2-{ifu:02d}", f"IFU {ifu}: residuals on the detector", text, ifu)]
+    plots = [save(figure, folder, f"arc2-{unit:02d}", f"IFU {unit}: residuals on the detector", text, unit)]
     numbers = np.unique(residuals["slice"])
     number = int(numbers[np.argmin(np.abs(numbers.astype(np.int64) - _SLICE))])
-    solution = Dispersion.from_columns(read_table(block.products["WAVECAL_TABLE", ifu], WAVECAL_TABLE, ifu))
+    solution = Dispersion.from_columns(read_table(block.products["WAVECAL_TABLE", unit], WAVECAL_TABLE, unit))
     figure = plot_wave_column(residuals, solution, number, show_residuals=True, title=name)
     text = "Each line in each column of the slice: catalogue minus fitted wavelength against wavelength."
-    plots.append(save(figure, folder, f"arc3-{ifu:02d}", f"IFU {ifu}: residuals of slice {number}", text, ifu))
+    plots.append(save(figure, folder, f"arc3-{unit:02d}", f"IFU {unit}: residuals of slice {number}", text, unit))
     return plots
 
 

@@ -25,8 +25,8 @@ def _of_all(block: ProcedureInput, folder: Path) -> list[PlotFile]:
     return [*plots, *(plot for plot in (flux, traces) if plot is not None)]
 
 
-def _of_ifu(block: ProcedureInput, ifu: int, folder: Path) -> list[PlotFile]:
-    return [*panel_plots(KIND, block, ifu, folder), *sample_plots(block, ifu, folder)]
+def _of_ifu(block: ProcedureInput, unit: int, folder: Path) -> list[PlotFile]:
+    return [*panel_plots(KIND, block, unit, folder), *sample_plots(block, unit, folder)]
 
 
 PROCEDURE = Procedure(KIND.tag, _of_all, _of_ifu)

@@ -49,7 +49,7 @@ def make_plots(block: ProcedureInput, folder: Path, processes: int = 1) -> Pictu
     procedure = PROCEDURES.get(block.recipe)
     if procedure is None:
         return Pictures()
-    parts: list[int | None] = [None, *block.ifus(procedure.tag)]
+    parts: list[int | None] = [None, *block.units(procedure.tag)]
     if processes == 1 or len(parts) == 2:
         drawn = [_draw(block, folder, part) for part in parts]
     else:
@@ -69,15 +69,15 @@ def make_plots(block: ProcedureInput, folder: Path, processes: int = 1) -> Pictu
     )
 
 
-def _draw(block: ProcedureInput, folder: Path, ifu: int | None) -> tuple[list[PlotFile], str]:
+def _draw(block: ProcedureInput, folder: Path, unit: int | None) -> tuple[list[PlotFile], str]:
     """Pictures of an IFU or, if that is None, of all; and what went wrong."""
     procedure = PROCEDURES[block.recipe]
     try:
-        return (procedure.of_all(block, folder) if ifu is None else procedure.of_ifu(block, ifu, folder)), ""
+        return (procedure.of_all(block, folder) if unit is None else procedure.of_unit(block, unit, folder)), ""
     except Exception as error:
         traceback.print_exc()
-        return [], f"{_name(ifu)}: {type(error).__name__}: {error}"
+        return [], f"{_name(unit)}: {type(error).__name__}: {error}"
 
 
-def _name(ifu: int | None) -> str:
-    return "all IFUs" if ifu is None else f"IFU {ifu}"
+def _name(unit: int | None) -> str:
+    return "all IFUs" if unit is None else f"IFU {unit}"

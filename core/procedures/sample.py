@@ -40,8 +40,8 @@ class RowReader(Protocol):
 
 
 class _ProductRows:
-    def __init__(self, path: Path, ifu: int) -> None:
-        self._image = open_image(path, ifu)
+    def __init__(self, path: Path, unit: int) -> None:
+        self._image = open_image(path, unit)
         self.shape = self._image.shape
 
     def read_rows(self, y0: int, y1: int) -> F32:
@@ -52,8 +52,8 @@ class _ProductRows:
 class _RawRows:
     """A raw frame without its prescans and overscans, so that it lies on the master."""
 
-    def __init__(self, path: Path, ifu: int) -> None:
-        self._channel = open_raw(path).channel(ifu)
+    def __init__(self, path: Path, unit: int) -> None:
+        self._channel = open_raw(path).channel(unit)
         self._detector = self._channel.detector
         self.shape = self._detector.trimmed_shape
 
@@ -86,14 +86,14 @@ class Difference:
         return self.first.read_rows(y0, y1) - self.second.read_rows(y0, y1)
 
 
-def product_rows(path: Path, ifu: int) -> RowReader:
+def product_rows(path: Path, unit: int) -> RowReader:
     """DATA of a product."""
-    return _ProductRows(path, ifu)
+    return _ProductRows(path, unit)
 
 
-def raw_rows(path: Path, ifu: int) -> RowReader:
+def raw_rows(path: Path, unit: int) -> RowReader:
     """A raw frame, trimmed [adu]."""
-    return _RawRows(path, ifu)
+    return _RawRows(path, unit)
 
 
 @dataclass(frozen=True)

@@ -53,15 +53,15 @@ def slice_plot(
     PlotFile or None
         None if no header has any of the keywords.
     """
-    ifus = block.ifus(tag)
-    headers = {ifu: scan_fits(block.products[tag, ifu]).hdus[0].header for ifu in ifus}
+    units = block.units(tag)
+    headers = {unit: scan_fits(block.products[tag, unit]).hdus[0].header for unit in units}
     slices = np.arange(1, N_SLICES + 1)
     series = {
-        (panel, ifu): np.array(
+        (panel, unit): np.array(
             [get_key(header, panel.keyword.format(slice=number), float, np.nan) for number in slices]
         )
         for panel in panels
-        for ifu, header in headers.items()
+        for unit, header in headers.items()
     }
     if not any(np.isfinite(values).any() for values in series.values()):
         return None
@@ -69,12 +69,12 @@ def slice_plot(
     figure = new_figure(f"{title}     {block.block}", 12.0, 2.6 * rows + 0.7)
     figure.subplots_adjust(wspace=0.13)
     grid = figure.subplots(rows, 2, squeeze=False)
-    colours = colormaps["viridis"](np.linspace(0.0, 0.9, max(len(ifus), 1)))
+    colours = colormaps["viridis"](np.linspace(0.0, 0.9, max(len(units), 1)))
     for axis in grid.flat[len(panels) :]:
         axis.axis("off")
     for axis, panel in zip(grid.flat, panels, strict=False):
-        for colour, ifu in zip(colours, ifus, strict=True):
-            axis.plot(slices, series[panel, ifu], ".-", color=colour, linewidth=0.7, markersize=3, label=f"{ifu:02d}")
+        for colour, unit in zip(colours, units, strict=True):
+            axis.plot(slices, series[panel, unit], ".-", color=colour, linewidth=0.7, markersize=3, label=f"{unit:02d}")
         axis.set_xlim(0, N_SLICES + 1)
         axis.set_xticks(range(12, N_SLICES + 1, 12))
         label(axis, panel.title, "slice on the detector", panel.unit)

@@ -103,8 +103,8 @@ def legend(figure: Figure, axes: Axes) -> None:
     )
 
 
-def save(figure: Figure, folder: Path, name: str, title: str, caption: str, ifu: int | None = None) -> PlotFile:
+def save(figure: Figure, folder: Path, name: str, title: str, caption: str, unit: int | None = None) -> PlotFile:
     """Write ``<folder>/<name>.png``."""
     path = folder / f"{name}.png"
     figure.savefig(path, format="png", pil_kwargs={"compress_level": 4})
-    return PlotFile(name, title, caption, str(path), ifu)
+    return PlotFile(name, title, caption, str(path), unit)

@@ -21,16 +21,16 @@ __all__ = ["sample_plots", "trace_plot"]
 
 def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
     """Traces of all IFUs of a block in four panels; None if there is no trace table."""
-    ifus = block.ifus("TRACE_TABLE")
-    if not ifus:
+    units = block.units("TRACE_TABLE")
+    if not units:
         return None
-    tables = {ifu: read_table(block.products["TRACE_TABLE", ifu], TRACE_TABLE, ifu) for ifu in ifus}
+    tables = {unit: read_table(block.products["TRACE_TABLE", unit], TRACE_TABLE, unit) for unit in units}
     figure = new_figure(f"traces of the slices     {block.block}", 12.0, 5.9)
     figure.subplots_adjust(wspace=0.13)
     axes = figure.subplots(2, 2)
-    colours = colormaps["viridis"](np.linspace(0.0, 0.9, len(ifus)))
+    colours = colormaps["viridis"](np.linspace(0.0, 0.9, len(units)))
     slices = np.arange(1, N_SLICES + 1)
-    first = ifus[0]
+    first = units[0]
     height = float(open_image(block.products["MASTER_FLAT", first], first).shape[0])
     rows = np.linspace(1, height, 40)
     centres = _evaluate(tables[first], 0, rows)
@@ -38,10 +38,10 @@ def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
         axes[0, 0].plot(centres[number] - centres[number].mean() + 8 * number, rows, color="#1f4e9c", linewidth=0.6)
     label(axes[0, 0], f"IFU {first:02d}: shape of the centres, 8 pix apart", "X [pix, shifted]", "Y [pix]")
     middle = np.array([height / 2])
-    for colour, ifu in zip(colours, ifus, strict=True):
-        table = tables[ifu]
+    for colour, unit in zip(colours, units, strict=True):
+        table = tables[unit]
         left, right = (_evaluate(table, edge, middle)[:, 0] for edge in (1, 2))
-        style = {"color": colour, "linewidth": 0.7, "markersize": 3, "label": f"{ifu:02d}"}
+        style = {"color": colour, "linewidth": 0.7, "markersize": 3, "label": f"{unit:02d}"}
         axes[0, 1].plot(slices, right - left, ".-", **style)
         axes[1, 0].plot(slices[1:], left[1:] - right[:-1], ".-", **style)
         lean = _evaluate(table, 0, np.array([1.0, height]))
@@ -54,21 +54,21 @@ def trace_plot(block: ProcedureInput, folder: Path) -> PlotFile | None:
     return save(figure, folder, "trace0", "traces of the slices", caption)
 
 
-def sample_plots(block: ProcedureInput, ifu: int, folder: Path) -> list[PlotFile]:
+def sample_plots(block: ProcedureInput, unit: int, folder: Path) -> list[PlotFile]:
     """The sampling points of an IFU: widths of all slices, and two slices on the flat with their polynomials."""
-    path = block.products.get(("TRACE_SAMPLES", ifu))
+    path = block.products.get(("TRACE_SAMPLES", unit))
     if path is None:
         return []
-    samples = read_table(path, TRACE_SAMPLES, ifu)
-    name = f"IFU {ifu:02d}"
+    samples = read_table(path, TRACE_SAMPLES, unit)
+    name = f"IFU {unit:02d}"
     text = "Right minus left edge of each sampling point; the range is that of slices that can be right."
     figure = plot_trace_widths(samples, title=name)
-    plots = [save(figure, folder, f"trace1-{ifu:02d}", f"IFU {ifu}: widths along the slices", text, ifu)]
-    table = Trace.from_columns(read_table(block.products["TRACE_TABLE", ifu], TRACE_TABLE, ifu))
-    flat = open_image(block.products["MASTER_FLAT", ifu], ifu).read_part("DATA")
+    plots = [save(figure, folder, f"trace1-{unit:02d}", f"IFU {unit}: widths along the slices", text, unit)]
+    table = Trace.from_columns(read_table(block.products["TRACE_TABLE", unit], TRACE_TABLE, unit))
+    flat = open_image(block.products["MASTER_FLAT", unit], unit).read_part("DATA")
     figure = plot_trace_samples(samples, table, flat, title=name)
     text = "Sampling points and polynomials of two slices in the middle, on the master flat."
-    plots.append(save(figure, folder, f"trace2-{ifu:02d}", f"IFU {ifu}: traces of two slices", text, ifu))
+    plots.append(save(figure, folder, f"trace2-{unit:02d}", f"IFU {unit}: traces of two slices", text, unit))
     return plots
 
 

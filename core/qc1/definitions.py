@@ -17,7 +17,7 @@ from typing import Protocol
 __all__ = ["AXES", "TABLES", "Definitions", "Parameter", "QcDeclaration", "TableRule", "define"]
 
 # Index names of the declarations, in the order in which they are stored and shown.
-AXES = ("ifu", "quadrant", "slice", "lamp", "input")
+AXES = ("unit", "quadrant", "slice", "lamp", "input")
 
 
 class QcDeclaration(Protocol):
@@ -76,7 +76,7 @@ class Parameter:
     unit, type, klass, description : str
         From the declaration; ``klass`` is KPI, HC, CAL or ENG.
     axes : tuple of str
-        What it is split by, always with ``ifu`` first.
+        What it is split by, always with ``unit`` first.
     recipe : str
         Who measures it.
     products : tuple of str
@@ -196,7 +196,7 @@ def define(declarations: Mapping[str, Iterable[QcDeclaration]]) -> Definitions:
             type=spec.type,
             klass=spec.klass,
             description=spec.description,
-            axes=("ifu", *(axis for axis in AXES if f"{{{axis}}}" in spec.keyword and axis != "ifu")),
+            axes=("unit", *(axis for axis in AXES if f"{{{axis}}}" in spec.keyword and axis != "unit")),
             recipe=recipe,
             products=spec.products,
         )

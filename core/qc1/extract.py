@@ -19,7 +19,7 @@ class Measurement:
     ----------
     parameter : Parameter
     value : float
-    ifu, quadrant, slice, lamp, input : int or None
+    unit, quadrant, slice, lamp, input : int or None
         Position; None where the parameter has no such axis.
     product : int
         Which of the given products carries it (position in the input of `extract`).
@@ -27,7 +27,7 @@ class Measurement:
 
     parameter: Parameter
     value: float
-    ifu: int | None = None
+    unit: int | None = None
     quadrant: int | None = None
     slice: int | None = None
     lamp: int | None = None
@@ -37,7 +37,7 @@ class Measurement:
     @property
     def position(self) -> tuple[int | None, ...]:
         """IFU, quadrant, slice, lamp, input."""
-        return self.ifu, self.quadrant, self.slice, self.lamp, self.input
+        return self.unit, self.quadrant, self.slice, self.lamp, self.input
 
     @property
     def label(self) -> str:
@@ -71,7 +71,7 @@ def extract(products: Iterable[tuple[str, int | None, Mapping[str, object]]], de
 
     Parameters
     ----------
-    products : iterable of (tag, ifu, header)
+    products : iterable of (tag, unit, header)
         Header as keywords in dot notation; other keywords than ``QC.`` are ignored.
     definitions : Definitions
 
@@ -83,7 +83,7 @@ def extract(products: Iterable[tuple[str, int | None, Mapping[str, object]]], de
     found: dict[tuple[str, tuple[int | None, ...]], Measurement] = {}
     undeclared: set[str] = set()
     unusable: set[str] = set()
-    for number, (tag, ifu, header) in enumerate(products):
+    for number, (tag, unit, header) in enumerate(products):
         for keyword, value in header.items():
             if not keyword.startswith("QC."):
                 continue
@@ -98,7 +98,7 @@ def extract(products: Iterable[tuple[str, int | None, Mapping[str, object]]], de
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 unusable.add(keyword)
                 continue
-            position = {"ifu": ifu, **indices}
+            position = {"unit": unit, **indices}
             measured = Measurement(parameter, float(value), product=number, **position)
             found.setdefault((parameter.name, measured.position), measured)
     ordered = sorted(found.values(), key=lambda m: (m.parameter.name, tuple(n or 0 for n in m.position)))

@@ -29,7 +29,7 @@ from service.schemas import (
     BlockProgress,
     BlockQc1,
     EventOut,
-    LostIfuOut,
+    LostUnitOut,
     Page,
     ProductOut,
 )
@@ -64,7 +64,7 @@ def get_block(session: SessionDep, name: str) -> BlockDetail:
     inputs = queries.block_inputs(session, block.id)
     return BlockDetail(
         **BlockOut.of(block).model_dump(),
-        lost_ifus=[LostIfuOut(**item) for item in block.lost_ifus],
+        lost_units=[LostUnitOut(**item) for item in block.lost_units],
         parameters=block.parameters,
         signature=block.signature,
         rules_hash=block.rules_hash,

@@ -26,13 +26,13 @@ def list_products(
     session: SessionDep,
     night: date | None = None,
     tag: Annotated[str | None, Query(description="PRO.CATG, e.g. MASTER_BIAS")] = None,
-    ifu: Annotated[int | None, Query(ge=1, le=24)] = None,
+    unit: Annotated[int | None, Query(ge=1, le=24)] = None,
     state: ProductState | None = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[ProductOut]:
     """Newest first, in pages by key."""
-    rows = queries.list_products(session, night=night, tag=tag, ifu=ifu, state=state, after=after, limit=limit)
+    rows = queries.list_products(session, night=night, tag=tag, unit=unit, state=state, after=after, limit=limit)
     return Page(items=[ProductOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
 
 

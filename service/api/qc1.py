@@ -40,7 +40,7 @@ def series_request(
     session: SessionDep,
     table: str,
     y: Annotated[list[str], Query(description="Columns, e.g. master_ron", min_length=1, max_length=12)],
-    ifu: Annotated[str | None, Query(description="IFU numbers, e.g. 1,3-6; all if not given")] = None,
+    unit: Annotated[str | None, Query(description="IFU numbers, e.g. 1,3-6; all if not given")] = None,
     quadrant: Annotated[str | None, Query(description="Detector quadrants 1 to 4")] = None,
     slice_: Annotated[str | None, Query(alias="slice", description="Slices 1 to 48")] = None,
     lamp: Annotated[str | None, Query(description="INS.LAMPn numbers")] = None,
@@ -54,7 +54,7 @@ def series_request(
     return SeriesRequest.make(
         table=table,
         columns=y,
-        ifus=ifu,
+        units=unit,
         quadrants=quadrant,
         slices=slice_,
         lamps=lamp,

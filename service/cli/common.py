@@ -20,11 +20,11 @@ __all__ = [
     "check_archive",
     "console",
     "environment_of",
-    "ifu_list",
     "open_installation",
     "parse_nights",
     "settings_of",
     "state_text",
+    "unit_list",
 ]
 
 console = Console(highlight=False)
@@ -115,7 +115,7 @@ def parse_nights(texts: Sequence[str]) -> list[date]:
     return nights
 
 
-def ifu_list(text: str) -> tuple[int, ...]:
+def unit_list(text: str) -> tuple[int, ...]:
     """IFU numbers of a list like ``1,2`` or ``1-24``.
 
     Raises
@@ -125,9 +125,9 @@ def ifu_list(text: str) -> tuple[int, ...]:
     """
     from service.series import numbers_of_text
 
-    numbers = numbers_of_text(text, "ifus", 24)
+    numbers = numbers_of_text(text, "units", 24)
     if not numbers:
-        raise ParameterError("the list of IFUs is empty; give one like 1,2", parameter="ifus")
+        raise ParameterError("the list of IFUs is empty; give one like 1,2", parameter="units")
     return numbers
 
 

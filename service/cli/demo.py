@@ -26,7 +26,7 @@ from core.classify import NOON_UT
 from core.errors import RetriableError
 from core.settings import Settings
 from core.simulator.night import NightPlan, simulate_night
-from service.cli.common import console, environment_of, ifu_list, open_installation, parse_nights
+from service.cli.common import console, environment_of, open_installation, parse_nights, unit_list
 from service.cli.progress import BlockProgressBars
 from service.cli.tables import print_cascade, print_qc1
 from service.cli.up import api_command, check_port
@@ -52,28 +52,28 @@ class _Simulated:
     """What was simulated; kept beside the frames so that a repeated demo continues with the same night."""
 
     night: str
-    ifus: tuple[int, ...]
+    units: tuple[int, ...]
     files: tuple[str, ...]
 
     @classmethod
     def from_json(cls, text: str) -> _Simulated:
         """Read what `to_json` wrote."""
         values = json.loads(text)
-        return cls(str(values["night"]), tuple(values["ifus"]), tuple(values["files"]))
+        return cls(str(values["night"]), tuple(values["units"]), tuple(values["files"]))
 
     def to_json(self) -> str:
         """As a file beside the frames."""
-        return json.dumps({"night": self.night, "ifus": self.ifus, "files": self.files})
+        return json.dumps({"night": self.night, "units": self.units, "files": self.files})
 
 
-def run_demo(directory: Path, *, port: int, serve: bool, ifus: str, night: str | None, nights: int) -> int:
+def run_demo(directory: Path, *, port: int, serve: bool, units: str, night: str | None, nights: int) -> int:
     """Simulate, ingest, reduce, print, serve; 1 if a block failed."""
     began = time.monotonic()
     settings = _own_settings(directory.expanduser().absolute())
     if serve:
         check_port(_HOST, port)
     chosen = parse_nights([night])[0] if night else _last_night()
-    made = _simulate(settings, chosen, ifu_list(ifus), nights)
+    made = _simulate(settings, chosen, unit_list(units), nights)
     with open_installation(settings) as archive:
         supervisor = Supervisor(DAEMONS, {**environment_of(settings), "CASCADE_SETTLE_SECONDS": "1"}, quiet=True)
         stop = threading.Event()
@@ -118,7 +118,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
         signal.signal(number, end)
 
 
-def _simulate(settings: Settings, night: date, ifus: Sequence[int], nights: int) -> _Simulated:
+def _simulate(settings: Settings, night: date, units: Sequence[int], nights: int) -> _Simulated:
     settings.make_directories()
     note = settings.data_dir / "demo.json"
     raw = settings.archive_dirs[0]
@@ -127,12 +127,12 @@ def _simulate(settings: Settings, night: date, ifus: Sequence[int], nights: int)
         if all((raw / name).is_file() for name in made.files):
             console.print(f"Night {made.night} is simulated already: {len(made.files)} frames in {raw}", soft_wrap=True)
             return made
-        night, ifus = date.fromisoformat(made.night), made.ifus
+        night, units = date.fromisoformat(made.night), made.units
     plans = [(night - timedelta(days=back), EARLIER_PLAN) for back in range(nights - 1, 0, -1)]
     plans.append((night, DEMO_PLAN))
     total = sum(_frames_of(plan) for _, plan in plans)
     earlier = f" and {nights - 1} before" if nights > 1 else ""
-    size = f"{total} frames of {len(ifus)} full-size detectors"
+    size = f"{total} frames of {len(units)} full-size detectors"
     console.print(f"Simulating night {night}{earlier}: {size} in {raw}", soft_wrap=True)
     files: list[Path] = []
     errors: list[BaseException] = []
@@ -140,7 +140,7 @@ def _simulate(settings: Settings, night: date, ifus: Sequence[int], nights: int)
     def work() -> None:
         try:
             for day, plan in plans:
-                files.extend(simulate_night(raw, day, ifus, plan, truth_directory=settings.data_dir / "truth"))
+                files.extend(simulate_night(raw, day, units, plan, truth_directory=settings.data_dir / "truth"))
         except BaseException as error:  # handed over to the thread that waits
             errors.append(error)
 
@@ -153,7 +153,7 @@ def _simulate(settings: Settings, night: date, ifus: Sequence[int], nights: int)
             bar.update(task, completed=len(list(raw.glob("MUSE.*.fits"))))
     if errors:
         raise errors[0]
-    made = _Simulated(night.isoformat(), tuple(ifus), tuple(path.name for path in files))
+    made = _Simulated(night.isoformat(), tuple(units), tuple(path.name for path in files))
     note.write_text(made.to_json())
     return made
 
@@ -212,7 +212,7 @@ def _show(
     for block in running:
         parts = [step.get("fraction", 0.0) for step in (block.progress or {}).values()]
         phases = [str(step.get("phase", "")) for step in (block.progress or {}).values()]
-        fraction = sum(parts) / max(len(block.ifus), 1)
+        fraction = sum(parts) / max(len(block.units), 1)
         bars.show(f"{block.night} {block.tag} {block.recipe}", fraction, next(iter(phases), "starts"))
     for block in blocks:
         before = known.get(block.name)

@@ -44,7 +44,7 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
                 "broker": broker,
                 "archive_dirs": [str(path) for path in settings.archive_dirs],
                 "blocks": {state.value: count for state, count in counts.items()},
-                "blocks_with_failed_ifus": partial,
+                "blocks_with_failed_units": partial,
                 "quarantine": held,
                 "latest_night": night.isoformat() if night else None,
                 "daemons": [

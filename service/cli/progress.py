@@ -27,7 +27,7 @@ class BlockProgressBars:
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._ifus: dict[str, dict[str, float]] = {}
+        self._units: dict[str, dict[str, float]] = {}
 
     def __enter__(self) -> BlockProgressBars:
         """Start drawing."""
@@ -49,12 +49,12 @@ class BlockProgressBars:
 
     def on_event(self, name: str, event: Mapping[str, Any]) -> None:
         """A progress event of the recipe: mean over the IFUs seen so far."""
-        ifu = event.get("ifu")
-        if ifu is None or "fraction" not in event:
+        unit = event.get("ifu")
+        if unit is None or "fraction" not in event:
             return
-        seen = self._ifus.setdefault(name, {})
-        seen[str(ifu)] = float(event["fraction"])
-        self.show(name, sum(seen.values()) / len(seen), f"IFU {ifu}: {event.get('text', '')}")
+        seen = self._units.setdefault(name, {})
+        seen[str(unit)] = float(event["fraction"])
+        self.show(name, sum(seen.values()) / len(seen), f"IFU {unit}: {event.get('text', '')}")
 
     def show(self, name: str, fraction: float, phase: str) -> None:
         """Draw the bar of a block."""
@@ -70,5 +70,5 @@ class BlockProgressBars:
             elapsed = self._progress.tasks[self._progress.task_ids.index(task)].elapsed
             seconds = f" {elapsed:.1f} s" if elapsed is not None else ""
             self._progress.remove_task(task)
-        self._ifus.pop(name, None)
+        self._units.pop(name, None)
         console.print(f"{name} {state_text(word)}{seconds}", soft_wrap=True)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from core.archive.models import Block, BlockInput
 from core.archive.pages.blocks import blocks_of_night, calibration_inputs
 from core.archive.pages.qc1 import last_values, qc1_tables
-from core.archive.records import LostIfu
+from core.archive.records import LostUnit
 from core.archive.states import InputKind
 from service.cli.common import console, state_text
 from service.explain import waits_for
@@ -55,8 +55,8 @@ def print_cascade(session: Session, night: date) -> None:
             takes = waits_for(block, inputs[block.id])
         elif block.error_message:
             takes = block.error_message
-        elif block.lost_ifus and word != block.state.value:
-            takes = "; ".join(LostIfu(**item).text for item in block.lost_ifus)
+        elif block.lost_units and word != block.state.value:
+            takes = "; ".join(LostUnit(**item).text for item in block.lost_units)
         table.add_row(
             block.tag,
             str(block.n_raw),

@@ -31,10 +31,10 @@ def night_sentence(summary: NightSummary | None, missing: Iterable[str] = ()) ->
     parts.append(plural(summary.outliers, "outlier block") if summary.outliers else "no outlier")
     if failed := summary.count(BlockState.FAILED):
         parts.append(f"{failed} failed")
-    if summary.failed_ifus:
-        parts.append(f"{plural(summary.failed_ifus, 'block')} with failed IFUs")
-    if summary.skipped_ifus:
-        parts.append(f"{plural(summary.skipped_ifus, 'block')} with IFUs left out")
+    if summary.failed_units:
+        parts.append(f"{plural(summary.failed_units, 'block')} with failed IFUs")
+    if summary.skipped_units:
+        parts.append(f"{plural(summary.skipped_units, 'block')} with IFUs left out")
     if running := summary.count(BlockState.RUNNING):
         parts.append(f"{running} running")
     if soon := summary.count(BlockState.WAITING, BlockState.READY, BlockState.QUEUED):
@@ -55,8 +55,8 @@ def block_sentence(block: Block, inputs: Sequence[BlockInput], waiting: str, exp
         case BlockState.DONE:
             verdict = {0: "all scores good", 1: plural(block.n_outliers, "outlier"), None: "not scored"}[block.score]
             words = lost_words(block)
-            good = len(block.ifus) - len(block.failed_ifus) - len(block.skipped_ifus)
-            lost = f"{good} of {plural(len(block.ifus), 'IFU')} good, {words}, " if words else ""
+            good = len(block.units) - len(block.failed_units) - len(block.skipped_units)
+            lost = f"{good} of {plural(len(block.units), 'IFU')} good, {words}, " if words else ""
             return f"{what}: done in {duration(block.duration)}, {lost}{verdict}"
         case BlockState.FAILED:
             return f"{what}: failed after {plural(block.tries, 'try' if block.tries == 1 else 'trie')}"

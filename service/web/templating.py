@@ -70,7 +70,7 @@ def block_mark(block: Block) -> tuple[str, str, str]:
     words = lost_words(block)
     if not words:
         return STATES[block.state]
-    return ("bad", "✕", f"done, {words}") if block.failed_ifus else ("warn", "▲", f"done, {words}")
+    return ("bad", "✕", f"done, {words}") if block.failed_units else ("warn", "▲", f"done, {words}")
 
 
 def _segment(value: Any) -> str:

@@ -39,7 +39,7 @@ QUARANTINE_CURES: Final[dict[QuarantineReason, str]] = {
 def lost_words(block: Block) -> str:
     """The IFUs that a block that is done lacks: ``IFU 7 failed, 3 IFUs left out``; empty if it has all."""
     parts = []
-    for ifus, what in ((block.failed_ifus, "failed"), (block.skipped_ifus, "left out")):
-        if ifus:
-            parts.append(f"IFU {ifus[0]} {what}" if len(ifus) == 1 else f"{len(ifus)} IFUs {what}")
+    for units, what in ((block.failed_units, "failed"), (block.skipped_units, "left out")):
+        if units:
+            parts.append(f"IFU {units[0]} {what}" if len(units) == 1 else f"{len(units)} IFUs {what}")
     return ", ".join(parts)

@@ -36,7 +36,7 @@ def add_frame(archive: Archive) -> Callable[..., int]:
             "mjd_obs": 61345.9,
             "exptime": 0.0,
             "mjd_mid": 61345.9,
-            "ifu_mask": 3,
+            "unit_mask": 3,
             "ins_mode": "WFM-NOAO-N",
             "det_read_curid": 1,
             "opti1_name": "Blue",
@@ -74,7 +74,7 @@ def add_block(archive: Archive) -> Callable[..., int]:
             "night": date(2026, 11, 1),
             "mjd_mid": 61345.9,
             "n_raw": 3,
-            "ifu_mask": 3,
+            "unit_mask": 3,
             "state": state,
             "rules_hash": "r",
             "plan_signature": f"signature of {name}",
@@ -100,10 +100,10 @@ def add_block(archive: Archive) -> Callable[..., int]:
 def new_product() -> Callable[..., NewProduct]:
     """A product record by path."""
 
-    def make(path: str, tag: str = "MASTER_BIAS", ifu: int | None = 1, **fields: Any) -> NewProduct:
+    def make(path: str, tag: str = "MASTER_BIAS", unit: int | None = 1, **fields: Any) -> NewProduct:
         values: dict[str, Any] = {
             "tag": tag,
-            "ifu": ifu,
+            "unit": unit,
             "path": path,
             "size": 10,
             "sha256": "0" * 64,

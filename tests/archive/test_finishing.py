@@ -9,19 +9,19 @@ import pytest
 from sqlalchemy import func, select
 
 from core.archive import finishing, leases, orders
-from core.archive.models import HAS_FAILED_IFUS, Block, BlockInput, Event, Product
+from core.archive.models import HAS_FAILED_UNITS, Block, BlockInput, Event, Product
 from core.archive.pages.blocks import last_failed
 from core.archive.pages.health import partial_blocks
 from core.archive.pages.nights import nights_between
 from core.archive.planning import planning_products
 from core.archive.queries import block_task
-from core.archive.records import BlockResult, LostIfu
+from core.archive.records import BlockResult, LostUnit
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState
 from core.errors import MissingInputError
 
 Add = Callable[..., int]
-FAILED = LostIfu(2, failed=True, error_type="tracing", message="no slice was found")
+FAILED = LostUnit(2, failed=True, error_type="tracing", message="no slice was found")
 
 
 def block(archive: Archive, number: int) -> Block:
@@ -37,9 +37,9 @@ def states(archive: Archive, *numbers: int) -> list[BlockState]:
 def run(archive: Archive, new_product: Any) -> Callable[..., None]:
     """Executes a block that is READY, with products of one tag for IFUs 1 and 2 but those lost."""
 
-    def execute(number: int, tag: str, *lost: LostIfu) -> None:
-        gone = {entry.ifu for entry in lost}
-        products = tuple(new_product(f"/p/{number}/{tag}-{ifu}", tag, ifu) for ifu in (1, 2) if ifu not in gone)
+    def execute(number: int, tag: str, *lost: LostUnit) -> None:
+        gone = {entry.unit for entry in lost}
+        products = tuple(new_product(f"/p/{number}/{tag}-{unit}", tag, unit) for unit in (1, 2) if unit not in gone)
         with archive.write() as session:
             assert leases.claim_block(session, number, owner="w", lease_seconds=60)
             finishing.finish_block(session, number, BlockResult(products, lost=lost), owner="w")
@@ -47,7 +47,7 @@ def run(archive: Archive, new_product: Any) -> Callable[..., None]:
     return execute
 
 
-def skipped(archive: Archive, number: int) -> tuple[LostIfu, ...]:
+def skipped(archive: Archive, number: int) -> tuple[LostUnit, ...]:
     """What a worker finds lacking for a block."""
     with archive.read() as session:
         return block_task(session, number).lacking
@@ -75,22 +75,22 @@ def test_lost_ifus_are_stored_with_the_state(archive: Archive, add_block: Add, r
     number = add_block("flat")
     run(number, "TRACE_TABLE", FAILED)
     row = block(archive, number)
-    assert (row.state, row.failed_ifus, row.skipped_ifus) == (BlockState.DONE, (2,), ())
-    assert row.lost_ifus == [{"ifu": 2, "failed": True, "error_type": "tracing", "message": "no slice was found"}]
+    assert (row.state, row.failed_units, row.skipped_units) == (BlockState.DONE, (2,), ())
+    assert row.lost_units == [{"unit": 2, "failed": True, "error_type": "tracing", "message": "no slice was found"}]
     again(archive, number)
-    assert block(archive, number).failed_ifus == ()  # it is told of blocks that are done only
+    assert block(archive, number).failed_units == ()  # it is told of blocks that are done only
     run(number, "TRACE_TABLE")
     row = block(archive, number)
-    assert (row.state, row.failed_ifu_mask, row.lost_ifus) == (BlockState.DONE, 0, [])
+    assert (row.state, row.failed_unit_mask, row.lost_units) == (BlockState.DONE, 0, [])
 
 
 def test_dependants_are_told_what_they_lack_and_why(archive: Archive, chain: tuple[int, int, int]) -> None:
     flat, arc, profile = (block(archive, number) for number in chain)
     assert [row.state for row in (flat, arc, profile)] == [BlockState.DONE] * 3
-    assert [row.skipped_ifus for row in (flat, arc, profile)] == [(), (2,), (2,)]
+    assert [row.skipped_units for row in (flat, arc, profile)] == [(), (2,), (2,)]
     reason = "there is no TRACE_TABLE of this IFU, as of block flat: IFU 2 failed: no slice was found"
-    assert arc.lost_ifus == [{"ifu": 2, "failed": False, "error_type": "missing_input", "message": reason}]
-    assert profile.lost_ifus[0]["message"] == reason  # the nearest cause, once
+    assert arc.lost_units == [{"unit": 2, "failed": False, "error_type": "missing_input", "message": reason}]
+    assert profile.lost_units[0]["message"] == reason  # the nearest cause, once
 
 
 def test_an_ifu_that_comes_back_is_made_up_for_down_the_cascade_in_order(
@@ -106,12 +106,12 @@ def test_an_ifu_that_comes_back_is_made_up_for_down_the_cascade_in_order(
     assert states(archive, *chain) == [BlockState.DONE, BlockState.DONE, BlockState.READY]
     run(profile, "LSF_PROFILE")
     assert states(archive, *chain) == [BlockState.DONE] * 3
-    assert all(block(archive, number).lost_ifus == [] for number in chain)
+    assert all(block(archive, number).lost_units == [] for number in chain)
     with archive.read() as session:
         texts = session.scalars(select(Event.text).where(Event.from_state == "done", Event.subject == "arc")).all()
-        files = session.scalars(select(Product.ifu).where(Product.state == ProductState.PROVISIONAL)).all()
+        files = session.scalars(select(Product.unit).where(Product.state == ProductState.PROVISIONAL)).all()
     assert texts == ["IFU 2 came from flat: done again, as it had been left out"]
-    assert sorted(ifu or 0 for ifu in files) == [1, 1, 1, 2, 2, 2]
+    assert sorted(unit or 0 for unit in files) == [1, 1, 1, 2, 2, 2]
 
 
 def test_a_run_that_loses_the_same_ifu_again_starts_nothing(
@@ -156,17 +156,17 @@ def test_a_merged_product_has_the_ifus_that_its_block_did_not_lose(
         leases.claim_block(session, flat, owner="w", lease_seconds=60)
         merged = new_product("/p/TRACE_TABLE", "TRACE_TABLE", None)
         finishing.finish_block(session, flat, BlockResult((merged,), lost=(FAILED,)), owner="w")
-    assert [entry.ifu for entry in skipped(archive, arc)] == [2]
+    assert [entry.unit for entry in skipped(archive, arc)] == [2]
     with archive.read() as session:
         (candidate,) = planning_products(session, 61300.0, 61400.0)
-    assert (candidate.ifus, candidate.lost) == ((1, 2), (2,))
+    assert (candidate.units, candidate.lost) == ((1, 2), (2,))
 
 
 def test_a_lossy_block_stays_a_candidate_of_the_same_identity(archive: Archive, chain: tuple[int, int, int]) -> None:
     with archive.read() as session:
         found = {product.tag: product for product in planning_products(session, 61300.0, 61400.0)}
     trace = found["TRACE_TABLE"]
-    assert (trace.ifus, trace.lost) == ((1, 2), (2,))
+    assert (trace.units, trace.lost) == ((1, 2), (2,))
     assert trace.identity == "TRACE_TABLE@signature of flat"
 
 
@@ -177,7 +177,7 @@ def test_lists_and_summaries_count_lossy_blocks(archive: Archive, chain: tuple[i
         assert partial_blocks(session) == 1
         assert [row.name for row in last_failed(session, 10)] == ["flat"]
         inputs = session.scalars(select(BlockInput.kind)).all()
-    assert (summary.done, summary.failed_ifus, summary.skipped_ifus, summary.verdict) == (3, 1, 2, "bad")
+    assert (summary.done, summary.failed_units, summary.skipped_units, summary.verdict) == (3, 1, 2, "bad")
     assert set(inputs) == {InputKind.PRODUCT}
     again(archive, chain[0])
     with archive.read() as session:
@@ -188,7 +188,7 @@ def test_lists_and_summaries_count_lossy_blocks(archive: Archive, chain: tuple[i
 def test_the_few_blocks_with_failed_ifus_have_an_index(archive: Archive, chain: tuple[int, int, int]) -> None:
     if archive.engine.dialect.name != "sqlite":
         pytest.skip("PostgreSQL decides by the number of rows")
-    condition = (HAS_FAILED_IFUS, Block.state == BlockState.DONE)
+    condition = (HAS_FAILED_UNITS, Block.state == BlockState.DONE)
     for query in (
         select(func.count()).select_from(Block).where(*condition),
         select(Block).where(*condition).order_by(Block.mjd_mid.desc()).limit(10),
@@ -197,4 +197,4 @@ def test_the_few_blocks_with_failed_ifus_have_an_index(archive: Archive, chain: 
             connection = session.connection()
             compiled = query.compile(connection, compile_kwargs={"literal_binds": True})
             plan = " ".join(row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled}"))
-        assert plan == "SEARCH blocks USING INDEX ix_blocks_failed_ifus (state=?)"
+        assert plan == "SEARCH blocks USING INDEX ix_blocks_failed_units (state=?)"

@@ -81,7 +81,7 @@ def test_frames_come_as_the_planner_wants_them(archive: Archive, take: Callable[
     with archive.read() as session:
         (frame,) = planning_frames(session, NIGHT, NIGHT)
         assert planning_frames(session, NIGHT, NIGHT, tags=["BIAS"]) == []
-    assert (frame.tag, frame.lamps, frame.ifus, frame.night) == ("ARC", ("Ne",), (1, 2), "2026-11-01")
+    assert (frame.tag, frame.lamps, frame.units, frame.night) == ("ARC", ("Ne",), (1, 2), "2026-11-01")
     assert frame.tpl_start == "2026-11-02T10:00:00"
     assert frame.setup.label == "WFM-AO-N blue WFM r1 1x1"
 
@@ -93,7 +93,7 @@ def test_a_plan_becomes_blocks_that_wait_for_each_other(archive: Archive, take: 
     assert len(saved.created) == 2
     bias, flat = by_tag(archive, "BIAS"), by_tag(archive, "FLAT")
     assert (bias.state, flat.state) == (BlockState.READY, BlockState.WAITING)
-    assert (bias.n_raw, bias.ifus, bias.ins_mode, bias.recipe) == (3, (1, 2), "WFM-NOAO-N", "muse_bias")
+    assert (bias.n_raw, bias.units, bias.ins_mode, bias.recipe) == (3, (1, 2), "WFM-NOAO-N", "muse_bias")
     with archive.read() as session:
         rows = session.scalars(
             select(BlockInput).where(BlockInput.block_id == flat.id).order_by(BlockInput.position)
@@ -123,7 +123,7 @@ def test_a_plan_stays_the_same_while_its_blocks_are_done(
     take("FLAT", 34.0)
     save(archive)
     bias = by_tag(archive, "BIAS")
-    execute(archive, bias, tuple(new_product(f"/p/b-{i}.fits", ifu=i, mjd_mid=bias.mjd_mid) for i in (1, 2)))
+    execute(archive, bias, tuple(new_product(f"/p/b-{i}.fits", unit=i, mjd_mid=bias.mjd_mid) for i in (1, 2)))
     assert by_tag(archive, "FLAT").state is BlockState.READY
     again = save(archive)
     assert (again.created, again.changed, again.superseded) == ((), (), ())
@@ -162,7 +162,7 @@ def test_a_late_frame_replaces_a_block_that_has_run(
     take("BIAS", 33.0)
     save(archive)
     old = by_tag(archive, "BIAS")
-    execute(archive, old, (new_product("/p/old.fits", ifu=None, mjd_mid=old.mjd_mid),))
+    execute(archive, old, (new_product("/p/old.fits", unit=None, mjd_mid=old.mjd_mid),))
     take("BIAS", 33.5, count=1, tpl_start=datetime(2026, 11, 2, 9, tzinfo=UTC))
     saved = save(archive)
     new = by_tag(archive, "BIAS")
@@ -172,7 +172,7 @@ def test_a_late_frame_replaces_a_block_that_has_run(
     assert (row.state, row.superseded_by_id) == (BlockState.SUPERSEDED, new.id)
     with archive.read() as session:
         assert planning_products(session, 61300.0, 61400.0) == []
-    execute(archive, new, (new_product("/p/new.fits", ifu=None, mjd_mid=new.mjd_mid),))
+    execute(archive, new, (new_product("/p/new.fits", unit=None, mjd_mid=new.mjd_mid),))
     with archive.read() as session:
         states = {row.path: row.state.value for row in session.scalars(select(Product))}
     assert states == {"/p/old.fits": "superseded", "/p/new.fits": "provisional"}
@@ -195,7 +195,7 @@ def test_products_of_a_block_are_one_candidate_of_the_worst_quality(
     take("BIAS", 33.0)
     save(archive)
     block = by_tag(archive, "BIAS")
-    made = tuple(new_product(f"/p/b-{i}.fits", ifu=i, mjd_mid=block.mjd_mid) for i in (1, 2))
+    made = tuple(new_product(f"/p/b-{i}.fits", unit=i, mjd_mid=block.mjd_mid) for i in (1, 2))
     execute(archive, block, made)
     with archive.write() as session:
         ids = [row.id for row in session.get_one(Block, block.id).products]
@@ -203,7 +203,7 @@ def test_products_of_a_block_are_one_candidate_of_the_worst_quality(
     with archive.read() as session:
         (candidate,) = planning_products(session, 61300.0, 61400.0)
     assert candidate.id == f"{block.group_key}/MASTER_BIAS"
-    assert (candidate.ifus, candidate.quality.word) == ((1, 2), "provisional")
+    assert (candidate.units, candidate.quality.word) == ((1, 2), "provisional")
     assert (candidate.signature, candidate.block) == (block.plan_signature, block.group_key)
 
 
@@ -239,7 +239,7 @@ def test_a_plan_may_be_saved_in_parts(archive: Archive, take: Callable[..., None
     assert {("MASTER_BIAS", "FLAT", bias.id), ("TRACE_TABLE", "ARC", flat.id)} <= {tuple(row) for row in rows}
     # the whole of it is what was saved; and a late frame replaces the same blocks in parts as at once
     assert set(save(archive).unchanged) == set(saved.created)
-    execute(archive, bias, (new_product("/p/old.fits", ifu=None, mjd_mid=bias.mjd_mid),))
+    execute(archive, bias, (new_product("/p/old.fits", unit=None, mjd_mid=bias.mjd_mid),))
     take("BIAS", 33.1, count=1, tpl_start=datetime(2026, 11, 2, 9, tzinfo=UTC))
     saved = SavedPlan()
     for part in plan_parts(plan_night(archive), size=1):

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlalchemy.exc import StatementError
 
 from core.archive.events import beat, record_event, worker_stopped
-from core.archive.models import Event, WorkerHeartbeat, ifu_mask, ifus_of_mask
+from core.archive.models import Event, WorkerHeartbeat, unit_mask, units_of_mask
 from core.archive.records import Qc1Definition
 from core.archive.results import register_parameters
 from core.archive.schema import check_schema, upgrade
@@ -68,7 +68,7 @@ def test_two_writers_that_read_first_do_not_lose_a_change(archive: Archive) -> N
 
 
 def test_daemons_that_start_together_do_not_trip_over_each_other(archive: Archive) -> None:
-    definition = Qc1Definition("muse_bias", "ron", "QC.BIAS.RON", "count", "HC", "float", ("ifu",), "read-out noise")
+    definition = Qc1Definition("muse_bias", "ron", "QC.BIAS.RON", "count", "HC", "float", ("unit",), "read-out noise")
     together = threading.Barrier(4)
 
     def start(number: int) -> int:
@@ -164,9 +164,9 @@ def test_the_signs_of_life_of_a_daemon(archive: Archive) -> None:
 
 
 def test_ifu_masks() -> None:
-    assert ifus_of_mask(ifu_mask([24, 1, 7])) == (1, 7, 24)
-    assert ifus_of_mask(0) == ()
-    assert ifu_mask(range(1, 25)) == 2**24 - 1
+    assert units_of_mask(unit_mask([24, 1, 7])) == (1, 7, 24)
+    assert units_of_mask(0) == ()
+    assert unit_mask(range(1, 25)) == 2**24 - 1
 
 
 def test_a_new_database_may_be_opened_by_many_at_once(tmp_path: Path) -> None:

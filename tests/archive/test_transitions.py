@@ -20,7 +20,7 @@ from core.errors import MissingInputError, NotFoundError, StateConflictError
 
 T0 = datetime(2026, 11, 2, 12, tzinfo=UTC)
 Add = Callable[..., int]
-RON = Qc1Definition("muse_bias", "master_ron", "QC.BIAS.MASTERn.RON", "count", "HC", axes=("ifu", "quadrant"))
+RON = Qc1Definition("muse_bias", "master_ron", "QC.BIAS.MASTERn.RON", "count", "HC", axes=("unit", "quadrant"))
 
 
 def after(seconds: float) -> datetime:
@@ -115,11 +115,11 @@ def test_a_result_is_stored_whole(archive: Archive, add_block: Add, new_product:
         assert register_parameters(session, [RON]) == 0
     claim(archive, number)
     values = tuple(
-        NewQc1Value("muse_bias", "master_ron", 2.0 + q, 61345.9, "/p/1.fits", ifu=1, quadrant=q) for q in range(1, 5)
+        NewQc1Value("muse_bias", "master_ron", 2.0 + q, 61345.9, "/p/1.fits", unit=1, quadrant=q) for q in range(1, 5)
     )
     scores = (
-        NewScore("muse_bias", "master_ron", 3.0, "ron", 0, 1.0, 4.0, ifu=1, quadrant=1),
-        NewScore("muse_bias", "master_ron", 6.0, "ron", 1, 1.0, 4.0, ifu=1, quadrant=4),
+        NewScore("muse_bias", "master_ron", 3.0, "ron", 0, 1.0, 4.0, unit=1, quadrant=1),
+        NewScore("muse_bias", "master_ron", 6.0, "ron", 1, 1.0, 4.0, unit=1, quadrant=4),
         NewScore("muse_bias", "master_ron", float("nan"), "ron", None),
     )
     bad = NewQc1Value("muse_bias", "master_ron", float("nan"), 61345.9)
@@ -145,7 +145,7 @@ def test_doing_it_again_replaces_rows_and_supersedes_what_is_no_longer_made(
         register_parameters(session, [RON])
     value = NewQc1Value("muse_bias", "master_ron", 2.0, 61345.9)
     claim(archive, number)
-    finish(archive, number, BlockResult((new_product("/p/1.fits"), new_product("/p/2.fits", ifu=2)), (value,)))
+    finish(archive, number, BlockResult((new_product("/p/1.fits"), new_product("/p/2.fits", unit=2)), (value,)))
     with archive.write() as session:
         assert orders.rerun_block(session, number, actor="astronomer", now=T0) is BlockState.READY
     claim(archive, number)
@@ -259,17 +259,17 @@ def test_finishing_makes_ready_what_waited_for_nothing_else(archive: Archive, ad
     with pytest.raises(MissingInputError, match="MASTER_BIAS"), archive.read() as session:
         block_task(session, flat)
     claim(archive, bias)
-    finish(archive, bias, BlockResult((new_product("/p/b-01.fits"), new_product("/p/b-02.fits", ifu=2))))
+    finish(archive, bias, BlockResult((new_product("/p/b-01.fits"), new_product("/p/b-02.fits", unit=2))))
     assert block(archive, flat).state is BlockState.READY
     assert block(archive, both).state is BlockState.WAITING
     claim(archive, dark)
-    finish(archive, dark, BlockResult((new_product("/p/d.fits", tag="MASTER_DARK", ifu=None),)))
+    finish(archive, dark, BlockResult((new_product("/p/d.fits", tag="MASTER_DARK", unit=None),)))
     assert block(archive, both).state is BlockState.READY
     with archive.read() as session:
         kinds = set(session.scalars(select(BlockInput.kind)))
         task = block_task(session, both)
     assert kinds == {InputKind.PRODUCT}
-    assert [(file.tag, file.path, file.ifu) for file in task.calibrations] == [
+    assert [(file.tag, file.path, file.unit) for file in task.calibrations] == [
         ("MASTER_BIAS", "/p/b-01.fits", 1),
         ("MASTER_BIAS", "/p/b-02.fits", 2),
         ("MASTER_DARK", "/p/d.fits", None),
@@ -395,7 +395,7 @@ def test_definitions_are_updated_not_doubled(archive: Archive) -> None:
         assert register_parameters(session, [changed]) == 1
     with archive.read() as session:
         row = session.scalars(select(Qc1Parameter)).one()
-    assert (row.unit, row.qc_class, row.axes) == ("e-", "KPI", "ifu,quadrant")
+    assert (row.unit, row.qc_class, row.axes) == ("e-", "KPI", "unit,quadrant")
 
 
 def test_block_states_are_counted(archive: Archive, add_block: Add) -> None:

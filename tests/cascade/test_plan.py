@@ -21,7 +21,7 @@ AO = Setup("WFM-AO-N", True, "WFM", 1, "1x1")
 NIGHT = 61345.0  # 2026-11-01T00:00 UTC
 
 
-def frames(tag, mjd, number, setup=NOAO, start=None, ifus=(1, 2), nexp=0, lamps=((),)):
+def frames(tag, mjd, number, setup=NOAO, start=None, units=(1, 2), nexp=0, lamps=((),)):
     start = start or f"2026-11-01T00:00:00+{mjd:.4f}"
     return [
         FrameInfo(
@@ -32,7 +32,7 @@ def frames(tag, mjd, number, setup=NOAO, start=None, ifus=(1, 2), nexp=0, lamps=
             tpl_start=start,
             tpl_nexp=nexp,
             lamps=lamps[i % len(lamps)],
-            ifus=ifus,
+            units=units,
             night="2026-11-01",
         )
         for i in range(number)
@@ -54,8 +54,8 @@ def small_night(setup=NOAO, mjd=NIGHT):
 LINES = ProductInfo("line_catalog.fits", "LINE_CATALOG", origin=Origin.STATIC, quality=Quality.CERTIFIED)
 
 
-def master(tag, mjd, name=None, setup=NOAO, quality=Quality.CERTIFIED, ifus=(1, 2), **more):
-    return ProductInfo(name or f"{tag}.{mjd:.3f}", tag, mjd, setup, quality, Origin.PRODUCT, ifus, **more)
+def master(tag, mjd, name=None, setup=NOAO, quality=Quality.CERTIFIED, units=(1, 2), **more):
+    return ProductInfo(name or f"{tag}.{mjd:.3f}", tag, mjd, setup, quality, Origin.PRODUCT, units, **more)
 
 
 def only(plan, recipe):
@@ -160,8 +160,8 @@ def test_extended_mode_stays_apart():
 
 
 def test_a_master_without_an_ifu_of_the_data_is_refused():
-    partial = master("MASTER_BIAS", NIGHT, ifus=(1,))
-    flat = only(make_plan(frames("FLAT", NIGHT, 3, ifus=(1, 2, 3)), [partial]), "muse_flat")
+    partial = master("MASTER_BIAS", NIGHT, units=(1,))
+    flat = only(make_plan(frames("FLAT", NIGHT, 3, units=(1, 2, 3)), [partial]), "muse_flat")
     assert refusal(flat, partial.id).reason == "lacks IFU 2, 3"
 
 
@@ -173,7 +173,7 @@ def test_a_master_that_lost_some_of_its_ifus_is_taken_and_one_that_lost_all_of_t
     # the block needs no other signature: it is the same work as before it was known
     whole = only(make_plan(frames("FLAT", NIGHT, 3), [dataclasses.replace(lossy, lost=()), complete]), "muse_flat")
     assert flat.signature == whole.signature
-    flat = only(make_plan(frames("FLAT", NIGHT, 3, ifus=(2,)), [lossy, complete]), "muse_flat")
+    flat = only(make_plan(frames("FLAT", NIGHT, 3, units=(2,)), [lossy, complete]), "muse_flat")
     assert choice(flat, "MASTER_BIAS").product.id == complete.id
     assert refusal(flat, lossy.id).reason == "IFU 2 could not be made"
 
@@ -334,9 +334,9 @@ def test_what_changes_the_result_changes_the_signature(change):
 
 
 def test_ifus_missing_in_one_frame_are_left_out_and_noted():
-    data = [*frames("BIAS", NIGHT, 2, start="t"), *frames("BIAS", NIGHT + 0.01, 2, start="t", ifus=(2, 3))]
+    data = [*frames("BIAS", NIGHT, 2, start="t"), *frames("BIAS", NIGHT + 0.01, 2, start="t", units=(2, 3))]
     bias = only(make_plan(data), "muse_bias")
-    assert bias.ifus == (2,)
+    assert bias.units == (2,)
     assert bias.notes == ("IFU 1, 3 left out: not in all frames",)
 
 

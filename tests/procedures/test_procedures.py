@@ -83,7 +83,7 @@ def test_products_are_found_by_the_names_that_recipes_give(tmp_path: Path) -> No
         (tmp_path / name).touch()
     block = job(tmp_path, "muse_flat", [])
     assert set(block.products) == {("MASTER_FLAT", 1), ("MASTER_FLAT", 24), ("TRACE_TABLE", None)}
-    assert block.ifus("MASTER_FLAT") == (1, 24)
+    assert block.units("MASTER_FLAT") == (1, 24)
     assert block.raws == ()
 
 
@@ -173,9 +173,9 @@ def test_detector_procedures_make_nine_panels_and_an_overview(
     earlier = write_master(tmp_path / "earlier.fits", 1, noise + 1)
     folder = tmp_path / "plots"
     folder.mkdir()
-    references = [{"tag": tag, "ifu": 1, "path": str(earlier)}]
+    references = [{"tag": tag, "unit": 1, "path": str(earlier)}]
     plots = drawn(job(tmp_path, recipe, [raw], references), folder)
-    assert [(plot.name, plot.ifu) for plot in plots] == [(f"{stem}1", None), (f"{stem}0-01", 1), (f"{stem}0-02", 2)]
+    assert [(plot.name, plot.unit) for plot in plots] == [(f"{stem}1", None), (f"{stem}0-01", 1), (f"{stem}0-02", 2)]
     assert {png_size(plot) for plot in plots[1:]} == {(1200, 800)}
     assert "minus the one before" in plots[1].caption
     assert "no earlier one" in plots[2].caption
@@ -188,7 +188,7 @@ def test_every_detector_gets_panels_and_is_in_the_overview(tmp_path: Path) -> No
     folder.mkdir()
     block = job(tmp_path, "muse_bias", [])
     plots = drawn(block, folder, processes=2)
-    assert [plot.ifu for plot in plots] == [None, *range(1, 25)]
+    assert [plot.unit for plot in plots] == [None, *range(1, 25)]
     width, height = png_size(plots[0])
     assert width == 1200
     assert height > 500
@@ -203,7 +203,7 @@ def test_what_goes_wrong_with_one_ifu_is_told_and_takes_nothing_from_the_others(
     earlier.write_bytes(b"no FITS file")
     folder = tmp_path / "plots"
     folder.mkdir()
-    block = job(tmp_path, "muse_bias", [], [{"tag": "MASTER_BIAS", "ifu": 2, "path": str(earlier)}])
+    block = job(tmp_path, "muse_bias", [], [{"tag": "MASTER_BIAS", "unit": 2, "path": str(earlier)}])
     pictures = make_plots(block, folder, processes=2)
     assert [plot.name for plot in pictures.plots] == ["bias1", "bias0-01", "bias0-03"]
     (missing,) = pictures.missing
@@ -236,7 +236,7 @@ def test_the_lamp_flat_procedure_adds_slice_fluxes_and_traces(tmp_path: Path, ra
     plots = drawn(job(tmp_path, "muse_flat", [raw]), folder)
     names = ["lampflat1", "lampflat2", "trace0", "lampflat0-01", "trace1-01", "trace2-01"]
     assert [plot.name for plot in plots] == names
-    assert [plot.ifu for plot in plots] == [None, None, None, 1, 1, 1]
+    assert [plot.unit for plot in plots] == [None, None, None, 1, 1, 1]
     for plot in plots:
         assert png_size(plot)[0] >= 600
 

@@ -72,8 +72,8 @@ def test_names_follow_the_rule_of_the_qc1_database(keyword, table, column, flat)
 
 
 def test_the_axes_start_with_the_ifu():
-    assert DEFINITIONS.get("muse_bias..master_ron").axes == ("ifu", "quadrant")
-    assert DEFINITIONS.get("muse_wave..slice_lamp_lines_peak_max").axes == ("ifu", "slice", "lamp")
+    assert DEFINITIONS.get("muse_bias..master_ron").axes == ("unit", "quadrant")
+    assert DEFINITIONS.get("muse_wave..slice_lamp_lines_peak_max").axes == ("unit", "slice", "lamp")
     assert DEFINITIONS.get("muse_bias..master_ron").shown_keyword == "QC.BIAS.MASTERn.RON"
 
 
@@ -172,8 +172,8 @@ def test_the_running_median_refuses_nonsense(times, values, window, message):
         running_median(times, values, window)
 
 
-def ron(value, ifu=1, quadrant=1):
-    (measured,) = extract([("MASTER_BIAS", ifu, {f"QC.BIAS.MASTER{quadrant}.RON": value})], DEFINITIONS).measurements
+def ron(value, unit=1, quadrant=1):
+    (measured,) = extract([("MASTER_BIAS", unit, {f"QC.BIAS.MASTER{quadrant}.RON": value})], DEFINITIONS).measurements
     return measured
 
 
@@ -219,7 +219,7 @@ def test_a_quiet_series_keeps_a_least_width():
 def test_scores_use_the_history_of_their_own_position():
     history = {("muse_bias..master_ron", (1, 1, None, None, None)): [2.5] * 10}
     rules = (StatisticalRule("muse_bias..master_ron", 90, 5, 8, least=0.1),)
-    verdicts = score([ron(3.5), ron(3.5, ifu=2)], "WFM-NOAO-N", history, rules)
+    verdicts = score([ron(3.5), ron(3.5, unit=2)], "WFM-NOAO-N", history, rules)
     assert [verdict.score for verdict in verdicts] == [1, None]
 
 

@@ -57,7 +57,7 @@ def settings(
     settings = Settings(data_dir=folder)
     settings.make_directories()
     archive = Archive(settings.database_url)
-    factory.fill_story(archive, LAST, nights=30, ifus=(1, 2), slices=3, outlier_rate=0.02)
+    factory.fill_story(archive, LAST, nights=30, units=(1, 2), slices=3, outlier_rate=0.02)
     with archive.write() as session:
         frame = session.query(Frame).filter(Frame.tag == "BIAS").order_by(Frame.id.desc()).first()
         assert frame is not None
@@ -69,15 +69,15 @@ def settings(
         y, x = np.mgrid[0:60, 0:80].astype(np.float32)
         image = MuseImage(x + y, np.zeros((60, 80), np.int32), np.ones((60, 80), np.float32), Header(), "adu")
         image.header["HIERARCH ESO QC BIAS MASTER1 RON"] = (2.46, "[count] read-out noise")
-        product.path = str(write_image(settings.product_dir / product.file_name, image, ifu=product.ifu))
+        product.path = str(write_image(settings.product_dir / product.file_name, image, ifu=product.unit))
         product.size = Path(product.path).stat().st_size
         block = session.get_one(Block, product.block_id)
         log = settings.log_dir / "block.log"
-        log.write_text("".join(f"2026-11-20T11:0{i}:00 [ INFO  ] muse_bias: [ifu=01] step {i}\n" for i in range(9)))
+        log.write_text("".join(f"2026-11-20T11:0{i}:00 [ INFO  ] muse_bias: [unit=01] step {i}\n" for i in range(9)))
         block.log_path = str(log)
         plot = settings.product_dir / "bias0.png"
         plot.write_bytes(b"\x89PNG\r\n\x1a\n")
-        block.plots = [{"name": "bias0", "title": "Cuts", "caption": "rows", "path": str(plot), "ifu": None}]
+        block.plots = [{"name": "bias0", "title": "Cuts", "caption": "rows", "path": str(plot), "unit": None}]
     archive.dispose()
     return settings
 
@@ -131,7 +131,7 @@ def own(tmp_path: Path, migrated_sqlite: Path, factory: ModuleType) -> Iterator[
     shutil.copy(migrated_sqlite, tmp_path / "cascade.sqlite")
     settings = Settings(data_dir=tmp_path)
     archive = Archive(settings.database_url)
-    factory.fill_story(archive, LAST, nights=2, ifus=(1,), slices=1)
+    factory.fill_story(archive, LAST, nights=2, units=(1,), slices=1)
     archive.dispose()
     with _serving(settings) as address, httpx.Client(base_url=address, timeout=120) as client:
         yield client

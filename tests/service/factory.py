@@ -27,7 +27,7 @@ from core.archive.models import (
     QuarantinedFile,
     Score,
     WorkerHeartbeat,
-    ifu_mask,
+    unit_mask,
 )
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState, QuarantineReason, QuarantineState, WorkerKind
@@ -92,13 +92,13 @@ class Filler:
 
     Attributes
     ----------
-    ifus : sequence of int
+    units : sequence of int
     slices : int
         Slices per IFU that get QC1 values.
     """
 
     archive: Archive
-    ifus: Sequence[int] = (1, 2)
+    units: Sequence[int] = (1, 2)
     slices: int = 4
     seed: int = 1
     outlier_rate: float = 0.001
@@ -194,7 +194,7 @@ class Filler:
                     "tpl_start": start,
                     "tpl_expno": i + 1,
                     "tpl_nexp": number,
-                    "ifu_mask": ifu_mask(self.ifus),
+                    "unit_mask": unit_mask(self.units),
                     "ambient_temp": 12.5,
                     "ingested_at": moment + timedelta(minutes=5),
                     "header": {"DATE-OBS": moment.isoformat(), "DPR.CATG": "CALIB", "INS.MODE": MODE},
@@ -228,7 +228,7 @@ class Filler:
             "night": night,
             "mjd_mid": mjd,
             "n_raw": number,
-            "ifu_mask": ifu_mask(self.ifus),
+            "unit_mask": unit_mask(self.units),
             "state": state,
             "state_reason": "",
             "signature": f"{identity:064x}" if done else None,
@@ -301,17 +301,17 @@ class Filler:
         rows = []
         ids: dict[str, dict[int, int]] = {tag: {} for tag in tags}
         for tag in tags:
-            for ifu in self.ifus:
+            for unit in self.units:
                 identity = self._next(Product)
-                ids[tag][ifu] = identity
+                ids[tag][unit] = identity
                 rows.append(
                     {
                         "id": identity,
                         "block_id": block,
                         "tag": tag,
-                        "ifu": ifu,
-                        "file_name": f"{tag}-{ifu:02d}.fits",
-                        "path": f"/products/{night}/{block}/{tag}-{ifu:02d}.fits",
+                        "unit": unit,
+                        "file_name": f"{tag}-{unit:02d}.fits",
+                        "path": f"/products/{night}/{block}/{tag}-{unit:02d}.fits",
                         "size": 202_000_000,
                         "sha256": f"{identity:064x}",
                         "datamd5": f"{identity:032x}",
@@ -346,20 +346,20 @@ class Filler:
                     continue
                 axes = parameter.axes.split(",")
                 tonight = self.random.gauss(0, drift) + drift * math.sin(night.toordinal() / 40)
-                for ifu in self.ifus:
+                for unit in self.units:
                     for quadrant in range(1, 5) if "quadrant" in axes else (None,):
                         for slice_ in range(1, self.slices + 1) if "slice" in axes else (None,):
-                            fixed = random.Random(f"{column} {ifu} {quadrant} {slice_}").gauss(0, spread)
+                            fixed = random.Random(f"{column} {unit} {quadrant} {slice_}").gauss(0, spread)
                             value = centre + fixed + tonight + self.random.gauss(0, drift)
                             wild = limits is not None and self.random.random() < self.outlier_rate
                             if wild and limits is not None:
                                 value = limits[1] + 0.2 * abs(limits[1] - centre)
-                            place = {"ifu": ifu, "quadrant": quadrant, "slice": slice_, "lamp": None, "item": None}
+                            place = {"unit": unit, "quadrant": quadrant, "slice": slice_, "lamp": None, "item": None}
                             values.append(
                                 {
                                     "parameter_id": parameter.id,
                                     "block_id": block,
-                                    "product_id": files[ifu],
+                                    "product_id": files[unit],
                                     "mjd_obs": mjd,
                                     "value": value,
                                     "ins_mode": MODE,
@@ -374,7 +374,7 @@ class Filler:
                                     {
                                         "parameter_id": parameter.id,
                                         "block_id": block,
-                                        "product_id": files[ifu],
+                                        "product_id": files[unit],
                                         "value": value,
                                         "rule": "fixed-1",
                                         "rules_version": "0" * 12,
@@ -443,7 +443,7 @@ def fill_story(archive: Archive, last: date, nights: int = 100, **options: Any) 
         running.started_at = now - timedelta(seconds=20)
         running.lease_owner, running.tries = "worker", 1
         running.progress = {
-            f"{ifu:02d}": {"phase": "combining rows", "fraction": 0.25 + 0.5 * (ifu % 2)} for ifu in filler.ifus
+            f"{unit:02d}": {"phase": "combining rows", "fraction": 0.25 + 0.5 * (unit % 2)} for unit in filler.units
         }
         session.flush()
         add_quarantine(session, last)

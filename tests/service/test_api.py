@@ -71,7 +71,7 @@ def test_a_block_explains_its_inputs(client: httpx.Client) -> None:
 
 def test_progress_is_told_by_ifu(client: httpx.Client) -> None:
     (running,) = client.get("/api/blocks/running/progress").json()
-    assert running["ifus"]["01"] == {"phase": "combining rows", "fraction": 0.75}
+    assert running["units"]["01"] == {"phase": "combining rows", "fraction": 0.75}
     assert running["fraction"] == pytest.approx(0.5)
     # the median of the last runs with two IFUs, all between 35 and 60 s
     assert 35 <= running["expected"] <= 60
@@ -248,7 +248,7 @@ def series(client: httpx.Client, **query: object) -> dict[str, object]:
 def test_a_series_is_columnar_and_complete(client: httpx.Client) -> None:
     data = series(client)
     # 31 nights with a bias, 2 IFUs, 4 quadrants
-    lengths = {name: len(data[name]) for name in ("p", "b", "t", "v", "product", "ifu", "quadrant")}  # type: ignore[arg-type]
+    lengths = {name: len(data[name]) for name in ("p", "b", "t", "v", "product", "unit", "quadrant")}  # type: ignore[arg-type]
     assert set(lengths.values()) == {31 * 2 * 4}
     assert data["t"] == sorted(data["t"])  # type: ignore[type-var, call-overload]
     assert "slice" not in data
@@ -264,8 +264,8 @@ def test_outliers_are_the_values_above_the_limit(client: httpx.Client) -> None:
 
 
 def test_series_are_filtered(client: httpx.Client) -> None:
-    assert set(series(client, ifu="2", quadrant="1,3-4")["quadrant"]) == {1, 3, 4}  # type: ignore[call-overload]
-    assert set(series(client, ifu="2")["ifu"]) == {2}  # type: ignore[call-overload]
+    assert set(series(client, unit="2", quadrant="1,3-4")["quadrant"]) == {1, 3, 4}  # type: ignore[call-overload]
+    assert set(series(client, unit="2")["unit"]) == {2}  # type: ignore[call-overload]
     assert series(client, mode="NFM-AO-N")["v"] == []
     nights = series(client, **{"from": "2026-11-10", "to": "2026-11-12"})["blocks"]
     # morning calibrations: the UT date is a day later than the night
@@ -276,8 +276,8 @@ def test_series_are_filtered(client: httpx.Client) -> None:
 
 
 def test_csv_votable_and_fits_hold_the_same_values(client: httpx.Client) -> None:
-    query = {"y": "master_ron", "ifu": "1", "quadrant": "1"}
-    expected = np.array(series(client, ifu="1", quadrant="1")["v"])
+    query = {"y": "master_ron", "unit": "1", "quadrant": "1"}
+    expected = np.array(series(client, unit="1", quadrant="1")["v"])
     rows = list(csv.DictReader(io.StringIO(client.get("/api/qc1/muse_bias/series.csv", params=query).text)))
     assert [float(row["value"]) for row in rows] == pytest.approx(expected, rel=1e-6)
     assert rows[0]["parameter"] == "master_ron"
@@ -314,7 +314,7 @@ def test_the_sparkline_is_the_mean_of_each_block(client: httpx.Client) -> None:
 def test_the_master_list_tells_last_value_and_score(client: httpx.Client) -> None:
     tables = {item["table"]: item["parameters"] for item in client.get("/api/qc1").json()}
     ron = next(item for item in tables["muse_bias"] if item["column"] == "master_ron")
-    assert ron["axes"] == ["ifu", "quadrant"]
+    assert ron["axes"] == ["unit", "quadrant"]
     assert ron["last"]["number"] == 8
     assert ron["last"]["low"] <= ron["last"]["median"] <= ron["last"]["high"]
     assert ron["last"]["score"] in (0, 1)
@@ -338,7 +338,7 @@ def test_recipes_are_served_as_declared(client: httpx.Client) -> None:
         ("/api/nights/2026-13-01", 422, "validation"),
         ("/api/qc1/muse_bias/series?y=nope", 404, "not_found"),
         ("/api/qc1/muse_bias/series?y=master_ron&from=yesterday", 422, "parameter"),
-        ("/api/qc1/muse_bias/series?y=master_ron&ifu=25", 422, "parameter"),
+        ("/api/qc1/muse_bias/series?y=master_ron&unit=25", 422, "parameter"),
         ("/api/recipes/muse_nothing", 404, "not_found"),
         # more than the databases can compare with or keep
         ("/api/products/9223372036854775808", 422, "validation"),

@@ -146,10 +146,10 @@ def test_drag_zooms_double_click_resets_and_the_address_keeps_it(page: Any) -> N
 def test_controls_change_plot_and_address(page: Any) -> None:
     page.goto(RON)
     plotted(page)
-    page.fill("input[name=ifu]", "2")
-    page.press("input[name=ifu]", "Enter")
+    page.fill("input[name=unit]", "2")
+    page.press("input[name=unit]", "Enter")
     page.wait_for_function("() => document.querySelector('#readout').textContent.includes('124 values')")
-    assert "ifu=2" in page.url
+    assert "unit=2" in page.url
     page.select_option("select[name=x]", "master_stdev")
     page.wait_for_function("() => document.querySelector('#readout').textContent.includes('124 values')")
     assert "x=master_stdev" in page.url
@@ -322,8 +322,8 @@ def test_reading_works_without_scripts(browser: Any, server: str) -> None:
     page.goto("/qc1/muse_bias?y=master_ron")
     page.get_by_role("link", name="browse").click()
     assert page.locator("table.rows tbody tr").count() == 200
-    page.fill("input[name=ifu]", "1")
+    page.fill("input[name=unit]", "1")
     page.get_by_role("button", name="Show").click()
-    assert "ifu=1" in page.url
+    assert "unit=1" in page.url
     assert page.locator("table.rows tbody tr").count() == 124
     context.close()

@@ -87,7 +87,7 @@ def test_help_imports_no_numerics() -> None:
         (("plan",), "run cascade ingest"),
         (("plan", "yesterday"), "is not a night like 2026-11-01"),
         (("ingest", "/nowhere/at/all"), "there is no such file or directory"),
-        (("demo", "--ifus", "25", "--no-serve"), "is not between 1 and 24"),
+        (("demo", "--units", "25", "--no-serve"), "is not between 1 and 24"),
     ],
 )
 def test_errors_name_cause_and_cure(cascade: Callable[..., Any], arguments: tuple[str, ...], text: str) -> None:
@@ -139,7 +139,7 @@ def test_frames_are_ingested_planned_reduced_and_shown(cascade: Callable[..., An
 
     assert "master_ron" in cascade("qc", "muse_bias").stdout
     lines = cascade("qc", "muse_bias..master_ron", "--csv").stdout.splitlines()
-    assert lines[0].startswith("parameter,mjd_obs,value,ifu,quadrant")
+    assert lines[0].startswith("parameter,mjd_obs,value,unit,quadrant")
     assert len(lines) == 1 + 4  # one IFU, four quadrants
     unknown = cascade("qc", "muse_bias..nothing")
     assert unknown.returncode == 1
@@ -231,7 +231,7 @@ def test_a_taken_port_is_said_before_anything_starts(cascade: Callable[..., Any]
 def test_the_demonstration_reduces_a_night_and_is_idempotent(cascade: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     try:
-        first = cascade("demo", str(folder), "--no-serve", "--ifus", "1", "--night", NIGHT, timeout=600)
+        first = cascade("demo", str(folder), "--no-serve", "--units", "1", "--night", NIGHT, timeout=600)
         assert first.returncode == 0, first.stdout + first.stderr
         assert "3 of 3 blocks done" in first.stdout
         for name in ("muse_bias", "muse_flat", "muse_wavecal", "master_ron", "slice_resol"):

@@ -206,7 +206,7 @@ def test_a_dead_daemon_is_said_on_every_page(sqlite_archive: Archive, factory: M
 
 def test_a_stale_feed_is_said(sqlite_archive: Archive, factory: ModuleType) -> None:
     now = datetime.now(UTC)
-    filler = factory.Filler(sqlite_archive, ifus=(1,), slices=1)
+    filler = factory.Filler(sqlite_archive, units=(1,), slices=1)
     with sqlite_archive.write() as session:
         filler.night(session, (now - timedelta(days=4)).date())
         factory.add_daemons(session, now)

@@ -10,12 +10,12 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from core.archive.models import Block, Product, Qc1Value, Score, ifu_mask
+from core.archive.models import Block, Product, Qc1Value, Score, unit_mask
 from core.archive.sessions import Archive
 from service.cli.look import run_status
 from service.text import qc1_number
 
-WHY = "no slice was found on the flat [ifu=7]"
+WHY = "no slice was found on the flat [unit=7]"
 LEFT_OUT = "there is no TRACE_TABLE of this IFU, as of block f: IFU 7 failed: no slice was found"
 
 
@@ -31,15 +31,15 @@ def lossy(own: httpx.Client, tmp_path: Path, factory: ModuleType) -> tuple[httpx
         ).one()
         arc = session.scalars(select(Block).where(Block.tag == "ARC", Block.night == flat.night)).one()
         for block in (flat, arc):
-            block.ifu_mask, block.score, block.n_outliers = ifu_mask((1, 2, 7)), 0, 0
-        flat.failed_ifu_mask = arc.skipped_ifu_mask = ifu_mask((7,))
-        flat.lost_ifus = [{"ifu": 7, "failed": True, "error_type": "tracing", "message": WHY}]
-        arc.lost_ifus = [{"ifu": 7, "failed": False, "error_type": "missing_input", "message": LEFT_OUT}]
+            block.unit_mask, block.score, block.n_outliers = unit_mask((1, 2, 7)), 0, 0
+        flat.failed_unit_mask = arc.skipped_unit_mask = unit_mask((7,))
+        flat.lost_units = [{"unit": 7, "failed": True, "error_type": "tracing", "message": WHY}]
+        arc.lost_units = [{"unit": 7, "failed": False, "error_type": "missing_input", "message": LEFT_OUT}]
         flat.plots = []
-        for name, ifu in (("lampflat1", None), ("lampflat0-01", 1), ("lampflat0-02", 2), ("lampflat0-07", 7)):
+        for name, unit in (("lampflat1", None), ("lampflat0-01", 1), ("lampflat0-02", 2), ("lampflat0-07", 7)):
             path = folder / f"{name}.png"
             path.write_bytes(b"\x89PNG\r\n\x1a\n")
-            flat.plots.append({"name": name, "title": name, "caption": "", "path": str(path), "ifu": ifu})
+            flat.plots.append({"name": name, "title": name, "caption": "", "path": str(path), "unit": unit})
         names = flat.name, arc.name
     archive.dispose()
     return own, *names
@@ -66,12 +66,12 @@ def test_the_plots_of_every_ifu_can_be_chosen_and_those_of_the_failed_one_come_f
         return [name for name in ("lampflat0-01", "lampflat0-02", "lampflat0-07", "lampflat1") if f"{name}.png" in text]
 
     assert shown("") == ["lampflat0-07", "lampflat1"]
-    assert shown("?ifu=2") == ["lampflat0-02", "lampflat1"]
-    assert shown("?ifu=24") == ["lampflat0-07", "lampflat1"]  # it has none
-    text = client.get(f"/blocks/{flat}?ifu=2").text
-    assert [f'href="?ifu={ifu}#plots"' in text for ifu in (1, 2, 7)] == [True, True, True]
+    assert shown("?unit=2") == ["lampflat0-02", "lampflat1"]
+    assert shown("?unit=24") == ["lampflat0-07", "lampflat1"]  # it has none
+    text = client.get(f"/blocks/{flat}?unit=2").text
+    assert [f'href="?unit={unit}#plots"' in text for unit in (1, 2, 7)] == [True, True, True]
     assert 'data-g="✕">7</span>' in text
-    assert client.get(f"/blocks/{flat}?ifu=25").status_code == 422
+    assert client.get(f"/blocks/{flat}?unit=25").status_code == 422
 
 
 def test_now_and_night_show_it_in_red(lossy: tuple[httpx.Client, str, str]) -> None:
@@ -84,17 +84,17 @@ def test_now_and_night_show_it_in_red(lossy: tuple[httpx.Client, str, str]) -> N
     now = client.get("/").text
     assert f"IFU 7: {WHY}" in now
     summary = client.get(f"/api/nights/{detail['night']}").json()
-    assert (summary["failed_ifus"], summary["skipped_ifus"], summary["verdict"]) == (1, 1, "bad")
+    assert (summary["failed_units"], summary["skipped_units"], summary["verdict"]) == (1, 1, "bad")
 
 
 def test_rest_has_the_lost_ifus(lossy: tuple[httpx.Client, str, str]) -> None:
     client, flat, arc = lossy
     detail = client.get(f"/api/blocks/{flat}").json()
-    assert (detail["state"], detail["failed_ifus"], detail["skipped_ifus"]) == ("done", [7], [])
-    assert detail["lost_ifus"] == [{"ifu": 7, "failed": True, "error_type": "tracing", "message": WHY}]
-    assert client.get(f"/api/blocks/{arc}").json()["skipped_ifus"] == [7]
+    assert (detail["state"], detail["failed_units"], detail["skipped_units"]) == ("done", [7], [])
+    assert detail["lost_units"] == [{"unit": 7, "failed": True, "error_type": "tracing", "message": WHY}]
+    assert client.get(f"/api/blocks/{arc}").json()["skipped_units"] == [7]
     listed = client.get("/api/blocks", params={"recipe": "muse_flat"}).json()["items"]
-    assert [block["name"] for block in listed if block["failed_ifus"]] == [flat]
+    assert [block["name"] for block in listed if block["failed_units"]] == [flat]
 
 
 def test_status_in_the_terminal_names_it(

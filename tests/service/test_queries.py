@@ -21,7 +21,7 @@ LAST = date(2026, 11, 19)
 @pytest.fixture
 def session(archive: Archive, factory: ModuleType) -> Iterator[Session]:
     """Five nights and one in work, two IFUs, two slices."""
-    factory.fill_story(archive, LAST, nights=5, ifus=(1, 2), slices=2, outlier_rate=0.03)
+    factory.fill_story(archive, LAST, nights=5, units=(1, 2), slices=2, outlier_rate=0.03)
     with archive.read() as session:
         yield session
 

@@ -66,11 +66,11 @@ def test_times_are_ut() -> None:
 
 
 def test_lists_of_numbers_have_ranges_and_limits() -> None:
-    assert numbers_of_text("1,3-6", "ifu", 24) == (1, 3, 4, 5, 6)
-    assert numbers_of_text(" ", "ifu", 24) == ()
+    assert numbers_of_text("1,3-6", "unit", 24) == (1, 3, 4, 5, 6)
+    assert numbers_of_text(" ", "unit", 24) == ()
     for wrong in ("25", "0", "a", "1-99999999999"):
-        with pytest.raises(ParameterError, match="ifu"):
-            numbers_of_text(wrong, "ifu", 24)
+        with pytest.raises(ParameterError, match="unit"):
+            numbers_of_text(wrong, "unit", 24)
 
 
 def test_the_last_day_of_a_range_is_included() -> None:

@@ -138,7 +138,7 @@ def content(archive: Archive) -> dict[tuple[str, int | None], str]:
         rows = session.scalars(
             select(Product).where(Product.state != ProductState.SUPERSEDED).options(undefer(Product.header))
         )
-        return {(row.tag, row.ifu): row.datamd5 for row in rows}
+        return {(row.tag, row.unit): row.datamd5 for row in rows}
 
 
 @pytest.fixture(scope="module")
@@ -214,9 +214,9 @@ def test_a_night_survives_kill_9_at_random_moments(
     made = content(house.archive)
     if damaged:
         # The raw frames are others, so the products are named by tag and IFU only.
-        assert set(made) == {(tag, ifu) for tag, ifu in reference if ifu == 1}
+        assert set(made) == {(tag, unit) for tag, unit in reference if unit == 1}
         with house.archive.read() as session:
-            lost = {row.recipe: (row.failed_ifus, row.skipped_ifus) for row in session.scalars(select(Block))}
+            lost = {row.recipe: (row.failed_units, row.skipped_units) for row in session.scalars(select(Block))}
         assert lost == {"muse_bias": ((2,), ()), "muse_dark": ((), (2,))}
     else:
         assert made == reference

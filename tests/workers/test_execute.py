@@ -109,8 +109,8 @@ def test_a_night_runs_to_the_end_and_leaves_products_qc1_scores_plots_and_logs(h
         "muse_bias": BlockState.DONE,
         "muse_dark": BlockState.DONE,
     }
-    products = house.rows(select(Product).options(undefer(Product.header)).order_by(Product.tag, Product.ifu))
-    assert [(p.tag, p.ifu) for p in products] == [
+    products = house.rows(select(Product).options(undefer(Product.header)).order_by(Product.tag, Product.unit))
+    assert [(p.tag, p.unit) for p in products] == [
         ("MASTER_BIAS", 1),
         ("MASTER_BIAS", 2),
         ("MASTER_DARK", 1),

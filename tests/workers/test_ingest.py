@@ -92,7 +92,7 @@ def test_the_row_of_a_frame_says_what_its_header_says(yard: Yard) -> None:
     assert frame.night == date(2026, 11, 1)
     assert frame.date_obs == datetime(2026, 11, 1, 22, 0, 5, tzinfo=UTC)
     assert frame.mjd_mid - frame.mjd_obs == pytest.approx(8.64 / 2 / 86400, abs=1e-10)
-    assert (frame.lamps, frame.ifus) == ("Xe", (1, 2))
+    assert (frame.lamps, frame.units) == ("Xe", (1, 2))
     assert (frame.ins_mode, frame.blue_filter, frame.field_mode) == ("WFM-AO-N", True, "WFM")
     assert (frame.tpl_start, frame.tpl_expno, frame.tpl_nexp) == (
         datetime(2026, 11, 1, 21, 59, tzinfo=UTC),
@@ -292,7 +292,7 @@ def test_a_tile_compressed_frame_is_read_like_a_plain_one(sqlite_yard: Yard) -> 
     plain.unlink()
     assert sqlite_yard.once().new == 1
     frame = sqlite_yard.frames()["packed.fits.fz"]
-    assert (frame.dp_id, frame.tag, frame.ifus) == ("packed", "BIAS", (1, 2))
+    assert (frame.dp_id, frame.tag, frame.units) == ("packed", "BIAS", (1, 2))
 
 
 def test_a_duplicate_takes_over_when_the_original_is_deleted(yard: Yard) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.archive.models import Frame, QuarantinedFile, ifus_of_mask
+from core.archive.models import Frame, QuarantinedFile, units_of_mask
 from core.archive.sessions import Archive
 from core.archive.states import QuarantineReason as Reason
 from core.settings import Settings
@@ -275,8 +275,8 @@ def test_all_good_files_enter(night: tuple[Archive, Path, IngestReport]) -> None
 def test_a_detector_that_was_off_costs_its_channel_only(night: tuple[Archive, Path, IngestReport]) -> None:
     archive, _, _ = night
     with archive.read() as session:
-        mask = session.scalars(select(Frame.ifu_mask).where(Frame.file_name == "one_off.fits")).one()
-    assert ifus_of_mask(mask) == (1, 3)
+        mask = session.scalars(select(Frame.unit_mask).where(Frame.file_name == "one_off.fits")).one()
+    assert units_of_mask(mask) == (1, 3)
 
 
 def test_the_report_counts_every_file_once(night: tuple[Archive, Path, IngestReport]) -> None:

@@ -18,7 +18,7 @@ from core.archive.leases import end_lease, release_expired_leases
 from core.archive.models import Block, Product, Qc1Value
 from core.archive.orders import rerun_block
 from core.archive.queries import BlockTask
-from core.archive.records import LostIfu
+from core.archive.records import LostUnit
 from core.archive.states import BlockState, ProductState
 from workers.child import ChildResult, RecipeFailedError
 from workers.definitions import register_definitions
@@ -53,8 +53,8 @@ def broken_ifu_2(house: Any) -> Iterator[None]:
 
 
 def products(house: Any) -> list[tuple[str, int | None]]:
-    query = select(Product).where(Product.state != ProductState.SUPERSEDED).order_by(Product.tag, Product.ifu)
-    return [(row.tag, row.ifu) for row in house.rows(query)]
+    query = select(Product).where(Product.state != ProductState.SUPERSEDED).order_by(Product.tag, Product.unit)
+    return [(row.tag, row.unit) for row in house.rows(query)]
 
 
 def test_the_good_ifus_are_kept_and_dependants_leave_the_failed_one_out(planned: Any) -> None:
@@ -62,14 +62,16 @@ def test_the_good_ifus_are_kept_and_dependants_leave_the_failed_one_out(planned:
         summary = run_until_idle(planned.archive, planned.settings)
     assert list(summary.outcomes.values()) == [Outcome.PARTIAL, Outcome.DONE]
     bias, dark = planned.blocks()["muse_bias"], planned.blocks()["muse_dark"]
-    assert (bias.state, bias.failed_ifus, bias.skipped_ifus, bias.tries) == (BlockState.DONE, (2,), (), 1)
-    (lost,) = bias.lost_ifus
+    assert (bias.state, bias.failed_units, bias.skipped_units, bias.tries) == (BlockState.DONE, (2,), (), 1)
+    (lost,) = bias.lost_units
     assert lost["error_type"] == "bad_fits"
     assert sorted(planned.raw.iterdir())[1].name in lost["message"]
-    assert (dark.state, dark.failed_ifus, dark.skipped_ifus) == (BlockState.DONE, (), (2,))
-    assert f"there is no MASTER_BIAS of this IFU, as of block {bias.name}: IFU 2 failed" in dark.lost_ifus[0]["message"]
+    assert (dark.state, dark.failed_units, dark.skipped_units) == (BlockState.DONE, (), (2,))
+    assert (
+        f"there is no MASTER_BIAS of this IFU, as of block {bias.name}: IFU 2 failed" in dark.lost_units[0]["message"]
+    )
     assert products(planned) == [("MASTER_BIAS", 1), ("MASTER_DARK", 1)]
-    assert set(planned.rows(select(Qc1Value.ifu))) == {1}
+    assert set(planned.rows(select(Qc1Value.unit))) == {1}
     with planned.archive.read() as session:
         plots = session.scalars(select(Block).where(Block.id == dark.id).options(undefer(Block.plots))).one().plots
     assert [plot["name"] for plot in plots] == ["dark1", "dark0-01"]
@@ -92,7 +94,7 @@ def test_run_again_with_whole_frames_it_is_made_up_for_and_so_is_what_depends_on
     summary = run_until_idle(planned.archive, planned.settings)
     assert summary.outcomes == {block.name: Outcome.DONE for block in planned.blocks().values()}
     assert products(planned) == [("MASTER_BIAS", 1), ("MASTER_BIAS", 2), ("MASTER_DARK", 1), ("MASTER_DARK", 2)]
-    assert all(block.lost_ifus == [] for block in planned.blocks().values())
+    assert all(block.lost_units == [] for block in planned.blocks().values())
     assert {block.name for block in planned.blocks().values()} == set(summary.outcomes)  # no new version of any
 
 
@@ -125,7 +127,7 @@ def test_a_crash_before_the_commit_keeps_what_is_known_of_the_lost_ifus(
     assert executor.execute(number) is Outcome.PARTIAL
     block = planned.blocks()["muse_bias"]
     assert "of an earlier try are complete: adopted" in Path(block.log_path).read_text()
-    assert block.failed_ifus == (2,)
+    assert block.failed_units == (2,)
     assert products(planned) == [("MASTER_BIAS", 1)]
 
 
@@ -136,7 +138,7 @@ def test_a_block_without_any_calibration_fails_and_names_them(planned: Any, raw_
     with planned.archive.write() as session:
         bias = session.get_one(Block, planned.blocks()["muse_bias"].id)
         for product in bias.products:
-            product.ifu = 3  # none of IFUs 1 and 2 is left
+            product.unit = 3  # none of IFUs 1 and 2 is left
         rerun_block(session, dark.id, actor="astronomer")
     assert BlockExecutor(planned.archive, planned.settings, threading.Event()).execute(dark.id) is Outcome.FAILED
     dark = planned.blocks()["muse_dark"]
@@ -157,22 +159,22 @@ def make_task(planned: Any) -> Callable[..., BlockTask]:
 
     with planned.archive.read() as session:
         task = block_task(session, planned.blocks()["muse_bias"].id)
-    return lambda **values: replace(task, **{"tries": 1, "ifus": (1, 2, 3), **values})
+    return lambda **values: replace(task, **{"tries": 1, "units": (1, 2, 3), **values})
 
 
-def failure(ifu: int, kind: str = "data", *, retriable: bool = False) -> dict[str, Any]:
-    return {"ifu": ifu, "error_type": kind, "message": f"{kind} of {ifu}", "retriable": retriable}
+def failure(unit: int, kind: str = "data", *, retriable: bool = False) -> dict[str, Any]:
+    return {"ifu": unit, "error_type": kind, "message": f"{kind} of {unit}", "retriable": retriable}
 
 
 def test_good_ifus_are_kept_with_the_reason_for_each_other(make_task: Callable[..., BlockTask]) -> None:
-    lacking = (LostIfu(3, failed=False, error_type="missing_input", message="no bias"),)
-    task = make_task(ifus=(1, 2, 3, 4, 5), lacking=lacking, parameters={})
+    lacking = (LostUnit(3, failed=False, error_type="missing_input", message="no bias"),)
+    task = make_task(units=(1, 2, 3, 4, 5), lacking=lacking, parameters={})
     result = ChildResult(
         failures=[failure(2), failure(9)], skipped=[failure(4, "chip_not_live")], reduced=[1, 7]
     )  # 7 and 9 are not in all raw frames
     verdict = judge(task, result)
     assert verdict.good == (1,)
-    assert [(entry.ifu, entry.failed, entry.error_type) for entry in verdict.lost] == [
+    assert [(entry.unit, entry.failed, entry.error_type) for entry in verdict.lost] == [
         (2, True, "data"),
         (3, False, "missing_input"),
         (4, False, "chip_not_live"),
@@ -190,7 +192,7 @@ def test_a_failure_from_outside_is_worth_another_try_as_long_as_there_are_tries(
     assert (raised.value.retriable, raised.value.error_type) == (True, "retriable")
     verdict = judge(make_task(tries=2, max_tries=2), result)
     assert verdict.good == (3,)
-    assert [entry.ifu for entry in verdict.lost if entry.failed] == [1, 2]
+    assert [entry.unit for entry in verdict.lost if entry.failed] == [1, 2]
 
 
 def test_a_person_may_reduce_one_ifu_only(make_task: Callable[..., BlockTask]) -> None:
@@ -201,14 +203,14 @@ def test_a_person_may_reduce_one_ifu_only(make_task: Callable[..., BlockTask]) -
 
 @pytest.mark.parametrize("retriable", [True, False])
 def test_without_a_good_ifu_the_block_fails(make_task: Callable[..., BlockTask], retriable: bool) -> None:
-    result = ChildResult(failures=[failure(ifu, "x", retriable=retriable) for ifu in (1, 2, 3)])
+    result = ChildResult(failures=[failure(unit, "x", retriable=retriable) for unit in (1, 2, 3)])
     with pytest.raises(RecipeFailedError) as raised:
         judge(make_task(tries=5, max_tries=5), result)
     assert raised.value.retriable is retriable
 
 
 def test_if_all_detectors_were_off_the_block_fails_and_says_so(make_task: Callable[..., BlockTask]) -> None:
-    result = ChildResult(skipped=[failure(ifu, "chip_not_live") for ifu in (1, 2, 3)])
+    result = ChildResult(skipped=[failure(unit, "chip_not_live") for unit in (1, 2, 3)])
     with pytest.raises(RecipeFailedError, match="IFU 1 skipped: chip_not_live of 1") as raised:
         judge(make_task(), result)
     assert (raised.value.error_type, raised.value.retriable) == ("chip_not_live", False)

@@ -63,16 +63,16 @@ def finish(house: Any, recipe: str, tag: str) -> Block:
     products = tuple(
         NewProduct(
             tag=tag,
-            ifu=ifu,
-            path=f"/nowhere/{block.name}/{tag}-{ifu:02d}.fits",
+            unit=unit,
+            path=f"/nowhere/{block.name}/{tag}-{unit:02d}.fits",
             size=1,
-            sha256=f"{ifu}" * 64,
+            sha256=f"{unit}" * 64,
             mjd_obs=block.mjd_mid,
             mjd_mid=block.mjd_mid,
             night=block.night,
             header={"INS.MODE": block.ins_mode, "DET.READ.CURID": block.det_read_curid},
         )
-        for ifu in block.ifus
+        for unit in block.units
     )
     with house.archive.write() as session:
         assert claim_block(session, block.id, owner="test", lease_seconds=60)
@@ -191,7 +191,7 @@ def test_a_rejected_master_is_withdrawn_from_all_that_used_it(house: Any, planne
     finish(house, "muse_bias", "MASTER_BIAS")
     dark = finish(house, "muse_dark", "MASTER_DARK")
     with house.archive.write() as session:
-        number = session.scalar(select(Product.id).where(Product.tag == "MASTER_BIAS", Product.ifu == 2))
+        number = session.scalar(select(Product.id).where(Product.tag == "MASTER_BIAS", Product.unit == 2))
         set_product_state(session, number, ProductState.REJECTED, actor="astronomer", text="light leak")
     saved = plan(planner)
     assert saved.superseded == (dark.name,)

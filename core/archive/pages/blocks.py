@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload, undefer
 
-from core.archive.models import HAS_FAILED_IFUS, Block, BlockInput, Event, Frame, Product, Qc1Parameter, Score
+from core.archive.models import HAS_FAILED_UNITS, Block, BlockInput, Event, Frame, Product, Qc1Parameter, Score
 from core.archive.states import BlockState, InputKind
 from core.errors import NotFoundError
 
@@ -121,7 +121,9 @@ def calibration_inputs(session: Session, block_ids: Sequence[int]) -> list[Block
 
 def block_products(session: Session, block_id: int) -> list[Product]:
     """Products of a block by tag and IFU."""
-    return list(session.scalars(select(Product).where(Product.block_id == block_id).order_by(Product.tag, Product.ifu)))
+    return list(
+        session.scalars(select(Product).where(Product.block_id == block_id).order_by(Product.tag, Product.unit))
+    )
 
 
 def block_events(session: Session, name: str, limit: int = 100) -> list[Event]:
@@ -164,7 +166,7 @@ def last_failed(session: Session, limit: int) -> list[Block]:
     found: list[Block] = []
     for condition in (
         Block.state == BlockState.FAILED,
-        HAS_FAILED_IFUS & (Block.state == BlockState.DONE),
+        HAS_FAILED_UNITS & (Block.state == BlockState.DONE),
     ):
         found += session.scalars(select(Block).where(condition).order_by(Block.mjd_mid.desc()).limit(limit))
     return sorted(found, key=lambda block: block.mjd_mid, reverse=True)[:limit]
@@ -182,16 +184,16 @@ def running_blocks(session: Session) -> list[Block]:
     )
 
 
-def expected_seconds(session: Session, recipe: str, n_ifu: int, last: int = 10) -> float | None:
+def expected_seconds(session: Session, recipe: str, n_unit: int, last: int = 10) -> float | None:
     """Median duration of the last blocks of a recipe that reduced as many IFUs [s]; None if there were none."""
     rows = session.execute(
-        select(Block.duration, Block.ifu_mask)
+        select(Block.duration, Block.unit_mask)
         .where(Block.recipe == recipe, Block.state == BlockState.DONE, Block.duration.is_not(None))
         .order_by(Block.mjd_mid.desc())
         .limit(5 * last)
     )
     durations = sorted(
-        [duration for duration, mask in rows if duration is not None and mask.bit_count() == n_ifu][:last]
+        [duration for duration, mask in rows if duration is not None and mask.bit_count() == n_unit][:last]
     )
     return durations[len(durations) // 2] if durations else None
 

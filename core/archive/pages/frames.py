@@ -109,7 +109,7 @@ def products_of_blocks(session: Session, block_ids: Sequence[int]) -> list[Produ
     """Products of blocks, by block, tag and IFU."""
     return list(
         session.scalars(
-            select(Product).where(Product.block_id.in_(block_ids)).order_by(Product.block_id, Product.tag, Product.ifu)
+            select(Product).where(Product.block_id.in_(block_ids)).order_by(Product.block_id, Product.tag, Product.unit)
         )
     )
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import HAS_FAILED_IFUS, Block, Frame, Product, Score, WorkerHeartbeat
+from core.archive.models import HAS_FAILED_UNITS, Block, Frame, Product, Score, WorkerHeartbeat
 from core.archive.states import BlockState
 
 __all__ = ["Freshness", "daemons", "freshness", "partial_blocks", "state_counts"]
@@ -45,7 +45,7 @@ def freshness(session: Session) -> Freshness:
 def partial_blocks(session: Session) -> int:
     """Number of blocks that are done except for IFUs that failed."""
     query = select(func.count()).select_from(Block)
-    return session.scalar(query.where(HAS_FAILED_IFUS, Block.state == BlockState.DONE)) or 0
+    return session.scalar(query.where(HAS_FAILED_UNITS, Block.state == BlockState.DONE)) or 0
 
 
 def state_counts(session: Session) -> dict[BlockState, int]:

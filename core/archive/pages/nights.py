@@ -33,7 +33,7 @@ class NightSummary:
         Blocks with at least one outlier score.
     scored : int
         Blocks that have a score.
-    failed_ifus, skipped_ifus : int
+    failed_units, skipped_units : int
         Blocks that are done except for IFUs that failed, or that had to be left out.
     held : int
         Files in quarantine.
@@ -45,8 +45,8 @@ class NightSummary:
     outliers: int = 0
     scored: int = 0
     held: int = 0
-    failed_ifus: int = 0
-    skipped_ifus: int = 0
+    failed_units: int = 0
+    skipped_units: int = 0
 
     def count(self, *states: BlockState) -> int:
         """Blocks in any of these states."""
@@ -74,9 +74,9 @@ class NightSummary:
         ``bad`` (outlier, failure of a block or of an IFU), ``warn`` (incomplete, IFUs left out, quarantine), ``run``
         (work to come), ``good``, ``none``.
         """
-        if self.outliers or self.failed_ifus or self.count(BlockState.FAILED):
+        if self.outliers or self.failed_units or self.count(BlockState.FAILED):
             return "bad"
-        if self.count(BlockState.INCOMPLETE) or self.skipped_ifus or self.held:
+        if self.count(BlockState.INCOMPLETE) or self.skipped_units or self.held:
             return "warn"
         if self.open:
             return "run"
@@ -87,8 +87,8 @@ class _BlockCount(NamedTuple):
     night: date
     state: BlockState
     score: int | None
-    failed_ifus: bool
-    skipped_ifus: bool
+    failed_units: bool
+    skipped_units: bool
     number: int
 
 
@@ -109,7 +109,7 @@ def nights_between(session: Session, first: date, last: date) -> list[NightSumma
     frames = session.execute(
         select(Frame.night, func.count()).where(Frame.night.between(first, last)).group_by(Frame.night)
     )
-    failed, skipped = Block.failed_ifu_mask != 0, Block.skipped_ifu_mask != 0
+    failed, skipped = Block.failed_unit_mask != 0, Block.skipped_unit_mask != 0
     blocks = session.execute(
         select(Block.night, Block.state, Block.score, failed, skipped, func.count())
         .where(Block.night.between(first, last))
@@ -146,8 +146,8 @@ def _summaries(
         if row.score is not None:
             scored[row.night] += row.number
             outliers[row.night] += row.number if row.score else 0
-        failed[row.night] += row.number if row.failed_ifus else 0
-        skipped[row.night] += row.number if row.skipped_ifus else 0
+        failed[row.night] += row.number if row.failed_units else 0
+        skipped[row.night] += row.number if row.skipped_units else 0
     return [
         NightSummary(
             night,

@@ -38,14 +38,14 @@ def list_products(
     *,
     night: date | None = None,
     tag: str | None = None,
-    ifu: int | None = None,
+    unit: int | None = None,
     state: ProductState | None = None,
     after: int | None = None,
     limit: int = 100,
 ) -> list[Product]:
     """Products by descending id; the next page starts after the last id of this one."""
     statement = select(Product).order_by(Product.id.desc()).limit(limit)
-    for column, value in ((Product.night, night), (Product.tag, tag), (Product.ifu, ifu), (Product.state, state)):
+    for column, value in ((Product.night, night), (Product.tag, tag), (Product.unit, unit), (Product.state, state)):
         if value is not None:
             statement = statement.where(column == value)
     if after is not None:

@@ -34,7 +34,7 @@ __all__ = [
     "series_modes",
 ]
 
-INDEX_COLUMNS = ("ifu", "quadrant", "slice", "lamp", "item")
+INDEX_COLUMNS = ("unit", "quadrant", "slice", "lamp", "item")
 _CHUNK = 500  # bound variables of one IN list
 
 
@@ -70,7 +70,7 @@ class SeriesFilter:
     from_mjd: float | None = None
     to_mjd: float | None = None
     mode: str | None = None
-    ifus: tuple[int, ...] = ()
+    units: tuple[int, ...] = ()
     quadrants: tuple[int, ...] = ()
     slices: tuple[int, ...] = ()
     lamps: tuple[int, ...] = ()
@@ -257,7 +257,7 @@ def _restricted(statement: Select[Any], wanted: SeriesFilter) -> Select[Any]:
 
 def _index_filters(wanted: SeriesFilter, table: Any) -> list[tuple[Any, tuple[int, ...]]]:
     pairs = (
-        (table.ifu, wanted.ifus),
+        (table.unit, wanted.units),
         (table.quadrant, wanted.quadrants),
         (table.slice, wanted.slices),
         (table.lamp, wanted.lamps),

@@ -32,7 +32,7 @@ LOG_LINES = 200
 def block_page(
     page: PageDep,
     name: str,
-    ifu: Annotated[int | None, Query(ge=1, le=N_IFU, description="IFU whose plots are shown")] = None,
+    unit: Annotated[int | None, Query(ge=1, le=N_IFU, description="IFU whose plots are shown")] = None,
 ) -> HTMLResponse:
     """Inputs and why, progress, parameters, QC1, plots, products, log, history."""
     session = page.session
@@ -51,7 +51,7 @@ def block_page(
         progress=progress,
         parameters=_parameters(block),
         qc1=block_qc1(session, block.id),
-        plots=_shown_plots(block, ifu),
+        plots=_shown_plots(block, unit),
         products=queries.block_products(session, block.id),
         used_by=queries.blocks_using(session, block.id),
         events=queries.block_events(session, block.name),
@@ -68,29 +68,29 @@ class ShownPlots:
     ----------
     choices : tuple of int
         IFUs of the block, ascending.
-    ifus : tuple of int
+    units : tuple of int
         Those that have plots of their own.
-    ifu : int or None
+    unit : int or None
         The one shown.
     """
 
     shown: tuple[Plot, ...]
     choices: tuple[int, ...]
-    ifus: tuple[int, ...]
-    ifu: int | None
+    units: tuple[int, ...]
+    unit: int | None
 
     def __bool__(self) -> bool:
         return bool(self.shown)
 
 
-def _shown_plots(block: Block, ifu: int | None) -> ShownPlots:
+def _shown_plots(block: Block, unit: int | None) -> ShownPlots:
     """The IFU asked for; otherwise the first that failed, or the first."""
     plots = block_plots(block)
-    ifus = tuple(sorted({plot.ifu for plot in plots if plot.ifu is not None}))
-    if ifu not in ifus:
-        ifu = next((number for number in ifus if number in block.failed_ifus), ifus[0] if ifus else None)
-    own = [plot for plot in plots if plot.ifu is not None and plot.ifu == ifu]
-    return ShownPlots((*own, *(plot for plot in plots if plot.ifu is None)), block.ifus, ifus, ifu)
+    units = tuple(sorted({plot.unit for plot in plots if plot.unit is not None}))
+    if unit not in units:
+        unit = next((number for number in units if number in block.failed_units), units[0] if units else None)
+    own = [plot for plot in plots if plot.unit is not None and plot.unit == unit]
+    return ShownPlots((*own, *(plot for plot in plots if plot.unit is None)), block.units, units, unit)
 
 
 def _parameters(block: Block) -> list[tuple[ParameterInfo, object, str]]:

@@ -28,7 +28,7 @@ def frame_page(
     """Facts, preview, classification, block, descendants."""
     frame = queries.find_frame(page.session, dp_id)
     blocks = queries.blocks_of_frame(page.session, frame.id)
-    channels = [chip_name(ifu) for ifu in frame.ifus]
+    channels = [chip_name(unit) for unit in frame.units]
     return page.render(
         "frame.html",
         frame=frame,

@@ -25,7 +25,7 @@ CLASS_WORDS: Final = {
     "CAL": "calibration quality",
     "ENG": "engineering",
 }
-SPLITS: Final = ("ifu", "quadrant", "slice", "lamp", "item", "mode")
+SPLITS: Final = ("unit", "quadrant", "slice", "lamp", "item", "mode")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class QcState:
     mode: str
     start: str
     end: str
-    ifu: str
+    unit: str
     quadrant: str
     slice: str
 
@@ -52,7 +52,7 @@ class QcState:
             "mode": self.mode,
             "from": self.start,
             "to": self.end,
-            "ifu": self.ifu,
+            "unit": self.unit,
             "quadrant": self.quadrant,
             "slice": self.slice,
         }
@@ -86,7 +86,7 @@ def table_page(
     mode: str | None = None,
     start: Annotated[str | None, Query(alias="from")] = None,
     end: Annotated[str | None, Query(alias="to")] = None,
-    ifu: str = "",
+    unit: str = "",
     quadrant: str = "",
     slice_: Annotated[str, Query(alias="slice")] = "",
     view: Literal["plot", "browse"] = "plot",
@@ -112,14 +112,14 @@ def table_page(
         mode=(newest_mode or "") if mode is None else ("" if mode == "all" else mode),
         start=start or "",
         end=end or "",
-        ifu=ifu,
+        unit=unit,
         quadrant=quadrant,
         slice=slice_,
     )
     request = SeriesRequest.make(
         table=table,
         columns=state.y,
-        ifus=ifu,
+        units=unit,
         quadrants=quadrant,
         slices=slice_,
         mode=state.mode,
@@ -171,4 +171,4 @@ def _axes(parameters: list[Qc1Parameter]) -> tuple[str, ...]:
 
 
 def _default_split(axes: tuple[str, ...]) -> str:
-    return "quadrant" if "quadrant" in axes else "ifu" if "ifu" in axes else "none"
+    return "quadrant" if "quadrant" in axes else "unit" if "unit" in axes else "none"

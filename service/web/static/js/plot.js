@@ -24,7 +24,7 @@ function stateOf() {
 function seriesQuery(state) {
   const query = new URLSearchParams();
   for (const [key, value] of state) {
-    if (["y", "from", "to", "ifu", "quadrant", "slice"].includes(key)) query.append(key, value);
+    if (["y", "from", "to", "unit", "quadrant", "slice"].includes(key)) query.append(key, value);
     if (key === "mode" && value !== "all") query.append(key, value);
     if (key === "x" && value !== "time" && !state.getAll("y").includes(value)) query.append("y", value);
   }

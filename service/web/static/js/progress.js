@@ -8,13 +8,13 @@ function words(seconds) {
 }
 
 function show(place, block) {
-  for (const box of place.querySelectorAll("[data-ifu]")) {
-    const ifu = block.ifus[box.dataset.ifu];
-    if (!ifu) continue;
-    const bar = box.querySelector(".progress"), fraction = Math.round(100 * (ifu.fraction ?? 0));
+  for (const box of place.querySelectorAll("[data-unit]")) {
+    const unit = block.units[box.dataset.unit];
+    if (!unit) continue;
+    const bar = box.querySelector(".progress"), fraction = Math.round(100 * (unit.fraction ?? 0));
     bar.firstElementChild.style.width = `${fraction}%`;
     bar.setAttribute("aria-valuenow", fraction);
-    box.querySelector(".phase").textContent = ifu.phase ?? "";
+    box.querySelector(".phase").textContent = unit.phase ?? "";
   }
   const times = place.querySelector(".times") ?? place.closest("section")?.querySelector(".times");
   if (times) times.textContent = words(block.elapsed) + (block.expected ? ` of about ${words(block.expected)}` : "");

@@ -47,7 +47,7 @@ export function runningMedian(times, values) {
   return points.length < 3 ? [] : points.map(([t], i) => [t, median(points.slice(Math.max(0, i - half), i + half + 1).map((point) => point[1]))]);
 }
 
-const LABEL = { ifu: "IFU", quadrant: "quadrant", slice: "slice", lamp: "lamp", item: "input" };
+const LABEL = { unit: "IFU", quadrant: "quadrant", slice: "slice", lamp: "lamp", item: "input" };
 const INDEX = Object.keys(LABEL);
 
 function keyOf(data, names, i) {
