@@ -1,8 +1,9 @@
 """The child process of one block: ``python -m workers.block_child job.json <parent pid>``.
 
 Runs the recipe as `core.recipes.run_job` does, then the QC procedure of the raw type, whose pictures go to ``plots``
-beside the products, also when IFUs failed. Events are lines of JSON on standard output. Pictures that cannot be made
-never fail the block: an event says why. The process dies with its parent, and its children with it.
+beside the products, also when parts failed. Events (`core.recipes.events`) are lines on standard output.
+Pictures that cannot be made never fail the block: an event says why. The process dies with its parent, and its
+children with it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import json
 import os
 import sys
 import traceback
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from core.processes import die_with_parent
 from core.recipes import run_job
-from core.recipes.engine import die_with_parent, event_line
+from core.recipes.events import PlotsFailed, PlotsMade
 from core.recipes.threads import thread_limit
 
 __all__ = ["main"]
@@ -44,15 +45,10 @@ def _plots(job: dict[str, Any]) -> None:
         folder = Path(job["plot_dir"])
         folder.mkdir()
         pictures = make_plots(ProcedureInput.from_job(job), folder, thread_limit())
-        event: dict[str, Any] = {
-            "event": "plots",
-            "plots": [asdict(plot) for plot in pictures.plots],
-            "missing": "; ".join(pictures.missing),
-        }
+        run_job.emit(PlotsMade(pictures.plots, "; ".join(pictures.missing)))
     except Exception as error:
         traceback.print_exc()
-        event = {"event": "plots_failed", "message": f"{type(error).__name__}: {error}"}
-    os.write(1, (event_line(event) + "\n").encode())
+        run_job.emit(PlotsFailed(f"{type(error).__name__}: {error}"))
 
 
 if __name__ == "__main__":

@@ -2,68 +2,44 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from core.errors import MuseError, RetriableError
+from core.errors import RetriableError
+from core.recipes.events import EventSink, PlotsFailed, PlotsMade, RunDone, RunError, parse_event
+from core.recipes.results import PlotFile, RecipeFailedError, RunResult
 
-__all__ = ["ChildError", "ChildResult", "RecipeChild", "RecipeFailedError"]
+__all__ = ["ChildError", "ChildResult", "RecipeChild"]
 
 ENTRY = "workers.block_child"
 
 
-@dataclass
+@dataclass(frozen=True)
 class ChildResult:
     """What a child reported that came to its end.
 
     Attributes
     ----------
-    products : list of dict
-        ``tag``, ``path``, ``ifu``, ``number`` of each product in the work directory.
-    failures, skipped : list of dict
-        ``ifu``, ``error_type``, ``message``, ``retriable``.
-    reduced : list of int
-        IFUs that came to their end without failure.
-    plots : list of dict
-        ``name``, ``title``, ``caption``, ``path``, ``ifu``.
+    run : RunResult
+        Its products lie in the work directory.
+    plots : tuple of PlotFile
     plot_error : str
         Why plots are missing; empty if there are all, or none are made.
-    seconds : float
-        Wall time of the recipe [s].
-    peak_rss_mb : float
-        Largest resident memory of its processes [MiB].
     """
 
-    products: list[dict[str, Any]] = field(default_factory=list)
-    failures: list[dict[str, Any]] = field(default_factory=list)
-    skipped: list[dict[str, Any]] = field(default_factory=list)
-    reduced: list[int] = field(default_factory=list)
-    plots: list[dict[str, Any]] = field(default_factory=list)
+    run: RunResult
+    plots: tuple[PlotFile, ...] = ()
     plot_error: str = ""
-    seconds: float = 0.0
-    peak_rss_mb: float = 0.0
 
 
 class ChildError(RetriableError):
     """The child process ended without a result (killed, out of memory)."""
 
     error_type = "child_died"
-
-
-class RecipeFailedError(MuseError):
-    """An error that the child reported; ``error_type`` and ``retriable`` are those of the original."""
-
-    def __init__(self, message: str, *, kind: str, again: bool) -> None:
-        super().__init__(message)
-        self.error_type = kind  # type: ignore[misc]
-        self.retriable = again  # type: ignore[misc]
 
 
 class RecipeChild:
@@ -107,8 +83,8 @@ class RecipeChild:
         self.kill()
         self._process.wait()
 
-    def wait(self, on_event: Callable[[dict[str, Any]], None]) -> ChildResult:
-        """Read events until the child ends.
+    def wait(self, on_event: EventSink) -> ChildResult:
+        """Read events until the child ends; those of parts, and what is no event, are passed on.
 
         Raises
         ------
@@ -124,50 +100,25 @@ class RecipeChild:
             raise ChildError("the child process has no output")
         with stream:
             for line in stream:
-                event = _parse(line)
-                kind = event.get("event")
-                if kind == "result":
-                    result = _result(event)
-                elif kind == "error":
-                    failure = RecipeFailedError(
-                        str(event["message"]), kind=str(event["error_type"]), again=bool(event["retriable"])
-                    )
-                elif kind == "plots" and result is not None:
-                    result.plots, result.plot_error = list(event["plots"]), str(event["missing"])
-                elif kind == "plots_failed" and result is not None:
-                    result.plot_error = str(event["message"])
-                else:
-                    on_event(event)
+                match parse_event(line):
+                    case RunDone(run):
+                        result = ChildResult(run)
+                    case RunError(error_type, message, retriable):
+                        failure = RecipeFailedError(message, kind=error_type, again=retriable)
+                    case PlotsMade(plots, missing) if result is not None:
+                        result = replace(result, plots=plots, plot_error=missing)
+                    case PlotsFailed(message) if result is not None:
+                        result = replace(result, plot_error=message)
+                    case event:
+                        on_event(event)
         code = self._process.wait()
         if failure is not None:
             raise failure
         if result is None:
             raise ChildError(_end_words(code))
         if code < 0 and not self._killed and not result.plots:
-            result.plot_error = result.plot_error or _end_words(code)
+            result = replace(result, plot_error=result.plot_error or _end_words(code))
         return result
-
-
-def _parse(line: bytes) -> dict[str, Any]:
-    try:
-        event = json.loads(line)
-    except ValueError:
-        event = None
-    if not isinstance(event, dict):
-        # A library that prints; it is no event.
-        return {"event": "output", "text": line.decode(errors="replace").rstrip()}
-    return event
-
-
-def _result(event: dict[str, Any]) -> ChildResult:
-    return ChildResult(
-        products=list(event["products"]),
-        failures=list(event["failures"]),
-        skipped=list(event["skipped"]),
-        reduced=list(event["reduced"]),
-        seconds=float(event["seconds"]),
-        peak_rss_mb=float(event["peak_rss_mb"]),
-    )
 
 
 def _end_words(code: int) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 from core.archive.queries import BlockTask
 from core.archive.records import BlockResult, LostUnit, NewPlot, NewProduct, NewQc1Value, NewScore
 from core.archive.sessions import Archive
-from core.archive.store import PlacedFile, ProductStore
+from core.archive.store import ProductStore
 from core.archive.watch import earlier_values
 from core.cascade.model import Setup
 from core.cascade.rules import RULES
@@ -28,6 +28,7 @@ from core.fitsfile.scan import FitsScan, ifu_of_extname, scan_fits
 from core.qc1.extract import Measurement, extract
 from core.qc1.rules import SCORE_RULES, rules_version
 from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
+from core.recipes.results import PlotFile
 from workers.child import ChildResult
 from workers.definitions import qc1_definitions
 from workers.verdict import RunVerdict
@@ -58,7 +59,7 @@ class Receipt:
     seconds: float
     text: str
     products: tuple[ReceiptFile, ...]
-    plots: tuple[dict[str, Any], ...]
+    plots: tuple[PlotFile, ...]
     lost: tuple[LostUnit, ...]
 
     @classmethod
@@ -67,7 +68,8 @@ class Receipt:
         values = json.loads(text)
         products = tuple(ReceiptFile(**entry) for entry in values.pop("products"))
         lost = tuple(LostUnit(**entry) for entry in values.pop("lost"))
-        return cls(products=products, plots=tuple(values.pop("plots")), lost=lost, **values)
+        plots = tuple(PlotFile(**entry) for entry in values.pop("plots"))
+        return cls(products=products, plots=plots, lost=lost, **values)
 
 
 def receipt_path(store: ProductStore, task: BlockTask, signature: str) -> Path:
@@ -93,7 +95,7 @@ def adopt(store: ProductStore, task: BlockTask, signature: str, hold: Callable[[
         file = path.parent / entry.name
         if not store.renew(file) or not store.verify(file, entry.size, entry.sha256):
             return None
-    plots = all(store.renew(Path(plot["path"])) for plot in receipt.plots)
+    plots = all(store.renew(Path(plot.path)) for plot in receipt.plots)
     return receipt if receipt.signature == signature and plots else None
 
 
@@ -119,32 +121,26 @@ def place(
     """
     products = []
     unkept = {tag for name, tag in RULES.pictured(task.recipe).items() if name not in task.parameters}
-    for entry in result.products:
-        if entry["tag"] in unkept:
-            continue
-        if entry["ifu"] is not None and entry["ifu"] not in verdict.good:
+    for product in result.run.products:
+        if product.tag in unkept or (product.unit is not None and product.unit not in verdict.good):
             continue
         hold()
-        placed = store.place(Path(entry["path"]), night=task.night, block=task.name)
-        products.append(_receipt_file(entry, placed))
+        placed = store.place(product.path, night=task.night, block=task.name)
+        products.append(ReceiptFile(product.tag, product.unit, placed.path.name, placed.size, placed.sha256))
     plots = []
     for plot in result.plots:
         hold()
-        placed = store.place(Path(plot["path"]), night=task.night, block=task.name)
-        plots.append({**plot, "path": str(placed.path)})
-    notes = [verdict.text] if verdict.lost else []
+        placed = store.place(Path(plot.path), night=task.night, block=task.name)
+        plots.append(replace(plot, path=str(placed.path)))
+    notes = [verdict.text] if verdict.text else []
     if result.plot_error:
         notes.append(f"plots are missing: {result.plot_error}")
-    receipt = Receipt(signature, result.seconds, "; ".join(notes), tuple(products), tuple(plots), verdict.lost)
+    receipt = Receipt(signature, result.run.seconds, "; ".join(notes), tuple(products), tuple(plots), verdict.lost)
     draft = work / receipt_path(store, task, signature).name
     draft.write_text(json.dumps(asdict(receipt)), encoding="utf-8")
     hold()
     store.place(draft, night=task.night, block=task.name)
     return receipt
-
-
-def _receipt_file(entry: Mapping[str, Any], placed: PlacedFile) -> ReceiptFile:
-    return ReceiptFile(entry["tag"], entry["ifu"], placed.path.name, placed.size, placed.sha256)
 
 
 def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt: Receipt) -> BlockResult:
@@ -175,7 +171,7 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
         qc1_values=tuple(_value(measured, products[measured.product]) for measured in measurements),
         scores=tuple(_score(verdict, paths) for verdict in verdicts),
         text="; ".join(part for part in (receipt.text, text) if part),
-        plots=tuple(NewPlot(**plot) for plot in receipt.plots),
+        plots=tuple(NewPlot(**asdict(plot)) for plot in receipt.plots),
         lost=receipt.lost,
     )
 

@@ -38,7 +38,9 @@ def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     dict
         ``changed``, and what is set for every block: all IFUs at once, and what the pictures are drawn from.
     """
-    return {"nifu": -1, **dict.fromkeys(RULES.pictured(recipe), True), **changed}
+    known = {info.name for info in get_recipe(recipe).Params.listing()}
+    every_unit = {"nifu": -1} if "nifu" in known else {}
+    return {**every_unit, **dict.fromkeys(RULES.pictured(recipe), True), **changed}
 
 
 @cache

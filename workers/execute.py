@@ -40,6 +40,7 @@ from core.archive.store import ProductStore
 from core.archive.watch import block_tries, products_before
 from core.cascade.plan import signature_with
 from core.errors import MuseError, NonRetriableError, StateConflictError
+from core.recipes.events import Event
 from core.settings import Settings
 from workers.child import ChildResult, RecipeChild
 from workers.collect import Receipt, adopt, block_result, night_folder, place, receipt_path
@@ -53,7 +54,7 @@ __all__ = ["BlockExecutor", "Outcome", "release_dead", "worker_name"]
 _LOG = logging.getLogger(__name__)
 _OWNER = re.compile(r"execute@(?P<host>.+):(?P<pid>\d+):[0-9a-f]+$")
 T = TypeVar("T")
-EventSink = Callable[[str, dict[str, Any]], None]
+EventSink = Callable[[str, Event], None]
 
 
 class Outcome(StrEnum):
@@ -191,7 +192,7 @@ class BlockExecutor:
         else:
             with self._work_directory(task.name) as work:
                 result = self._reduce(task, owner, work, log_file)
-                receipt = place(self.store, task, signature, result, judge(task, result), work, hold)
+                receipt = place(self.store, task, signature, result, judge(task, result.run), work, hold)
                 self._commit(task, owner, signature, receipt)
         receipt_path(self.store, task, signature).unlink(missing_ok=True)
         _append(log_file, f"done: {len(receipt.products)} products, {len(receipt.plots)} plots")
@@ -218,7 +219,7 @@ class BlockExecutor:
             "recipe": task.recipe,
             "parameters": block_parameters(task.recipe, task.parameters),
             "frames": [{"path": file.path, "tag": file.tag} for file in (*task.raws, *task.calibrations)],
-            "ifus": list(units),
+            "units": list(units) or None,
             "output_dir": str(output),
             "log_file": str(log_file),
             "plot_dir": str(work / "plots"),
@@ -232,7 +233,7 @@ class BlockExecutor:
         try:
             keeper = LeaseKeeper(self.archive, self.settings, task.block_id, owner, child.kill, self.stop)
 
-            def listen(event: dict[str, Any]) -> None:
+            def listen(event: Event) -> None:
                 keeper.report(event)
                 if self.on_event is not None:
                     self.on_event(task.name, event)

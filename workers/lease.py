@@ -10,6 +10,8 @@ from typing import Any
 
 from core.archive.leases import LeaseAnswer, heartbeat
 from core.archive.sessions import Archive
+from core.recipes.events import Event, PartDone, PartFailed, PartProgress, PartStarted, RunProgress
+from core.recipes.parts import Part
 from core.settings import Settings
 from workers.interrupts import BlockCancelled, BlockInterrupt, LeaseLost, RecipeTimeout, ShutdownRequested
 
@@ -64,21 +66,13 @@ class LeaseKeeper:
         self._ended.set()
         self._thread.join()
 
-    def report(self, event: dict[str, Any]) -> None:
+    def report(self, event: Event) -> None:
         """Take note of an event of the recipe."""
-        ifu = event.get("ifu")
-        if ifu is None:
-            return
-        steps: dict[str, dict[str, Any]] = {
-            "ifu_started": {"phase": "started", "fraction": 0.0},
-            "progress": {"phase": str(event.get("text", "")), "fraction": float(event.get("fraction", 0.0))},
-            "ifu_done": {"phase": "done", "fraction": 1.0},
-            "ifu_failed": {"phase": "failed", "fraction": 1.0},
-        }
-        step = steps.get(str(event.get("event")))
+        step = _step(event)
         if step is not None:
+            key, phase, fraction = step
             with self._lock:
-                self._progress[f"{int(ifu):02d}"] = step
+                self._progress[key] = {"phase": phase, "fraction": fraction}
                 self._changed = True
 
     def check(self) -> None:
@@ -131,3 +125,24 @@ class LeaseKeeper:
         if answer is LeaseAnswer.LOST:
             return LeaseLost("the block belongs to somebody else")
         return None
+
+
+def _step(event: Event) -> tuple[str, str, float] | None:
+    """What an event says of the progress: of what, its phase, the fraction done; None if nothing."""
+    match event:
+        case PartStarted(part):
+            return _key(part), "started", 0.0
+        case PartProgress(part, fraction, text):
+            return _key(part), text, fraction
+        case PartDone(part):
+            return _key(part), "done", 1.0
+        case PartFailed(failure):
+            return _key(failure.part), "failed", 1.0
+        case RunProgress(phase, fraction, text):
+            return phase, text, fraction
+    return None
+
+
+def _key(part: Part) -> str:
+    """Name of a part in the progress of a block: the number of a unit, else its key."""
+    return part.key if part.unit is None else f"{part.unit:02d}"

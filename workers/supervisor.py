@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from core.recipes.engine import die_with_parent
+from core.processes import die_with_parent
 
 __all__ = ["DAEMONS", "Supervisor"]
 

@@ -7,26 +7,31 @@ from dataclasses import dataclass
 from core.archive.queries import BlockTask
 from core.archive.records import LostUnit
 from core.errors import MissingInputError
-from workers.child import ChildResult, RecipeFailedError
+from core.recipes.parts import PartKind
+from core.recipes.results import PartFailure, RecipeFailedError, RunResult
 
 __all__ = ["RunVerdict", "judge", "units_to_reduce"]
 
 
 @dataclass(frozen=True)
 class RunVerdict:
-    """IFUs whose products are kept, and the others of the block with the reason, both ascending."""
+    """Units whose products are kept, and the others of the block with the reason, both ascending.
+
+    ``notes`` tells what else is lacking: slabs that were lost.
+    """
 
     good: tuple[int, ...]
     lost: tuple[LostUnit, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:
-        """The lost IFUs in words; empty if there are none."""
-        return "; ".join(entry.text for entry in self.lost)
+        """What is lost in words; empty if nothing is."""
+        return "; ".join((*(entry.text for entry in self.lost), *self.notes))
 
 
 def units_to_reduce(task: BlockTask) -> tuple[int, ...]:
-    """IFUs of a block for which all calibrations exist.
+    """Units of a block for which all calibrations exist; empty if the block is not of units.
 
     Raises
     ------
@@ -35,14 +40,14 @@ def units_to_reduce(task: BlockTask) -> tuple[int, ...]:
     """
     lacking = {entry.unit for entry in task.lacking}
     units = tuple(unit for unit in task.units if unit not in lacking)
-    if not units:
+    if task.units and not units:
         raise MissingInputError(
             f"no IFU has all calibrations: {'; '.join(entry.text for entry in task.lacking)}", block=task.name
         )
     return units
 
 
-def judge(task: BlockTask, result: ChildResult) -> RunVerdict:
+def judge(task: BlockTask, result: RunResult) -> RunVerdict:
     """Decide on a run that came to its end.
 
     Good IFUs are kept, whatever became of the others. As long as tries are left, an IFU that failed from outside (disk,
@@ -53,22 +58,40 @@ def judge(task: BlockTask, result: ChildResult) -> RunVerdict:
     RecipeFailedError
         If the block shall be tried again, or no IFU is good.
     """
+    if any(part.kind is not PartKind.UNIT for part, _ in result.parts):
+        return _judge_whole(task, result)
     lost = {entry.unit: entry for entry in task.lacking}
-    failures = [entry for entry in result.failures if entry["ifu"] in task.units]
+    failures = [failure for failure in result.failures if failure.part.number in task.units]
     for entries, failed in ((result.skipped, False), (failures, True)):
         for entry in entries:
-            lost[entry["ifu"]] = LostUnit(entry["ifu"], failed, entry["error_type"], entry["message"])
-    good = tuple(unit for unit in task.units if unit in result.reduced and unit not in lost)
+            lost[entry.part.number] = LostUnit(entry.part.number, failed, entry.error_type, entry.message)
+    reduced = {part.number for part in result.reduced}
+    good = tuple(unit for unit in task.units if unit in reduced and unit not in lost)
     for unit in set(task.units) - set(good) - lost.keys():
         lost[unit] = _not_begun(unit, task)
     verdict = RunVerdict(good, tuple(lost[unit] for unit in task.units if unit in lost))
-    retriable = {entry["ifu"] for entry in failures if entry["retriable"]}
+    retriable = {failure.part.number for failure in failures if failure.retriable}
     if (retriable and task.tries < task.max_tries) or not good:
         # What can be tried again comes first, then what failed: the first decides how the error is called.
         told = sorted(verdict.lost, key=lambda entry: (entry.unit not in retriable, not entry.failed, entry.unit))
         text = "; ".join(entry.text for entry in told)
         raise RecipeFailedError(text, kind=told[0].error_type, again=bool(retriable))
     return verdict
+
+
+def _judge_whole(task: BlockTask, result: RunResult) -> RunVerdict:
+    """Of parts that are no units: all units that were given are in the products, whatever slab is lost."""
+    failures = sorted(result.failures, key=lambda failure: not failure.retriable)
+    if failures and ((failures[0].retriable and task.tries < task.max_tries) or not result.reduced):
+        text = "; ".join(map(_text, failures))
+        raise RecipeFailedError(text, kind=failures[0].error_type, again=failures[0].retriable)
+    lacking = {entry.unit for entry in task.lacking}
+    good = tuple(unit for unit in task.units if unit not in lacking)
+    return RunVerdict(good, tuple(task.lacking), tuple(map(_text, result.failures)))
+
+
+def _text(failure: PartFailure) -> str:
+    return f"{failure.part.label} failed: {failure.message}"
 
 
 def _not_begun(unit: int, task: BlockTask) -> LostUnit:

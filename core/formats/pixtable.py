@@ -79,9 +79,9 @@ def set_limits(header: Header, columns: Mapping[str, npt.NDArray[Any]], ifu: int
 
 
 def write_pixtable(
-    path: str | os.PathLike[str], header: Header, columns: Mapping[str, npt.NDArray[Any]], ifu: int
+    path: str | os.PathLike[str], header: Header, columns: Mapping[str, npt.NDArray[Any]], ifu: int | None = None
 ) -> Path:
-    """Write a pixel table of one IFU, atomically.
+    """Write a pixel table, atomically.
 
     Parameters
     ----------
@@ -90,7 +90,8 @@ def write_pixtable(
         Keywords of the primary HDU.
     columns : mapping of str to ndarray (n,)
         float32 or int32, in the order of the file.
-    ifu : int
+    ifu : int, optional
+        Sets ``EXTNAME`` of the primary HDU.
 
     Raises
     ------
@@ -99,7 +100,8 @@ def write_pixtable(
     """
     path = Path(path)
     primary = header.copy()
-    set_key(primary, "EXTNAME", chip_name(ifu), "extension name")
+    if ifu is not None:
+        set_key(primary, "EXTNAME", chip_name(ifu), "extension name")
     set_key(primary, "PIPEFILE", path.name, "Filename of data product")
     lengths = {len(values) for values in columns.values()}
     if len(lengths) != 1:

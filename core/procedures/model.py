@@ -8,20 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from core.recipes.results import PlotFile
+
 __all__ = ["PlotFile", "Procedure", "ProcedureInput"]
 
 _NAME: Final = re.compile(r"(?P<tag>[A-Z][A-Z_]*[A-Z])(-(?P<unit>\d\d))?\.fits$")
-
-
-@dataclass(frozen=True)
-class PlotFile:
-    """A picture: ``name`` is the stem of its file; ``unit`` is None if it shows all of them."""
-
-    name: str
-    title: str
-    caption: str
-    path: str
-    unit: int | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Final
 
 from core.procedures import muse_arc, muse_bias, muse_dark, muse_lampflat
 from core.procedures.model import PlotFile, Procedure, ProcedureInput
-from core.recipes.engine import die_with_parent
+from core.processes import die_with_parent
 
 __all__ = ["PROCEDURES", "Pictures", "make_plots"]
 

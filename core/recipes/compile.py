@@ -19,9 +19,10 @@ import core
 from core.errors import NonRetriableError
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
-from core.recipes.declaration import Frame, FrameSet
-from core.recipes.engine import RunResult, run_recipe
-from core.recipes.registry import RECIPES, get_recipe
+from core.recipes.engine import run_recipe
+from core.recipes.frames import Frame, FrameSet
+from core.recipes.registry import get_recipe
+from core.recipes.results import RunResult
 from core.simulator.night import NightPlan, simulate_night
 from core.staticcal.line_catalog import write_line_catalog
 
@@ -61,7 +62,7 @@ def compile_kernels(tell: Callable[[str], None]) -> None:
             for path in simulate_night(work / "raw", "2026-11-01", (1,), _PLAN)
         ]
         frames.append(Frame(write_line_catalog(work / "line_catalog.fits"), "LINE_CATALOG"))
-        for recipe_name in RECIPES:
+        for recipe_name in _RUNS:
             tell(f"compiling {recipe_name}")
             products: list[Frame] = []
             for values in _RUNS[recipe_name]:

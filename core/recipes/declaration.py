@@ -1,4 +1,4 @@
-"""What a recipe is: a declaration (inputs, parameters, products, QC parameters) and a flow for one IFU.
+"""What a recipe is: a declaration (inputs, parameters, products, QC parameters) and what is done with each part.
 
 A recipe module reads like this::
 
@@ -12,13 +12,18 @@ A recipe module reads like this::
         products = (ProductSpec("MASTER_BIAS", "image", "Master bias"),)
         qc = (QcSpec("QC.BIAS.MASTER{quadrant}.RON", "count", "float", "HC", "Read-out noise ..."), ...)
 
-        def process(self, ifu, frames, params, ctx):
-            ...
-            return [ImageProduct("MASTER_BIAS", image, frames_used)]
+        parts = PartKind.UNIT          # what it can be divided by: units, slabs of wavelength, or not at all
+        survives_loss = True           # 23 of 24 IFUs are worth having
+        memory = MemoryNeed(fixed_mb=150, part_mb=250)
 
-Command-line help, REST schema, documentation pages, QC1 definitions and the cascade are derived from the
-declaration; `core.recipes.engine` owns everything around `process`: the loop over IFUs, processes, logging, timing,
-provenance (``PRO.*``), writing and merging.
+        def process(self, part, frames, params, ctx):
+            ...
+            return PartOutput([ImageProduct("MASTER_BIAS", image, raws, calibs)])
+
+Recipes that need more than `process` have `prepare`, which runs once before the parts, and `finish`, which runs once
+after them on what they measured. Command-line help, REST schema, documentation pages, QC1 definitions and the cascade
+are derived from the declaration; `core.recipes.engine` owns everything around these methods: the parts, processes,
+logging, timing, provenance (``PRO.*``), writing and merging.
 """
 
 from __future__ import annotations
@@ -26,25 +31,23 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from core.errors import MissingInputError, ParameterError
-from core.recipes.flow import Product, RecipeContext
+from core.recipes.flow import PartOutput, Product, RecipeContext
+from core.recipes.frames import Frame, FrameSet
+from core.recipes.parts import WHOLE, MemoryNeed, Part, PartKind, Schedule
 
 __all__ = [
     "BADPIX_INPUT",
     "Difference",
-    "Frame",
-    "FrameSet",
     "FrameSpec",
     "ManualNote",
-    "NifuParameters",
     "ParameterInfo",
     "ProductSpec",
     "QcSpec",
@@ -90,48 +93,6 @@ BADPIX_INPUT: Final = FrameSpec(
     "calib",
     description="Known bad pixels (optional, usually not used, more than one frame allowed)",
 )
-
-
-@dataclass(frozen=True)
-class Frame:
-    """An input file with its tag."""
-
-    path: Path
-    tag: str
-
-
-@dataclass(frozen=True)
-class FrameSet:
-    """The input frames of a recipe, in the order of the set of frames."""
-
-    frames: tuple[Frame, ...]
-
-    def tagged(self, *tags: str) -> tuple[Frame, ...]:
-        """Frames of these tags, in order."""
-        return tuple(frame for frame in self.frames if frame.tag in tags)
-
-    def optional(self, tag: str) -> Frame | None:
-        """The first frame of a tag, or None."""
-        return next(iter(self.tagged(tag)), None)
-
-    def one(self, tag: str) -> Frame:
-        """The first frame of a tag.
-
-        Raises
-        ------
-        MissingInputError
-            If there is none.
-        """
-        frame = self.optional(tag)
-        if frame is None:
-            raise MissingInputError(f"the set of frames has no {tag}", rule=tag)
-        return frame
-
-    def __iter__(self) -> Iterator[Frame]:
-        return iter(self.frames)
-
-    def __len__(self) -> int:
-        return len(self.frames)
 
 
 # -- parameters -------------------------------------------------------------------------------------------------
@@ -233,6 +194,10 @@ class RecipeParameters(BaseModel):
             raise ParameterError(f"there is no parameter {name}; the recipe has: {', '.join(known)}", parameter=name)
         return known[name]
 
+    def schedule(self) -> Schedule:
+        """How the parts follow each other with these parameters: all of them, on as many processes as there are."""
+        return Schedule(merge=bool(getattr(self, "merge", False)))
+
     def changed(self) -> dict[str, Any]:
         """Parameters that differ from their default."""
         return {
@@ -289,18 +254,6 @@ def _info(name: str, info: FieldInfo) -> ParameterInfo:
         hidden=bool(extra.get("hidden", False)),
         choices=choices,
         accepts=str(extra.get("accepts", accepts)),
-    )
-
-
-class NifuParameters(RecipeParameters):
-    """``nifu``: first parameter of every first-stage recipe. ``merge`` is declared last by each recipe."""
-
-    nifu: int = parameter(
-        0,
-        "IFU to handle. If set to 0, all IFUs are processed serially. "
-        "If set to -1, all IFUs are processed in parallel.",
-        ge=-1,
-        le=24,
     )
 
 
@@ -408,31 +361,86 @@ class Recipe(ABC):
     description: ClassVar[str]
     inputs: ClassVar[tuple[FrameSpec, ...]]
     Params: ClassVar[type[RecipeParameters]]
-    one_image: ClassVar[bool] = False  # all raw frames (of an IFU) are combined into one image
+    one_image: ClassVar[bool] = False  # all raw frames (of a unit) are combined into one image
     products: ClassVar[tuple[ProductSpec, ...]]
     qc: ClassVar[tuple[QcSpec, ...]]
+    parts: ClassVar[PartKind] = PartKind.WHOLE
+    survives_loss: ClassVar[bool] = False  # the result is worth having when a part failed
+    memory: ClassVar[MemoryNeed]
     differences: ClassVar[tuple[Difference, ...]] = ()
     manual_notes: ClassVar[tuple[ManualNote, ...]] = ()
 
     @abstractmethod
-    def process(self, ifu: int, frames: FrameSet, params: Any, ctx: RecipeContext) -> list[Product]:
-        """Reduce one IFU.
+    def process(self, part: Part, frames: FrameSet, params: Any, ctx: RecipeContext) -> PartOutput:
+        """Reduce one part; on any core or host, in any order, and perhaps a second time.
 
         Parameters
         ----------
-        ifu : int
-            1..24.
+        part : Part
         frames : FrameSet
-            All input frames, those of other IFUs too.
+            All input frames, those of other units too.
         params : RecipeParameters
             An instance of ``Params``.
         ctx : RecipeContext
 
+        Returns
+        -------
+        PartOutput
+            Products of a unit or of the whole; what a slab yields is in the files that `prepare` reserved.
+
         Raises
         ------
         MuseError
-            If this IFU cannot be reduced.
+            If this part cannot be reduced.
         """
+
+    def list_parts(self, frames: FrameSet, params: Any) -> tuple[Part, ...]:
+        """The parts of a run, cheaply: headers are read at most.
+
+        Raises
+        ------
+        MuseError
+            If the frames have none.
+        """
+        return (WHOLE,)
+
+    def prepare(self, frames: FrameSet, params: Any, ctx: RecipeContext) -> Any:
+        """Do once what all parts need; files may be reserved in ``ctx.output_dir``.
+
+        Returns
+        -------
+        object
+            Small and picklable: ``ctx.prepared`` of the parts and of `finish`.
+
+        Raises
+        ------
+        MuseError
+            If nothing can be reduced.
+        """
+        return None
+
+    def finish(
+        self, frames: FrameSet, params: Any, ctx: RecipeContext, measured: Mapping[Part, Any]
+    ) -> Sequence[Product]:
+        """Do once what is left when the parts are done.
+
+        Parameters
+        ----------
+        frames : FrameSet
+        params : RecipeParameters
+        ctx : RecipeContext
+        measured : mapping
+            Of the parts that did not fail, ascending: what `process` measured.
+
+        Returns
+        -------
+        sequence of Product
+            Products of the whole.
+        """
+        return ()
+
+    def abandon(self, prepared: Any) -> None:  # noqa: B027  (most reserve nothing)
+        """Remove what `prepare` reserved: the run failed or was broken off."""
 
     @classmethod
     def raw_tags(cls) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Log lines of recipes (MUSE manual, section 8.3): time, level, recipe, IFU, text."""
+"""Log lines of recipes (MUSE manual, section 8.3): time, level, recipe, part, text."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from core.errors import ParameterError
+from core.recipes.parts import Part
 
 __all__ = ["LEVELS", "LogSettings", "Logger", "configure_logging", "recipe_logger"]
 
@@ -34,8 +35,8 @@ class _RecipeFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         when = time.strftime(self._format, time.gmtime(record.created))
-        ifu = getattr(record, "ifu", None)
-        where = f"[ifu={ifu:02d}] " if ifu else ""
+        mark = getattr(record, "part", "")
+        where = f"[{mark}] " if mark else ""
         level = _NAMES.get(record.levelno, record.levelname)
         return f"{when} [{level:^7s}] {getattr(record, 'recipe', 'muserex')}: {where}{record.getMessage()}"
 
@@ -86,6 +87,7 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
         logger.addHandler(file)
 
 
-def recipe_logger(recipe: str, ifu: int | None = None) -> logging.LoggerAdapter[Any]:
-    """A logger whose lines carry recipe and IFU."""
-    return logging.LoggerAdapter(logging.getLogger(LOGGER_NAME), {"recipe": recipe, "ifu": ifu})
+def recipe_logger(recipe: str, part: Part | None = None) -> logging.LoggerAdapter[Any]:
+    """A logger whose lines carry recipe and part."""
+    mark = "" if part is None else part.log_mark
+    return logging.LoggerAdapter(logging.getLogger(LOGGER_NAME), {"recipe": recipe, "part": mark})

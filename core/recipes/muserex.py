@@ -22,10 +22,11 @@ from core import __version__
 from core.errors import MuseError, ParameterError, ProductStoreError
 from core.fitsfile.dicd import format_value
 from core.fitsfile.sof import read_sof
-from core.recipes.declaration import EXPERT_VARIABLE, Frame, FrameSet, ParameterInfo, Recipe
+from core.recipes.declaration import EXPERT_VARIABLE, ParameterInfo, Recipe
 from core.recipes.engine import run_recipe
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import LEVELS, LogSettings, configure_logging
-from core.recipes.registry import RECIPES, get_recipe
+from core.recipes.registry import get_recipe, recipe_names
 
 __all__ = ["command", "main"]
 
@@ -47,7 +48,7 @@ Options:
   --version             show the version
 
 Environment:
-  OMP_NUM_THREADS       cores to use: IFUs at once with --nifu=-1, threads of one IFU else [all]
+  OMP_NUM_THREADS       cores to use: parts at once (IFUs with --nifu=-1), threads of one part else [all]
   {EXPERT_VARIABLE}      set to allow expert parameters
 """
 
@@ -139,7 +140,7 @@ def _run(line: _CommandLine) -> int:
         compile_kernels(lambda text: print(f"muserex: {text}", flush=True))
         return 0
     if "recipes" in line.options:
-        for name in RECIPES:
+        for name in recipe_names():
             print(f"  {name:20s} {get_recipe(name).summary}")
         return 0
     if line.recipe is None:
@@ -169,7 +170,7 @@ def _execute(recipe: Recipe, line: _CommandLine) -> int:
     for product in result.products:
         print(f"{product.path.name} {product.tag}")
     for failure in result.failures:
-        print(f"muserex: IFU {failure.ifu} failed: {failure.message}", file=sys.stderr)
+        print(f"muserex: {failure.part.label} failed: {failure.message}", file=sys.stderr)
     return 0 if result.ok else 1
 
 

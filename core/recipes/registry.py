@@ -1,27 +1,53 @@
-"""All recipes by name; modules are imported when asked for."""
+"""All recipes by name; modules are imported when asked for.
+
+Further recipes (of another package, of the tests) are named in the environment, so that child processes know them too:
+``CASCADE_RECIPES=name=module:Class,name=module:Class``.
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
 from functools import cache
 from typing import Final
 
-from core.errors import NotFoundError
+from core.errors import NotFoundError, ParameterError
 from core.recipes.declaration import Recipe
 
-__all__ = ["RECIPES", "all_recipes", "get_recipe"]
+__all__ = ["ENVIRONMENT", "all_recipes", "get_recipe", "recipe_names"]
 
-# name -> class, in the order of the cascade (manual, section 9)
-RECIPES: Final = {
-    "muse_bias": "MuseBias",
-    "muse_dark": "MuseDark",
-    "muse_flat": "MuseFlat",
-    "muse_wavecal": "MuseWavecal",
-    "muse_lsf": "MuseLsf",
+ENVIRONMENT: Final = "CASCADE_RECIPES"
+
+# name -> module:class, in the order of the cascade (manual, section 9)
+_MUSE: Final = {
+    name: f"core.recipes.muse.{name}:{class_name}"
+    for name, class_name in (
+        ("muse_bias", "MuseBias"),
+        ("muse_dark", "MuseDark"),
+        ("muse_flat", "MuseFlat"),
+        ("muse_wavecal", "MuseWavecal"),
+        ("muse_lsf", "MuseLsf"),
+    )
 }
 
 
-@cache
+def _table() -> dict[str, str]:
+    further = dict(_entry(text) for text in os.environ.get(ENVIRONMENT, "").split(",") if text.strip())
+    return _MUSE | further
+
+
+def _entry(text: str) -> tuple[str, str]:
+    name, _, reference = text.strip().partition("=")
+    if not name or reference.count(":") != 1:
+        raise ParameterError(f"{ENVIRONMENT} has {text.strip()!r}, not name=module:Class", parameter=ENVIRONMENT)
+    return name, reference
+
+
+def recipe_names() -> tuple[str, ...]:
+    """Names of all recipes in the order of the cascade."""
+    return tuple(_table())
+
+
 def get_recipe(name: str) -> Recipe:
     """The recipe of that name.
 
@@ -30,15 +56,21 @@ def get_recipe(name: str) -> Recipe:
     NotFoundError
         If there is none.
     """
-    if name not in RECIPES:
-        raise NotFoundError(f"there is no recipe {name}; there are: {', '.join(RECIPES)}", recipe=name)
-    module = importlib.import_module(f"core.recipes.muse.{name}")
-    recipe = getattr(module, RECIPES[name])()
+    table = _table()
+    if name not in table:
+        raise NotFoundError(f"there is no recipe {name}; there are: {', '.join(table)}", recipe=name)
+    return _load(table[name])
+
+
+@cache
+def _load(reference: str) -> Recipe:
+    module, _, class_name = reference.partition(":")
+    recipe = getattr(importlib.import_module(module), class_name)()
     if not isinstance(recipe, Recipe):
-        raise TypeError(f"{RECIPES[name]} is no Recipe")
+        raise TypeError(f"{reference} is no Recipe")
     return recipe
 
 
 def all_recipes() -> tuple[Recipe, ...]:
     """All recipes in the order of the cascade."""
-    return tuple(get_recipe(name) for name in RECIPES)
+    return tuple(map(get_recipe, recipe_names()))

@@ -1,31 +1,31 @@
 """Run one recipe as a child process: ``python -m core.recipes.run_job job.json``.
 
 The job file is JSON: ``recipe``, ``parameters`` (name to value), ``frames`` (list of ``{path, tag}``), ``output_dir``,
-and optionally ``ifus`` (only these), ``log_file`` and ``log_level``. Events go to standard output, one JSON object a
-line; the last one is ``{"event": "result", "products": [...], "failures": [...], "skipped": [...], "reduced": [...],
-"seconds": ..., "peak_rss_mb": ...}`` or ``{"event": "error", "error_type": ..., "message": ..., "retriable": ...}``.
-The exit code is 0 if no IFU failed, 1 otherwise. The process ends when its parent does.
+and optionally ``units`` (only these), ``at_once`` (parts at once), ``log_file`` and ``log_level``. Events
+(`core.recipes.events`) go to standard output, one a line; the last one is `RunDone` or `RunError`. The exit code is 0
+if no part failed, 1 otherwise. The process ends when its parent does.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import core.recipes.startup  # before all others
 from core.errors import MuseError
-from core.recipes.declaration import Frame, FrameSet
-from core.recipes.engine import Event, RunResult, die_with_parent, event_line, run_recipe
+from core.processes import die_with_parent
+from core.recipes.engine import run_recipe
+from core.recipes.events import Event, RunDone, RunError, event_line
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import LogSettings, configure_logging
 from core.recipes.registry import get_recipe
+from core.recipes.results import RunResult
 
-__all__ = ["main", "run"]
+__all__ = ["emit", "main", "run"]
 
 core.recipes.startup.done()
 
@@ -48,25 +48,25 @@ def run(job: Mapping[str, Any]) -> RunResult | None:
         frames = FrameSet(tuple(Frame(Path(item["path"]), item["tag"]) for item in job["frames"]))
         params = recipe.Params.parse(job.get("parameters", {}))
         result = run_recipe(
-            recipe, frames, params, Path(job["output_dir"]), ifus=job.get("ifus"), logs=logs, on_event=_emit
+            recipe,
+            frames,
+            params,
+            Path(job["output_dir"]),
+            units=job.get("units"),
+            at_once=job.get("at_once"),
+            logs=logs,
+            on_event=emit,
         )
     except MuseError as error:
-        _emit(
-            {
-                "event": "error",
-                "error_type": error.error_type,
-                "message": str(error),
-                "retriable": error.retriable,
-            }
-        )
+        emit(RunError(error.error_type, str(error), error.retriable))
         return None
-    usage = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    _emit({"event": "result", **asdict(result), "ok": result.ok, "peak_rss_mb": round(max(usage) / 1024, 1)})
+    emit(RunDone(result))
     return result
 
 
-def _emit(event: Event) -> None:
-    os.write(1, (event_line(event) + "\n").encode())
+def emit(event: Event) -> None:
+    """Write an event to standard output, as one write."""
+    os.write(1, event_line(event))
 
 
 if __name__ == "__main__":

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from core.recipes.events import Event, PartProgress
 from service.cli.common import console, state_text
 
 __all__ = ["BlockProgressBars"]
@@ -27,7 +27,7 @@ class BlockProgressBars:
             transient=True,
         )
         self._tasks: dict[str, TaskID] = {}
-        self._units: dict[str, dict[str, float]] = {}
+        self._parts: dict[str, dict[str, float]] = {}
 
     def __enter__(self) -> BlockProgressBars:
         """Start drawing."""
@@ -47,14 +47,13 @@ class BlockProgressBars:
         else:
             self.finish(name, str(getattr(outcome, "value", outcome)))
 
-    def on_event(self, name: str, event: Mapping[str, Any]) -> None:
-        """A progress event of the recipe: mean over the IFUs seen so far."""
-        unit = event.get("ifu")
-        if unit is None or "fraction" not in event:
+    def on_event(self, name: str, event: Event) -> None:
+        """A progress event of the recipe: mean over the parts seen so far."""
+        if not isinstance(event, PartProgress):
             return
-        seen = self._units.setdefault(name, {})
-        seen[str(unit)] = float(event["fraction"])
-        self.show(name, sum(seen.values()) / len(seen), f"IFU {unit}: {event.get('text', '')}")
+        seen = self._parts.setdefault(name, {})
+        seen[event.part.key] = event.fraction
+        self.show(name, sum(seen.values()) / len(seen), f"{event.part.label}: {event.text}")
 
     def show(self, name: str, fraction: float, phase: str) -> None:
         """Draw the bar of a block."""
@@ -70,5 +69,5 @@ class BlockProgressBars:
             elapsed = self._progress.tasks[self._progress.task_ids.index(task)].elapsed
             seconds = f" {elapsed:.1f} s" if elapsed is not None else ""
             self._progress.remove_task(task)
-        self._units.pop(name, None)
+        self._parts.pop(name, None)
         console.print(f"{name} {state_text(word)}{seconds}", soft_wrap=True)

@@ -137,8 +137,8 @@ def reference_darks(tmp_path_factory: pytest.TempPathFactory) -> tuple[FrameMake
 @pytest.fixture
 def run_one(tmp_path: Path) -> Callable[..., dict[str, Path]]:
     """Run a recipe on (path, tag) pairs for IFU 1; returns the product files by tag."""
-    from core.recipes.declaration import Frame, FrameSet
     from core.recipes.engine import run_recipe
+    from core.recipes.frames import Frame, FrameSet
     from core.recipes.registry import get_recipe
 
     def run(name: str, pairs: list[tuple[Path, str]], **values: Any) -> dict[str, Path]:

@@ -8,8 +8,10 @@ from typing import Literal
 import pytest
 
 from core.errors import MissingInputError, NotFoundError, ParameterError
-from core.recipes.declaration import Frame, FrameSet, NifuParameters, QcSpec, Recipe, parameter
-from core.recipes.registry import RECIPES, all_recipes, get_recipe
+from core.recipes.declaration import QcSpec, Recipe, parameter
+from core.recipes.frames import Frame, FrameSet
+from core.recipes.muse.parameters import NifuParameters
+from core.recipes.registry import all_recipes, get_recipe, recipe_names
 
 
 class _Params(NifuParameters):
@@ -55,7 +57,7 @@ def test_qc_families_match_their_keywords() -> None:
     assert spec.key(slice=3) == "QC.TRACE.SLICE3.MAXSLOPE"
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipe_names())
 def test_each_recipe_is_declared_wholly(name: str) -> None:
     recipe = get_recipe(name)
     assert recipe.name == name

@@ -22,8 +22,10 @@ from core.formats.image import read_image
 from core.formats.raw import write_raw
 from core.instruments.muse.facts import PORT_X, PORT_Y
 from core.recipes import muserex
-from core.recipes.declaration import Frame, FrameSet
-from core.recipes.engine import Event, run_recipe
+from core.recipes.engine import run_recipe
+from core.recipes.events import Event, PartDone, PartFailed, RunDone, RunError, RunStarted, parse_event
+from core.recipes.frames import Frame, FrameSet
+from core.recipes.muse.units import ifu_part
 from core.recipes.registry import get_recipe
 
 NX, NY = 64, 72  # data section of a port: room for the 19 x 19 windows of the noise estimate
@@ -86,18 +88,18 @@ def test_serial_and_parallel_runs_give_the_same_pixels(biases: tuple[Path, ...],
     assert [product.path.name for product in two.products] == names
     for ifu, name in zip((3, 9, 17), names, strict=True):
         np.testing.assert_array_equal(read_image(serial / name, ifu).data, read_image(parallel / name, ifu).data)
-    assert {event["ifu"] for event in events if event["event"] == "ifu_done"} == {3, 9, 17}
+    assert {event.part.number for event in events if isinstance(event, PartDone)} == {3, 9, 17}
     assert sorted(path.name for path in parallel.iterdir()) == names  # nothing temporary stays
 
 
 def test_ifus_that_are_not_asked_for_are_left_alone(biases: tuple[Path, ...], tmp_path: Path) -> None:
     recipe = get_recipe("muse_bias")
     params = recipe.Params.parse({"nifu": -1})
-    result = run_recipe(recipe, frame_set(biases), params, tmp_path, ifus=(3, 17, 24))
-    assert result.reduced == [3, 17]
+    result = run_recipe(recipe, frame_set(biases), params, tmp_path, units=(3, 17, 24))
+    assert [part.number for part in result.reduced] == [3, 17]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["MASTER_BIAS-03.fits", "MASTER_BIAS-17.fits"]
-    with pytest.raises(MissingInputError, match="no raw frame has the IFUs that are asked for: 1, 24"):
-        run_recipe(recipe, frame_set(biases), params, tmp_path, ifus=(24, 1))
+    with pytest.raises(MissingInputError, match="no frame has the IFUs that are asked for: 1, 24"):
+        run_recipe(recipe, frame_set(biases), params, tmp_path, units=(24, 1))
 
 
 @pytest.mark.parametrize(
@@ -107,20 +109,20 @@ def test_what_the_machine_does_to_an_ifu_may_go_better_another_time_and_what_the
     biases: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, retriable: bool
 ) -> None:
     recipe = type(get_recipe("muse_bias"))
-    process = recipe.process
+    process = recipe.reduce_ifu
 
     def fail_for_ifu_9(self: object, ifu: int, *rest: object) -> object:
         if ifu == 9:
             raise error
         return process(self, ifu, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recipe, "process", fail_for_ifu_9)
+    monkeypatch.setattr(recipe, "reduce_ifu", fail_for_ifu_9)
     result, events = run_bias(biases, tmp_path, nifu=-1)
-    assert result.reduced == [3, 17]
+    assert [part.number for part in result.reduced] == [3, 17]
     (failure,) = result.failures
-    assert (failure.ifu, failure.retriable) == (9, retriable)
+    assert (failure.part.number, failure.retriable) == (9, retriable)
     assert failure.message.startswith(type(error).__name__)
-    assert [event["ifu"] for event in events if event["event"] == "ifu_failed"] == [9]
+    assert [event.failure.part.number for event in events if isinstance(event, PartFailed)] == [9]
 
 
 def test_frames_that_the_recipe_does_not_take_are_left_alone_and_told(
@@ -185,7 +187,7 @@ def test_a_raw_frame_that_cannot_be_read_is_left_out(
 def test_merge_replaces_the_single_files(biases: tuple[Path, ...], tmp_path: Path) -> None:
     result, _ = run_bias(biases, tmp_path, nifu=0, merge=True)
     assert [path.name for path in tmp_path.iterdir()] == ["MASTER_BIAS.fits"]
-    assert [product.ifu for product in result.products] == [None]
+    assert [product.unit for product in result.products] == [None]
     assert read_image(tmp_path / "MASTER_BIAS.fits", 9).header["ESO QC BIAS MASTER2 RON"] == pytest.approx(3.3, rel=0.1)
 
 
@@ -193,7 +195,7 @@ def test_merge_has_no_effect_on_a_single_ifu(
     biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     run_bias(biases, tmp_path, nifu=9, merge=True)
-    assert "parameter merge does nothing with a single IFU (9)" in caplog.text
+    assert "parameter merge does nothing with a single part (IFU 9)" in caplog.text
     assert [path.name for path in tmp_path.iterdir()] == ["MASTER_BIAS-09.fits"]
 
 
@@ -221,15 +223,15 @@ def test_serial_loop_stops_at_the_first_failure_and_the_parallel_one_tries_all(t
         write_bias(raw / f"MUSE.2014-12-09T00:0{n}:00.000.fits", n, (3, 9, 17) if n == 0 else (3, 17)) for n in range(3)
     )
     serial, _ = run_bias(paths, tmp_path, nifu=0)
-    assert [product.ifu for product in serial.products] == [3]
+    assert [product.unit for product in serial.products] == [3]
     parallel, events = run_bias(paths, tmp_path, nifu=-1)
-    assert [product.ifu for product in parallel.products] == [3, 17]
+    assert [product.unit for product in parallel.products] == [3, 17]
     for result in (serial, parallel):
         (failure,) = result.failures
-        assert failure.ifu == 9
+        assert failure.part.number == 9
         assert failure.message
         assert not result.ok
-    assert [event["ifu"] for event in events if event["event"] == "ifu_failed"] == [9]
+    assert [event.failure.part.number for event in events if isinstance(event, PartFailed)] == [9]
 
 
 def test_too_few_frames_are_refused_before_anything_runs(biases: tuple[Path, ...], tmp_path: Path) -> None:
@@ -351,13 +353,15 @@ def test_a_job_reports_events_and_a_result(biases: tuple[Path, ...], tmp_path: P
     (tmp_path / "job.json").write_text(json.dumps(job))
     done = _run_job(tmp_path / "job.json")
     assert done.returncode == 0, done.stderr
-    events = [json.loads(line) for line in done.stdout.splitlines()]
-    assert events[0] == {"event": "started", "recipe": "muse_bias", "ifus": [3, 9, 17]}
-    assert events[-1]["event"] == "result"
-    assert [Path(item["path"]).name for item in events[-1]["products"]] == [
+    events = [parse_event(line.encode()) for line in done.stdout.splitlines()]
+    assert events[0] == RunStarted("muse_bias", tuple(map(ifu_part, (3, 9, 17))))
+    last = events[-1]
+    assert isinstance(last, RunDone)
+    assert [product.path.name for product in last.result.products] == [
         f"MASTER_BIAS-{ifu:02d}.fits" for ifu in (3, 9, 17)
     ]
-    assert events[-1]["peak_rss_mb"] > 10
+    assert last.result.peak_mb > 10
+    assert [part.number for part, cost in last.result.parts if cost.peak_mb > 10] == [3, 9, 17]
     assert "saved MASTER_BIAS-03.fits" in (tmp_path / "job.log").read_text()
 
 
@@ -366,8 +370,9 @@ def test_a_job_that_cannot_start_tells_its_error_type(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(json.dumps(job))
     done = _run_job(tmp_path / "job.json")
     assert done.returncode == 1
-    event = json.loads(done.stdout.splitlines()[-1])
-    assert (event["event"], event["error_type"], event["retriable"]) == ("error", "missing_input", False)
+    event = parse_event(done.stdout.splitlines()[-1].encode())
+    assert isinstance(event, RunError)
+    assert (event.error_type, event.retriable) == ("missing_input", False)
 
 
 def _run_job(job_file: Path) -> subprocess.CompletedProcess[str]:

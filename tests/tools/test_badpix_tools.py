@@ -16,7 +16,7 @@ from core.fitsfile.scan import scan_fits
 from core.formats.image import MuseImage, write_image
 from core.formats.merge import merge_products
 from core.formats.tables import BADPIX_TABLE, MuseTable, read_table
-from core.recipes.declaration import Frame, FrameSet
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.calibrations import load_bad_pixels
 from core.tools.badpix import BadPixelList, join
 from core.tools.badpix_commands import from_ascii, from_dq, from_region

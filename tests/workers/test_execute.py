@@ -28,6 +28,8 @@ from core.archive.store import ProductStore
 from core.archive.transitions import change_block
 from core.archive.watch import runnable_blocks
 from core.errors import ProductStoreError
+from core.recipes.events import Event as RecipeEvent
+from core.recipes.events import RunStarted
 from workers.child import RecipeChild
 from workers.definitions import register_definitions
 from workers.execute import BlockExecutor, Outcome, release_dead
@@ -72,7 +74,7 @@ def freezing(children: list[RecipeChild], then: Callable[[], None]) -> Callable[
     """An event listener that stops the recipe's clock at its first event, so that what follows cannot come too late."""
     done: list[bool] = []
 
-    def listen(_block: str, _event: dict[str, Any]) -> None:
+    def listen(_block: str, _event: RecipeEvent) -> None:
         if not done:
             done.append(True)
             os.killpg(children[0].pid, signal.SIGSTOP)
@@ -101,7 +103,7 @@ def gone(pid: int) -> bool:
 
 
 def test_a_night_runs_to_the_end_and_leaves_products_qc1_scores_plots_and_logs(house: Any) -> None:
-    events: list[dict[str, Any]] = []
+    events: list[RecipeEvent] = []
     summary = run_until_idle(house.archive, house.settings, on_event=lambda _, event: events.append(event))
     assert list(summary.outcomes.values()) == [Outcome.DONE, Outcome.DONE]
     blocks = house.blocks()
@@ -136,7 +138,7 @@ def test_a_night_runs_to_the_end_and_leaves_products_qc1_scores_plots_and_logs(h
     log = Path(dark.log_path).read_text()
     assert "try 1 of block" in log
     assert "saved MASTER_DARK-01.fits" in log
-    assert {"progress", "ifu_done"} <= {event["event"] for event in events}
+    assert {"part_progress", "part_done"} <= {event.event for event in events}
     # nothing is left over: no work directory, no receipt
     assert not list((house.settings.product_dir / ".work").iterdir())
     assert not list(house.settings.product_dir.rglob("receipt-*"))
@@ -314,8 +316,8 @@ def test_a_recipe_that_takes_too_long_is_stopped_and_tried_again_and_then_failed
 
 
 def test_a_killed_recipe_is_tried_again(planned: Any, children: list[RecipeChild]) -> None:
-    def kill(_block: str, event: dict[str, Any]) -> None:
-        if event["event"] == "started" and len(children) == 1:
+    def kill(_block: str, event: RecipeEvent) -> None:
+        if isinstance(event, RunStarted) and len(children) == 1:
             os.killpg(children[0].pid, signal.SIGKILL)
 
     number = bias_id(planned)
@@ -390,7 +392,7 @@ def test_the_block_of_a_worker_that_was_killed_on_this_machine_is_back_at_once(p
 
 
 def test_a_keyboard_interrupt_gives_the_block_back(planned: Any, children: list[RecipeChild]) -> None:
-    def press(_block: str, _event: dict[str, Any]) -> None:
+    def press(_block: str, _event: RecipeEvent) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

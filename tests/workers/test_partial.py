@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from core.archive.orders import rerun_block
 from core.archive.queries import BlockTask
 from core.archive.records import LostUnit
 from core.archive.states import BlockState, ProductState
-from workers.child import ChildResult, RecipeFailedError
+from core.recipes.muse.units import ifu_part
+from core.recipes.results import PartFailure, RecipeFailedError, RunResult
 from workers.definitions import register_definitions
 from workers.execute import BlockExecutor, Outcome
 from workers.interrupts import LeaseLost
@@ -162,14 +163,20 @@ def make_task(planned: Any) -> Callable[..., BlockTask]:
     return lambda **values: replace(task, **{"tries": 1, "units": (1, 2, 3), **values})
 
 
-def failure(unit: int, kind: str = "data", *, retriable: bool = False) -> dict[str, Any]:
-    return {"ifu": unit, "error_type": kind, "message": f"{kind} of {unit}", "retriable": retriable}
+def failure(unit: int, kind: str = "data", *, retriable: bool = False) -> PartFailure:
+    return PartFailure(ifu_part(unit), kind, f"{kind} of {unit}", retriable)
+
+
+def run_result(
+    reduced: Iterable[int] = (), failures: Iterable[PartFailure] = (), skipped: Iterable[PartFailure] = ()
+) -> RunResult:
+    return RunResult(reduced=tuple(map(ifu_part, reduced)), failures=tuple(failures), skipped=tuple(skipped))
 
 
 def test_good_ifus_are_kept_with_the_reason_for_each_other(make_task: Callable[..., BlockTask]) -> None:
     lacking = (LostUnit(3, failed=False, error_type="missing_input", message="no bias"),)
     task = make_task(units=(1, 2, 3, 4, 5), lacking=lacking, parameters={})
-    result = ChildResult(
+    result = run_result(
         failures=[failure(2), failure(9)], skipped=[failure(4, "chip_not_live")], reduced=[1, 7]
     )  # 7 and 9 are not in all raw frames
     verdict = judge(task, result)
@@ -186,7 +193,7 @@ def test_good_ifus_are_kept_with_the_reason_for_each_other(make_task: Callable[.
 def test_a_failure_from_outside_is_worth_another_try_as_long_as_there_are_tries(
     make_task: Callable[..., BlockTask],
 ) -> None:
-    result = ChildResult(failures=[failure(1), failure(2, "retriable", retriable=True)], reduced=[3])
+    result = run_result(failures=[failure(1), failure(2, "retriable", retriable=True)], reduced=[3])
     with pytest.raises(RecipeFailedError, match=r"^IFU 2 failed: retriable of 2; IFU 1") as raised:
         judge(make_task(tries=1, max_tries=2), result)
     assert (raised.value.retriable, raised.value.error_type) == (True, "retriable")
@@ -196,21 +203,21 @@ def test_a_failure_from_outside_is_worth_another_try_as_long_as_there_are_tries(
 
 
 def test_a_person_may_reduce_one_ifu_only(make_task: Callable[..., BlockTask]) -> None:
-    verdict = judge(make_task(parameters={"nifu": 2}), ChildResult(reduced=[2]))
+    verdict = judge(make_task(parameters={"nifu": 2}), run_result(reduced=[2]))
     assert verdict.good == (2,)
     assert {(entry.failed, entry.error_type) for entry in verdict.lost} == {(False, "not_asked_for")}
 
 
 @pytest.mark.parametrize("retriable", [True, False])
 def test_without_a_good_ifu_the_block_fails(make_task: Callable[..., BlockTask], retriable: bool) -> None:
-    result = ChildResult(failures=[failure(unit, "x", retriable=retriable) for unit in (1, 2, 3)])
+    result = run_result(failures=[failure(unit, "x", retriable=retriable) for unit in (1, 2, 3)])
     with pytest.raises(RecipeFailedError) as raised:
         judge(make_task(tries=5, max_tries=5), result)
     assert raised.value.retriable is retriable
 
 
 def test_if_all_detectors_were_off_the_block_fails_and_says_so(make_task: Callable[..., BlockTask]) -> None:
-    result = ChildResult(skipped=[failure(unit, "chip_not_live") for unit in (1, 2, 3)])
+    result = run_result(skipped=[failure(unit, "chip_not_live") for unit in (1, 2, 3)])
     with pytest.raises(RecipeFailedError, match="IFU 1 skipped: chip_not_live of 1") as raised:
         judge(make_task(), result)
     assert (raised.value.error_type, raised.value.retriable) == ("chip_not_live", False)

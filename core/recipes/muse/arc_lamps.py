@@ -25,7 +25,7 @@ from core.fitsfile.transfer import read_at, write_at
 from core.formats.image import MuseImage
 from core.formats.tables import FORMATS, LINE_CATALOG, MuseTable, read_table
 from core.instruments.muse.facts import LAMPS
-from core.recipes.declaration import Frame, FrameSet
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
 from core.recipes.muse.basic import RawStack
 from core.spectral.dispersion import Dispersion

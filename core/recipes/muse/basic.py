@@ -35,8 +35,8 @@ from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.formats.image import MuseImage
 from core.formats.raw import RawChannel, open_raw
 from core.instruments.muse.facts import Dq
-from core.recipes.declaration import Frame, FrameSet
 from core.recipes.flow import RecipeContext
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.calibrations import BadPixels, Masters, load_bad_pixels, load_masters
 from core.recipes.muse.consistency import same_setup
 from core.recipes.muse.gaincheck import check_gains

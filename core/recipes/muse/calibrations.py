@@ -18,7 +18,8 @@ from core.formats.image import ImageRows, open_image
 from core.formats.raw import RawChannel
 from core.formats.tables import BADPIX_TABLE, read_table
 from core.instruments.muse.facts import chip_name
-from core.recipes.declaration import Frame, FrameSet, FrameSpec
+from core.recipes.declaration import FrameSpec
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
 from core.recipes.muse.consistency import check_master, check_overscan_parameters, size_words, switched_on
 from core.recipes.muse.parameters import OverscanParameters

@@ -13,18 +13,19 @@ from core.errors import DataError
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
-    FrameSet,
     FrameSpec,
     ManualNote,
     ProductSpec,
     QcClass,
     QcSpec,
-    Recipe,
     parameter,
 )
 from core.recipes.flow import ImageProduct, Product, RecipeContext
+from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.parameters import COMMON_DIFFERENCES, CombineParameters, merge_parameter
+from core.recipes.muse.units import IfuRecipe
+from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
 
 __all__ = ["BiasParameters", "MuseBias"]
@@ -44,11 +45,12 @@ def _master(name: str, unit: str, klass: QcClass, description: str) -> QcSpec:
     return QcSpec(f"QC.BIAS.MASTER{{quadrant}}.{name}", unit, "float", klass, description, ("MASTER_BIAS",))
 
 
-class MuseBias(Recipe):
+class MuseBias(IfuRecipe):
     """Combine raw biases, measure their noise and find bad columns."""
 
     name = "muse_bias"
     version = "1"
+    memory = MemoryNeed(fixed_mb=160, part_mb=600)
     summary = "Combine several separate bias images into one master bias file."
     description = (
         "This recipe combines several separate bias images into one master bias file. The master bias contains the "
@@ -163,8 +165,8 @@ class MuseBias(Recipe):
         ),
     )
 
-    def process(self, ifu: int, frames: FrameSet, params: BiasParameters, ctx: RecipeContext) -> list[Product]:
-        """Reduce one IFU; see `Recipe.process`."""
+    def reduce_ifu(self, ifu: int, frames: FrameSet, params: BiasParameters, ctx: RecipeContext) -> list[Product]:
+        """Reduce one IFU; see `IfuRecipe.reduce_ifu`."""
         stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
         if len(stack.frames) < 2:
             raise DataError("one BIAS is left, the read-out noise needs at least two of the same set-up", ifu=ifu)

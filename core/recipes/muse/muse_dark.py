@@ -13,19 +13,20 @@ from core.formats.image import MuseImage
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
-    FrameSet,
     FrameSpec,
     ProductSpec,
     QcClass,
     QcSpec,
     QcType,
-    Recipe,
     parameter,
 )
 from core.recipes.flow import ImageProduct, Product, RecipeContext
+from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTES, CombineParameters, merge_parameter
+from core.recipes.muse.units import IfuRecipe
+from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
 
 __all__ = ["DarkParameters", "MuseDark"]
@@ -61,11 +62,12 @@ def _master(name: str, unit: str, klass: QcClass, description: str, kind: QcType
     return QcSpec(f"QC.DARK.MASTER.{name}", unit, kind, klass, description, ("MASTER_DARK",))
 
 
-class MuseDark(Recipe):
+class MuseDark(IfuRecipe):
     """Combine raw darks, find hot pixels and measure the dark current."""
 
     name = "muse_dark"
     version = "1"
+    memory = MemoryNeed(fixed_mb=160, part_mb=600)
     summary = "Combine several separate dark images into one master dark file and locate hot pixels."
     description = (
         "This recipe combines several separate dark images into one master dark file. The master dark contains the "
@@ -130,8 +132,8 @@ class MuseDark(Recipe):
         ),
     )
 
-    def process(self, ifu: int, frames: FrameSet, params: DarkParameters, ctx: RecipeContext) -> list[Product]:
-        """Reduce one IFU; see `Recipe.process`."""
+    def reduce_ifu(self, ifu: int, frames: FrameSet, params: DarkParameters, ctx: RecipeContext) -> list[Product]:
+        """Reduce one IFU; see `IfuRecipe.reduce_ifu`."""
         stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
         master = combine_frames(stack, params.combine_options, ctx, scale=params.scale)
         n_bad = _flag_hot(master, stack.detector, params.hotsigma)

@@ -18,20 +18,21 @@ from core.instruments.muse.facts import N_SLICES, TRACE_SLOPE_WARNING
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
-    FrameSet,
     FrameSpec,
     ManualNote,
     ProductSpec,
     QcClass,
     QcSpec,
     QcType,
-    Recipe,
     parameter,
 )
 from core.recipes.flow import ImageProduct, Product, RecipeContext, TableProduct
+from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTES, CombineParameters, merge_parameter
+from core.recipes.muse.units import IfuRecipe
+from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
 
 __all__ = ["FlatParameters", "MuseFlat"]
@@ -93,11 +94,12 @@ def _spread(prefix: str, klass: QcClass, what: str) -> tuple[QcSpec, ...]:
     )
 
 
-class MuseFlat(Recipe):
+class MuseFlat(IfuRecipe):
     """Combine raw lamp flats, trace the slices on them and find dark pixels."""
 
     name = "muse_flat"
     version = "1"
+    memory = MemoryNeed(fixed_mb=160, part_mb=600)
     summary = (
         "Combine several separate flat images into one master flat file, trace slice locations, and locate dark pixels."
     )
@@ -228,8 +230,8 @@ class MuseFlat(Recipe):
         ),
     )
 
-    def process(self, ifu: int, frames: FrameSet, params: FlatParameters, ctx: RecipeContext) -> list[Product]:
-        """Reduce one IFU; see `Recipe.process`."""
+    def reduce_ifu(self, ifu: int, frames: FrameSet, params: FlatParameters, ctx: RecipeContext) -> list[Product]:
+        """Reduce one IFU; see `IfuRecipe.reduce_ifu`."""
         stack = prepare(ifu, frames, self.raw_tags(), params, ctx)
         n_samples = stack.detector.trimmed_shape[0] // params.nsum
         if params.trace and n_samples <= params.order:

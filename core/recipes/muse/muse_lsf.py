@@ -22,16 +22,14 @@ from core.instruments.muse.facts import N_SLICES, SLICE_WIDTH_LIMITS, SLICE_WIDT
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
-    Frame,
-    FrameSet,
     FrameSpec,
     ManualNote,
     ProductSpec,
     QcSpec,
-    Recipe,
     parameter,
 )
-from core.recipes.flow import CubeProduct, PixtableProduct, Product, RecipeContext, TableProduct
+from core.recipes.flow import ArrayProduct, PixtableProduct, Product, RecipeContext, TableProduct
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.arc_lamps import (
     ImageStore,
     LampGroup,
@@ -45,6 +43,8 @@ from core.recipes.muse.basic import RawStack, combine_frames, combine_masked, pr
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.parameters import MASTER_BIAS_NOTES, OverscanParameters, merge_parameter
 from core.recipes.muse.rows import MaskedImage
+from core.recipes.muse.units import IfuRecipe
+from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
 from core.spectral.dispersion import Dispersion
 from core.spectral.line_pixels import LinePixels, collect_line_pixels, concatenate_pixels
@@ -103,11 +103,12 @@ def _fwhm(name: str, what: str) -> QcSpec:
     )
 
 
-class MuseLsf(Recipe):
+class MuseLsf(IfuRecipe):
     """Measure the line-spread function of each slice on arc lines."""
 
     name = "muse_lsf"
     version = "1"
+    memory = MemoryNeed(fixed_mb=160, part_mb=600)
     summary = "Compute the LSF."
     description = "Compute the slice and wavelength dependent LSF from a lines spectrum (ARC lamp)."
     inputs = (
@@ -240,8 +241,8 @@ class MuseLsf(Recipe):
                 parameter="lsf_regression_window",
             )
 
-    def process(self, ifu: int, frames: FrameSet, params: LsfParameters, ctx: RecipeContext) -> list[Product]:
-        """Reduce one IFU; see `Recipe.process`."""
+    def reduce_ifu(self, ifu: int, frames: FrameSet, params: LsfParameters, ctx: RecipeContext) -> list[Product]:
+        """Reduce one IFU; see `IfuRecipe.reduce_ifu`."""
         catalogue, catalogue_frame = load_line_list(frames, check_version=False)
         trace, trace_frame = load_trace(frames, ifu, ctx.log)
         dispersion, dispersion_frame = load_dispersion(frames, ifu, ctx.log)
@@ -326,7 +327,7 @@ class _LsfFlow:
         first = next(iter(images.values()))
         grid = LsfCube(cube, first.first_x, first.step_x, first.first_wave, first.step_wave, Header())
         products: list[Product] = [
-            CubeProduct(LSF_PROFILE, LSF_PROFILE, cube, self.header, grid.wcs(), self.stack.raws, self.calibs)
+            ArrayProduct(LSF_PROFILE, LSF_PROFILE, cube, self.header, grid.wcs(), self.stack.raws, self.calibs)
         ]
         if self.params.save_subtracted:
             products.append(

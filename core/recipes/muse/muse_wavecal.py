@@ -8,22 +8,23 @@ from core.fitsfile.keywords import get_key
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
-    FrameSet,
     FrameSpec,
     ManualNote,
     ProductSpec,
     QcClass,
     QcSpec,
     QcType,
-    Recipe,
     parameter,
 )
 from core.recipes.flow import Product, RecipeContext
+from core.recipes.frames import FrameSet
 from core.recipes.muse.arc_lamps import ImageStore, load_line_list, load_trace
 from core.recipes.muse.basic import prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.parameters import MASTER_BIAS_NOTES, OverscanParameters, merge_parameter
+from core.recipes.muse.units import IfuRecipe
 from core.recipes.muse.wavecal_flow import WavecalFlow
+from core.recipes.parts import MemoryNeed
 from core.spectral.calibration import DEFAULT_FITSIGMA, DEFAULT_LINESIGMA, WavecalOptions
 from core.spectral.dispersion import MAX_ORDER, TARGET_RMS
 from core.spectral.tracing import Weighting
@@ -112,11 +113,12 @@ def _slice_qc(name: str, unit: str, klass: QcClass, description: str, kind: QcTy
     return QcSpec(f"QC.WAVECAL.SLICE{{slice}}.{name}", unit, kind, klass, description, (_TABLE,))
 
 
-class MuseWavecal(Recipe):
+class MuseWavecal(IfuRecipe):
     """Detect and identify arc lines, follow them across the slices, and fit the dispersion of each slice."""
 
     name = "muse_wavecal"
     version = "1"
+    memory = MemoryNeed(fixed_mb=160, part_mb=600)
     summary = "Detect arc emission lines and determine the wavelength solution for each slice."
     description = (
         "This recipe detects arc emission lines and fits a wavelength solution to each slice of the instrument. The "
@@ -386,8 +388,8 @@ class MuseWavecal(Recipe):
         ),
     )
 
-    def process(self, ifu: int, frames: FrameSet, params: WavecalParameters, ctx: RecipeContext) -> list[Product]:
-        """Reduce one IFU; see `Recipe.process`."""
+    def reduce_ifu(self, ifu: int, frames: FrameSet, params: WavecalParameters, ctx: RecipeContext) -> list[Product]:
+        """Reduce one IFU; see `IfuRecipe.reduce_ifu`."""
         catalogue, catalogue_frame = load_line_list(frames, check_version=True)
         trace, trace_frame = load_trace(frames, ifu, ctx.log)
         stack = prepare(ifu, frames, self.raw_tags(), params, ctx)

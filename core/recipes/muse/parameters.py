@@ -5,16 +5,25 @@ Names, defaults and help texts are the manual's; values are checked before anyth
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from pydantic import field_validator
 
 from core.ccd.combine import CombineOptions
 from core.ccd.overscan import MAX_VPOLY_ORDER, OverscanOptions, parse_overscan, parse_ovscreject
-from core.instruments.muse.facts import SCAN_WIDTH
-from core.recipes.declaration import Difference, ManualNote, NifuParameters, parameter
+from core.instruments.muse.facts import N_IFU, SCAN_WIDTH
+from core.recipes.declaration import Difference, ManualNote, RecipeParameters, parameter
+from core.recipes.parts import Schedule
 
-__all__ = ["COMMON_DIFFERENCES", "MASTER_BIAS_NOTES", "CombineParameters", "OverscanParameters", "merge_parameter"]
+__all__ = [
+    "COMMON_DIFFERENCES",
+    "MASTER_BIAS_NOTES",
+    "CombineParameters",
+    "NifuParameters",
+    "OverscanParameters",
+    "merge_parameter",
+]
 
 COMMON_DIFFERENCES = (
     Difference(
@@ -60,6 +69,23 @@ MASTER_BIAS_NOTES = (
 def _accepting(field: Any, accepts: str) -> Any:
     field.json_schema_extra["accepts"] = accepts
     return field
+
+
+class NifuParameters(RecipeParameters):
+    """``nifu``: first parameter of every first-stage recipe. ``merge`` is declared last by each recipe."""
+
+    nifu: int = parameter(
+        0,
+        "IFU to handle. If set to 0, all IFUs are processed serially. "
+        "If set to -1, all IFUs are processed in parallel.",
+        ge=-1,
+        le=N_IFU,
+    )
+
+    def schedule(self) -> Schedule:
+        """0: one IFU after the other, up to the first that fails; -1: all on several processes; else that one."""
+        schedule = super().schedule()
+        return replace(schedule, parallel=self.nifu == -1, stop_at_failure=self.nifu == 0, skip_dead=self.nifu <= 0)
 
 
 class OverscanParameters(NifuParameters):

@@ -23,8 +23,9 @@ from core.fitsfile.keywords import del_keys
 from core.formats.image import MuseImage
 from core.formats.tables import WAVECAL_RESIDUALS, MuseTable, wavecal_table_format
 from core.instruments.muse.facts import N_SLICES, mode_class
-from core.recipes.declaration import Frame, Recipe
-from core.recipes.flow import CubeProduct, ImageProduct, Product, RecipeContext, TableProduct
+from core.recipes.declaration import Recipe
+from core.recipes.flow import ArrayProduct, ImageProduct, Product, RecipeContext, TableProduct
+from core.recipes.frames import Frame
 from core.recipes.muse.arc_lamps import ImageStore, LampGroup, group_by_lamps, tell_absent_lamps
 from core.recipes.muse.basic import RawStack, combine_again, combine_frames, combine_masked
 from core.recipes.muse.rows import MaskedImage, WholeImage
@@ -469,7 +470,7 @@ class WavecalFlow:
         self._add_cube("WAVE_MAP", "DATA", out, own)
 
     def _add_cube(self, tag: str, extension: str, data: NDArray[np.float32], own: Header) -> None:
-        self.products.append(CubeProduct(tag, extension, data, self._bare_header(), own, self.stack.raws, self.calibs))
+        self.products.append(ArrayProduct(tag, extension, data, self._bare_header(), own, self.stack.raws, self.calibs))
 
 
 def _write_moments(qc: QcWriter, prefix: str, values: NDArray[np.float64], **indices: int) -> None:

@@ -23,8 +23,8 @@ from core.fitsfile.keywords import get_key, set_key
 from core.formats.image import MuseImage, write_image
 from core.formats.merge import merge_products
 from core.formats.tables import BADPIX_TABLE, MuseTable, write_table
-from core.recipes.declaration import Frame, FrameSet
 from core.recipes.flow import RecipeContext
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse import basic
 from core.recipes.muse.basic import combine_frames, prepare
 from core.recipes.muse.parameters import CombineParameters

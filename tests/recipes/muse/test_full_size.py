@@ -11,14 +11,14 @@ import pytest
 RUN = r"""
 import logging, re, sys
 from pathlib import Path
-from core.recipes.declaration import Frame, FrameSet
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.flow import RecipeContext
 from core.recipes.registry import get_recipe
 recipe = get_recipe("muse_bias")
 frames = FrameSet(tuple(Frame(Path(name), "BIAS") for name in sys.argv[1:]))
 context = RecipeContext(logging.LoggerAdapter(logging.getLogger("full"), {}), lambda fraction, text: None)
 parameters = recipe.Params.parse({"nifu": 1})
-(product,) = recipe.process(1, frames, parameters, context)
+(product,) = recipe.reduce_ifu(1, frames, parameters, context)
 assert product.image.data.shape == (4112, 4096)
 print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]) // 1024)
 """

@@ -28,9 +28,10 @@ from core.formats.image import read_image
 from core.formats.raw import write_raw
 from core.formats.tables import TRACE_SAMPLES, TRACE_TABLE, read_table
 from core.instruments.muse.facts import PORT_X, PORT_Y
-from core.recipes.declaration import Frame, FrameSet
-from core.recipes.engine import RunResult, run_recipe
+from core.recipes.engine import run_recipe
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.registry import get_recipe
+from core.recipes.results import RunResult
 from core.tools.badpix_commands import from_region
 
 NX = 2048

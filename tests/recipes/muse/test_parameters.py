@@ -8,7 +8,7 @@ from core.ccd.combine import CombineOptions
 from core.errors import ParameterError
 from core.recipes.declaration import EXPERT_VARIABLE
 from core.recipes.muse.parameters import CombineParameters, OverscanParameters
-from core.recipes.registry import RECIPES, get_recipe
+from core.recipes.registry import get_recipe, recipe_names
 
 COMBINING = ("muse_bias", "muse_dark", "muse_flat")
 
@@ -22,7 +22,7 @@ def test_combination_parameters_reach_the_numerics(name: str) -> None:
     assert params.combine_options == CombineOptions("minmax", 2, 3, 4, 5.5, 6.5)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipe_names())
 def test_overscan_parameters_reach_the_numerics(name: str) -> None:
     params = get_recipe(name).Params.parse(
         {"overscan": "vpoly:5,1.01,1.04", "ovscreject": "fit:4", "ovscsigma": "12", "ovscignore": "6"}
@@ -34,7 +34,7 @@ def test_overscan_parameters_reach_the_numerics(name: str) -> None:
     assert (options.sigma, options.ignore) == (12.0, 6)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize(
     ("parameter", "value"),
     [
@@ -51,7 +51,7 @@ def test_wrong_values_are_refused_by_every_recipe(name: str, parameter: str, val
     assert parameter in caught.value.message
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipe_names())
 def test_numbers_beyond_their_limits_are_refused(name: str) -> None:
     for info in get_recipe(name).Params.listing():
         if info.hidden or not any(sign in info.accepts for sign in (">", "<")):
@@ -63,7 +63,7 @@ def test_numbers_beyond_their_limits_are_refused(name: str) -> None:
                     get_recipe(name).Params.parse({info.name: value})
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipe_names())
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e400"])
 def test_numbers_are_finite(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EXPERT_VARIABLE, "1")
@@ -74,7 +74,7 @@ def test_numbers_are_finite(name: str, value: str, monkeypatch: pytest.MonkeyPat
                 recipe.Params.parse({info.name: value})
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", recipe_names())
 def test_conditions_of_parameters_name_parameters_and_their_values(name: str) -> None:
     listing = {info.name: info for info in get_recipe(name).Params.listing()}
     for info in listing.values():

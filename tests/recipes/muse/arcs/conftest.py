@@ -13,9 +13,10 @@ from core.ccd.geometry import Detector
 from core.ccd.trace_model import Trace
 from core.formats.tables import MuseTable, trace_table_format, write_table
 from core.instruments.muse.facts import N_SLICES
-from core.recipes.declaration import Frame, FrameSet
-from core.recipes.engine import RunResult, run_recipe
+from core.recipes.engine import run_recipe
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.registry import get_recipe
+from core.recipes.results import RunResult
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import InstrumentTruth, truth_for
 from core.staticcal import write_line_catalog

@@ -15,7 +15,7 @@ from core.spectral.dispersion import Dispersion
 RUN = r"""
 import logging, re, sys
 from pathlib import Path
-from core.recipes.declaration import Frame, FrameSet
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.flow import RecipeContext
 from core.recipes.registry import get_recipe
 recipe = get_recipe(sys.argv[1])
@@ -23,7 +23,7 @@ ifu, method, pairs = int(sys.argv[2]), sys.argv[3], [item.rsplit("@", 1) for ite
 frames = FrameSet(tuple(Frame(Path(path), tag) for path, tag in pairs))
 context = RecipeContext(logging.LoggerAdapter(logging.getLogger("memory"), {}), lambda fraction, text: None)
 options = {"method": method} if method else {}
-(product,) = recipe.process(ifu, frames, recipe.Params.parse({"nifu": ifu, **options}), context)
+(product,) = recipe.reduce_ifu(ifu, frames, recipe.Params.parse({"nifu": ifu, **options}), context)
 assert len(product.raws) == sum(tag == "ARC" for _, tag in pairs)
 print(int(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1]))
 """

@@ -13,8 +13,8 @@ from astropy.io import fits
 
 from core.ccd.trace_model import Trace
 from core.formats.tables import WAVECAL_TABLE, MuseTable, read_table, trace_table_format, write_table
-from core.recipes.declaration import Frame, FrameSet
 from core.recipes.engine import run_recipe
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.registry import get_recipe
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import truth_for
