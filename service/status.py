@@ -14,6 +14,7 @@ from core.archive.pages.health import Freshness, daemons, freshness
 from core.archive.states import WorkerKind
 from core.settings import Settings
 from service.text import age
+from workers.statics import listing
 
 __all__ = ["Alarm", "DaemonState", "FreshnessBox", "Status", "read_status"]
 
@@ -78,13 +79,14 @@ class Status:
 
 
 def read_status(session: Session, settings: Settings) -> Status:
-    """The present state; five short queries."""
+    """The present state: five short queries, and a look at the names of the static calibrations."""
     now = utc_now()
     limit = timedelta(seconds=MISSED_BEATS * settings.heartbeat_seconds)
     states = tuple(_state(row, now, limit) for row in daemons(session) if now - row.last_seen < _FORGOTTEN)
     states = tuple(item for item in states if item.state == "alive" or not _replaced(item, states))
     boxes = _boxes(freshness(session), now)
-    return Status(now, states, boxes, (*_daemon_alarms(states, now), *_feed_alarms(boxes)))
+    alarms = (*_daemon_alarms(states, now), *_feed_alarms(boxes), *_static_alarms(settings))
+    return Status(now, states, boxes, alarms)
 
 
 def _state(row: WorkerHeartbeat, now: datetime, limit: timedelta) -> DaemonState:
@@ -139,4 +141,14 @@ def _feed_alarms(boxes: tuple[FreshnessBox, ...]) -> list[Alarm]:
             f"The feed is stale: the last file came {box.time:%Y-%m-%d %H:%M} UT, the limit is {age(box.limit)}.",
             "Check that files arrive in the archive directories (cascade status lists them).",
         )
+    ]
+
+
+def _static_alarms(settings: Settings) -> list[Alarm]:
+    return [
+        Alarm(
+            f"The static calibration {fault.path} cannot be used: {fault.reason}.",
+            "Repair or remove the file; the nights are planned without it.",
+        )
+        for fault in listing(settings.static_dir).faults
     ]

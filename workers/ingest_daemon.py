@@ -20,7 +20,7 @@ from core.archive.events import beat, worker_stopped
 from core.archive.intake import frames_to_hash, store_hash
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
-from core.archive.store import file_sha256
+from core.fitsfile.digest import file_sha256
 from core.settings import Settings
 from workers.ingest import Ingestor
 from workers.ingest_examine import is_candidate, stat_file

@@ -1,94 +1,68 @@
-"""The directory of static calibrations becomes candidates for the planner.
+"""The directory of static calibrations becomes candidates for the planner, and alarms for what cannot be used.
 
-A file counts if its primary header names its kind (``PRO.CATG``). ``PRO.VALID.START`` and ``PRO.VALID.END`` (ISO times,
-both optional) say for which data it may be used. The arc line catalogue is built from published data if there is none.
-A file that cannot be used is named in the log and left out: it must not keep the nights from being planned.
+What each file is and when it may be used: `core.staticcal.directory`. The arc line catalogue is built from published
+data if there is none. A file that cannot be used is named in the log, on the pages and by ``cascade status``, and is
+left out: it must not keep the nights from being planned.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
-from core.archive.store import file_sha256
-from core.cascade.model import Origin, ProductInfo, Quality
-from core.errors import MissingKeywordError, MuseError
-from core.fitsfile.keywords import get_key
-from core.fitsfile.scan import scan_fits
+from core.archive.models import SETUP_KEYWORDS
+from core.cascade.model import Origin, ProductInfo, Quality, Setup
+from core.instruments.muse.statics import MUSE_STATICS
+from core.staticcal.directory import StaticFault, StaticFile, StaticListing, list_statics
 from core.staticcal.line_catalog import write_line_catalog
 
-__all__ = ["ensure_line_catalog", "static_calibrations"]
+__all__ = ["SETUP_KEYS", "STATIC_RULES", "candidate", "ensure_line_catalog", "listing", "static_calibrations"]
 
 _LOG = logging.getLogger(__name__)
-_MJD_EPOCH = datetime(1858, 11, 17)
+
+STATIC_RULES: Final = MUSE_STATICS
+SETUP_KEYS: Final = tuple(SETUP_KEYWORDS)
+
+
+def listing(directory: Path) -> StaticListing:
+    """What the directory of static calibrations holds; unchanged files are not read again."""
+    return list_statics(directory, STATIC_RULES, SETUP_KEYS)
 
 
 def static_calibrations(directory: Path) -> list[ProductInfo]:
     """Static calibrations of a directory and the directories below it, by path."""
-    found = []
-    for path in sorted(directory.rglob("*.fits")):
-        if path.name.startswith("."):
-            continue
-        try:
-            stat = path.stat()
-        except OSError as error:  # a broken link, or it was removed just now
-            _leave_out(path, error.strerror or str(error))
-            continue
-        product = _read(path, stat.st_size, stat.st_mtime_ns)
-        if product is not None:
-            found.append(product)
-    return found
+    found = listing(directory)
+    for fault in found.faults:
+        _leave_out(fault)
+    return [candidate(file) for file in found.files]
+
+
+def candidate(file: StaticFile) -> ProductInfo:
+    """A static calibration as the planner wants it."""
+    return ProductInfo(
+        id=file.path,
+        tag=file.tag,
+        setup=Setup.from_keywords(dict(file.setup)) if file.setup else None,
+        quality=Quality.CERTIFIED,
+        origin=Origin.STATIC,
+        valid_from=file.valid_from,
+        valid_to=file.valid_until,
+        version=file.version,
+        pair=file.pair,
+        digest=file.digest,
+    )
 
 
 def ensure_line_catalog(directory: Path) -> None:
     """Write the arc line catalogue if the directory has none."""
-    if not any(product.tag == "LINE_CATALOG" for product in static_calibrations(directory)):
+    if not any(file.tag == "LINE_CATALOG" for file in listing(directory).files):
         directory.mkdir(parents=True, exist_ok=True)
         write_line_catalog(directory / "line_catalog.fits")
 
 
 @lru_cache(maxsize=1000)
-def _read(path: Path, size: int, mtime_ns: int) -> ProductInfo | None:
-    """One file; size and time are part of the key, so that a changed file is read again."""
-    try:
-        header = scan_fits(path).hdus[0].header
-        tag = get_key(header, "PRO.CATG", str, None)
-        if not tag:
-            return None
-        start = _mjd(path, get_key(header, "PRO.VALID.START", str, ""))
-        end = _mjd(path, get_key(header, "PRO.VALID.END", str, ""))
-        digest = file_sha256(path)
-    except MuseError as error:
-        _leave_out(path, str(error))
-        return None
-    except OSError as error:
-        _leave_out(path, error.strerror or str(error))
-        return None
-    return ProductInfo(
-        id=str(path),
-        tag=tag,
-        quality=Quality.CERTIFIED,
-        origin=Origin.STATIC,
-        valid_from=float("-inf") if start is None else start,
-        valid_to=float("inf") if end is None else end,
-        digest=digest,
-    )
-
-
-@lru_cache(maxsize=1000)
-def _leave_out(path: Path, reason: str) -> None:
+def _leave_out(fault: StaticFault) -> None:
     """Say it once, not at each plan."""
-    _LOG.error("the static calibration %s cannot be used: %s", path, reason)
-
-
-def _mjd(path: Path, text: str) -> float | None:
-    if not text:
-        return None
-    try:
-        return (datetime.fromisoformat(text) - _MJD_EPOCH).total_seconds() / 86400
-    except ValueError as error:
-        raise MissingKeywordError(
-            f"a static calibration has the validity date {text!r}, which is no ISO time", file=path
-        ) from error
+    _LOG.error("the static calibration %s cannot be used: %s", fault.path, fault.reason)

@@ -19,8 +19,9 @@ from pathlib import Path
 from uuid import uuid4
 
 from core.errors import ProductStoreError
+from core.fitsfile.digest import file_sha256
 
-__all__ = ["PlacedFile", "ProductStore", "file_sha256", "mtime"]
+__all__ = ["PlacedFile", "ProductStore", "mtime"]
 
 _WORK = ".work"
 
@@ -169,12 +170,6 @@ class ProductStore:
             return path.stat().st_size == size and file_sha256(path) == sha256
         except FileNotFoundError:
             return False
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's content, hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _flush_and_hash(path: Path) -> tuple[int, str]:

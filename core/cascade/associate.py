@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Quality, Refusal, Setup
 from core.cascade.rules import InputRule, MasterSource
-from core.cascade.words import age_words, duration_words, iso_minutes, unit_words
+from core.cascade.words import age_words, duration_words, iso_day, iso_minutes, unit_words
 
 __all__ = ["Candidate", "CandidateIndex", "RoleResult", "Target", "associate"]
 
@@ -98,7 +98,7 @@ def associate(role: InputRule, source: MasterSource, target: Target, index: Cand
 
     ranked = _rank_static(passed) if source.static else _rank(passed, near)
     chosen, others = ranked[: role.maximum], ranked[role.maximum :]
-    choices = tuple(_choice(entry, role.tag, source) for entry in chosen)
+    choices = tuple(_choice(entry, role.tag, source, others) for entry in chosen)
     refusals += [_not_best(entry, chosen[0], role.tag, source, near) for entry in others]
     refusals.sort(key=lambda r: (abs(r.days) if r.days is not None else 0.0, r.candidate, r.code))
 
@@ -133,7 +133,9 @@ def _rank(passed: list[_Ranked], near: float) -> list[_Ranked]:
 
 
 def _rank_static(passed: list[_Ranked]) -> list[_Ranked]:
-    return sorted(passed, key=lambda e: (-e.product.valid_from, -e.product.quality, e.product.id))
+    """Newest first; of the same version the better one, then the first by name."""
+    named = sorted(passed, key=lambda e: (-e.product.quality, e.product.id))
+    return sorted(named, key=lambda e: (e.product.valid_from, e.product.version), reverse=True)
 
 
 def _level(days: float | None, source: MasterSource) -> int:
@@ -165,9 +167,9 @@ def _unfit(product: ProductInfo, source: MasterSource, target: Target) -> tuple[
 
 def _outside_validity(product: ProductInfo, target: Target) -> tuple[str, str] | None:
     if target.mjd < product.valid_from:
-        return "validity", f"valid from {iso_minutes(product.valid_from)}, after the data"
+        return "validity", f"valid from {iso_day(product.valid_from)}, after the data"
     if target.mjd >= product.valid_to:
-        return "validity", f"valid until {iso_minutes(product.valid_to)}, before the data"
+        return "validity", f"valid until {iso_day(product.valid_to)}, before the data"
     return None
 
 
@@ -233,12 +235,12 @@ MATCH: Mapping[str, Callable[[ProductInfo, Target], str]] = {
 # -- words ------------------------------------------------------------------------------------------------
 
 
-def _choice(entry: _Ranked, role: str, source: MasterSource) -> InputChoice:
+def _choice(entry: _Ranked, role: str, source: MasterSource, others: Sequence[_Ranked]) -> InputChoice:
     product = entry.product
     if source.static:
-        start = "always" if product.valid_from == float("-inf") else f"from {iso_minutes(product.valid_from)}"
-        end = "" if product.valid_to == float("inf") else f" until {iso_minutes(product.valid_to)}"
-        reason = f"{role} {product.id}, valid {start}{end}, rule {source.rule}"
+        older = next((other.product for other in others if _newer(product, other.product)), None)
+        newer = f", newer than {_file_name(older)}" if older is not None else ""
+        reason = f"{role} {_file_name(product)}, {_validity_words(product)}{newer}, rule {source.rule}"
     else:
         state = "planned" if product.origin is Origin.PLANNED else product.quality.word
         reason = (
@@ -253,8 +255,7 @@ def _choice(entry: _Ranked, role: str, source: MasterSource) -> InputChoice:
 def _not_best(entry: _Ranked, best: _Ranked, role: str, source: MasterSource, near: float) -> Refusal:
     product = entry.product
     if source.static:
-        reason = f"valid too, but {best.product.id} is valid from a later date or better"
-        return Refusal(role, product.id, "older_static", reason)
+        return _not_newest(product, best.product, role)
     if entry.level > best.level:
         code, reason = "level", f"level {entry.level}, the chosen has level {best.level}"
     elif product.quality < best.product.quality and abs(entry.days) <= abs(best.days) + near:
@@ -267,6 +268,37 @@ def _not_best(entry: _Ranked, best: _Ranked, role: str, source: MasterSource, ne
         code = "tie"
         reason = "as near in time as the chosen, which exists already, is earlier or comes first by name"
     return Refusal(role, product.id, code, reason, entry.days)
+
+
+def _not_newest(product: ProductInfo, best: ProductInfo, role: str) -> Refusal:
+    if _newer(best, product):
+        reason = f"{_validity_words(product)}; {_file_name(best)} is newer, {_validity_words(best)}"
+        return Refusal(role, product.id, "older_static", reason)
+    if best.quality > product.quality:
+        reason = f"{product.quality.word}, while {_file_name(best)} is {best.quality.word} and as new"
+        return Refusal(role, product.id, "quality", reason)
+    reason = f"{_validity_words(product)}, as {_file_name(best)}, which comes first by name"
+    return Refusal(role, product.id, "tie", reason)
+
+
+def _newer(product: ProductInfo, other: ProductInfo) -> bool:
+    return (product.valid_from, product.version) > (other.valid_from, other.version)
+
+
+def _validity_words(product: ProductInfo) -> str:
+    words = [
+        word
+        for word in (
+            "" if product.valid_from == float("-inf") else f"from {iso_day(product.valid_from)}",
+            "" if product.valid_to == float("inf") else f"until {iso_day(product.valid_to)}",
+        )
+        if word
+    ]
+    return f"valid {' '.join(words) or 'always'}"
+
+
+def _file_name(product: ProductInfo) -> str:
+    return product.id.rpartition("/")[2]
 
 
 def _missing(

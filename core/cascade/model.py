@@ -167,6 +167,10 @@ class ProductInfo:
         Hash of the file; stands for the product in signatures if no block of ours made it.
     lost : tuple of int
         Those of ``units`` that its block could not make, ascending.
+    version : str
+        Of static calibrations: of two that are valid from the same time the one that sorts last is the newer.
+    pair : str
+        The same for calibrations that were made together and must be used together; empty if that is not known.
     """
 
     id: str
@@ -182,6 +186,8 @@ class ProductInfo:
     signature: str = ""
     digest: str = ""
     lost: tuple[int, ...] = ()
+    version: str = ""
+    pair: str = ""
 
     @property
     def identity(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-__all__ = ["age_words", "count_words", "duration_words", "iso_minutes", "unit_words"]
+__all__ = ["age_words", "count_words", "duration_words", "iso_day", "iso_minutes", "unit_words"]
 
 _MJD_EPOCH = datetime(1858, 11, 17)
 
@@ -13,6 +13,11 @@ _MJD_EPOCH = datetime(1858, 11, 17)
 def iso_minutes(mjd: float) -> str:
     """UTC of a modified Julian date to the minute, e.g. ``2026-11-01T09:48``."""
     return (_MJD_EPOCH + timedelta(days=mjd)).isoformat(timespec="minutes")
+
+
+def iso_day(mjd: float) -> str:
+    """UTC of a modified Julian date as short as it goes: ``2014-12-01`` at midnight, else to the minute."""
+    return iso_minutes(mjd).removesuffix("T00:00")
 
 
 def duration_words(days: float) -> str:

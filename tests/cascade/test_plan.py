@@ -282,8 +282,35 @@ def test_static_calibrations_are_chosen_by_validity():
     plan = make_plan(small_night(), [old, new, future])
     arc = only(plan, "muse_wavecal")
     assert choice(arc, "LINE_CATALOG").product == new
-    assert refusal(arc, "old").reason == "valid until 2026-10-22T00:00, before the data"
-    assert refusal(arc, "future").reason == "valid from 2026-11-11T00:00, after the data"
+    assert refusal(arc, "old").reason == "valid until 2026-10-22, before the data"
+    assert refusal(arc, "future").reason == "valid from 2026-11-11, after the data"
+
+
+def static_lines(name, day, **values):
+    return dataclasses.replace(LINES, id=f"/cal/{name}.fits", valid_from=NIGHT + day, **values)
+
+
+def test_the_newest_static_calibration_wins_and_says_so_whatever_the_names():
+    first = static_lines("a", -100)
+    newest = static_lines("z", -10)
+    letter = static_lines("b", -10, version="261022A")
+    later_letter = static_lines("y", -10, version="261022B")
+    arc = only(make_plan(small_night(), [first, newest, letter, later_letter]), "muse_wavecal")
+    taken = choice(arc, "LINE_CATALOG")
+    assert taken.product == later_letter
+    assert taken.reason == "LINE_CATALOG y.fits, valid from 2026-10-22, newer than b.fits, rule lines-1"
+    assert refusal(arc, first.id).reason == "valid from 2026-07-24; y.fits is newer, valid from 2026-10-22"
+    assert {refusal(arc, item.id).code for item in (first, newest, letter)} == {"older_static"}
+
+
+def test_of_one_version_the_better_one_wins_then_the_first_name():
+    packed, plain = static_lines("a.fits", -10), static_lines("a", -10)
+    poor = static_lines("0", -10, quality=Quality.PROVISIONAL)
+    arc = only(make_plan(small_night(), [packed, poor, plain]), "muse_wavecal")
+    assert choice(arc, "LINE_CATALOG").product == plain
+    assert choice(arc, "LINE_CATALOG").reason == "LINE_CATALOG a.fits, valid from 2026-10-22, rule lines-1"
+    assert refusal(arc, poor.id).reason == "provisional, while a.fits is certified and as new"
+    assert refusal(arc, packed.id).reason == "valid from 2026-10-22, as a.fits, which comes first by name"
 
 
 def test_optional_inputs_and_recipes_are_used_on_request():

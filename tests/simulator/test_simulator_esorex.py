@@ -13,7 +13,7 @@ import pytest
 from astropy.io import fits
 
 from core.simulator import NightPlan, simulate_night, truth_for
-from core.staticcal import ensure_static
+from core.staticcal import write_line_catalog
 
 pytestmark = [
     pytest.mark.full,
@@ -48,7 +48,8 @@ def products(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Path]:
     _run("muse_dark", root / "dark", [*((path, "DARK") for path in by_type["DARK"]), bias])
     _run("muse_flat", root / "flat", [*((path, "FLAT") for path in by_type["FLAT,LAMP"]), bias])
     trace = (root / "flat" / f"TRACE_TABLE-{IFU:02d}.fits", "TRACE_TABLE")
-    lines = (ensure_static(root / "static")["LINE_CATALOG"], "LINE_CATALOG")
+    lines = (root / "line_catalog.fits", "LINE_CATALOG")
+    write_line_catalog(lines[0])
     _run("muse_wavecal", root / "wave", [*((path, "ARC") for path in by_type["WAVE"]), bias, trace, lines])
     yield root
     shutil.rmtree(root / "raw")

@@ -22,8 +22,8 @@ from core.archive.intake import frames_to_hash
 from core.archive.models import Event, Frame, QuarantinedFile, WorkerHeartbeat
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import FrameState, QuarantineReason, QuarantineState
-from core.archive.store import file_sha256
 from core.errors import NotFoundError
+from core.fitsfile.digest import file_sha256
 from core.settings import Settings
 from workers import ingest, ingest_scan
 from workers.ingest import Ingestor, ingest_once, release

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from astropy.io import fits
 from sqlalchemy import func, select
 
 import workers.planning
@@ -27,11 +26,9 @@ from core.archive.turns import PlanningBusyError, planning_turn
 from core.archive.watch import blocks_with_stale_inputs
 from core.cascade.explain import explain
 from core.cascade.plan import signature_with
-from core.fitsfile.header import Header
 from workers.definitions import qc1_definitions, recipe_versions, register_definitions
 from workers.planning import Planner, plan_nights, save_nights
 from workers.runner import RunSummary, run_until_idle
-from workers.statics import ensure_line_catalog, static_calibrations
 
 NIGHT = date(2026, 11, 1)
 
@@ -379,48 +376,6 @@ def test_inputs_keep_their_reasons(house: Any, planner: Planner) -> None:
     assert entries[-1].kind is InputKind.PLANNED
     assert entries[-1].reason.startswith("MASTER_BIAS of 2026-11-02T11:10")
     assert entries[-1].rule == "bias-1"
-
-
-def test_the_line_catalogue_is_built_once(tmp_path: Path) -> None:
-    ensure_line_catalog(tmp_path)
-    (found,) = static_calibrations(tmp_path)
-    assert (found.tag, Path(found.id).name) == ("LINE_CATALOG", "line_catalog.fits")
-    before = Path(found.id).stat().st_mtime_ns
-    ensure_line_catalog(tmp_path)
-    assert Path(found.id).stat().st_mtime_ns == before
-
-
-def write_static(path: Path, **cards: str) -> None:
-    header = Header()
-    for name, value in cards.items():
-        header[f"HIERARCH ESO PRO {name.replace('_', ' ')}"] = value
-    fits.PrimaryHDU(header=fits.Header.fromstring(header.to_bytes())).writeto(path)
-
-
-def test_static_calibrations_have_kind_and_validity_from_their_headers(tmp_path: Path) -> None:
-    (tmp_path / "old").mkdir()
-    write_static(tmp_path / "old" / "a.fits", CATG="BADPIX_TABLE", VALID_START="2014-01-01", VALID_END="2015-01-01")
-    write_static(tmp_path / "b.fits", CATG="BADPIX_TABLE")
-    write_static(tmp_path / "no-kind.fits", TYPE="REDUCED")
-    (tmp_path / "junk.fits").write_bytes(b"no FITS file")
-    found = {Path(product.id).name: product for product in static_calibrations(tmp_path)}
-    assert set(found) == {"a.fits", "b.fits"}
-    assert (found["a.fits"].valid_from, found["a.fits"].valid_to) == (56658.0, 57023.0)
-    assert found["b.fits"].valid_from == float("-inf")
-
-
-def test_a_static_calibration_that_cannot_be_used_is_named_and_keeps_out_no_other(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    write_static(tmp_path / "date.fits", CATG="BADPIX_TABLE", VALID_START="soon")
-    (tmp_path / "link.fits").symlink_to(tmp_path / "nowhere")
-    (tmp_path / "text.fits").write_text("no FITS")
-    write_static(tmp_path / "good.fits", CATG="BADPIX_TABLE")
-    for _ in range(2):
-        assert [Path(found.id).name for found in static_calibrations(tmp_path)] == ["good.fits"]
-    said = sorted(record.message for record in caplog.records)
-    assert [Path(text.split()[3]).name for text in said] == ["date.fits", "link.fits", "text.fits"]
-    assert "'soon'" in said[0]
 
 
 def test_the_definitions_of_all_recipes_are_registered_once(house: Any) -> None:

@@ -1,0 +1,63 @@
+"""Static calibrations reach the planner; what cannot be used is said once in the log, and on the pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from astropy.io import fits
+
+from core.cascade.model import Origin, Quality
+from service.status import read_status
+from workers.statics import ensure_line_catalog, static_calibrations
+
+
+def write(path: Path, tag: str, **keywords: str) -> None:
+    header = fits.Header()
+    header["HIERARCH ESO PRO CATG"] = tag
+    for name, value in keywords.items():
+        header[f"HIERARCH ESO {name.replace('_', ' ')}"] = value
+    fits.PrimaryHDU(header=header).writeto(path)
+
+
+def test_the_line_catalogue_is_built_once(tmp_path: Path) -> None:
+    ensure_line_catalog(tmp_path)
+    (found,) = static_calibrations(tmp_path)
+    assert (found.tag, Path(found.id).name) == ("LINE_CATALOG", "line_catalog.fits")
+    before = Path(found.id).stat().st_mtime_ns
+    ensure_line_catalog(tmp_path)
+    assert Path(found.id).stat().st_mtime_ns == before
+
+
+def test_a_candidate_has_setup_version_and_pair(tmp_path: Path) -> None:
+    write(tmp_path / "MU_GEOT_171001B_geometry_table_wfm.fits", "GEOMETRY_TABLE")
+    write(tmp_path / "MU_GSDR_190601A_std_response_nfm-ao-n.fits", "STD_RESPONSE")
+    write(tmp_path / "MU_GSKL_140101A_sky_lines.fits", "SKY_LINES")
+    geometry, response, lines = static_calibrations(tmp_path)
+    assert (geometry.version, geometry.pair) == ("171001B", "171001B")
+    assert response.setup is not None
+    assert response.setup.label.startswith("NFM-AO-N")
+    assert lines.setup is None
+    assert {item.origin for item in (geometry, response, lines)} == {Origin.STATIC}
+    assert {item.quality for item in (geometry, response, lines)} == {Quality.CERTIFIED}
+    assert len({item.digest for item in (geometry, response, lines)}) == 3
+
+
+def test_a_file_that_cannot_be_used_is_named_once_in_the_log_and_on_the_pages(
+    make_house: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    house = make_house(frames=0)
+    folder = house.settings.static_dir
+    write(folder / "date.fits", "BADPIX_TABLE", PRO_VALID_START="soon")
+    (folder / "text.fits").write_text("no FITS")
+    write(folder / "good.fits", "BADPIX_TABLE")
+    for _ in range(2):
+        assert [Path(found.id).name for found in static_calibrations(folder)] == ["good.fits"]
+    assert sorted(Path(record.message.split()[3]).name for record in caplog.records) == ["date.fits", "text.fits"]
+    with house.archive.read() as session:
+        alarms = [alarm.text for alarm in read_status(session, house.settings).alarms]
+    assert sum("date.fits cannot be used: PRO.VALID.START is 'soon'" in text for text in alarms) == 1
+    assert sum("text.fits cannot be used" in text for text in alarms) == 1
+    assert not any("good.fits" in text for text in alarms)
