@@ -16,9 +16,10 @@ from core.errors import DataError, MuseError, ParameterError, WavelengthError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.formats.lsf import LSF_PROFILE, SLICE_PARAM, LsfCube, read_lsf_profile
-from core.formats.pixtable import encode_origin, origin_offset, set_limits
+from core.formats.pixtable_header import PixtableLimits, simple_xpos
+from core.formats.pixtable_origin import encode_origin, origin_offset, set_offset
 from core.formats.tables import MuseTable
-from core.instruments.muse.facts import N_SLICES, SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
+from core.instruments.muse.facts import N_SLICES
 from core.recipes.declaration import (
     BADPIX_INPUT,
     Difference,
@@ -485,15 +486,12 @@ class _LsfFlow:
         for number, model in models.items():
             mine = pixels[number]
             offset = origin_offset(float(self.trace.left(number, 1.0)))
-            key = f"DRS.MUSE.PIXTABLE.EXP0.IFU{self.ifu:02d}.SLICE{number:02d}.XOFFSET"
-            set_key(header, key, offset, "x-offset of given slice")
+            set_offset(header, 0, self.ifu, number, offset)
             rows = mine.y.astype(np.float64)
             left, right = self.trace.left(number, rows), self.trace.right(number, rows)
             index = mine.line_of
-            column = (0.5 * (left + right) - mine.x) / (right - left) * SLICE_WIDTH_NOMINAL
-            pitch = SLICE_WIDTH_LIMITS[1]
             for name, values in {
-                "xpos": column + (number - 1) * pitch + 0.5 * pitch,
+                "xpos": simple_xpos(mine.x, left, right, number),
                 "ypos": np.zeros(mine.x.size),
                 "lambda": mine.wave,
                 "data": mine.data - model,
@@ -511,7 +509,7 @@ class _LsfFlow:
             for name in ("line_lambda", "line_flux", "line_background"):
                 del parts[name]  # all lines of a slice are one model
         columns = {name: np.concatenate(values) for name, values in parts.items()}
-        set_limits(header, columns, self.ifu, list(models))
+        PixtableLimits.of(columns).write(header)
         return PixtableProduct("PIXTABLE_SUBTRACTED", columns, header, self.stack.raws, self.calibs)
 
 
