@@ -14,10 +14,10 @@ from processes import Usage, run_measured
 from rich.console import Console
 from rich.table import Table
 
-from core.classify import classify
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
 from core.fitsfile.sof import format_sof
+from core.instruments.classification import classify
 from core.instruments.muse.facts import PORT_NY
 from core.simulator.truth import InstrumentTruth
 

@@ -14,7 +14,7 @@ from core.archive.pages.health import Freshness, daemons, freshness
 from core.archive.states import WorkerKind
 from core.settings import Settings
 from service.text import age
-from workers.statics import listing
+from workers.statics import faults
 
 __all__ = ["Alarm", "DaemonState", "FreshnessBox", "Status", "read_status"]
 
@@ -150,5 +150,5 @@ def _static_alarms(settings: Settings) -> list[Alarm]:
             f"The static calibration {fault.path} cannot be used: {fault.reason}.",
             "Repair or remove the file; the nights are planned without it.",
         )
-        for fault in listing(settings.static_dir).faults
+        for fault in faults(settings.static_dir)
     ]

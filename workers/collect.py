@@ -20,11 +20,10 @@ from core.archive.records import BlockResult, LostUnit, NewPlot, NewProduct, New
 from core.archive.sessions import Archive
 from core.archive.store import ProductStore
 from core.archive.watch import earlier_values
-from core.cascade.model import Setup
-from core.cascade.rules import RULES
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, ifu_of_extname, scan_fits
+from core.instruments.registry import instrument_of_recipe
 from core.qc1.extract import Measurement, extract
 from core.qc1.rules import SCORE_RULES, rules_version
 from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
@@ -120,7 +119,8 @@ def place(
         If disk or permissions fail.
     """
     products = []
-    unkept = {tag for name, tag in RULES.pictured(task.recipe).items() if name not in task.parameters}
+    pictured = instrument_of_recipe(task.recipe).plan.pictured(task.recipe)
+    unkept = {tag for name, tag in pictured.items() if name not in task.parameters}
     for product in result.run.products:
         if product.tag in unkept or (product.unit is not None and product.unit not in verdict.good):
             continue
@@ -203,7 +203,7 @@ def _measure(products: Iterable[NewProduct], scans: Iterable[FitsScan]) -> tuple
 def _scores(
     archive: Archive, task: BlockTask, measurements: Iterable[Measurement], header: Mapping[str, Any]
 ) -> tuple[Verdict, ...]:
-    setup = Setup.from_keywords(header)
+    setup = instrument_of_recipe(task.recipe).setup.of_keywords(header)
     measured = tuple(measurements)
     present = {entry.parameter.name for entry in measured}
     history: dict[HistoryKey, list[float]] = {}
@@ -216,13 +216,13 @@ def _scores(
                 session,
                 {(table, column): rule.days},
                 float(header.get("MJD-OBS", task.mjd_mid)),
-                readout=setup.readout,
-                ins_mode=str(header["INS.MODE"]) if rule.same_mode and header.get("INS.MODE") else None,
+                readout=int(setup.readout),
+                ins_mode=setup.mode if rule.same_mode else None,
             )
         for position, values in series[table, column].items():
             unit, quadrant, slice_, lamp, item = position
             history[name, (unit, quadrant, slice_, lamp, item)] = values
-    return score(measured, setup.ins_mode, history)
+    return score(measured, setup.mode, history)
 
 
 def _value(measured: Measurement, product: NewProduct) -> NewQc1Value:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.util import find_spec
 from typing import Any
 
 from core.archive.records import Qc1Definition
 from core.archive.results import register_parameters
 from core.archive.sessions import Archive
-from core.cascade.rules import RULES
+from core.instruments.registry import instrument_of_recipe, instruments
 from core.qc1.definitions import Definitions, define
-from core.recipes.registry import get_recipe
+from core.recipes.registry import get_recipe, recipe_names
 
 __all__ = ["block_parameters", "installed_recipes", "qc1_definitions", "recipe_versions", "register_definitions"]
 
@@ -20,8 +19,8 @@ __all__ = ["block_parameters", "installed_recipes", "qc1_definitions", "recipe_v
 @cache
 def installed_recipes() -> tuple[str, ...]:
     """Recipes of the cascade that this installation has."""
-    names = dict.fromkeys(task.recipe for task in RULES.tasks)
-    return tuple(name for name in names if find_spec(f"core.recipes.muse.{name}") is not None)
+    names = dict.fromkeys(task.recipe for item in instruments() for task in item.plan.tasks)
+    return tuple(name for name in names if name in recipe_names())
 
 
 def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,13 +39,15 @@ def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = {info.name for info in get_recipe(recipe).Params.listing()}
     every_unit = {"nifu": -1} if "nifu" in known else {}
-    return {**every_unit, **dict.fromkeys(RULES.pictured(recipe), True), **changed}
+    pictured = instrument_of_recipe(recipe).plan.pictured(recipe)
+    return {**every_unit, **dict.fromkeys(pictured, True), **changed}
 
 
 @cache
 def recipe_versions(with_recipes: frozenset[str] = frozenset()) -> dict[str, str]:
     """Version of each recipe that the cascade runs."""
-    names = [task.recipe for task in RULES.tasks if not task.asked or task.recipe in with_recipes]
+    tasks = [task for item in instruments() for task in item.plan.tasks]
+    names = [task.recipe for task in tasks if not task.asked or task.recipe in with_recipes]
     return {name: get_recipe(name).version for name in names}
 
 

@@ -6,38 +6,25 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
-from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from core.archive.intake import HeldFile, NewFrame
 from core.archive.models import unit_mask
 from core.archive.results import setup_columns
 from core.archive.states import QuarantineReason
-from core.classify import BadDateError, Classification, Exposure, classify, exposure_of, lamps_of, parse_date
-from core.errors import BadFitsError, ClassificationError, MissingKeywordError, MuseError
+from core.errors import BadFitsError, ClassificationError, MissingKeywordError
 from core.fitsfile.cards import CardValue, parse_cards
-from core.fitsfile.keywords import get_key
-from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
-from core.formats.raw import detector_of_header
-from core.instruments.muse.facts import RAW_SHAPE
+from core.fitsfile.scan import FitsScan, scan_fits
+from core.instruments.classification import Classification, classify
+from core.instruments.declaration import Instrument
+from core.instruments.exposure import BadDateError, Exposure, exposure_of, parse_date
+from core.instruments.registry import instrument, is_kept
 
 __all__ = ["FileStat", "dp_id_of", "examine", "is_candidate", "printable", "stat_file"]
 
 _SUFFIXES = (".fits", ".fits.fz")
-# Keywords of the primary header that are kept in the archive; the rest stays in the file.
-_KEPT = re.compile(
-    r"(DPR|TPL|OBS|OCS\.IPS|PRO)\."
-    r"|INS\.(MODE|PATH|OPTI\d\.NAME|LAMP\d\.|SHUT\d\.|TEMP\d\.VAL|TEMP1\d\.VAL|DROT\.(POSANG|START|END|MODE)"
-    r"|AMPL\d\.|POS\d\.POS|PRES\d\.VAL|ID$)"
-    r"|DET\.(READ|BINX|BINY|CHIPS|DIT|NDIT|EXP|NAME|DKTM|UIT)"
-    r"|TEL\.(AIRM|ALT|AZ|AMBI|MOON|PARANG|IA|TARG|GEO|TRAK|TH)"
-    r"|ADA\.(ABSROT|POSANG|GUID)"
-    r"|[^.]*$"
-)
 _TEXT_LIMITS = {
     "det_read_curname": 32,
     "opti1_name": 32,
@@ -114,15 +101,16 @@ def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
         return held(QuarantineReason.UNREADABLE, "the file name is not UTF-8")
     try:
         scan = scan_fits(path)
-        keywords = parse_cards(scan.hdus[0].header_bytes, keep=_is_kept)
+        keywords = parse_cards(scan.hdus[0].header_bytes, keep=is_kept)
         if scan.truncated:
             return held(
                 QuarantineReason.TRUNCATED,
                 f"the headers promise {scan.expected_size} bytes, the file has {scan.size}",
             )
         classification = classify(keywords)
-        units = _channels(scan)
-        exposure = exposure_of(keywords)
+        declared = instrument(classification.instrument)
+        units = declared.live_units(scan)
+        exposure = exposure_of(keywords, declared)
         start = keywords.get("TPL.START")
         if start is not None and (not isinstance(start, str) or parse_date(start) is None):
             raise BadDateError(f"TPL.START is {start!r}, not a date", keyword="TPL.START")
@@ -137,12 +125,7 @@ def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
         return held(QuarantineReason.BAD_DATE, error.message)
     except OSError as error:
         return held(QuarantineReason.UNREADABLE, _os_problem(error, path))
-    return _frame(path, name, file, scan, keywords, classification, exposure, units)
-
-
-@lru_cache(maxsize=8192)
-def _is_kept(key: str) -> bool:
-    return _KEPT.match(key) is not None
+    return _frame(path, name, file, scan, keywords, declared, classification, exposure, units)
 
 
 def _frame(
@@ -151,6 +134,7 @@ def _frame(
     file: FileStat,
     scan: FitsScan,
     keywords: dict[str, CardValue],
+    declared: Instrument,
     classification: Classification,
     exposure: Exposure,
     units: tuple[int, ...],
@@ -169,7 +153,7 @@ def _frame(
         "mjd_obs": exposure.mjd_obs,
         "exptime": exposure.exptime,
         "mjd_mid": exposure.mjd_mid,
-        "lamps": "+".join(lamps_of(keywords)),
+        "lamps": "+".join(declared.lamps_of(keywords)),
         "tpl_id": _text(keywords, "TPL.ID"),
         "tpl_start": parse_date(start) if isinstance(start, str) else None,
         "tpl_expno": keywords.get("TPL.EXPNO"),
@@ -178,7 +162,7 @@ def _frame(
         "prog_id": _text(keywords, "OBS.PROG.ID"),
         "object": _text(keywords, "OBJECT"),
         "unit_mask": unit_mask(units),
-        "ambient_temp": _number(keywords, "INS.TEMP4.VAL"),
+        "ambient_temp": _number(keywords, declared.ambient),
         "header": keywords,
         **setup_columns(keywords),
     }
@@ -191,59 +175,10 @@ def _frame(
         dp_id=dp_id_of(name),
         size=scan.size,
         mtime=file.mtime or 0.0,
-        instrument="MUSE",
+        instrument=declared.name,
         date_obs=exposure.date_obs,
         columns=columns,
     )
-
-
-def _channels(scan: FitsScan) -> tuple[int, ...]:
-    """IFU numbers of the channels, whose structure is that of a raw frame; without those of detectors that were off.
-
-    Raises
-    ------
-    ClassificationError
-        If there is no channel, one is there twice, or one is not the image its port keywords describe.
-    """
-    channels = [(ifu_of_extname(hdu.extname), hdu) for hdu in scan.hdus[1:]]
-    science = [(unit, hdu) for unit, hdu in channels if unit is not None]
-    if not science:
-        raise _structure("there is no CHANnn extension")
-    twice = [unit for unit, count in Counter(unit for unit, _ in science).items() if count > 1]
-    if twice:
-        raise _structure(f"extension CHAN{twice[0]:02d} is there more than once")
-    live = [(unit, hdu) for unit, hdu in science if not _is_off(hdu)]
-    if not live:
-        raise _structure("all detectors were off")
-    for _, hdu in live:
-        _check_channel(hdu)
-    return tuple(sorted(unit for unit, _ in live))
-
-
-def _is_off(hdu: HduScan) -> bool:
-    return hdu.kind == "image" and not hdu.shape and get_key(hdu.header, "DET.CHIP.LIVE", bool, default=True) is False
-
-
-def _check_channel(hdu: HduScan) -> None:
-    if hdu.kind == "table" or len(hdu.shape) != 2:
-        raise _structure(f"extension {hdu.extname} is not an image")
-    if hdu.bitpix != 16:
-        raise _structure(f"extension {hdu.extname} has BITPIX {hdu.bitpix}, raw frames have 16")
-    if hdu.shape == RAW_SHAPE:
-        return
-    try:
-        wanted = detector_of_header(hdu.header).raw_shape
-    except MuseError as error:
-        raise _structure(f"the ports of extension {hdu.extname} are not described: {error}") from error
-    if hdu.shape != wanted:
-        raise _structure(
-            f"extension {hdu.extname} has {hdu.shape[1]} x {hdu.shape[0]} pixels, "
-            f"its port keywords make {wanted[1]} x {wanted[0]}"
-        )
-
-
-def _structure(text: str) -> ClassificationError:
-    return ClassificationError(f"not a MUSE raw frame: {text}", reason="unknown_type")
 
 
 def _text(keywords: dict[str, CardValue], key: str) -> str | None:

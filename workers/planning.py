@@ -28,9 +28,10 @@ from core.archive.watch import (
     nights_with_open_blocks,
     redone_signatures,
 )
-from core.cascade.model import BlockPlan, FrameInfo, Plan
-from core.cascade.plan import PlanOptions, make_plan
-from core.cascade.rules import RULES
+from core.cascade.model import BlockPlan, FrameInfo, Plan, ProductInfo
+from core.cascade.plan import PlanOptions, make_plan, merge_plans
+from core.instruments.declaration import Instrument
+from core.instruments.registry import instruments
 from core.settings import Settings
 from workers.definitions import recipe_versions
 from workers.statics import ensure_line_catalog, static_calibrations
@@ -39,7 +40,6 @@ __all__ = ["Planner", "plan_nights", "save_nights"]
 
 _OVERLAP = timedelta(seconds=60)  # a frame may be committed a little after the time in its row
 _PATIENCE = 600.0  # [s]; the first plan of an archive of ten years takes minutes
-_REACH = timedelta(days=max(source.widest for source in RULES.masters if not source.static))
 
 
 def plan_nights(
@@ -59,9 +59,10 @@ def plan_nights(
     with archive.read() as session:
         frames = _frames(session, nights)
         if not frames:
-            return make_plan(())
-        first = min(frame.mjd_mid for frame in frames) - _REACH.days
-        last = max(frame.mjd_mid for frame in frames) + _REACH.days
+            return merge_plans(())
+        reach = _reach().days
+        first = min(frame.mjd_mid for frame in frames) - reach
+        last = max(frame.mjd_mid for frame in frames) + reach
         products = planning_products(session, first, last)
         failed = failed_signatures(session, first, last)
         redone = redone_signatures(session, first, last)
@@ -71,7 +72,15 @@ def plan_nights(
             else frozenset[str]()
         )
     options = PlanOptions(versions=recipe_versions(), failed=failed, fresh=fresh, redone=redone)
-    return make_plan(frames, [*products, *static_calibrations(settings.static_dir)], options)
+    return merge_plans(
+        make_plan(
+            item.plan,
+            [frame for frame in frames if frame.setup.instrument == item.name],
+            [*_of(products, item), *static_calibrations(settings.static_dir, item)],
+            options,
+        )
+        for item in instruments()
+    )
 
 
 def save_nights(
@@ -206,8 +215,20 @@ def _frames(session: Session, nights: Collection[date]) -> list[FrameInfo]:
         return []
     day = timedelta(days=1)
     wanted = {night + step * day for night in nights for step in (-1, 0, 1)}
-    wanted |= nights_with_open_blocks(session, min(nights) - _REACH, max(nights) + _REACH)
+    wanted |= nights_with_open_blocks(session, min(nights) - _reach(), max(nights) + _reach())
     return [frame for first, last in _runs(wanted) for frame in planning_frames(session, first, last)]
+
+
+def _of(products: Iterable[ProductInfo], instrument: Instrument) -> list[ProductInfo]:
+    return [
+        product for product in products if product.setup is not None and product.setup.instrument == instrument.name
+    ]
+
+
+def _reach() -> timedelta:
+    """How far from the data a calibration may be at most, of any instrument."""
+    widest = [source.widest for item in instruments() for source in item.plan.masters if not source.static]
+    return timedelta(days=max(widest))
 
 
 def _runs(nights: Iterable[date]) -> list[tuple[date, date]]:

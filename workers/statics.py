@@ -10,41 +10,38 @@ from __future__ import annotations
 import logging
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
 
-from core.archive.models import SETUP_KEYWORDS
-from core.cascade.model import Origin, ProductInfo, Quality, Setup
-from core.instruments.muse.statics import MUSE_STATICS
+from core.cascade.model import Origin, ProductInfo, Quality
+from core.instruments.declaration import Instrument
+from core.instruments.registry import instruments
 from core.staticcal.directory import StaticFault, StaticFile, StaticListing, list_statics
 from core.staticcal.line_catalog import write_line_catalog
 
-__all__ = ["SETUP_KEYS", "STATIC_RULES", "candidate", "ensure_line_catalog", "listing", "static_calibrations"]
+__all__ = ["candidate", "ensure_line_catalog", "faults", "static_calibrations"]
 
 _LOG = logging.getLogger(__name__)
 
-STATIC_RULES: Final = MUSE_STATICS
-SETUP_KEYS: Final = tuple(SETUP_KEYWORDS)
 
-
-def listing(directory: Path) -> StaticListing:
-    """What the directory of static calibrations holds; unchanged files are not read again."""
-    return list_statics(directory, STATIC_RULES, SETUP_KEYS)
-
-
-def static_calibrations(directory: Path) -> list[ProductInfo]:
-    """Static calibrations of a directory and the directories below it, by path."""
-    found = listing(directory)
+def static_calibrations(directory: Path, instrument: Instrument) -> list[ProductInfo]:
+    """Static calibrations of an instrument in a directory and the directories below it, by path."""
+    found = _listing(directory, instrument)
     for fault in found.faults:
         _leave_out(fault)
-    return [candidate(file) for file in found.files]
+    return [candidate(file, instrument) for file in found.files]
 
 
-def candidate(file: StaticFile) -> ProductInfo:
+def faults(directory: Path) -> tuple[StaticFault, ...]:
+    """Files of the directory that cannot be used, and why."""
+    found = (fault for item in instruments() for fault in _listing(directory, item).faults)
+    return tuple(dict.fromkeys(found))
+
+
+def candidate(file: StaticFile, instrument: Instrument) -> ProductInfo:
     """A static calibration as the planner wants it."""
     return ProductInfo(
         id=file.path,
         tag=file.tag,
-        setup=Setup.from_keywords(dict(file.setup)) if file.setup else None,
+        setup=instrument.setup.of_keywords(dict(file.setup)) if file.setup else None,
         quality=Quality.CERTIFIED,
         origin=Origin.STATIC,
         valid_from=file.valid_from,
@@ -57,9 +54,14 @@ def candidate(file: StaticFile) -> ProductInfo:
 
 def ensure_line_catalog(directory: Path) -> None:
     """Write the arc line catalogue if the directory has none."""
-    if not any(file.tag == "LINE_CATALOG" for file in listing(directory).files):
+    if not any(file.tag == "LINE_CATALOG" for item in instruments() for file in _listing(directory, item).files):
         directory.mkdir(parents=True, exist_ok=True)
         write_line_catalog(directory / "line_catalog.fits")
+
+
+def _listing(directory: Path, instrument: Instrument) -> StaticListing:
+    """What the directory holds for an instrument; unchanged files are not read again."""
+    return list_statics(directory, instrument.statics, instrument.setup.keywords, instrument.name)
 
 
 @lru_cache(maxsize=1000)

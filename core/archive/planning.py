@@ -22,8 +22,9 @@ from core.archive.models import Block, BlockInput, Frame, Product, unit_mask
 from core.archive.results import setup_columns
 from core.archive.states import BlockState, FrameState, InputKind, ProductState
 from core.archive.transitions import change_block
-from core.cascade.model import BlockPlan, FrameInfo, Origin, Plan, ProductInfo, Quality, Setup
+from core.cascade.model import BlockPlan, FrameInfo, Origin, Plan, ProductInfo, Quality
 from core.errors import NotFoundError
+from core.instruments.registry import instrument
 
 __all__ = ["SavedPlan", "plan_parts", "planning_frames", "planning_products", "save_plan"]
 
@@ -86,7 +87,7 @@ def planning_frames(
         FrameInfo(
             id=frame.dp_id,
             tag=frame.tag,
-            setup=Setup.from_keywords(frame.setup_keywords()),
+            setup=instrument(frame.instrument).setup.of_keywords(frame.setup_keywords()),
             mjd_mid=frame.mjd_mid,
             tpl_start=frame.tpl_start.strftime("%Y-%m-%dT%H:%M:%S") if frame.tpl_start else "",
             tpl_nexp=frame.tpl_nexp or 0,
@@ -143,7 +144,7 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> Produ
         id=name,
         tag=first.tag,
         mjd=first.mjd_mid if block is None else block.mjd_mid,
-        setup=Setup.from_keywords(first.setup_keywords()),
+        setup=instrument("MUSE").setup.of_keywords(first.setup_keywords()),
         quality=min(_QUALITY[row.state] for row in rows),
         origin=Origin.PRODUCT,
         units=tuple(sorted(units)) or tuple(range(1, 25)),
@@ -307,17 +308,17 @@ def _fill(block: Block, item: BlockPlan, recipe_version: str) -> None:
     block.plan_signature = block.signature = item.signature
     block.rules_hash = item.rules_version
     setup = item.setup
-    bin_x, _, bin_y = setup.binning.partition("x")
+    bin_x, _, bin_y = setup.get("binning").partition("x")
     columns = setup_columns(
         {
-            "INS.MODE": setup.ins_mode,
-            "INS.OPTI2.NAME": setup.field,
-            "DET.READ.CURID": setup.readout,
+            "INS.MODE": setup.mode,
+            "INS.OPTI2.NAME": setup.get("field"),
+            "DET.READ.CURID": int(setup.readout),
             "DET.BINX": int(bin_x),
             "DET.BINY": int(bin_y),
         }
     )
-    for column, value in (columns | {"blue_filter": setup.blue}).items():
+    for column, value in (columns | {"blue_filter": setup.get("blue") == "blue"}).items():
         setattr(block, column, value)
 
 

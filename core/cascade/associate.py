@@ -9,12 +9,13 @@ equal is decided by an existing product over a planned one, the earlier one, and
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Quality, Refusal, Setup
-from core.cascade.rules import InputRule, MasterSource
-from core.cascade.words import age_words, duration_words, iso_day, iso_minutes, unit_words
+from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Quality, Refusal
+from core.cascade.rules import UNITS_KEY, InputRule, MasterSource, Rules
+from core.cascade.words import age_words, duration_words, iso_day, iso_minutes
+from core.instruments.setup import Setup, UnitSpec
 
 __all__ = ["Candidate", "CandidateIndex", "RoleResult", "Target", "associate"]
 
@@ -68,28 +69,27 @@ class CandidateIndex:
         return self._sorted[max(first, 0) : last]
 
 
-def associate(role: InputRule, source: MasterSource, target: Target, index: CandidateIndex, near: float) -> RoleResult:
+def associate(role: InputRule, rules: Rules, target: Target, index: CandidateIndex) -> RoleResult:
     """Choose the calibrations of one role.
 
     Parameters
     ----------
     role : InputRule
         How many are needed and taken.
-    source : MasterSource
-        Match keys and windows.
+    rules : Rules
+        The calibration plan: match keys and windows, and what distance in time does not outweigh quality.
     target : Target
         The block.
     index : CandidateIndex
         Candidates of ``role.tag``.
-    near : float
-        Differences in time below this do not outweigh quality [d].
     """
+    source, near = rules.master(role.tag), rules.near
     candidates = index.all() if source.static else index.around(target.mjd, source.widest)
     passed: list[_Ranked] = []
     refusals: list[Refusal] = []
     for candidate in candidates:
         product = candidate.product
-        fault = candidate.unusable or _unfit(product, source, target)
+        fault = candidate.unusable or _unfit(product, source, target, rules)
         days = None if source.static else product.mjd - target.mjd
         if fault is None:
             passed.append(_Ranked(product, _level(days, source), days or 0.0))
@@ -98,7 +98,7 @@ def associate(role: InputRule, source: MasterSource, target: Target, index: Cand
 
     ranked = _rank_static(passed) if source.static else _rank(passed, near)
     chosen, others = ranked[: role.maximum], ranked[role.maximum :]
-    choices = tuple(_choice(entry, role.tag, source, others) for entry in chosen)
+    choices = tuple(_choice(entry, role.tag, source, rules.units, others) for entry in chosen)
     refusals += [_not_best(entry, chosen[0], role.tag, source, near) for entry in others]
     refusals.sort(key=lambda r: (abs(r.days) if r.days is not None else 0.0, r.candidate, r.code))
 
@@ -147,12 +147,12 @@ def _level(days: float | None, source: MasterSource) -> int:
 # -- tests ------------------------------------------------------------------------------------------------
 
 
-def _unfit(product: ProductInfo, source: MasterSource, target: Target) -> tuple[str, str] | None:
+def _unfit(product: ProductInfo, source: MasterSource, target: Target, rules: Rules) -> tuple[str, str] | None:
     """Why a product does not fit a block: (code, reason), or None if it does."""
     if product.quality is Quality.REJECTED:
         return "rejected", "rejected: it must not be used"
     for key in source.match:
-        difference = MATCH[key](product, target)
+        difference = _difference(key, product, target, rules)
         if difference:
             return key, difference
     if source.static:
@@ -173,69 +173,29 @@ def _outside_validity(product: ProductInfo, target: Target) -> tuple[str, str] |
     return None
 
 
-def _match_readout(product: ProductInfo, target: Target) -> str:
-    setup = product.setup
-    if setup is None or setup.readout == target.setup.readout:
+def _difference(key: str, product: ProductInfo, target: Target, rules: Rules) -> str:
+    """In what a product differs from what is wanted by one match key; empty if in nothing, or if it does not tell."""
+    if key == UNITS_KEY:
+        return _lacking_units(product, target, rules.units)
+    if product.setup is None:
         return ""
-    return f"read-out mode {setup.readout} differs from {target.setup.readout}"
+    return rules.setup.key(key).difference(product.setup.get(key), target.setup.get(key))
 
 
-def _match_binning(product: ProductInfo, target: Target) -> str:
-    setup = product.setup
-    if setup is None or setup.binning == target.setup.binning:
-        return ""
-    return f"binning {setup.binning} differs from {target.setup.binning}"
-
-
-def _match_mode(product: ProductInfo, target: Target) -> str:
-    setup = product.setup
-    if setup is None or setup.ins_mode == target.setup.ins_mode:
-        return ""
-    return f"instrument mode {setup.ins_mode} differs from {target.setup.ins_mode}"
-
-
-def _match_blue(product: ProductInfo, target: Target) -> str:
-    setup = product.setup
-    if setup is None or setup.blue == target.setup.blue:
-        return ""
-    return (
-        "made with the blue filter, the data are without it"
-        if setup.blue
-        else "made without the blue filter, the data are with it"
-    )
-
-
-def _match_field(product: ProductInfo, target: Target) -> str:
-    setup = product.setup
-    if setup is None or setup.field == target.setup.field:
-        return ""
-    return f"field mode {setup.field} differs from {target.setup.field}"
-
-
-def _match_units(product: ProductInfo, target: Target) -> str:
+def _lacking_units(product: ProductInfo, target: Target, words: UnitSpec) -> str:
     lacking = set(target.units) - set(product.units)
     if product.units and lacking:
-        return f"lacks {unit_words(lacking)}"
-    # Some of its IFUs may have failed: the block leaves them out. It is of no use only if it has none at all.
+        return f"lacks {words.named(lacking)}"
+    # Some of its units may have failed: the block leaves them out. It is of no use only if it has none at all.
     if target.units and not set(target.units) - set(product.lost):
-        return f"{unit_words(target.units)} could not be made"
+        return f"{words.named(target.units)} could not be made"
     return ""
-
-
-MATCH: Mapping[str, Callable[[ProductInfo, Target], str]] = {
-    "readout": _match_readout,
-    "binning": _match_binning,
-    "ins_mode": _match_mode,
-    "blue": _match_blue,
-    "field": _match_field,
-    "units": _match_units,
-}
 
 
 # -- words ------------------------------------------------------------------------------------------------
 
 
-def _choice(entry: _Ranked, role: str, source: MasterSource, others: Sequence[_Ranked]) -> InputChoice:
+def _choice(entry: _Ranked, role: str, source: MasterSource, words: UnitSpec, others: Sequence[_Ranked]) -> InputChoice:
     product = entry.product
     if source.static:
         older = next((other.product for other in others if _newer(product, other.product)), None)
@@ -248,7 +208,7 @@ def _choice(entry: _Ranked, role: str, source: MasterSource, others: Sequence[_R
             f"rule {source.rule}, {state}"
         )
         if product.lost:
-            reason += f", without {unit_words(product.lost)}, which could not be made"
+            reason += f", without {words.named(product.lost)}, which could not be made"
     return InputChoice(role, product, entry.level, entry.days, source.rule, reason)
 
 

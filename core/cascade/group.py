@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from core.cascade.model import FrameInfo, Missing, Setup
+from core.cascade.model import FrameInfo, Missing
 from core.cascade.rules import RawSource
-from core.cascade.words import unit_words
+from core.instruments.setup import Setup, UnitSpec
 
 __all__ = ["Group", "group_frames"]
 
@@ -30,17 +30,16 @@ class Group:
 
     @property
     def units(self) -> tuple[int, ...]:
-        """IFUs that all frames have."""
+        """Units that all frames have."""
         common = set(self.frames[0].units).intersection(*(frame.units for frame in self.frames[1:]))
         return tuple(sorted(common))
 
-    @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self, words: UnitSpec) -> tuple[str, ...]:
         """What a reader should know about the group although it can be reduced."""
         partial = {unit for frame in self.frames for unit in frame.units} - set(self.units)
-        return (f"{unit_words(partial)} left out: not in all frames",) if partial else ()
+        return (f"{words.named(partial)} left out: not in all frames",) if partial else ()
 
-    def missing(self, source: RawSource, fresh: frozenset[str] = frozenset()) -> tuple[Missing, ...]:
+    def missing(self, source: RawSource, words: UnitSpec, fresh: frozenset[str] = frozenset()) -> tuple[Missing, ...]:
         """What the group lacks to be reduced.
 
         Parameters
@@ -58,7 +57,7 @@ class Group:
             if lamp not in lit:
                 lacks.append(Missing(self.tag, "lamp", f"no {self.tag} frame with lamp {lamp}"))
         if not self.units:
-            lacks.append(Missing(self.tag, "no_unit", "no IFU is in all frames"))
+            lacks.append(Missing(self.tag, "no_unit", f"no {words.word} is in all frames"))
         expected = max(frame.tpl_nexp for frame in self.frames)
         if count < expected and any(frame.id in fresh for frame in self.frames):
             text = f"waits for frames: {count} of {expected} exposures of the template have arrived"
@@ -83,7 +82,7 @@ def group_frames(frames: Iterable[FrameInfo]) -> tuple[Group, ...]:
         alone = "" if frame.tpl_start else frame.id
         members.setdefault((frame.tag, frame.tpl_start, alone, frame.setup), []).append(frame)
     groups = [
-        Group(f"{_slug(tpl_start or alone)}-{_setup_slug(setup)}", tag, setup, tpl_start, tuple(found))
+        Group(f"{_slug(tpl_start or alone)}-{setup.slug}", tag, setup, tpl_start, tuple(found))
         for (tag, tpl_start, alone, setup), found in members.items()
     ]
     return tuple(sorted(groups, key=lambda g: (g.mjd, g.tag, g.name)))
@@ -92,13 +91,3 @@ def group_frames(frames: Iterable[FrameInfo]) -> tuple[Group, ...]:
 def _slug(text: str) -> str:
     """A time or a name without characters that paths or addresses would have to quote."""
     return re.sub(r"[^0-9A-Za-z.]+", "", text)
-
-
-def _setup_slug(setup: Setup) -> str:
-    """The mode, and what does not follow from it."""
-    parts = [setup.ins_mode]
-    if setup.blue == setup.ins_mode.endswith("-E"):
-        parts.append("blue" if setup.blue else "clear")
-    if setup.field != setup.ins_mode[:3]:
-        parts.append(setup.field)
-    return "-".join([*parts, f"r{setup.readout}", setup.binning])

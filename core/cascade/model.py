@@ -6,11 +6,10 @@ are modified Julian dates (UTC, days); nothing here reads a clock, a file or a d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
-from core.instruments.muse.facts import mode_class
+from core.instruments.setup import Setup
 
 __all__ = [
     "BlockPlan",
@@ -24,7 +23,6 @@ __all__ = [
     "ProductInfo",
     "Quality",
     "Refusal",
-    "Setup",
 ]
 
 
@@ -57,58 +55,6 @@ class BlockState(StrEnum):
     READY = "ready"
 
 
-@dataclass(frozen=True, order=True)
-class Setup:
-    """The instrument and detector setting that calibrations are matched by.
-
-    Attributes
-    ----------
-    ins_mode : str
-        Class of ``INS.MODE`` (`core.instruments.muse.facts.mode_class`).
-    blue : bool
-        Whether the name of the pupil filter (``INS.OPTI1.NAME``) starts with ``Blue``: true for both nominal modes,
-        so that nominal calibrations without adaptive optics serve nominal data with it.
-    field : str
-        Field mode (``INS.OPTI2.NAME``): ``WFM`` or ``NFM``.
-    readout : int
-        Read-out mode (``DET.READ.CURID``).
-    binning : str
-        ``DET.BINX`` x ``DET.BINY``, e.g. ``1x1``.
-    """
-
-    ins_mode: str
-    blue: bool
-    field: str
-    readout: int
-    binning: str
-
-    @classmethod
-    def from_keywords(cls, keywords: Mapping[str, object]) -> Setup:
-        """Read the setup from keywords in dot notation; what is missing follows from the mode, or is 1."""
-        given_mode = keywords.get("INS.MODE")
-        mode = mode_class(None if given_mode is None else str(given_mode))
-        filter_name = keywords.get("INS.OPTI1.NAME")
-        field_name = str(keywords.get("INS.OPTI2.NAME") or "").strip().upper()
-        return cls(
-            ins_mode=mode,
-            blue=not mode.endswith("-E")
-            if filter_name is None
-            else str(filter_name).strip().upper().startswith("BLUE"),
-            field=field_name[:3] if field_name.startswith(("WFM", "NFM")) else mode[:3],
-            readout=_whole(keywords.get("DET.READ.CURID")),
-            binning=f"{_whole(keywords.get('DET.BINX'))}x{_whole(keywords.get('DET.BINY'))}",
-        )
-
-    @property
-    def label(self) -> str:
-        """Short text, e.g. ``WFM-NOAO-N blue WFM r1 1x1``."""
-        return f"{self.ins_mode} {'blue' if self.blue else 'clear'} {self.field} r{self.readout} {self.binning}"
-
-
-def _whole(value: object) -> int:
-    return int(float(str(value))) if value is not None else 1
-
-
 @dataclass(frozen=True)
 class FrameInfo:
     """One raw frame.
@@ -126,9 +72,9 @@ class FrameInfo:
     tpl_nexp : int
         ``TPL.NEXP``, the number of exposures the template was to take; 0 if unknown.
     lamps : tuple of str
-        Names of the arc lamps that shine.
+        Names of the lamps that shine.
     units : tuple of int
-        IFUs in the file, ascending.
+        Units in the file, ascending.
     night : str
         Night (date at noon before), passed through to the block.
     digest : str

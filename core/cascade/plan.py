@@ -27,9 +27,9 @@ from core.cascade.model import (
     ProductInfo,
     Quality,
 )
-from core.cascade.rules import RULES, Rules, Task
+from core.cascade.rules import Rules, Task
 
-__all__ = ["PlanOptions", "make_plan", "signature_with"]
+__all__ = ["PlanOptions", "make_plan", "merge_plans", "signature_with"]
 
 
 @dataclass(frozen=True)
@@ -68,22 +68,22 @@ class PlanOptions:
 
 
 def make_plan(
+    rules: Rules,
     frames: Iterable[FrameInfo],
     products: Iterable[ProductInfo] = (),
     options: PlanOptions | None = None,
-    rules: Rules = RULES,
 ) -> Plan:
-    """Plan the reduction of raw frames.
+    """Plan the reduction of raw frames of one instrument.
 
     Parameters
     ----------
+    rules : Rules
+        The calibration plan of the instrument.
     frames : iterable of FrameInfo
         All frames that shall be reduced together, e.g. those of one or more nights.
     products : iterable of ProductInfo
         Calibrations that exist: made by earlier blocks, brought from outside, or static.
     options : PlanOptions, optional
-    rules : Rules
-        The calibration plan.
 
     Returns
     -------
@@ -102,6 +102,16 @@ def make_plan(
             shelf.add_planned(block, work, options.failed.get(block.signature))
         blocks += of_task
     return Plan(tuple(blocks), _not_processed(groups, options, rules), rules.version)
+
+
+def merge_plans(plans: Iterable[Plan]) -> Plan:
+    """The plans of several instruments as one; what it says of rules is what each of them says."""
+    plans = [plan for plan in plans if plan.blocks or plan.not_processed]
+    return Plan(
+        tuple(block for plan in plans for block in plan.blocks),
+        tuple(entry for plan in plans for entry in plan.not_processed),
+        "+".join(dict.fromkeys(plan.rules_version for plan in plans)),
+    )
 
 
 def signature_with(planned: str, parameters: Mapping[str, Any]) -> str:
@@ -168,16 +178,16 @@ def _plan_block(task: Task, group: Group, shelf: _Shelf, options: PlanOptions, r
     target = Target(group.setup, group.mjd, group.units, options.older_only)
     results: list[RoleResult] = []
     omitted: list[tuple[str, int]] = []
-    notes = list(group.notes)
+    notes = list(group.notes(rules.units))
     for role in task.inputs:
         if role.asked and role.tag not in options.with_roles:
             notes.append(f"{role.tag} not used: only on request")
             continue
-        result = associate(role, rules.master(role.tag), target, shelf.index(role.tag), rules.near)
+        result = associate(role, rules, target, shelf.index(role.tag))
         results.append(result)
         if result.omitted:
             omitted.append((role.tag, result.omitted))
-    missing: list[Missing] = list(group.missing(rules.raw(task.main), options.fresh))
+    missing: list[Missing] = list(group.missing(rules.raw(task.main), rules.units, options.fresh))
     missing += [lack for result in results for lack in result.missing]
     inputs = tuple(choice for result in results for choice in result.choices)
     return BlockPlan(

@@ -1,21 +1,24 @@
-"""The calibration plan on one screen: which raw frames make which master, and which master serves which frames.
+"""What a calibration plan is: which raw frames make which master, and which master serves which frames.
 
 A *raw source* says how raw frames are grouped into blocks. A *master source* says by which keys a master must match the
 data and how far in time it may be: ``windows`` are (days, level) pairs, the first that holds gives the level, 0 is the
 calibration plan, 1 extended validity, 2 the last resort. A *task* is a recipe with what it takes and makes. The tables
 are data: `rules_version` is their hash and is stored with every decision.
 
-Match keys follow the instrument's own association rules (read-out mode for everything made from CCD frames, filter
-flag and field mode for trace and wavelength tables, the mode class for the master flat) and the fatal consistency
-checks of the recipes; validity follows the calibration plan (bias, flat, arc daily; dark monthly).
+The plan of an instrument is part of its declaration (`core.instruments`), where it stands on one screen.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from typing import Final
 
-__all__ = ["RULES", "InputRule", "MasterSource", "RawSource", "Rules", "Task"]
+from core.instruments.setup import SetupSpec, UnitSpec
+
+__all__ = ["UNITS_KEY", "InputRule", "MasterSource", "RawSource", "Rules", "Task"]
+
+UNITS_KEY: Final = "units"  # match key of any instrument: the calibration has the units of the data
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Rules:
-    """All tables together; ``tasks`` are in cascade order (a task uses only what earlier ones make)."""
+    """All tables together; ``tasks`` are in cascade order (a task uses only what earlier ones make).
 
+    ``setup`` and ``units`` are those of the instrument: what match keys mean, and the words of reasons.
+
+    Raises
+    ------
+    ValueError
+        If a match key is none of the set-up.
+    """
+
+    setup: SetupSpec
+    units: UnitSpec
     raws: tuple[RawSource, ...]
     masters: tuple[MasterSource, ...]
     tasks: tuple[Task, ...]
@@ -85,6 +98,14 @@ class Rules:
     # Of masters whose distances in time differ by less than this, the better one is taken [d].
     near: float = 0.25
     _hash: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        known = {*self.setup.names, UNITS_KEY}
+        for source in self.masters:
+            for key in source.match:
+                if key not in known:
+                    name = self.setup.instrument
+                    raise ValueError(f"{source.tag} is matched by {key}, which is no set-up key of {name}")
 
     @property
     def version(self) -> str:
@@ -105,83 +126,3 @@ class Rules:
     def master(self, tag: str) -> MasterSource:
         """Source of a calibration tag."""
         return next(source for source in self.masters if source.tag == tag)
-
-
-DAILY = ((1.5, 0), (7.0, 1), (30.0, 2))
-MONTHLY = ((31.0, 0), (62.0, 1), (190.0, 2))
-CCD = ("readout", "binning", "units")
-OPTICS = (*CCD, "blue", "field")
-
-RULES = Rules(
-    raws=(
-        #          tag        min  usual
-        RawSource("BIAS", 3, 11),
-        RawSource("DARK", 3, 5),
-        RawSource("FLAT", 3, 11),
-        RawSource("ARC", 3, 15, lamps=("Ne", "Xe", "HgCd")),
-    ),
-    masters=(
-        #             tag              rule         match keys           windows
-        MasterSource("MASTER_BIAS", "bias-1", CCD, DAILY),
-        MasterSource("MASTER_DARK", "dark-1", CCD, MONTHLY),
-        MasterSource("MASTER_FLAT", "flat-1", (*CCD, "ins_mode"), DAILY),
-        MasterSource("TRACE_TABLE", "trace-1", OPTICS, DAILY),
-        MasterSource("WAVECAL_TABLE", "wavecal-1", OPTICS, DAILY),
-        MasterSource("BADPIX_TABLE", "badpix-1"),
-        MasterSource("LINE_CATALOG", "lines-1"),
-    ),
-    tasks=(
-        Task("muse_bias", "BIAS", (InputRule("BADPIX_TABLE", 0),), ("MASTER_BIAS",)),
-        Task(
-            "muse_dark",
-            "DARK",
-            (InputRule("MASTER_BIAS"), InputRule("BADPIX_TABLE", 0)),
-            ("MASTER_DARK",),
-        ),
-        Task(
-            "muse_flat",
-            "FLAT",
-            (InputRule("MASTER_BIAS"), InputRule("MASTER_DARK", 0, asked=True), InputRule("BADPIX_TABLE", 0)),
-            ("MASTER_FLAT", "TRACE_TABLE"),
-            pictured=(("samples", "TRACE_SAMPLES"),),
-        ),
-        Task(
-            "muse_wavecal",
-            "ARC",
-            (
-                InputRule("MASTER_BIAS"),
-                InputRule("TRACE_TABLE"),
-                InputRule("LINE_CATALOG"),
-                InputRule("MASTER_DARK", 0, asked=True),
-                InputRule("MASTER_FLAT", 0, asked=True),
-                InputRule("BADPIX_TABLE", 0),
-            ),
-            ("WAVECAL_TABLE",),
-            pictured=(("residuals", "WAVECAL_RESIDUALS"),),
-        ),
-        Task(
-            "muse_lsf",
-            "ARC",
-            (
-                InputRule("MASTER_BIAS"),
-                InputRule("TRACE_TABLE"),
-                InputRule("WAVECAL_TABLE"),
-                InputRule("LINE_CATALOG"),
-                InputRule("BADPIX_TABLE", 0),
-            ),
-            ("LSF_PROFILE",),
-            asked=True,
-        ),
-    ),
-    without_task=(
-        ("ILLUM", "used together with on-sky frames, which are not reduced yet"),
-        ("SKYFLAT", "muse_twilight is not part of the cascade yet"),
-        ("STD", "muse_scibasic and muse_standard are not part of the cascade yet"),
-        ("ASTROMETRY", "muse_scibasic and muse_astrometry are not part of the cascade yet"),
-        ("OBJECT", "muse_scibasic and muse_scipost are not part of the cascade yet"),
-        ("SKY", "muse_scibasic and muse_create_sky are not part of the cascade yet"),
-        ("MASK", "muse_geometry is not part of the cascade yet"),
-        ("MASK_CHECK", "muse_geometry is not part of the cascade yet"),
-        ("ARC_LSF", "the long arc sequence for muse_lsf is not part of the cascade yet"),
-    ),
-)

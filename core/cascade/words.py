@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-__all__ = ["age_words", "count_words", "duration_words", "iso_day", "iso_minutes", "unit_words"]
+__all__ = ["age_words", "count_words", "duration_words", "iso_day", "iso_minutes"]
 
 _MJD_EPOCH = datetime(1858, 11, 17)
 
@@ -36,8 +35,3 @@ def age_words(days: float) -> str:
 def count_words(number: int, noun: str) -> str:
     """``1 frame``, ``3 frames``."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def unit_words(units: Iterable[int]) -> str:
-    """``IFU 3, 4``."""
-    return "IFU " + ", ".join(str(unit) for unit in sorted(units))

@@ -1,4 +1,4 @@
-"""All recipes by name; modules are imported when asked for.
+"""All recipes by name, as the instruments declare them; modules are imported when asked for.
 
 Further recipes (of another package, of the tests) are named in the environment, so that child processes know them too:
 ``CASCADE_RECIPES=name=module:Class,name=module:Class``.
@@ -12,28 +12,18 @@ from functools import cache
 from typing import Final
 
 from core.errors import NotFoundError, ParameterError
+from core.instruments.registry import instruments
 from core.recipes.declaration import Recipe
 
 __all__ = ["ENVIRONMENT", "all_recipes", "get_recipe", "recipe_names"]
 
 ENVIRONMENT: Final = "CASCADE_RECIPES"
 
-# name -> module:class, in the order of the cascade (manual, section 9)
-_MUSE: Final = {
-    name: f"core.recipes.muse.{name}:{class_name}"
-    for name, class_name in (
-        ("muse_bias", "MuseBias"),
-        ("muse_dark", "MuseDark"),
-        ("muse_flat", "MuseFlat"),
-        ("muse_wavecal", "MuseWavecal"),
-        ("muse_lsf", "MuseLsf"),
-    )
-}
-
 
 def _table() -> dict[str, str]:
+    declared = {name: reference for item in instruments() for name, reference in item.recipes.items()}
     further = dict(_entry(text) for text in os.environ.get(ENVIRONMENT, "").split(",") if text.strip())
-    return _MUSE | further
+    return declared | further
 
 
 def _entry(text: str) -> tuple[str, str]:

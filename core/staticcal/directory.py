@@ -90,7 +90,9 @@ class StaticListing:
     faults: tuple[StaticFault, ...]
 
 
-def list_statics(directory: Path, rules: StaticRules, setup_keys: tuple[str, ...]) -> StaticListing:
+def list_statics(
+    directory: Path, rules: StaticRules, setup_keys: tuple[str, ...], instrument: str = ""
+) -> StaticListing:
     """List a directory and those below it, by path.
 
     Parameters
@@ -101,6 +103,8 @@ def list_statics(directory: Path, rules: StaticRules, setup_keys: tuple[str, ...
         Of the instrument.
     setup_keys : tuple of str
         Keywords in dot notation by which calibrations are matched.
+    instrument : str
+        Files that name another instrument (``INSTRUME``) are left out.
     """
     files: list[StaticFile] = []
     faults: list[StaticFault] = []
@@ -113,7 +117,7 @@ def list_statics(directory: Path, rules: StaticRules, setup_keys: tuple[str, ...
         except OSError as error:  # a broken link, or it was removed just now
             faults.append(StaticFault(str(path), error.strerror or str(error)))
             continue
-        found = _read(path, stat.st_size, stat.st_mtime_ns, rules, setup_keys)
+        found = _read(path, stat.st_size, stat.st_mtime_ns, rules, setup_keys, instrument)
         if isinstance(found, StaticFault):
             faults.append(found)
         elif found is not None:
@@ -199,7 +203,7 @@ def product_keywords(scan: FitsScan) -> dict[str, CardValue]:
 
 @lru_cache(maxsize=4096)
 def _read(
-    path: Path, size: int, mtime_ns: int, rules: StaticRules, setup_keys: tuple[str, ...]
+    path: Path, size: int, mtime_ns: int, rules: StaticRules, setup_keys: tuple[str, ...], instrument: str
 ) -> StaticFile | StaticFault | None:
     """One file; size and time are part of the key, so that a changed file is read again."""
     if path.name.lower().endswith(_PACKED):
@@ -209,6 +213,8 @@ def _read(
         if scan.truncated:
             return StaticFault(str(path), f"its headers promise {scan.expected_size} bytes, it has {scan.size}")
         keywords = product_keywords(scan)
+        if instrument and keywords.get("INSTRUME", instrument) != instrument:
+            return None
         found = static_file(str(path), keywords, rules, setup_keys)
         if found is None:
             return None

@@ -22,8 +22,8 @@ from core.archive.pages.health import state_counts
 from core.archive.pages.nights import nights_between
 from core.archive.sessions import Archive
 from core.archive.states import BLOCK_OPEN_STATES, BlockState
-from core.classify import NOON_UT
 from core.errors import RetriableError
+from core.instruments.declaration import PARANAL_NOON_UT
 from core.settings import Settings
 from core.simulator.night import NightPlan, simulate_night
 from service.cli.common import console, environment_of, open_installation, parse_nights, unit_list
@@ -107,7 +107,7 @@ def _own_settings(folder: Path) -> Settings:
 
 def _last_night() -> date:
     """The last night that is over: the one before the night that has begun last."""
-    return (utc_now() - NOON_UT).date() - timedelta(days=1)
+    return (utc_now() - PARANAL_NOON_UT).date() - timedelta(days=1)
 
 
 def _stop_on_signals(stop: threading.Event) -> None:

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Final
 
 from core.archive.pages.frames import TimelineTick
-from core.classify import NOON_UT
+from core.instruments.declaration import PARANAL_NOON_UT
 
 __all__ = ["Timeline", "TimelineRow", "make_timeline"]
 
@@ -54,7 +54,7 @@ def make_timeline(night: date, ticks: Sequence[TimelineTick]) -> Timeline | None
     """Lay out the frames of a night; None if there are none."""
     if not ticks:
         return None
-    noon_hour = NOON_UT.total_seconds() / 3600
+    noon_hour = PARANAL_NOON_UT.total_seconds() / 3600
     start = (night - _MJD_EPOCH).days + noon_hour / 24
     scale = WIDTH - LEFT - 8
 

@@ -16,6 +16,7 @@ from core.archive.states import BlockState, InputKind, ProductState
 from core.cascade.model import Plan
 from core.cascade.plan import make_plan
 from core.errors import NotFoundError
+from core.instruments.muse.plan import RULES
 
 Add = Callable[..., int]
 NIGHT = date(2026, 11, 1)
@@ -51,7 +52,7 @@ def plan_night(archive: Archive) -> Plan:
     with archive.read() as session:
         frames = planning_frames(session, NIGHT, NIGHT)
         products = planning_products(session, 61300.0, 61400.0)
-    return make_plan(frames, products)
+    return make_plan(RULES, frames, products)
 
 
 def save(archive: Archive, plan: Plan | None = None) -> SavedPlan:
@@ -250,4 +251,4 @@ def test_a_plan_may_be_saved_in_parts(archive: Archive, take: Callable[..., None
 
 
 def test_a_plan_without_blocks_has_one_part() -> None:
-    assert [part.blocks for part in plan_parts(make_plan(()))] == [()]
+    assert [part.blocks for part in plan_parts(make_plan(RULES, ()))] == [()]

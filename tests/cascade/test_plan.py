@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.cascade.associate import MATCH
+import core.cascade.plan
 from core.cascade.explain import block_text, explain
-from core.cascade.model import BlockState, FrameInfo, Origin, ProductInfo, Quality, Setup
-from core.cascade.plan import PlanOptions, make_plan
-from core.cascade.rules import RULES
+from core.cascade.model import BlockState, FrameInfo, Origin, ProductInfo, Quality
+from core.cascade.plan import PlanOptions
+from core.cascade.rules import MasterSource
+from core.instruments.muse.plan import RULES
+from core.instruments.muse.setup import SETUP
 
-NOAO = Setup("WFM-NOAO-N", True, "WFM", 1, "1x1")
-EXTENDED = Setup("WFM-NOAO-E", False, "WFM", 1, "1x1")
-AO = Setup("WFM-AO-N", True, "WFM", 1, "1x1")
+make_plan = partial(core.cascade.plan.make_plan, RULES)
+
+NOAO = SETUP.of_values({"mode": "WFM-NOAO-N"})
+EXTENDED = SETUP.of_values({"mode": "WFM-NOAO-E"})
+AO = SETUP.of_values({"mode": "WFM-AO-N"})
 NIGHT = 61345.0  # 2026-11-01T00:00 UTC
 
 
@@ -121,19 +126,19 @@ def test_beyond_the_widest_window_the_block_is_incomplete_and_says_so():
 
 
 SETUP_CASES = [
-    ("MASTER_BIAS", {"readout": 2}, "read-out mode 2 differs from 1"),
+    ("MASTER_BIAS", {"readout": "2"}, "read-out mode 2 differs from 1"),
     ("MASTER_BIAS", {"binning": "2x2"}, "binning 2x2 differs from 1x1"),
-    ("MASTER_BIAS", {"ins_mode": "NFM-AO-N", "field": "NFM", "blue": False}, None),
-    ("TRACE_TABLE", {"blue": False}, "made without the blue filter, the data are with it"),
+    ("MASTER_BIAS", {"mode": "NFM-AO-N", "field": "NFM", "blue": "clear"}, None),
+    ("TRACE_TABLE", {"blue": "clear"}, "made without the blue filter, the data are with it"),
     ("TRACE_TABLE", {"field": "NFM"}, "field mode NFM differs from WFM"),
-    ("TRACE_TABLE", {"ins_mode": "WFM-AO-N"}, None),
-    ("MASTER_FLAT", {"ins_mode": "WFM-AO-N"}, "instrument mode WFM-AO-N differs from WFM-NOAO-N"),
+    ("TRACE_TABLE", {"mode": "WFM-AO-N"}, None),
+    ("MASTER_FLAT", {"mode": "WFM-AO-N"}, "instrument mode WFM-AO-N differs from WFM-NOAO-N"),
 ]
 
 
 @pytest.mark.parametrize(("tag", "changes", "reason"), SETUP_CASES)
 def test_each_master_is_matched_by_its_own_keys(tag, changes, reason):
-    candidate = master(tag, NIGHT, "candidate", dataclasses.replace(NOAO, **changes))
+    candidate = master(tag, NIGHT, "candidate", SETUP.of_values(dict(NOAO.values) | changes))
     others = [master(t, NIGHT, f"good {t}") for t in ("MASTER_BIAS", "TRACE_TABLE") if t != tag]
     options = PlanOptions(with_roles=frozenset({"MASTER_FLAT"}))
     arc = only(
@@ -393,7 +398,7 @@ def test_an_explanation_names_every_decision():
     assert block_text(plan.blocks[-1]) in explanation.text
 
 
-SETUPS = st.sampled_from([NOAO, EXTENDED, AO, dataclasses.replace(NOAO, readout=2)])
+SETUPS = st.sampled_from([NOAO, EXTENDED, AO, SETUP.of_values({"readout": "2"})])
 TAGS = st.sampled_from(["BIAS", "DARK", "FLAT", "ARC", "STD"])
 GROUPS = st.lists(
     st.tuples(TAGS, st.integers(0, 400), st.integers(1, 5), SETUPS, st.booleans()), min_size=1, max_size=12
@@ -446,18 +451,22 @@ KEYWORD_CASES = [
     ({"INS.MODE": "WFM-NOAO-E", "INS.OPTI1.NAME": "Clear"}, EXTENDED),
     ({"INS.MODE": "WFM-NOAO-E"}, EXTENDED),
     ({}, NOAO),
-    ({"INS.MODE": "NFM-AO-N", "DET.READ.CURID": "3"}, Setup("NFM-AO-N", True, "NFM", 3, "1x1")),
+    ({"INS.MODE": "NFM-AO-N", "DET.READ.CURID": "3"}, SETUP.of_values({"mode": "NFM-AO-N", "readout": "3"})),
 ]
 
 
 @pytest.mark.parametrize(("keywords", "setup"), KEYWORD_CASES)
 def test_the_setup_is_read_from_keywords(keywords, setup):
-    assert Setup.from_keywords(keywords) == setup
+    assert SETUP.of_keywords(keywords) == setup
+
+
+def test_a_match_key_that_the_instrument_does_not_have_fails_when_the_plan_is_made():
+    with pytest.raises(ValueError, match="X is matched by colour, which is no set-up key of MUSE"):
+        dataclasses.replace(RULES, masters=(MasterSource("X", "x-1", ("colour",)),))
 
 
 def test_the_rule_tables_are_consistent():
     sources = {source.tag for source in RULES.masters}
-    assert {key for source in RULES.masters for key in source.match} <= set(MATCH)
     made: set[str] = set()
     for task in RULES.tasks:
         assert RULES.raw(task.main).minimum >= 1

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from core.classify import classify
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
 from core.fitsfile.sof import format_sof
+from core.instruments.classification import classify
 from core.recipes.registry import recipe_names
 from core.simulator.night import NightPlan, simulate_night
 from core.staticcal.line_catalog import write_line_catalog

@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 
 from core.cascade.model import Origin, Quality
+from core.instruments.muse.declaration import INSTRUMENT
 from service.status import read_status
 from workers.statics import ensure_line_catalog, static_calibrations
 
@@ -24,7 +25,7 @@ def write(path: Path, tag: str, **keywords: str) -> None:
 
 def test_the_line_catalogue_is_built_once(tmp_path: Path) -> None:
     ensure_line_catalog(tmp_path)
-    (found,) = static_calibrations(tmp_path)
+    (found,) = static_calibrations(tmp_path, INSTRUMENT)
     assert (found.tag, Path(found.id).name) == ("LINE_CATALOG", "line_catalog.fits")
     before = Path(found.id).stat().st_mtime_ns
     ensure_line_catalog(tmp_path)
@@ -35,7 +36,7 @@ def test_a_candidate_has_setup_version_and_pair(tmp_path: Path) -> None:
     write(tmp_path / "MU_GEOT_171001B_geometry_table_wfm.fits", "GEOMETRY_TABLE")
     write(tmp_path / "MU_GSDR_190601A_std_response_nfm-ao-n.fits", "STD_RESPONSE")
     write(tmp_path / "MU_GSKL_140101A_sky_lines.fits", "SKY_LINES")
-    geometry, response, lines = static_calibrations(tmp_path)
+    geometry, response, lines = static_calibrations(tmp_path, INSTRUMENT)
     assert (geometry.version, geometry.pair) == ("171001B", "171001B")
     assert response.setup is not None
     assert response.setup.label.startswith("NFM-AO-N")
@@ -54,7 +55,7 @@ def test_a_file_that_cannot_be_used_is_named_once_in_the_log_and_on_the_pages(
     (folder / "text.fits").write_text("no FITS")
     write(folder / "good.fits", "BADPIX_TABLE")
     for _ in range(2):
-        assert [Path(found.id).name for found in static_calibrations(folder)] == ["good.fits"]
+        assert [Path(found.id).name for found in static_calibrations(folder, INSTRUMENT)] == ["good.fits"]
     assert sorted(Path(record.message.split()[3]).name for record in caplog.records) == ["date.fits", "text.fits"]
     with house.archive.read() as session:
         alarms = [alarm.text for alarm in read_status(session, house.settings).alarms]

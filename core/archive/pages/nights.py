@@ -26,7 +26,7 @@ class NightSummary:
     Attributes
     ----------
     night : datetime.date
-        Evening date, see `core.classify.night_of`.
+        Evening date, see `core.instruments.exposure.night_of`.
     states : dict of BlockState to int
         Blocks by state, superseded ones left out.
     outliers : int

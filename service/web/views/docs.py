@@ -6,9 +6,8 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from core.archive.states import BlockState, ProductState, QuarantineReason
-from core.cascade.rules import RULES
-from core.classify import RAW_RULES
 from core.errors import NotFoundError
+from core.instruments.registry import instrument_of_recipe, instruments
 from core.qc1.rules import SCORE_RULES, FixedRule
 from service.declarations import installed, installed_recipe
 from service.text import number, range_text
@@ -27,8 +26,7 @@ def index_page(page: PageDep) -> HTMLResponse:
         "docs.html",
         recipes=installed(),
         tables=qc1_definitions().tables,
-        rules=RULES,
-        raw_rules=RAW_RULES,
+        instruments=instruments(),
         states=[(state, STATE_WORDS[state]) for state in BlockState],
         product_states=[(state, STATE_WORDS[state]) for state in ProductState],
         reasons=[(reason, QUARANTINE_CURES[reason]) for reason in QuarantineReason],
@@ -44,7 +42,7 @@ def recipe_page(page: PageDep, name: str) -> HTMLResponse:
         recipe=recipe,
         parameters=recipe.Params.listing(),
         definitions={item.keyword: item for item in qc1_definitions() if item.recipe == name},
-        task=next((task for task in RULES.tasks if task.recipe == name), None),
+        task=next(task for task in instrument_of_recipe(name).plan.tasks if task.recipe == name),
     )
 
 

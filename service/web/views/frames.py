@@ -10,8 +10,7 @@ from fastapi.responses import HTMLResponse
 
 from core.archive.pages import frames as queries
 from core.archive.states import QuarantineState
-from core.classify import RAW_RULES
-from core.instruments.muse.facts import chip_name
+from core.instruments.registry import instrument
 from core.previews.preview import Cuts
 from service.dependencies import After
 from service.web.page import PageDep
@@ -28,7 +27,8 @@ def frame_page(
     """Facts, preview, classification, block, descendants."""
     frame = queries.find_frame(page.session, dp_id)
     blocks = queries.blocks_of_frame(page.session, frame.id)
-    channels = [chip_name(unit) for unit in frame.units]
+    declared = instrument(frame.instrument)
+    channels = [declared.units.extension_name(unit) for unit in frame.units]
     return page.render(
         "frame.html",
         frame=frame,
@@ -38,7 +38,7 @@ def frame_page(
         ext=ext if ext in channels else (channels[0] if channels else None),
         cuts=cuts,
         on_disk=Path(frame.path).is_file(),
-        rule=next((rule for rule in RAW_RULES if rule.name == frame.rule), None),
+        rule=next((rule for rule in declared.raw_rules if rule.name == frame.rule), None),
     )
 
 

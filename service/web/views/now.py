@@ -17,7 +17,7 @@ from core.archive.pages import nights as night_queries
 from core.archive.pages.frames import quarantine_count
 from core.archive.pages.qc1 import LastValue, last_values, qc1_tables
 from core.archive.states import BlockState, InputKind
-from core.cascade.rules import RULES
+from core.instruments.registry import instruments
 from service.explain import waits_for
 from service.progress import progress_of
 from service.text import age
@@ -112,7 +112,7 @@ def _missing(waiting: list[Block], inputs: dict[int, list[BlockInput]]) -> list[
         for item in inputs[block.id]:
             if item.kind is InputKind.MISSING and item.required:
                 lacks[item.role, block.ins_mode or ""].append(block)
-    source = {product: task.main for task in RULES.tasks for product in task.products}
+    source = {product: task.main for item in instruments() for task in item.plan.tasks for product in task.products}
     return [
         TakeNext(
             source.get(role, role),
@@ -129,16 +129,17 @@ def _ageing(session: Session, now: datetime) -> list[TakeNext]:
     """Calibrations in use whose newest block leaves the validity of the calibration plan."""
     mjd_now = now.timestamp() / 86400.0 + _MJD_OF_UNIX
     plan_days: dict[str, float] = {}
-    for task in RULES.tasks:
-        for product in task.products:
-            windows = next((source.windows for source in RULES.masters if source.tag == product), ())
-            if windows:
-                plan_days[task.main] = min(plan_days.get(task.main, windows[0][0]), windows[0][0])
+    for item in instruments():
+        windows = {source.tag: source.windows for source in item.plan.masters if source.windows}
+        for task in item.plan.tasks:
+            for product in windows.keys() & task.products:
+                days = windows[product][0][0]
+                plan_days[task.main] = min(plan_days.get(task.main, days), days)
     found = []
     for tag, mode, _, done in block_queries.last_done_by_tag(session, now, RECENT_DAYS):
-        days = plan_days.get(tag)
-        if days is None:
+        if tag not in plan_days:
             continue
+        days = plan_days[tag]
         if done is None:
             found.append(TakeNext(tag, mode, "warn", f"taken in the last {RECENT_DAYS:.0f} days, but no block is done"))
         elif mjd_now - done > days:

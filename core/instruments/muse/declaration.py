@@ -1,0 +1,39 @@
+"""MUSE, declared."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from core.instruments.declaration import Instrument
+from core.instruments.muse.classification import KEPT, KEYWORD_TYPES, RAW_RULES, REQUIRED, lamps_of
+from core.instruments.muse.facts import LAMPS
+from core.instruments.muse.plan import RULES
+from core.instruments.muse.setup import SETUP, UNITS
+from core.instruments.muse.statics import MUSE_STATICS
+
+__all__ = ["INSTRUMENT"]
+
+INSTRUMENT: Final = Instrument(
+    name="MUSE",
+    first_light=datetime(2010, 1, 1, tzinfo=UTC),
+    units=UNITS,
+    setup=SETUP,
+    raw_rules=RAW_RULES,
+    required=REQUIRED,
+    keyword_types=KEYWORD_TYPES,
+    kept=KEPT,
+    structure="core.instruments.muse.structure:live_ifus",
+    plan=RULES,
+    statics=MUSE_STATICS,
+    recipes={
+        "muse_bias": "core.recipes.muse.muse_bias:MuseBias",
+        "muse_dark": "core.recipes.muse.muse_dark:MuseDark",
+        "muse_flat": "core.recipes.muse.muse_flat:MuseFlat",
+        "muse_wavecal": "core.recipes.muse.muse_wavecal:MuseWavecal",
+        "muse_lsf": "core.recipes.muse.muse_lsf:MuseLsf",
+    },
+    lamps=LAMPS,
+    lamps_of=lamps_of,
+    ambient="INS.TEMP4.VAL",
+)
