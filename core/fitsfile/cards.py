@@ -8,21 +8,37 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
 from core.errors import BadFitsError
 
-__all__ = ["BLOCK", "CARD", "COMMENTARY", "CardValue", "card_field", "card_value", "dot_name", "parse_cards"]
+__all__ = [
+    "BLOCK",
+    "CARD",
+    "COMMENTARY",
+    "CardValue",
+    "card_field",
+    "card_value",
+    "continuation",
+    "dot_name",
+    "goes_on",
+    "is_end",
+    "joined",
+    "parse_cards",
+    "printable",
+]
 
 CardValue = str | int | float | bool | None
 
 CARD: Final = 80  # bytes of a card
 BLOCK: Final = 2880  # a header and a data unit are multiples of it
 COMMENTARY: Final = frozenset(("COMMENT", "HISTORY", ""))
+_CONTINUE: Final = "CONTINUE  "
 _INTEGER = re.compile(r"[+-]?\d+\Z")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([ED][+-]?\d+)?\Z", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[^ -~]")
 _STRING = re.compile(r"'((?:[^']|'')*)'")
 
 
@@ -41,6 +57,7 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
     dict
         Name in dot notation (``DET.OUT1.GAIN``, ``EXPTIME``) to value. Of a repeated keyword the first counts.
         Undefined values are None; a value that is neither string, number nor logical is kept as the text it is.
+        Control characters are ``?``.
 
     Raises
     ------
@@ -49,25 +66,34 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
     """
     if not header_bytes.isascii() or b"\0" in header_bytes:
         raise _bad_byte(header_bytes)
-    text = header_bytes.decode("ascii")
+    text = printable(header_bytes.decode("ascii"))
     cards: dict[str, CardValue] = {}
-    name: str | None = None  # of the card that may be continued
+    long_strings: dict[str, list[str]] = {}
+    unfinished: list[str] | None = None  # the parts so far of the string that the next card may continue
     for start in range(0, len(text), CARD):
         keyword, field = card_field(text, start)
         if field is None:
-            if keyword == "CONTINUE":
-                before = None if name is None else cards[name]
-                if name is not None and isinstance(before, str) and before.endswith("&"):
-                    cards[name] = before[:-1] + str(card_value(text[start + 10 : start + CARD]) or "")
-            elif keyword == "END":
+            if is_end(text, start):
                 break
+            part = None if unfinished is None else continuation(text, start)
+            if unfinished is not None and part is not None:
+                unfinished.append(part)
+            if part is None or not goes_on(part):
+                unfinished = None
             continue
         name = dot_name(keyword)
-        if name in cards or not (keep is None or keep(name)):
-            name = None
-        else:
-            cards[name] = card_value(text[field : start + CARD])
+        unfinished = None
+        if name not in cards and (keep is None or keep(name)):
+            value = cards[name] = card_value(text[field : start + CARD])
+            if goes_on(value):
+                unfinished = long_strings[name] = [str(value)]
+    cards.update({name: joined(parts) for name, parts in long_strings.items()})
     return cards
+
+
+def printable(text: str) -> str:
+    """A text with ``?`` for what FITS headers cannot hold: all but printable ASCII."""
+    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
 
 
 def card_field(text: str, start: int) -> tuple[str, int | None]:
@@ -77,13 +103,35 @@ def card_field(text: str, start: int) -> tuple[str, int | None]:
     """
     if text.startswith("HIERARCH ", start):
         sign = text.find("=", start, start + CARD)
-        if sign >= 0:
-            return _stripped(text[start + 9 : sign]), sign + 1
-        return "HIERARCH", None
+        name = _stripped(text[start + 9 : sign]) if sign >= 0 else ""
+        return (name, sign + 1) if name else ("HIERARCH", None)
     keyword = _stripped(text[start : start + 8])
     if text.startswith("= ", start + 8) and keyword not in COMMENTARY:
         return keyword, start + 10
     return keyword, None
+
+
+def is_end(text: str, start: int) -> bool:
+    """Whether the card at ``start`` is the END card."""
+    return text.startswith("END", start) and not text[start + 3 : start + CARD].strip()
+
+
+def continuation(text: str, start: int) -> str | None:
+    """What the card at ``start`` adds to the string of the card before it; None if it is no CONTINUE card."""
+    if not text.startswith(_CONTINUE, start):
+        return None
+    value = card_value(text[start + len(_CONTINUE) : start + CARD])
+    return "" if value is None else str(value)
+
+
+def goes_on(value: CardValue) -> bool:
+    """Whether a value is a string that the next card may continue."""
+    return isinstance(value, str) and value.endswith("&")
+
+
+def joined(parts: Sequence[str]) -> str:
+    """The string of a card and of those that continue it: of all but the last without the ampersand."""
+    return "".join([part[:-1] for part in parts[:-1]] + [parts[-1]])
 
 
 @lru_cache(maxsize=8192)

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from core.errors import BadFitsError
+from core.errors import BadFitsError, error_context
 from core.fitsfile.header import Header
 from core.fitsfile.scan import HduScan
 
@@ -30,6 +30,8 @@ _CELLS: Final = {"L": "S1", "B": "u1", "I": ">i2", "J": ">i4", "K": ">i8", "E": 
 _OTHER_BYTES: Final = {"C": 8, "M": 16, "P": 8, "Q": 16}  # complex numbers, arrays of variable length: not read
 _FORM: Final = re.compile(r"(\d*)([A-Z])")
 _DIMENSIONS: Final = re.compile(r"\(\s*\d+(\s*,\s*\d+)*\s*\)")
+_MAX_FIELDS: Final = 999  # by the standard
+_MAX_AXES: Final = 32  # of an array in a cell; more are taken for damage, the array for a flat one
 _UNSIGNED_64: Final = 2**63
 _MAX_OFFSET: Final = 2**62  # added to integers of 32 bits it is still one of 64
 
@@ -65,9 +67,17 @@ def column_names(header: Header) -> list[str]:
 
 
 def column_cards(header: Header, card: str) -> list[str]:
-    """One kind of card (``TTYPE``, ``TUNIT``, ...) of all columns as text, empty where there is none."""
+    """One kind of card (``TTYPE``, ``TUNIT``, ...) of all columns as text, empty where there is none.
+
+    Raises
+    ------
+    BadFitsError
+        If there are more columns than FITS allows.
+    """
     fields = header.get("TFIELDS")
     number = fields if isinstance(fields, int) else 0
+    if number > _MAX_FIELDS:
+        raise BadFitsError(f"TFIELDS is {number}: a table has up to {_MAX_FIELDS} columns", keyword="TFIELDS")
     return [str(header.get(f"{card}{n}", "") or "").strip() for n in range(1, number + 1)]
 
 
@@ -76,6 +86,7 @@ class _Column:
     """Where the cells of a column are in a row, and what they are; ``dtype`` is None if its form is not read."""
 
     number: int
+    letter: str
     width: int
     dtype: str | None
     shape: tuple[int, ...]
@@ -85,17 +96,19 @@ class _Column:
         match = _FORM.match(form)
         repeat, letter = (int(match.group(1) or 1), match.group(2)) if match else (0, "")
         if letter == "X":
-            return cls(number, -(-repeat // 8), None, ())
+            return cls(number, letter, -(-repeat // 8), None, ())
         if letter not in _CELLS:
-            return cls(number, repeat * _OTHER_BYTES.get(letter, 0), None, ())
+            return cls(number, letter, repeat * _OTHER_BYTES.get(letter, 0), None, ())
         width = repeat * np.dtype(_CELLS[letter]).itemsize
         shape: tuple[int, ...] = () if repeat == 1 and letter != "A" else (repeat,)
-        if _DIMENSIONS.fullmatch(dimensions):
+        if repeat and _DIMENSIONS.fullmatch(dimensions):
             told = tuple(int(length) for length in reversed(dimensions.strip("() ").split(",")))
-            shape = told if math.prod(told) == repeat else shape
+            shape = told if math.prod(told) == repeat and len(told) <= _MAX_AXES else shape
         if letter != "A":
-            return cls(number, width, _CELLS[letter], shape)
-        return cls(number, width, f"S{shape[-1]}", shape[:-1])  # the fastest dimension is the length of a string
+            return cls(number, letter, width, _CELLS[letter], shape)
+        return cls(
+            number, letter, width, f"S{shape[-1]}", shape[:-1]
+        )  # the fastest dimension is the length of a string
 
 
 def read_columns(
@@ -123,13 +136,14 @@ def read_columns(
     Raises
     ------
     BadFitsError
-        If a column that is needed has a form that is not read, the forms do not add up to the length of a row, a
-        scale is no number, or the file is cut.
+        If a column that is needed has a form that is not read, the forms do not add up to the length of a row, a row
+        has no bytes, there are more columns than FITS allows, a scale is no number, or the file is cut.
     """
     header = hdu.header
     if hdu.kind != "table" or len(hdu.shape) != 2:
         raise BadFitsError(f"HDU {hdu.index} is no binary table", file=path, keyword="XTENSION")
-    names = column_names(header)
+    with error_context(file=path):
+        names = column_names(header)
     if len(set(names)) != len(names):
         raise BadFitsError(f"columns of the table have the same name: {', '.join(names)}", file=path, keyword="TTYPE")
     forms = column_cards(header, "TFORM")
@@ -144,9 +158,7 @@ def read_columns(
             raise BadFitsError(f"column {name} has the form {form!r}, which is not read", file=path, keyword="TFORM")
     rows = _read_rows(path, hdu, columns, hdu.shape[0] if limit is None else min(limit, hdu.shape[0]))
     return {
-        name: _decode(path, rows[name], header, column.number)
-        for name, column in columns.items()
-        if column.dtype is not None
+        name: _decode(path, rows[name], header, column) for name, column in columns.items() if column.dtype is not None
     }
 
 
@@ -159,6 +171,8 @@ def _read_rows(path: Path, hdu: HduScan, columns: Mapping[str, _Column], wanted:
         raise BadFitsError(
             f"the columns of the table add up to {total} bytes, a row has {width}", file=path, keyword="NAXIS1"
         )
+    if width == 0 and wanted:
+        raise BadFitsError(f"the table has {n_rows} rows of no bytes", file=path, keyword="NAXIS1")
     if width > np.iinfo(np.int32).max:
         raise BadFitsError(f"a row of the table has {width} bytes", file=path, keyword="NAXIS1")
     with path.open("rb") as stream:
@@ -172,19 +186,20 @@ def _read_rows(path: Path, hdu: HduScan, columns: Mapping[str, _Column], wanted:
         if column.dtype is None:
             continue
         shape = (wanted, *column.shape)
-        if column.width == 0:
-            cells[name] = np.zeros(shape, np.dtype(column.dtype) if column.dtype != "S0" else "S1")
+        if column.dtype == "S0":  # numpy has no strings of no length; these take no memory either
+            cells[name] = np.broadcast_to(np.array(b"", "S1"), shape)
         else:
             own = np.ascontiguousarray(content[:, end - column.width : end])
             cells[name] = own.reshape(-1).view(column.dtype).reshape(shape)
     return cells
 
 
-def _decode(path: Path, values: npt.NDArray[Any], header: Header, number: int) -> npt.NDArray[Any]:
-    if str(header[f"TFORM{number}"]).strip().endswith("L"):
+def _decode(path: Path, values: npt.NDArray[Any], header: Header, column: _Column) -> npt.NDArray[Any]:
+    if column.letter == "L":
         return values == b"T"
-    if values.dtype.kind == "S":
-        return np.char.rstrip(values)
+    if column.letter == "A":
+        return np.char.rstrip(values) if column.width else values
+    number = column.number
     native = values.astype(values.dtype.newbyteorder("="))
     null = header.get(f"TNULL{number}") if native.dtype.kind in "iu" else None
     nulls = native == null if isinstance(null, int) else np.zeros(native.shape, np.bool_)
@@ -196,7 +211,8 @@ def _decode(path: Path, values: npt.NDArray[Any], header: Header, number: int) -
         elif whole and native.itemsize == 8 and zero == _UNSIGNED_64 and not nulls.any():
             return native.view(np.uint64) ^ np.uint64(_UNSIGNED_64)
         else:
-            native = native.astype(np.float64) * float(scale) + float(zero)
+            with np.errstate(all="ignore"):  # what damage makes of scale and offset may overflow
+                native = native.astype(np.float64) * float(scale) + float(zero)
     if native.dtype.kind == "f":
         native[nulls] = np.nan
     elif native.itemsize >= 4:

@@ -13,21 +13,28 @@ import math
 import re
 from collections.abc import ItemsView, Iterable, Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
-from core.fitsfile.cards import BLOCK, CARD, COMMENTARY, CardValue, card_field, card_value
+from core.fitsfile.cards import (
+    BLOCK,
+    CARD,
+    COMMENTARY,
+    CardValue,
+    card_field,
+    card_value,
+    continuation,
+    goes_on,
+    is_end,
+    joined,
+    printable,
+)
 
-__all__ = ["Card", "Header", "printable"]
+__all__ = ["Card", "Header"]
 
 _FIELD = re.compile(r"\s*(?:'(?:[^']|'')*'|[^/']*)\s*(?:/(.*))?\Z", re.DOTALL)
 _KEYWORD = re.compile(r"[A-Z0-9_\- ]+\Z")
-_UNPRINTABLE = re.compile(r"[^ -~]")
 _TEXT_WIDTH = CARD - 8
-
-
-def printable(text: str) -> str:
-    """A text with ``?`` for what FITS headers cannot hold: all but printable ASCII."""
-    return text if text.isascii() and text.isprintable() else _UNPRINTABLE.sub("?", text)
 
 
 class Card:
@@ -108,10 +115,10 @@ class Card:
             return
         value = card_value(image[field:CARD])
         comments = [_comment_of(image[field:CARD])]
-        for start in range(CARD, len(image), CARD):
-            part = image[start + 10 : start + CARD]
-            value = str(value).removesuffix("&") + str(card_value(part) or "")
-            comments.append(_comment_of(part))
+        if len(image) > CARD:
+            further = range(CARD, len(image), CARD)
+            value = joined([str(value), *(continuation(image, start) or "" for start in further)])
+            comments += [_comment_of(image[start + 10 : start + CARD]) for start in further]
         self._value, self._comment = value, " ".join(text for text in comments if text)
 
 
@@ -149,16 +156,16 @@ class Header:
         text : str
             Header blocks, decoded; bytes that FITS forbids become ``?``, so that the header can be written again.
         """
-        text = printable(text)
-        images: list[str] = []
+        text = printable(text).ljust(-(-len(text) // CARD) * CARD)
+        starts: list[int] = []
+        end = len(text)
         for start in range(0, len(text), CARD):
-            image = text[start : start + CARD]
-            if image.startswith("END") and not image[3:].strip():
+            if is_end(text, start):
+                end = start
                 break
-            if image.startswith("CONTINUE  ") and images and _is_continued(images[-1]):
-                images[-1] += image.ljust(CARD)
-            else:
-                images.append(image.ljust(CARD))
+            if continuation(text, start) is None or not starts or not _goes_on(text, starts[-1], start - CARD):
+                starts.append(start)
+        images = [text[start:stop] for start, stop in pairwise([*starts, end])]
         while images and not images[-1].strip():  # room left by whoever wrote the file
             images.pop()
         return cls(map(_shared_card, images))
@@ -279,12 +286,12 @@ def _comment_of(field: str) -> str:
     return (match.group(1) or "").strip() if match else ""
 
 
-def _is_continued(image: str) -> bool:
-    _, field = card_field(image, 0)
-    if field is None:
-        return False
-    value = card_value(image[max(field, len(image) - CARD + 10) :])
-    return isinstance(value, str) and value.endswith("&")
+def _goes_on(text: str, first: int, last: int) -> bool:
+    """Whether the string of a card, from its ``first`` 80 characters to its ``last`` ones, is continued after them."""
+    if last > first:
+        return goes_on(continuation(text, last))
+    _, field = card_field(text, first)
+    return field is not None and goes_on(card_value(text[field : first + CARD]))
 
 
 # -- cards as text -----------------------------------------------------------------------------------------------------

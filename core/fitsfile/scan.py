@@ -8,6 +8,7 @@ are described as the images they hold.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -196,12 +197,15 @@ def _describe(header: bytes, index: int, offset: int, path: Path) -> HduScan:
     naxis = number("NAXIS")
     axes = [number(f"NAXIS{i + 1}") for i in range(naxis)]
     bitpix = number("BITPIX")
-    if naxis < 0 or bitpix not in (8, 16, 32, 64, -32, -64) or any(axis < 0 for axis in axes):
-        raise BadFitsError(f"HDU {index} has an impossible BITPIX or NAXIS", file=path, reason="not_fits")
+    _check_array(index, naxis, axes, bitpix, path)
     items = 1
     for axis in axes:
         items *= axis
-    data_bytes = abs(bitpix) // 8 * number("GCOUNT", 1) * (number("PCOUNT", 0) + items) if naxis else 0
+    counts = {key: number(key, default) for key, default in (("PCOUNT", 0), ("GCOUNT", 1))}
+    for key, count in counts.items():
+        if count < 0:  # taken as it is, the next header would be looked for in front of this one
+            raise BadFitsError(f"HDU {index}: {key} is {count}", file=path, keyword=key, reason="not_fits")
+    data_bytes = abs(bitpix) // 8 * counts["GCOUNT"] * (counts["PCOUNT"] + items) if naxis else 0
     kind, shape = "image", tuple(reversed(axes))
     if (extension := str(cards.get("XTENSION", ""))) == "TABLE":
         kind = "ascii"
@@ -211,8 +215,14 @@ def _describe(header: bytes, index: int, offset: int, path: Path) -> HduScan:
             kind = "compressed"
             bitpix = number("ZBITPIX")
             shape = tuple(number(f"ZNAXIS{i}") for i in range(number("ZNAXIS"), 0, -1))
+            _check_array(index, number("ZNAXIS"), shape, bitpix, path)
     extname = str(cards.get("EXTNAME") or "")
     return HduScan(index, extname, kind, shape, bitpix, header, offset + len(header), data_bytes)
+
+
+def _check_array(index: int, naxis: int, axes: Sequence[int], bitpix: int, path: Path) -> None:
+    if naxis < 0 or bitpix not in (8, 16, 32, 64, -32, -64) or any(axis < 0 for axis in axes):
+        raise BadFitsError(f"HDU {index} has an impossible BITPIX or NAXIS", file=path, reason="not_fits")
 
 
 _WANTED = (

@@ -11,8 +11,8 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.fitsfile.cards import parse_cards
-from core.fitsfile.header import Card, Header, printable
+from core.fitsfile.cards import parse_cards, printable
+from core.fitsfile.header import Card, Header
 from core.fitsfile.keywords import dot_name, merged_header
 
 WORD = st.text(string.ascii_uppercase + string.digits, min_size=1, max_size=8).filter(
