@@ -22,8 +22,9 @@ from core.archive.store import ProductStore
 from core.archive.watch import earlier_values
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name
-from core.fitsfile.scan import FitsScan, ifu_of_extname, scan_fits
+from core.fitsfile.scan import FitsScan, scan_fits
 from core.instruments.registry import instrument_of_recipe
+from core.instruments.setup import UnitSpec
 from core.qc1.extract import Measurement, extract
 from core.qc1.rules import SCORE_RULES, rules_version
 from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
@@ -163,7 +164,7 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
         )
         for entry, header in zip(receipt.products, headers, strict=True)
     )
-    measurements, text = _measure(products, scans)
+    measurements, text = _measure(instrument_of_recipe(task.recipe).units, products, scans)
     paths = [product.path for product in products]
     verdicts = _scores(archive, task, measurements, headers[0] if headers else {})
     return BlockResult(
@@ -176,7 +177,9 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
     )
 
 
-def _measure(products: Iterable[NewProduct], scans: Iterable[FitsScan]) -> tuple[tuple[Measurement, ...], str]:
+def _measure(
+    units: UnitSpec, products: Iterable[NewProduct], scans: Iterable[FitsScan]
+) -> tuple[tuple[Measurement, ...], str]:
     """QC1 measurements, and what is odd about the QC keywords, in words."""
     sources: list[tuple[str, int | None, Mapping[str, object]]] = []
     owners: list[int] = []
@@ -185,8 +188,8 @@ def _measure(products: Iterable[NewProduct], scans: Iterable[FitsScan]) -> tuple
             sources.append((product.tag, product.unit, product.header))
             owners.append(number)
             continue
-        for hdu in scan.hdus[1:]:  # a merged file: the extensions carry the QC keywords of their IFU
-            unit = ifu_of_extname(hdu.extname.partition(".")[0])
+        for hdu in scan.hdus[1:]:  # a merged file: the extensions carry the QC keywords of their unit
+            unit = units.of_extension(hdu.extname.partition(".")[0])
             if unit is not None:
                 sources.append((product.tag, unit, _plain(hdu.header)))
                 owners.append(number)

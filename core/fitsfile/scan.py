@@ -1,7 +1,7 @@
 """Header-only scan of a FITS file: structure, extension names, completeness.
 
 Reads the primary header and, of each extension, just the header blocks; data units are skipped by seeking. No pixel
-is touched, so a 24-channel raw frame of 860 MB costs about a millisecond. Tile-compressed extensions (``.fits.fz``)
+is touched, so a raw frame of 24 detectors (860 MB) costs about a millisecond. Tile-compressed extensions (``.fits.fz``)
 are described as the images they hold.
 """
 
@@ -92,20 +92,6 @@ class FitsScan:
     def extension(self, name: str) -> HduScan | None:
         """The first HDU of that ``EXTNAME``, or None."""
         return next((hdu for hdu in self.hdus if hdu.extname == name), None)
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """IFU numbers whose channel (``CHANnn``) is in the file, ascending."""
-        found = {ifu_of_extname(hdu.extname) for hdu in self.hdus}
-        return tuple(sorted(ifu for ifu in found if ifu is not None))
-
-
-def ifu_of_extname(extname: str) -> int | None:
-    """IFU number of an extension name such as ``CHAN01`` or ``CHAN01.DATA``; None if it is none."""
-    if extname.startswith("CHAN") and len(extname) >= 6 and extname[4:6].isdigit():
-        number = int(extname[4:6])
-        return number if 1 <= number <= 24 else None
-    return None
 
 
 def scan_fits(path: str | os.PathLike[str]) -> FitsScan:

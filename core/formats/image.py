@@ -22,11 +22,11 @@ from core.errors import BadFitsError, MissingInputError
 from core.fitsfile.byteorder import pixels_from_disk
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name, get_key, merged_header, set_key
-from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.fitsfile.transfer import read_at
 from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
-from core.instruments.muse.facts import Dq, chip_name
+from core.instruments.muse.facts import Dq, chip_name, ifu_of_extname
 
 __all__ = [
     "PARTS",

@@ -18,9 +18,9 @@ from core.errors import BadFitsError, MissingInputError
 from core.fitsfile.dataunit import map_image, scaling
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import merged_header
-from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.formats.tables import Column, MuseTable, TableFormat, read_table
-from core.instruments.muse.facts import N_SLICES, chip_name
+from core.instruments.muse.facts import N_SLICES, chip_name, ifu_of_extname
 
 __all__ = ["LSF_PROFILE", "SLICE_PARAM", "LsfCube", "read_lsf_profile"]
 

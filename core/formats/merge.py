@@ -17,10 +17,10 @@ import numpy.typing as npt
 from core.errors import BadFitsError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, merged_header, set_key
-from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.fitsfile.writer import FitsWriter
 from core.formats.image import CHANNEL_KEYS, PARTS, channel_keys
-from core.instruments.muse.facts import chip_name
+from core.instruments.muse.facts import chip_name, ifu_of_extname
 
 __all__ = ["copy_data", "merge_products", "merged_name"]
 

@@ -21,12 +21,12 @@ from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputE
 from core.fitsfile.byteorder import unsigned_from_disk
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, merged_header
-from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.fitsfile.transfer import read_at
 from core.fitsfile.unpack import Descriptor, unpack
 from core.fitsfile.writer import FitsWriter
 from core.formats.merge import copy_data
-from core.instruments.muse.facts import N_PORTS, PORT_X, PORT_Y, SCAN_WIDTH, chip_name
+from core.instruments.muse.facts import N_PORTS, PORT_X, PORT_Y, SCAN_WIDTH, chip_name, ifu_of_extname
 
 __all__ = ["RawChannel", "RawFile", "detector_of_header", "open_raw", "write_raw"]
 
@@ -45,8 +45,9 @@ class RawFile:
 
     @property
     def ifus(self) -> tuple[int, ...]:
-        """IFUs whose channels are in the file."""
-        return self.scan.channels
+        """IFUs whose channels (``CHANnn``) are in the file, ascending."""
+        found = {ifu_of_extname(hdu.extname) for hdu in self.scan.hdus}
+        return tuple(sorted(ifu for ifu in found if ifu is not None))
 
     def channel(self, ifu: int) -> RawChannel:
         """The channel of an IFU.

@@ -18,9 +18,9 @@ from core.errors import BadFitsError, DataError, MissingInputError
 from core.fitsfile.dataunit import INT_NULL, read_columns
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import merged_header, set_key
-from core.fitsfile.scan import FitsScan, HduScan, ifu_of_extname, scan_fits
+from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.fitsfile.writer import FitsWriter
-from core.instruments.muse.facts import chip_name
+from core.instruments.muse.facts import chip_name, ifu_of_extname
 
 __all__ = [
     "ARRAY_FORMS",

@@ -20,12 +20,12 @@ from core.ccd.geometry import Detector
 from core.errors import BadFitsError, MuseError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name, get_key, has_key, merged_header, set_key
-from core.fitsfile.scan import FitsScan, ifu_of_extname, scan_fits
+from core.fitsfile.scan import FitsScan, scan_fits
 from core.fitsfile.writer import FitsWriter
 from core.formats.merge import copy_data
 from core.formats.raw import detector_of_header
 from core.formats.tables import BADPIX_TABLE, encode_columns, read_table
-from core.instruments.muse.facts import chip_name
+from core.instruments.muse.facts import chip_name, ifu_of_extname
 
 __all__ = [
     "BadPixelList",

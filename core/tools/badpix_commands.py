@@ -17,9 +17,9 @@ import numpy as np
 from core.ccd.geometry import Detector
 from core.errors import MuseError
 from core.fitsfile.header import Header
-from core.fitsfile.scan import ifu_of_extname, scan_fits
+from core.fitsfile.scan import scan_fits
 from core.formats.image import open_image
-from core.instruments.muse.facts import N_IFU
+from core.instruments.muse.facts import N_IFU, ifu_of_extname
 from core.tools.badpix import (
     BadPixelList,
     NewTable,

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from core.ccd.trace_model import Trace
 from core.errors import BadFitsError, MissingInputError, MuseError
-from core.fitsfile.scan import ifu_of_extname, scan_fits
+from core.fitsfile.scan import scan_fits
 from core.formats.image import open_image
 from core.formats.tables import TRACE_SAMPLES, TRACE_TABLE, MuseTable, read_table
-from core.instruments.muse.facts import N_IFU, N_SLICES
+from core.instruments.muse.facts import N_IFU, N_SLICES, ifu_of_extname
 from core.tools.commandline import Arguments, ToolError, integer, parse, run_tool
 from core.tools.display import present
 from core.tools.plots_trace import plot_trace_samples, plot_trace_widths
@@ -108,7 +108,8 @@ def _slices(arguments: Arguments, default: tuple[int, int]) -> tuple[int, int]:
 
 def _ifu_of(path: Path) -> int | None:
     scan = scan_fits(path)
-    return ifu_of_extname(str(scan.primary.get("EXTNAME", ""))) or next(iter(scan.channels), None)
+    found = (ifu_of_extname(hdu.extname) for hdu in scan.hdus[1:])
+    return ifu_of_extname(str(scan.primary.get("EXTNAME", ""))) or min(filter(None, found), default=None)
 
 
 def _warn(text: str) -> None:

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import BadFitsError, MissingInputError, NotFoundError, WavelengthError
-from core.fitsfile.scan import ifu_of_extname
 from core.formats.tables import WAVECAL_RESIDUALS, WAVECAL_TABLE, MuseTable, TableFormat, read_table
-from core.instruments.muse.facts import N_IFU, N_SLICES
+from core.instruments.muse.facts import N_IFU, N_SLICES, ifu_of_extname
 from core.spectral.dispersion import Dispersion
 from core.tools.commandline import Arguments, ToolError, integer, parse, run_tool
 from core.tools.display import present

@@ -108,3 +108,11 @@ def covers(ins_mode: str | None, wave: float) -> bool:
 def chip_name(ifu: int) -> str:
     """Extension name of the channel of an IFU, e.g. ``CHAN01``."""
     return f"CHAN{ifu:02d}"
+
+
+def ifu_of_extname(extname: str) -> int | None:
+    """IFU number of an extension name such as ``CHAN01`` or ``CHAN01.DATA``; None if it is none."""
+    if extname.startswith("CHAN") and len(extname) >= 6 and extname[4:6].isdigit():
+        number = int(extname[4:6])
+        return number if 1 <= number <= N_IFU else None
+    return None

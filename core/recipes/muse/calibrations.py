@@ -13,11 +13,11 @@ from core.ccd.reduction import Nonlinearity
 from core.errors import CalibrationMismatchError, DataError, MissingInputError, error_context
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
-from core.fitsfile.scan import ifu_of_extname, scan_fits
+from core.fitsfile.scan import scan_fits
 from core.formats.image import ImageRows, open_image
 from core.formats.raw import RawChannel
 from core.formats.tables import BADPIX_TABLE, read_table
-from core.instruments.muse.facts import chip_name
+from core.instruments.muse.facts import chip_name, ifu_of_extname
 from core.recipes.declaration import FrameSpec
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
