@@ -38,7 +38,7 @@ from core.archive.queries import BlockTask, block_task
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.store import ProductStore
 from core.archive.watch import block_tries, products_before
-from core.cascade.plan import signature_with
+from core.cascade.signature import signature_with
 from core.errors import MuseError, NonRetriableError, StateConflictError
 from core.recipes.events import Event
 from core.settings import Settings

@@ -12,6 +12,7 @@ from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.planning import SavedPlan, plan_parts, planning_frames, planning_products, save_plan
 from core.archive.sessions import Archive
+from core.archive.signing import sign_anew
 from core.archive.turns import PlanningBusyError, planning_turn
 from core.archive.watch import (
     PLANNER,
@@ -45,7 +46,7 @@ _PATIENCE = 600.0  # [s]; the first plan of an archive of ten years takes minute
 def plan_nights(
     archive: Archive, settings: Settings, nights: Collection[date], *, wait_for_templates: bool = False
 ) -> Plan:
-    """Plan nights without saving anything.
+    """Plan nights without saving the plan; signatures of an older form are brought up to date first.
 
     Parameters
     ----------
@@ -56,6 +57,9 @@ def plan_nights(
         Leave alone templates of which exposures may still come in.
     """
     ensure_line_catalog(settings.static_dir)
+    statics = {item.name: static_calibrations(settings.static_dir, item) for item in instruments()}
+    digests = {product.id: product.digest for products in statics.values() for product in products}
+    sign_anew(archive, [item.plan for item in instruments()], digests)
     with archive.read() as session:
         frames = _frames(session, nights)
         if not frames:
@@ -76,7 +80,7 @@ def plan_nights(
         make_plan(
             item.plan,
             [frame for frame in frames if frame.setup.instrument == item.name],
-            [*_of(products, item), *static_calibrations(settings.static_dir, item)],
+            [*_of(products, item), *statics[item.name]],
             options,
         )
         for item in instruments()

@@ -165,7 +165,7 @@ def store_frames(
             outcome = Outcome.NEW
         else:
             outcome = Outcome.UPDATED if old is same else Outcome.MOVED
-            changed = old.size != frame.size or old.mtime != frame.mtime
+            _expect_hash(old, frame)
             text = f"{outcome}: {old.path}" if outcome is Outcome.MOVED else f"{outcome}: {frame.path}"
             record_event(
                 session,
@@ -180,8 +180,6 @@ def store_frames(
             for column, value in frame.row().items():
                 setattr(old, column, value)
             old.state = FrameState.PRESENT
-            if changed:
-                old.sha256 = None
             row = old
         by_path[frame.path] = by_name[frame.dp_id] = by_date[frame.instrument, frame.date_obs] = row
         results.append(Stored(frame, outcome))
@@ -191,6 +189,21 @@ def store_frames(
     usable = [result.frame.path for result in results if result.outcome is not Outcome.DUPLICATE]
     released = _release(session, usable, actor, now)
     return [replace(result, released=result.frame.path in released) for result in results]
+
+
+def _expect_hash(old: Frame, new: NewFrame) -> None:
+    """A known file that was written again is hashed again; is it another edition, or the same content?
+
+    One of another size is, and one whose first content was never hashed may be: it is counted at once. Else the new
+    hash tells (`store_hash`), so that a file that was only copied anew is not reduced again.
+    """
+    if (old.size, old.mtime) == (new.size, new.mtime):
+        return
+    known = old.sha256 or old.former_sha256
+    if old.size != new.size or known is None:
+        old.edition += 1
+        known = None
+    old.sha256, old.former_sha256 = None, known
 
 
 def twin_paths(session: Session, frames: Sequence[NewFrame]) -> set[str]:
@@ -351,6 +364,9 @@ def store_hash(
 ) -> str | None:
     """Store the content hash of a frame, if the file is still the one that was hashed.
 
+    A file that was written again and has another hash now is a new edition of the frame: what was made from it is
+    planned again, as of every frame with an event.
+
     Returns
     -------
     str or None
@@ -361,6 +377,13 @@ def store_hash(
     if frame is None or (frame.size, frame.mtime) != (size, mtime):
         return None
     frame.sha256 = sha256
+    if frame.former_sha256 not in (None, sha256):
+        frame.edition += 1
+        text = f"the file was written again with other content: edition {frame.edition}"
+        record_event(
+            session, "frame", frame.dp_id, actor=actor, text=text, from_state=frame.state, to_state=frame.state, now=now
+        )
+    frame.former_sha256 = None
     twin = session.scalar(
         select(Frame)
         .where(Frame.sha256 == sha256, Frame.id != frame_id, Frame.state == FrameState.PRESENT)

@@ -39,6 +39,7 @@ from core.archive.states import (
     QuarantineState,
     WorkerKind,
 )
+from core.cascade.signature import SCHEME
 
 __all__ = [
     "HAS_FAILED_UNITS",
@@ -114,6 +115,8 @@ class Frame(SetupColumns, Base):
     size: Mapped[int] = mapped_column(BigInteger)  # [byte]
     mtime: Mapped[float] = mapped_column(Float(53))  # [s since 1970]
     sha256: Mapped[str | None] = mapped_column(String(64))  # filled in later, off the hot path
+    former_sha256: Mapped[str | None] = mapped_column(String(64))  # before the file was written again, until sha256 is
+    edition: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # how often the content was another
     archive_name: Mapped[str | None] = mapped_column(String(128))  # ARCFILE
     instrument: Mapped[str] = mapped_column(String(16))
 
@@ -181,7 +184,9 @@ class Block(SetupColumns, Base):
     state_reason: Mapped[str] = mapped_column(Text, default="")
     plan_signature: Mapped[str] = mapped_column(String(64))  # as planned: decides whether a new plan differs
     signature: Mapped[str | None] = mapped_column(String(64))  # of the work: inputs, parameters, versions
-    rules_hash: Mapped[str] = mapped_column(String(64))
+    # form of the two signatures, see `core.cascade.signature.SCHEME`
+    signature_scheme: Mapped[int] = mapped_column(SmallInteger, default=SCHEME, server_default="1")
+    rules_hash: Mapped[str] = mapped_column(String(64))  # of the rules that decided
     plan_version: Mapped[int] = mapped_column(Integer, default=1)
     superseded_by_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
@@ -230,6 +235,7 @@ class Block(SetupColumns, Base):
         Index(None, "group_key", "plan_version"),
         Index(None, "recipe", "mjd_mid"),
         Index(None, "finished_at"),
+        Index(None, "signature_scheme"),
         # Few blocks ever have failed IFUs, and the first page asks for the last of them.
         Index(
             "ix_blocks_failed_units",
@@ -288,6 +294,8 @@ class BlockInput(Base):
     product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
     source_block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
     static_path: Mapped[str | None] = mapped_column(Text)
+    # What was signed: the edition of a frame, the hash of a file from outside; null in blocks of signature scheme 1
+    content: Mapped[str | None] = mapped_column(String(64))
     level: Mapped[int | None] = mapped_column(SmallInteger)  # quality level of the match, 0 is best
     age_days: Mapped[float | None] = mapped_column(Float(53))  # calibration minus block, mid-exposure [d]
     rule: Mapped[str] = mapped_column(String(64), default="")

@@ -23,6 +23,7 @@ from core.archive.results import setup_columns
 from core.archive.states import BlockState, FrameState, InputKind, ProductState
 from core.archive.transitions import change_block
 from core.cascade.model import BlockPlan, FrameInfo, Origin, Plan, ProductInfo, Quality
+from core.cascade.signature import SCHEME
 from core.errors import NotFoundError
 from core.instruments.registry import instrument
 
@@ -94,6 +95,7 @@ def planning_frames(
             lamps=tuple(frame.lamps.split("+")) if frame.lamps else (),
             units=frame.units,
             night=frame.night.isoformat(),
+            edition=frame.edition,
         )
         for frame in session.scalars(query)
     ]
@@ -187,13 +189,13 @@ def save_plan(
     for item in plan.blocks:
         old = current.get(item.key)
         wanted = BlockState[item.state.name]
-        if old is not None and old.plan_signature == item.signature:
-            same = old.state not in _REWRITABLE or (
-                old.state in (wanted, BlockState.QUEUED) and old.rules_hash == item.rules_version
-            )
-            if same:
-                outcome["unchanged"].append(old.name)
-                continue
+        if (
+            old is not None
+            and old.plan_signature == item.signature
+            and (old.state not in _REWRITABLE or old.state in (wanted, BlockState.QUEUED))
+        ):
+            outcome["unchanged"].append(old.name)
+            continue
         if old is not None and old.state is BlockState.RUNNING:
             outcome["postponed"].append(old.name)
             continue
@@ -306,6 +308,7 @@ def _fill(block: Block, item: BlockPlan, recipe_version: str) -> None:
     )
     block.notes = "; ".join(item.notes)
     block.plan_signature = block.signature = item.signature
+    block.signature_scheme = SCHEME
     block.rules_hash = item.rules_version
     setup = item.setup
     bin_x, _, bin_y = setup.get("binning").partition("x")
@@ -341,8 +344,14 @@ def _inputs(
                 {"candidate": "", "code": "omitted", "reason": f"{count} more, farther in time", "days": None}
             )
     rows = [
-        BlockInput(role=item.tag, kind=InputKind.RAW, frame_id=frame_ids[name], reason="raw frame of the group")
-        for name in item.frames
+        BlockInput(
+            role=item.tag,
+            kind=InputKind.RAW,
+            frame_id=frame_ids[name],
+            content=str(edition),
+            reason="raw frame of the group",
+        )
+        for name, edition in zip(item.frames, item.editions, strict=True)
     ]
     for choice in item.inputs:
         product = choice.product
@@ -355,14 +364,14 @@ def _inputs(
             refused=refused.pop(choice.role, []),
         )
         if product.origin is Origin.STATIC:
-            row.kind, row.static_path = InputKind.STATIC, product.id
+            row.kind, row.static_path, row.content = InputKind.STATIC, product.id, product.digest
         elif product.block:
             row.kind = InputKind.PLANNED if product.origin is Origin.PLANNED else InputKind.PRODUCT
             if product.block not in ids:
                 raise NotFoundError(f"the plan uses an unknown block {product.block}", block=product.block)
             row.source_block_id = ids[product.block]
         else:
-            row.kind = InputKind.PRODUCT
+            row.kind, row.content = InputKind.PRODUCT, product.digest
             row.product_id = session.scalar(select(Product.id).where(Product.path == product.id))
             if row.product_id is None:
                 raise NotFoundError(f"the plan uses an unknown product {product.id}", product=product.id)

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, aliased
 from core.archive.base import utc_now
 from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, Qc1Value
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
-from core.cascade.plan import signature_with
+from core.cascade.signature import signature_with
 
 __all__ = [
     "PLANNER",

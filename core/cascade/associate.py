@@ -1,9 +1,9 @@
 """One role of one block: from all candidates to the chosen calibration, with a reason for each.
 
 A candidate is first tested: may it be used at all, does its setup match, is it near enough in time? Those that pass
-are ranked: best level first, then closest in time; among those whose distances differ by less than ``rules.near`` days
-the better quality wins, so that a certified master is not lost to a provisional one of the same morning. What is still
-equal is decided by an existing product over a planned one, the earlier one, and the name.
+are ranked: best level first, then closest in time; among those whose distances differ by less than ``source.near``
+days the better quality wins, so that a certified master is not lost to a provisional one of the same morning. What is
+still equal is decided by an existing product over a planned one, the earlier one, and the name.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def associate(role: InputRule, rules: Rules, target: Target, index: CandidateInd
     index : CandidateIndex
         Candidates of ``role.tag``.
     """
-    source, near = rules.master(role.tag), rules.near
+    source = rules.master(role.tag)
     candidates = index.all() if source.static else index.around(target.mjd, source.widest)
     passed: list[_Ranked] = []
     refusals: list[Refusal] = []
@@ -96,10 +96,10 @@ def associate(role: InputRule, rules: Rules, target: Target, index: CandidateInd
         else:
             refusals.append(Refusal(role.tag, product.id, fault[0], fault[1], days))
 
-    ranked = _rank_static(passed) if source.static else _rank(passed, near)
+    ranked = _rank_static(passed) if source.static else _rank(passed, source.near)
     chosen, others = ranked[: role.maximum], ranked[role.maximum :]
     choices = tuple(_choice(entry, role.tag, source, rules.units, others) for entry in chosen)
-    refusals += [_not_best(entry, chosen[0], role.tag, source, near) for entry in others]
+    refusals += [_not_best(entry, chosen[0], role.tag, source) for entry in others]
     refusals.sort(key=lambda r: (abs(r.days) if r.days is not None else 0.0, r.candidate, r.code))
 
     missing: tuple[Missing, ...] = ()
@@ -212,13 +212,13 @@ def _choice(entry: _Ranked, role: str, source: MasterSource, words: UnitSpec, ot
     return InputChoice(role, product, entry.level, entry.days, source.rule, reason)
 
 
-def _not_best(entry: _Ranked, best: _Ranked, role: str, source: MasterSource, near: float) -> Refusal:
+def _not_best(entry: _Ranked, best: _Ranked, role: str, source: MasterSource) -> Refusal:
     product = entry.product
     if source.static:
         return _not_newest(product, best.product, role)
     if entry.level > best.level:
         code, reason = "level", f"level {entry.level}, the chosen has level {best.level}"
-    elif product.quality < best.product.quality and abs(entry.days) <= abs(best.days) + near:
+    elif product.quality < best.product.quality and abs(entry.days) <= abs(best.days) + source.near:
         code = "quality"
         reason = f"{product.quality.word}, while the chosen is {best.product.quality.word} and as near in time"
     elif abs(entry.days) > abs(best.days):

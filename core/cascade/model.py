@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
+from core.cascade.signature import product_identity
 from core.instruments.setup import Setup
 
 __all__ = [
@@ -77,8 +78,8 @@ class FrameInfo:
         Units in the file, ascending.
     night : str
         Night (date at noon before), passed through to the block.
-    digest : str
-        Hash of the content where it is known; becomes part of the signature.
+    edition : int
+        1 for the content that came first under this name, one more for each other content; part of the signature.
     """
 
     id: str
@@ -90,7 +91,7 @@ class FrameInfo:
     lamps: tuple[str, ...] = ()
     units: tuple[int, ...] = ()
     night: str = ""
-    digest: str = ""
+    edition: int = 1
 
 
 @dataclass(frozen=True)
@@ -138,9 +139,7 @@ class ProductInfo:
     @property
     def identity(self) -> str:
         """What stands for the product in a signature: the same for a planned product and the one it becomes."""
-        if self.signature:
-            return f"{self.tag}@{self.signature}"
-        return f"{self.tag}={self.digest or self.id}"
+        return product_identity(self.tag, self.signature, self.digest, self.id)
 
 
 @dataclass(frozen=True)
@@ -194,12 +193,16 @@ class BlockPlan:
         Name that stays the same when frames are added or other calibrations are chosen.
     frames : tuple of str
         Raw frames, by time.
+    editions : tuple of int
+        Their editions.
     mjd : float
         Mean of the mid-exposure times [d].
     omitted : tuple of (role, int)
         Number of further candidates, all farther in time than those refused by name.
     signature : str
-        Hash of everything that decides the result; equal signatures give equal products.
+        Hash of what the block uses (`core.cascade.signature`); equal signatures give equal products.
+    rules_version : str
+        Hash of the rules that decided it.
     """
 
     key: str
@@ -211,6 +214,7 @@ class BlockPlan:
     mjd: float
     units: tuple[int, ...]
     frames: tuple[str, ...]
+    editions: tuple[int, ...]
     inputs: tuple[InputChoice, ...]
     refusals: tuple[Refusal, ...]
     omitted: tuple[tuple[str, int], ...]
@@ -230,7 +234,7 @@ class BlockPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """Blocks in cascade order, and the frames that none of them takes."""
+    """Blocks in cascade order, and the frames that none of them takes; ``rules_version`` is that of all rules."""
 
     blocks: tuple[BlockPlan, ...]
     not_processed: tuple[NotProcessed, ...]

@@ -6,8 +6,6 @@ The plan depends on nothing but its arguments; the order in which frames and pro
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,8 +26,9 @@ from core.cascade.model import (
     Quality,
 )
 from core.cascade.rules import Rules, Task
+from core.cascade.signature import Work, considered, deciding_rules, rules_hash, sign
 
-__all__ = ["PlanOptions", "make_plan", "merge_plans", "signature_with"]
+__all__ = ["PlanOptions", "make_plan", "merge_plans"]
 
 
 @dataclass(frozen=True)
@@ -114,13 +113,6 @@ def merge_plans(plans: Iterable[Plan]) -> Plan:
     )
 
 
-def signature_with(planned: str, parameters: Mapping[str, Any]) -> str:
-    """Signature of the work of a block with parameters that a person changed; the planned one if there are none."""
-    if not parameters:
-        return planned
-    return hashlib.sha256(json.dumps([planned, dict(parameters)], sort_keys=True).encode()).hexdigest()
-
-
 class _Shelf:
     """Calibrations by tag: those that exist, and those that blocks of the plan will make."""
 
@@ -179,10 +171,9 @@ def _plan_block(task: Task, group: Group, shelf: _Shelf, options: PlanOptions, r
     results: list[RoleResult] = []
     omitted: list[tuple[str, int]] = []
     notes = list(group.notes(rules.units))
-    for role in task.inputs:
-        if role.asked and role.tag not in options.with_roles:
-            notes.append(f"{role.tag} not used: only on request")
-            continue
+    roles = considered(task, options.with_roles)
+    notes += [f"{role.tag} not used: only on request" for role in task.inputs if role not in roles]
+    for role in roles:
         result = associate(role, rules, target, shelf.index(role.tag))
         results.append(result)
         if result.omitted:
@@ -200,6 +191,7 @@ def _plan_block(task: Task, group: Group, shelf: _Shelf, options: PlanOptions, r
         mjd=group.mjd,
         units=group.units,
         frames=tuple(frame.id for frame in group.frames),
+        editions=tuple(frame.edition for frame in group.frames),
         inputs=inputs,
         refusals=tuple(refusal for result in results for refusal in result.refusals),
         omitted=tuple(omitted),
@@ -207,8 +199,8 @@ def _plan_block(task: Task, group: Group, shelf: _Shelf, options: PlanOptions, r
         notes=tuple(notes),
         products=task.products,
         state=_state(missing, inputs),
-        signature=_signature(task, group, inputs, options, rules),
-        rules_version=rules.version,
+        signature=sign(_work(task, group, inputs, options), deciding_rules(rules, task, options.with_roles)),
+        rules_version=rules_hash(rules, task, options.with_roles),
     )
 
 
@@ -220,18 +212,16 @@ def _state(missing: list[Missing], inputs: tuple[InputChoice, ...]) -> BlockStat
     return BlockState.READY
 
 
-def _signature(task: Task, group: Group, inputs: tuple[InputChoice, ...], options: PlanOptions, rules: Rules) -> str:
-    """Hash over inputs, parameters, recipe version and rules; planned inputs count by the signature of their block."""
-    content = {
-        "recipe": task.recipe,
-        "version": options.versions.get(task.recipe, ""),
-        "parameters": options.parameters.get(task.recipe, {}),
-        "rules": rules.version,
-        "units": group.units,
-        "frames": [(frame.id, frame.digest) for frame in group.frames],
-        "inputs": [(choice.role, choice.product.identity) for choice in inputs],
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+def _work(task: Task, group: Group, inputs: tuple[InputChoice, ...], options: PlanOptions) -> Work:
+    """Planned inputs count by the signature of their block."""
+    return Work(
+        recipe=task.recipe,
+        version=options.versions.get(task.recipe, ""),
+        parameters=options.parameters.get(task.recipe, {}),
+        units=group.units,
+        frames=tuple((frame.id, frame.edition) for frame in group.frames),
+        inputs=tuple((choice.role, choice.product.identity) for choice in inputs),
+    )
 
 
 def _not_processed(groups: Iterable[Group], options: PlanOptions, rules: Rules) -> tuple[NotProcessed, ...]:

@@ -3,7 +3,7 @@
 A *raw source* says how raw frames are grouped into blocks. A *master source* says by which keys a master must match the
 data and how far in time it may be: ``windows`` are (days, level) pairs, the first that holds gives the level, 0 is the
 calibration plan, 1 extended validity, 2 the last resort. A *task* is a recipe with what it takes and makes. The tables
-are data: `rules_version` is their hash and is stored with every decision.
+are data: a hash of those that decided is stored with every decision (`core.cascade.signature`).
 
 The plan of an instrument is part of its declaration (`core.instruments`), where it stands on one screen.
 """
@@ -11,7 +11,8 @@ The plan of an instrument is part of its declaration (`core.instruments`), where
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from core.instruments.setup import SetupSpec, UnitSpec
@@ -27,18 +28,26 @@ class RawSource:
 
     tag: str
     minimum: int
-    usual: int
     lamps: tuple[str, ...] = ()  # each must shine in at least one frame of the block
 
 
 @dataclass(frozen=True)
 class MasterSource:
-    """A calibration product (``windows``) or a static calibration (no windows: chosen by its validity dates)."""
+    """A calibration product (``windows``) or a static calibration (no windows: chosen by its validity dates).
+
+    Attributes
+    ----------
+    rule : str
+        Name of the rule in reasons.
+    near : float
+        Of candidates whose distances in time differ by less than this, the better one is taken [d].
+    """
 
     tag: str
     rule: str
     match: tuple[str, ...] = ()
     windows: tuple[tuple[float, int], ...] = ()
+    near: float = 0.25
 
     @property
     def static(self) -> bool:
@@ -95,8 +104,6 @@ class Rules:
     masters: tuple[MasterSource, ...]
     tasks: tuple[Task, ...]
     without_task: tuple[tuple[str, str], ...] = ()  # raw tag, why no block is made from it
-    # Of masters whose distances in time differ by less than this, the better one is taken [d].
-    near: float = 0.25
     _hash: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -109,15 +116,20 @@ class Rules:
 
     @property
     def version(self) -> str:
-        """Hash of the tables, 12 hex digits."""
+        """Hash of all tables with their words, 12 hex digits: for people; no decision depends on it."""
         if "v" not in self._hash:
-            tables = (self.raws, self.masters, self.tasks, self.without_task, self.near)
-            self._hash["v"] = hashlib.sha256(repr(tables).encode()).hexdigest()[:12]
+            tables: tuple[RawSource | MasterSource | Task, ...] = (*self.raws, *self.masters, *self.tasks)
+            content = json.dumps([[asdict(table) for table in tables], self.without_task])
+            self._hash["v"] = hashlib.sha256(content.encode()).hexdigest()[:12]
         return self._hash["v"]
 
     def pictured(self, recipe: str) -> dict[str, str]:
         """Parameters switched on for the pictures of a recipe's blocks, to the products they make."""
         return dict(pair for task in self.tasks if task.recipe == recipe for pair in task.pictured)
+
+    def task(self, recipe: str, tag: str) -> Task | None:
+        """The task of a recipe that starts from a tag; None if there is none."""
+        return next((task for task in self.tasks if (task.recipe, task.main) == (recipe, tag)), None)
 
     def raw(self, tag: str) -> RawSource:
         """Source of a raw tag."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import time
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 import workers.planning
 from core.archive.finishing import finish_block
@@ -25,8 +26,9 @@ from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.turns import PlanningBusyError, planning_turn
 from core.archive.watch import blocks_with_stale_inputs
 from core.cascade.explain import explain
-from core.cascade.plan import signature_with
+from core.cascade.signature import signature_with
 from workers.definitions import qc1_definitions, recipe_versions, register_definitions
+from workers.ingest_daemon import Hasher
 from workers.planning import Planner, plan_nights, save_nights
 from workers.runner import RunSummary, run_until_idle
 
@@ -181,6 +183,58 @@ def test_a_frame_that_comes_while_its_block_runs_is_not_forgotten(
     saved = plan(planner)
     assert saved.superseded == (block.name,)
     assert house.blocks()["muse_bias"].n_raw == 4
+
+
+def write_again(house: Any, tag: str, change: bytes | None) -> None:
+    """Deliver the first raw file of a tag again, with other pixels or as it was."""
+    path = Path(house.scalar(select(Frame.path).where(Frame.tag == tag).order_by(Frame.id).limit(1)))
+    content = path.read_bytes()
+    if change is not None:
+        assert content[-2880 * 3 :][: len(change)] != change
+        content = content[: -2880 * 3] + change + content[-2880 * 3 + len(change) :]
+    path.write_bytes(content)
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 100))
+    house.ingest()
+
+
+def test_hashes_that_become_known_change_no_plan(house: Any, planner: Planner) -> None:
+    plan(planner)
+    finish(house, "muse_bias", "MASTER_BIAS")
+    Hasher(house.archive).round(threading.Event())
+    assert house.scalar(select(func.count()).where(Frame.sha256.is_(None)).select_from(Frame)) == 0
+    assert plan(planner) is None
+    write_again(house, "BIAS", None)
+    Hasher(house.archive).round(threading.Event())
+    assert len(plan(planner).unchanged) == 2
+
+
+def test_a_file_that_comes_again_with_other_content_is_reduced_again(house: Any, planner: Planner) -> None:
+    plan(planner)
+    bias = finish(house, "muse_bias", "MASTER_BIAS")
+    dark = finish(house, "muse_dark", "MASTER_DARK")
+    Hasher(house.archive).round(threading.Event())
+    plan(planner)
+    write_again(house, "BIAS", b"other pixels")
+    assert len(plan(planner).unchanged) == 2  # nobody knows yet: the size is the same
+    Hasher(house.archive).round(threading.Event())
+    saved = plan(planner)
+    assert set(saved.superseded) == {bias.name, dark.name}
+    assert plan(planner) is None
+
+
+def test_an_archive_of_an_older_program_is_planned_as_it_is(house: Any, planner: Planner) -> None:
+    plan(planner)
+    finish(house, "muse_bias", "MASTER_BIAS")
+    signed = {name: block.plan_signature for name, block in house.blocks().items()}
+    with house.archive.write() as session:
+        for block in session.scalars(select(Block)):
+            block.plan_signature = block.signature = f"old {block.id}"
+            block.signature_scheme = 1
+        session.execute(update(BlockInput).values(content=None))
+    saved = plan(Planner(house.archive, house.settings))
+    assert len(saved.unchanged) == 2
+    assert (saved.created, saved.changed, saved.superseded) == ((), (), ())
+    assert {name: block.plan_signature for name, block in house.blocks().items()} == signed
 
 
 def test_a_rejected_master_is_withdrawn_from_all_that_used_it(house: Any, planner: Planner) -> None:

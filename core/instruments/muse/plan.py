@@ -23,11 +23,10 @@ RULES: Final = Rules(
     setup=SETUP,
     units=UNITS,
     raws=(
-        #          tag        min  usual
-        RawSource("BIAS", 3, 11),
-        RawSource("DARK", 3, 5),
-        RawSource("FLAT", 3, 11),
-        RawSource("ARC", 3, 15, lamps=("Ne", "Xe", "HgCd")),
+        RawSource("BIAS", 3),
+        RawSource("DARK", 3),
+        RawSource("FLAT", 3),
+        RawSource("ARC", 3, lamps=("Ne", "Xe", "HgCd")),
     ),
     masters=(
         #             tag              rule         match keys           windows
