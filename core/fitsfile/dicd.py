@@ -1,8 +1,14 @@
-"""Headers of products after ESO's data interface control document (DICD): provenance in ``PRO.*``."""
+"""Headers of products after ESO's data interface control document (DICD): provenance in ``PRO.*``.
+
+A product that is made of products carries the chain of recipes: ``PRO.REC1`` is the first, and each recipe takes the
+next free number (as ``cpl_dfs_setup_product_header`` of CPL 7.2.3 does). The chain and ``PRO.ANCESTOR`` come from the
+frame whose header the product has.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +16,7 @@ from typing import Any
 
 from core import __version__
 from core.fitsfile.header import Card, Header
-from core.fitsfile.keywords import dot_name, set_key
+from core.fitsfile.keywords import dot_name, get_key, set_key
 from core.fitsfile.scan import scan_fits
 
 __all__ = ["Provenance", "format_value", "product_header"]
@@ -29,6 +35,7 @@ _DROPPED = (
     "",
 )
 _LAST_GROUPS = ("QC.", "DRS.")
+_REC = re.compile(r"PRO\.REC(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class Provenance:
     parameters : sequence of (name, value, default, help)
         All recipe parameters in order of definition.
     science : bool
+        ``PRO.SCIENCE``: made of science data, no calibration.
     """
 
     tag: str
@@ -68,7 +76,8 @@ def product_header(base: Header, provenance: Provenance) -> Header:
     Parameters
     ----------
     base : Header
-        Header of the first raw frame (primary merged with the channel) plus ``QC.*`` and ``DRS.*``.
+        Header of the main input, the first raw frame (primary merged with the channel) or product, plus ``QC.*`` and
+        ``DRS.*``.
     provenance : Provenance
 
     Returns
@@ -106,13 +115,19 @@ def product_header(base: Header, provenance: Provenance) -> Header:
 
 def _add_provenance(header: Header, provenance: Provenance, base: Header) -> None:
     set_key(header, "PRO.DID", "PRO-1.16", "Data dictionary for PRO")
-    if "ARCFILE" in base:
-        set_key(header, "PRO.ANCESTOR", base["ARCFILE"], "Header inherited from this frame")
+    ancestor = get_key(base, "PRO.ANCESTOR", str, default=base.get("ARCFILE"))
+    if ancestor:
+        set_key(header, "PRO.ANCESTOR", ancestor, "Header inherited from this frame")
     set_key(header, "PRO.CATG", provenance.tag, "Category of pipeline product frame")
     set_key(header, "PRO.TYPE", "REDUCED", "Product type")
     set_key(header, "PRO.TECH", "IFU", "Observation technique")
     set_key(header, "PRO.SCIENCE", provenance.science, "Scientific product if T")
-    rec = "PRO.REC1"
+    before = 0
+    for card in base.cards:
+        if match := _REC.match(dot_name(card.keyword)):
+            header.append(card)
+            before = max(before, int(match[1]))
+    rec = f"PRO.REC{before + 1}"
     set_key(header, f"{rec}.ID", provenance.recipe, "Pipeline recipe (unique) identifier")
     set_key(header, f"{rec}.DRS.ID", f"cascade-{__version__}", "Data reduction system identifier")
     # The reference pipeline reads parameters only of products whose pipeline name starts with "muse".

@@ -103,6 +103,8 @@ class ImageRows:
     def rows(self, y0: int, y1: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """DATA, DQ and STAT of rows ``y0`` (0-based) up to but not including ``y1``, in native byte order.
 
+        Without an extension DQ, NaN in DATA is flagged as missing; without STAT, it is 0.
+
         Raises
         ------
         BadFitsError
@@ -120,6 +122,8 @@ class ImageRows:
         return self._read(part, y0, self.shape[0] if y1 is None else y1)
 
     def _read(self, part: str, y0: int, y1: int) -> npt.NDArray[Any]:
+        if part not in self._parts:
+            return self._made_up(part, y0, y1)
         hdu = self._parts[part]
         dtype = np.dtype(PARTS[part][0])
         out = np.empty((y1 - y0, self.shape[1]), dtype)
@@ -134,6 +138,12 @@ class ImageRows:
         if not complete:
             raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=self.path)
         return out
+
+    def _made_up(self, part: str, y0: int, y1: int) -> npt.NDArray[Any]:
+        """Rows of an extension that the file does not have: without DQ, NaN is bad; without STAT, no error is known."""
+        if part == "DQ":
+            return np.where(np.isnan(self._read("DATA", y0, y1)), np.int32(Dq.MISSING), np.int32(0))
+        return np.zeros((y1 - y0, self.shape[1]), PARTS[part][0])
 
     def _plain(self, part: str) -> Descriptor:
         """The pixels of a tile-compressed part in native byte order."""
@@ -152,7 +162,7 @@ def open_image(path: str | os.PathLike[str], ifu: int) -> ImageRows:
     MissingInputError
         If the file does not hold that IFU.
     BadFitsError
-        If DATA, DQ and STAT are not there with equal sizes.
+        If DATA is missing, or DQ and STAT have other sizes; both may be missing (MUSE manual, A.3.1).
     """
     path = Path(path)
     scan = scan_fits(path)
@@ -171,6 +181,8 @@ def open_image(path: str | os.PathLike[str], ifu: int) -> ImageRows:
     parts = {}
     for part in PARTS:
         hdu = scan.extension(prefix + part)
+        if hdu is None and part != "DATA":
+            continue
         if hdu is None or len(hdu.shape) != 2:
             raise BadFitsError(f"extension {prefix}{part} is missing or no image", file=path, ifu=ifu)
         if hdu.bitpix != (32 if part == "DQ" else -32):

@@ -28,7 +28,6 @@ logging, timing, provenance (``PRO.*``), writing and merging.
 
 from __future__ import annotations
 
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -56,7 +55,6 @@ __all__ = [
     "parameter",
 ]
 
-EXPERT_VARIABLE: Final = "MUSE_EXPERT_USER"
 QcClass = Literal["KPI", "HC", "CAL", "ENG"]
 QcType = Literal["float", "int", "str"]
 
@@ -114,7 +112,7 @@ def parameter(
     help : str
         Help text.
     hidden : bool
-        Expert parameter: settable only if the environment variable ``MUSE_EXPERT_USER`` is set.
+        Accepted from everybody, but help texts leave it out.
     unit : str
         Unit of the value.
     only : str
@@ -158,15 +156,11 @@ class RecipeParameters(BaseModel):
         Raises
         ------
         ParameterError
-            Naming the parameter and what it accepts; also for hidden parameters outside expert mode.
+            Naming the parameter and what it accepts.
         """
         known = {info.name: info for info in cls.listing()}
         for name in values:
-            if cls.info(name).hidden and not os.environ.get(EXPERT_VARIABLE):
-                raise ParameterError(
-                    f"{name} is an expert parameter: set the environment variable {EXPERT_VARIABLE} to use it",
-                    parameter=name,
-                )
+            cls.info(name)
         try:
             return cls.model_validate(values)
         except ValidationError as error:
@@ -260,12 +254,26 @@ def _info(name: str, info: FieldInfo) -> ParameterInfo:
 # -- products and QC ----------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class ProductSpec:
-    """One kind of product: tag (``PRO.CATG``), what it is on disk, and the parameter that switches it on."""
+    """One kind of product.
+
+    Attributes
+    ----------
+    tag : str
+        ``PRO.CATG``.
+    kind : {'image', 'table', 'cube', 'pixtable'}
+        What it is on disk.
+    description : str
+    optional : str or None
+        The parameter that switches it on.
+    science : bool
+        ``PRO.SCIENCE``: made of science data, no calibration.
+    """
 
     tag: str
     kind: Literal["image", "table", "cube", "pixtable"]
     description: str
     optional: str | None = None
+    science: bool = False
 
 
 @dataclass(frozen=True)

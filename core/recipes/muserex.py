@@ -17,21 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-import core.recipes.startup  # before all others
+import core.recipes.startup  # noqa: F401  (before all others)
 from core import __version__
 from core.errors import MuseError, ParameterError, ProductStoreError
 from core.fitsfile.dicd import format_value
 from core.fitsfile.sof import read_sof
-from core.recipes.declaration import EXPERT_VARIABLE, ParameterInfo, Recipe
+from core.recipes.declaration import ParameterInfo, Recipe
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import LEVELS, LogSettings, configure_logging
+from core.recipes.registry import ENVIRONMENT as EXTRA_RECIPES
 from core.recipes.registry import get_recipe, recipe_names
 
 __all__ = ["command", "main"]
 
-core.recipes.startup.done()
-
+EXPERT_VARIABLE = "MUSE_EXPERT_USER"
 USAGE = f"""\
 Usage: muserex [options] [recipe [recipe options] [sof [sof]...]]
 
@@ -49,7 +49,8 @@ Options:
 
 Environment:
   OMP_NUM_THREADS       cores to use: parts at once (IFUs with --nifu=-1), threads of one part else [all]
-  {EXPERT_VARIABLE}      set to allow expert parameters
+  {EXPERT_VARIABLE}      set to show hidden parameters, too; they are accepted always
+  {EXTRA_RECIPES}       further recipes: name=module:Class,name=module:Class
 """
 
 
@@ -196,7 +197,7 @@ def _new_log(path: Path) -> Path:
 
 def _parameter_line(info: ParameterInfo) -> str:
     head = f"  --{info.name}"
-    expert = "expert parameter; " if info.hidden else ""
+    expert = "hidden; " if info.hidden else ""
     default = format_value(info.default) if info.default != "" else "''"
     if info.unit:
         default += f" {info.unit}"
@@ -206,7 +207,8 @@ def _parameter_line(info: ParameterInfo) -> str:
 
 
 def _parameter_list(recipe: Recipe) -> str:
-    return "\n".join(_parameter_line(info) for info in recipe.Params.listing())
+    every = bool(os.environ.get(EXPERT_VARIABLE))
+    return "\n".join(_parameter_line(info) for info in recipe.Params.listing() if every or not info.hidden)
 
 
 def _recipe_help(recipe: Recipe) -> str:

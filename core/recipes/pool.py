@@ -144,10 +144,8 @@ def _shared_with_children() -> Iterator[None]:
     """Memory that children share with this process: the tables of the compiler, which a first kernel loads, and all
     that their garbage collectors leave alone; a collector that goes through objects copies them."""
     ones_complement_sum(b"")
-    before = gc.get_freeze_count()
     gc.freeze()
     try:
         yield
     finally:
-        if not before:  # else `core.recipes.startup` has frozen for good
-            gc.unfreeze()
+        gc.unfreeze()

@@ -70,7 +70,7 @@ def _recipe_section(recipe: Recipe) -> str:
                     info.type,
                     f"`{format_value(info.default)}` {info.unit}".strip() if info.default != "" else "",
                     info.accepts,
-                    ("*Expert parameter.* " if info.hidden else "")
+                    ("*Hidden in help texts.* " if info.hidden else "")
                     + info.help
                     + (f" *Only with `{info.only}`.*" if info.only else ""),
                 )

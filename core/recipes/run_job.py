@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import core.recipes.startup  # before all others
+import core.recipes.startup  # noqa: F401  (before all others)
 from core.errors import MuseError
 from core.processes import die_with_parent
 from core.recipes.engine import run_recipe
@@ -26,8 +26,6 @@ from core.recipes.registry import get_recipe
 from core.recipes.results import RunResult
 
 __all__ = ["emit", "main", "run"]
-
-core.recipes.startup.done()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -91,6 +91,7 @@ def provenance_of(product: Product, recipe: Recipe, params: RecipeParameters) ->
     return Provenance(
         tag=product.tag,
         recipe=recipe.name,
+        science=recipe.product_spec(product.tag).science,
         raws=[(frame.path, frame.tag) for frame in product.raws],
         calibs=[(frame.path, frame.tag) for frame in product.calibs],
         parameters=[(info.name, getattr(params, info.name), info.default, info.help) for info in params.listing()],

@@ -8,6 +8,7 @@ from typing import Literal
 import pytest
 
 from core.errors import MissingInputError, NotFoundError, ParameterError
+from core.recipes import muserex
 from core.recipes.declaration import QcSpec, Recipe, parameter
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.parameters import NifuParameters
@@ -40,12 +41,20 @@ def test_texts_are_converted_and_changes_are_known() -> None:
     assert params.changed() == {"nifu": -1, "combine": "average"}
 
 
-def test_expert_parameters_need_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hidden_parameters_are_accepted_from_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MUSE_EXPERT_USER", raising=False)
-    with pytest.raises(ParameterError, match="MUSE_EXPERT_USER"):
-        _Params.parse({"scale": "false"})
-    monkeypatch.setenv("MUSE_EXPERT_USER", "1")
     assert _Params.parse({"scale": "false"}).changed() == {"scale": False}
+
+
+def test_hidden_parameters_are_shown_to_experts_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("MUSE_EXPERT_USER", raising=False)
+    assert muserex.main(["--help", "muse_wavecal"]) == 0
+    assert "--resample" not in capsys.readouterr().out
+    monkeypatch.setenv("MUSE_EXPERT_USER", "1")
+    assert muserex.main(["--help", "muse_wavecal"]) == 0
+    assert "  --resample " in capsys.readouterr().out
 
 
 def test_qc_families_match_their_keywords() -> None:

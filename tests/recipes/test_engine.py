@@ -334,6 +334,7 @@ def test_help_texts_come_from_the_declaration(capsys: pytest.CaptureFixture[str]
     assert muserex.main(["--params", "muse_bias"]) == 0
     listed = capsys.readouterr().out
     for info in get_recipe("muse_bias").Params.listing():
+        assert not info.hidden
         assert f"--{info.name}" in listed
     assert muserex.main(["--help", "muse_bias"]) == 0
     assert "QC.BIAS.MASTER{quadrant}.RON" in capsys.readouterr().out

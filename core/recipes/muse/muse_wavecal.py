@@ -43,6 +43,7 @@ class WavecalParameters(OverscanParameters):
     lampwise: bool = parameter(
         True,
         "Identify and measure the arc emission lines on images separately for each lamp setup.",
+        hidden=True,
     )
     sigma: float = parameter(
         1.0,
@@ -90,8 +91,9 @@ class WavecalParameters(OverscanParameters):
         False,
         "Resample the input arc images onto 2D images for a visual check using tracing and wavelength calibration "
         "solutions. Note that the image produced will show small wiggles even when the calibration was successful!",
+        hidden=True,
     )
-    wavemap: bool = parameter(False, "Create a wavelength map of the input images.")
+    wavemap: bool = parameter(False, "Create a wavelength map of the input images.", hidden=True)
     merge: bool = merge_parameter()
 
     def options(self, ins_mode: str | None) -> WavecalOptions:
@@ -265,13 +267,6 @@ class MuseWavecal(IfuRecipe):
         ),
     )
     differences = (
-        Difference(
-            where="lampwise, resample, wavemap",
-            here="can be set by everybody",
-            reference="only with MUSE_EXPERT_USER set",
-            why="command lines of the manual",
-            size="none in the results",
-        ),
         Difference(
             where="lamps that were off",
             here="their lines are skipped",

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.errors import ParameterError
 from core.fitsfile.keywords import get_key
 from core.formats.image import read_image
-from core.recipes.muse.muse_dark import MuseDark
 
 
 @pytest.fixture
@@ -50,10 +48,7 @@ def test_hotsigma_decides_what_is_hot(inputs, run_one):
     assert counts[2] == 0
 
 
-def test_expert_parameters(inputs, run_one, monkeypatch):
-    with pytest.raises(ParameterError, match="MUSE_EXPERT_USER"):
-        MuseDark.Params.parse({"normalize": 1800.0})
-    monkeypatch.setenv("MUSE_EXPERT_USER", "1")
+def test_normalisation_to_another_exposure_time(inputs, run_one):
     hour = read_image(run_one("muse_dark", inputs)["MASTER_DARK"], 1)
     half = read_image(run_one("muse_dark", inputs, normalize=1800.0)["MASTER_DARK"], 1)
     raw = read_image(run_one("muse_dark", inputs, normalize=-1.0)["MASTER_DARK"], 1)

@@ -269,10 +269,7 @@ def test_a_lower_edgefrac_finds_a_dim_slice(small_inputs: list[tuple[Path, str]]
     assert values["edgefrac"] == "0.3"
 
 
-def test_normalisation_can_be_switched_off(
-    small_inputs: list[tuple[Path, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MUSE_EXPERT_USER", "1")
+def test_normalisation_can_be_switched_off(small_inputs: list[tuple[Path, str]], tmp_path: Path) -> None:
     assert run("muse_flat", small_inputs, tmp_path, normalize=False, trace=False).ok
     image = read_image(tmp_path / "MASTER_FLAT-01.fits", 1)
     assert image.data.mean(dtype=float) == pytest.approx(image.header["ESO QC FLAT MASTER MEAN"], rel=1e-6)
