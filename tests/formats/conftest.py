@@ -1,4 +1,4 @@
-"""Pixel tables of a few rows, as their columns."""
+"""Product images, and pixel tables of a few rows as their columns."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
+from core.formats.image import MuseImage
 from core.formats.pixtable_origin import PREFIX, encode_origin, set_offset
 
 Columns = dict[str, np.ndarray]
@@ -63,3 +64,25 @@ def pixtable_header() -> Callable[[int], Header]:
         return cards
 
     return header
+
+
+@pytest.fixture
+def make_image() -> Callable[[int], MuseImage]:
+    """A small product image of an IFU, other pixels for each."""
+
+    def image(ifu: int) -> MuseImage:
+        rng = np.random.default_rng(ifu)
+        header = Header()
+        set_key(header, "INSTRUME", "MUSE")
+        set_key(header, "DET.CHIP.NAME", f"CHAN{ifu:02d}")
+        set_key(header, "QC.BIAS.MASTER1.RON", np.float32(2.4567891), "[count] read-out noise")
+        set_key(header, "PRO.CATG", "MASTER_BIAS")
+        return MuseImage(
+            rng.normal(size=(40, 50)).astype(np.float32),
+            rng.integers(0, 8192, (40, 50)).astype(np.int32),
+            rng.random((40, 50)).astype(np.float32),
+            header,
+            "adu",
+        )
+
+    return image
