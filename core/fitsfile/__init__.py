@@ -1,5 +1,5 @@
-"""What lies on disk: raw frames, product images and tables, sets of frames.
+"""FITS files, of whatever instrument: headers, data units, writers, checksums; and sets of frames.
 
-Each FITS format is declared once (`core.formats.tables`, `core.formats.image`); readers, writers and validators
-come from the declaration. Everything is written under a temporary name and renamed.
+A file is written under a temporary name and renamed when it is whole (`core.fitsfile.writer`), or reserved at full size
+and filled by several processes first (`core.fitsfile.reserved`).
 """

@@ -1,4 +1,4 @@
-"""Sets of frames: text files of ``path tag`` lines (MUSE manual, section 6.1)."""
+"""Sets of frames: text files of ``path tag`` lines, as ESO's recipes take them (MUSE manual, section 6.1)."""
 
 from __future__ import annotations
 

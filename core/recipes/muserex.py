@@ -20,8 +20,8 @@ from typing import NoReturn
 import core.recipes.startup  # noqa: F401  (before all others)
 from core import __version__
 from core.errors import MuseError, ParameterError, ProductStoreError
-from core.fitsfile.dicd import format_value
 from core.fitsfile.sof import read_sof
+from core.formats.dicd import format_value
 from core.recipes.declaration import ParameterInfo, Recipe
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import astuple
 from pathlib import Path
 
-from core.fitsfile.dicd import format_value
+from core.formats.dicd import format_value
 from core.recipes.declaration import Recipe
 from core.recipes.registry import all_recipes
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from core.errors import ProductStoreError
-from core.fitsfile.dicd import Provenance, product_header
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.fitsfile.writer import FitsWriter
+from core.formats.dicd import Provenance, product_header
 from core.formats.image import write_image
 from core.formats.merge import merge_products
 from core.formats.pixtable import write_pixtable

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from core.errors import CalibrationMismatchError
-from core.fitsfile.dicd import format_value
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, iter_keys
+from core.formats.dicd import format_value
 from core.formats.raw import RawChannel
 from core.instruments.muse.facts import mode_class
 from core.recipes.logs import Logger

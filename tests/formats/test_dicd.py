@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from core.fitsfile.dicd import Provenance, product_header
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, set_key
+from core.formats.dicd import Provenance, product_header
 
 
 @pytest.fixture
