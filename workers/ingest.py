@@ -1,4 +1,4 @@
-"""Ingest: raw files of the archive directories become frames, or go to quarantine with a reason.
+"""Ingest: files of the archive directories become frames or products, or go to quarantine with a reason.
 
 `Ingestor` does one round: look, wait for what is still being copied, read headers, store. `ingest_once` repeats that
 until nothing is open; `workers.ingest_daemon` does it for ever. The state is the database: the file tree is the queue,
@@ -32,6 +32,15 @@ from core.archive.intake import (
     store_frames,
     twin_paths,
 )
+from core.archive.outside import (
+    NewOutside,
+    StoredOutside,
+    known_outside,
+    lose_outside,
+    outside_below,
+    outside_twin_paths,
+    store_outside,
+)
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import QuarantineReason
 from core.errors import NotFoundError
@@ -54,25 +63,28 @@ class IngestReport:
     ----------
     new, updated, moved : int
         Frames.
+    products : int
+        Products from outside that are new, changed or moved.
     held : Counter
         Files that cannot be used, by reason.
     fresh : int
         How many of them were not in quarantine with the same reason before.
     released : int
-        Files that were in quarantine and are frames now.
+        Files that were in quarantine and are frames or products now.
     unchanged : int
         Files that the archive knew already.
     waiting : int
         Files that are still growing, or have not been quiet for long enough.
     vanished : int
-        Frames and held files whose file is gone.
+        Frames, products and held files whose file is gone.
     nights : set
-        Nights of the frames that are new or changed.
+        Nights of the frames and products that are new or changed.
     """
 
     new: int = 0
     updated: int = 0
     moved: int = 0
+    products: int = 0
     held: Counter[QuarantineReason] = field(default_factory=Counter)
     fresh: int = 0
     released: int = 0
@@ -83,15 +95,16 @@ class IngestReport:
     seconds: float = 0.0
 
     @property
-    def frames(self) -> int:
-        """Frames stored in any way."""
-        return self.new + self.updated + self.moved
+    def stored(self) -> int:
+        """Frames and products stored in any way."""
+        return self.new + self.updated + self.moved + self.products
 
     def add(self, other: IngestReport) -> None:
         """Add what a further round did; what waits is that of the later one."""
         self.new += other.new
         self.updated += other.updated
         self.moved += other.moved
+        self.products += other.products
         self.held.update(other.held)
         self.fresh += other.fresh
         self.released += other.released
@@ -107,6 +120,7 @@ class IngestReport:
         parts += [
             f"{count} {word}"
             for count, word in (
+                (self.products, "products" if self.products > 1 else "product"),
                 (self.updated, "written again"),
                 (self.moved, "moved"),
                 (self.released, "released from quarantine"),
@@ -214,7 +228,8 @@ class Ingestor:
     ) -> list[str]:
         """The files to read now; those that are not quiet stay open."""
         with self.archive.read() as session:
-            known = known_files(session, [printable(path) for path in files])
+            names = [printable(path) for path in files]
+            known = known_files(session, names) | known_outside(session, names)
         todo: list[str] = []
         for path, file in files.items():
             entry = known.get(printable(path))
@@ -230,7 +245,7 @@ class Ingestor:
         return sorted(todo)
 
     def _ingest_batch(self, paths: Sequence[str], files: dict[str, FileStat], report: IngestReport) -> None:
-        frames: list[NewFrame] = []
+        found: list[NewFrame | NewOutside] = []
         held: list[HeldFile] = []
         decided: list[str] = []
         for path in paths:
@@ -239,8 +254,8 @@ class Ingestor:
             now = stat_file(path)
             if (now.size, now.mtime) != (file.size, file.mtime):
                 self._open.add(path)  # it changed while it was read
-            elif isinstance(answer, NewFrame):
-                frames.append(answer)
+            elif isinstance(answer, NewFrame | NewOutside):
+                found.append(answer)
                 decided.append(path)
             elif self._may_be_growing(path, file, answer):
                 self._open.add(path)
@@ -248,20 +263,20 @@ class Ingestor:
                 held.append(answer)
                 decided.append(path)
         try:
-            self._store(frames, held, report)
+            self._store(found, held, report)
         except ArchiveUnavailableError:
             self._open.update(paths)
             raise
         except SQLAlchemyError as error:
             # One row that the database refuses must not keep the others out: store them one by one.
             log.warning("a batch of %d files was refused (%s): one by one", len(paths), error)
-            for frame in frames:
-                self._store_alone(frame, files[frame.path], report)
+            for item in found:
+                self._store_alone(item, files[item.path], report)
             self._store([], held, report)
         for path in decided:
             self._done(path)
 
-    def _examine(self, path: str, file: FileStat) -> NewFrame | HeldFile:
+    def _examine(self, path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
         try:
             return examine(path, file)
         except Exception as error:
@@ -281,13 +296,20 @@ class Ingestor:
             return False
         return self._settle.quiet_for(path, file) < self.settings.truncated_seconds
 
-    def _store(self, frames: Sequence[NewFrame], held: Sequence[HeldFile], report: IngestReport) -> None:
+    def _store(self, found: Sequence[NewFrame | NewOutside], held: Sequence[HeldFile], report: IngestReport) -> None:
+        frames = [item for item in found if isinstance(item, NewFrame)]
+        products = [item for item in found if isinstance(item, NewOutside)]
         with self.archive.read() as session:
-            exists = {path: os.path.exists(path) for path in twin_paths(session, frames)}
+            paths = twin_paths(session, frames) | outside_twin_paths(session, products)
+        exists = {path: os.path.exists(path) for path in paths}
         with self.archive.write() as session:
-            results = store_frames(session, frames, exists=exists, actor=self.actor)
+            results: list[Stored | StoredOutside] = []
+            results += store_frames(session, frames, exists=exists, actor=self.actor)
+            results += store_outside(session, products, exists=exists, actor=self.actor)
             duplicates = [_duplicate(result) for result in results if result.outcome is Outcome.DUPLICATE]
             fresh = hold_files(session, [*held, *duplicates], actor=self.actor)
+            no_products = [*(frame.path for frame in frames), *(file.path for file in (*held, *duplicates))]
+            lose_outside(session, no_products, text="the file was replaced by another", actor=self.actor)
         for result in results:
             self._count(result, report)
         for file in (*held, *duplicates):
@@ -296,22 +318,26 @@ class Ingestor:
                 log.warning("quarantine %s: %s: %s", file.path, file.reason, file.text)
         report.fresh += len(fresh)
 
-    def _store_alone(self, frame: NewFrame, file: FileStat, report: IngestReport) -> None:
+    def _store_alone(self, item: NewFrame | NewOutside, file: FileStat, report: IngestReport) -> None:
         try:
-            self._store([frame], [], report)
+            self._store([item], [], report)
         except SQLAlchemyError as error:
             text = f"the archive refused it: {str(error).splitlines()[0]}"
-            name = os.path.basename(frame.path)
-            held = HeldFile(frame.path, name, file.size, file.mtime, QuarantineReason.UNREADABLE, text)
+            name = os.path.basename(item.path)
+            held = HeldFile(item.path, name, file.size, file.mtime, QuarantineReason.UNREADABLE, text)
             self._store([], [held], report)
 
-    def _count(self, result: Stored, report: IngestReport) -> None:
+    def _count(self, result: Stored | StoredOutside, report: IngestReport) -> None:
         if result.outcome is Outcome.DUPLICATE:
+            return
+        report.released += result.released
+        if isinstance(result, StoredOutside):
+            report.products += 1
+            report.nights.add(result.file.night.isoformat())
             return
         report.new += result.outcome is Outcome.NEW
         report.updated += result.outcome is Outcome.UPDATED
         report.moved += result.outcome is Outcome.MOVED
-        report.released += result.released
         report.nights.add(result.frame.columns["night"].isoformat())
 
     def _finish_tree(self, root: str, tree: TreeScan, report: IngestReport) -> None:
@@ -336,7 +362,7 @@ class Ingestor:
         seen = {printable(path) for path in tree.files}
         unread = tuple(f"{printable(folder).rstrip('/')}/" for folder in tree.unreadable)
         with self.archive.read() as session:
-            known = paths_below(session, printable(root))
+            known = [*paths_below(session, printable(root)), *outside_below(session, printable(root))]
         # Another ingest may have brought in what came after the tree was read, so the disk has the last word.
         gone = [
             path for path in known if path not in seen and not f"{path}/".startswith(unread) and not _is_there(path)
@@ -345,8 +371,9 @@ class Ingestor:
             return
         with self.archive.write() as session:
             frames, files = forget_vanished(session, gone, actor=self.actor)
-        report.vanished += frames + files
-        self._retry_duplicates |= frames > 0  # the original of a duplicate may be among them
+            products = lose_outside(session, gone, actor=self.actor)
+        report.vanished += frames + files + products
+        self._retry_duplicates |= frames + products > 0  # the original of a duplicate may be among them
 
     def _done(self, path: str) -> None:
         self._open.discard(path)
@@ -423,7 +450,12 @@ def _is_there(path: str) -> bool:
     return is_candidate(os.path.basename(path)) and os.path.lexists(path)
 
 
-def _duplicate(result: Stored) -> HeldFile:
+def _duplicate(result: Stored | StoredOutside) -> HeldFile:
+    if isinstance(result, StoredOutside):
+        file = result.file
+        text = f"the same product as {result.twin}"
+        reason = QuarantineReason.DUPLICATE
+        return HeldFile(file.path, file.file_name, file.size, file.mtime, reason, text, night=file.night)
     frame = result.frame
     return HeldFile(
         frame.path,

@@ -102,7 +102,7 @@ def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) 
         try:
             if paths or ingestor.open_paths:
                 report = ingestor.round(paths)
-                if report.frames or report.fresh or report.vanished:
+                if report.stored or report.fresh or report.vanished:
                     log.info("%s", report.sentence())
                     life.doing = f"{datetime.now(UTC):%H:%M:%S} {report.sentence()}"
             if rescan:

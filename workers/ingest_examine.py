@@ -1,4 +1,4 @@
-"""One file, read by its headers, becomes a frame for the archive or a reason to hold it.
+"""One file, read by its headers, becomes a frame or a product for the archive, or a reason to hold it.
 
 `examine` never raises for what is wrong with a file: the answer says it.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from core.archive.intake import HeldFile, NewFrame
 from core.archive.models import unit_mask
+from core.archive.outside import NewOutside
 from core.archive.results import setup_columns
 from core.archive.states import QuarantineReason
 from core.errors import BadFitsError, ClassificationError, MissingKeywordError
@@ -21,6 +22,7 @@ from core.instruments.classification import Classification, classify
 from core.instruments.declaration import Instrument
 from core.instruments.exposure import BadDateError, Exposure, exposure_of, parse_date
 from core.instruments.registry import instrument, is_kept
+from workers.ingest_products import outside_product
 
 __all__ = ["FileStat", "dp_id_of", "examine", "is_candidate", "printable", "stat_file"]
 
@@ -75,7 +77,7 @@ def stat_file(path: str) -> FileStat:
     return FileStat(info.st_size, info.st_mtime)
 
 
-def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
+def examine(path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
     """Read a file by its headers and classify it.
 
     Parameters
@@ -87,8 +89,9 @@ def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
 
     Returns
     -------
-    NewFrame or HeldFile
-        A file that shrinks or grows meanwhile is held as truncated or found to have another size later.
+    NewFrame, NewOutside or HeldFile
+        A raw frame, a product, or neither. A file that shrinks or grows meanwhile is held as truncated or found to have
+        another size later.
     """
     name = os.path.basename(path)
 
@@ -107,6 +110,10 @@ def examine(path: str, file: FileStat) -> NewFrame | HeldFile:
                 QuarantineReason.TRUNCATED,
                 f"the headers promise {scan.expected_size} bytes, the file has {scan.size}",
             )
+        if not (keywords.get("DPR.CATG") or keywords.get("DPR.TYPE")):
+            product = outside_product(scan, file.mtime or 0.0)
+            if product is not None:
+                return product
         classification = classify(keywords)
         declared = instrument(classification.instrument)
         units = declared.live_units(scan)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
 from core.archive.events import record_event
+from core.archive.outside import outside_statics
 from core.archive.planning import SavedPlan, plan_parts, planning_frames, planning_products, save_plan
 from core.archive.sessions import Archive
 from core.archive.signing import sign_anew
@@ -57,7 +58,9 @@ def plan_nights(
         Leave alone templates of which exposures may still come in.
     """
     ensure_line_catalog(settings.static_dir)
-    statics = {item.name: static_calibrations(settings.static_dir, item) for item in instruments()}
+    with archive.read() as session:
+        rows = outside_statics(session)
+    statics = {item.name: static_calibrations(settings.static_dir, item, rows) for item in instruments()}
     digests = {product.id: product.digest for products in statics.values() for product in products}
     sign_anew(archive, [item.plan for item in instruments()], digests)
     with archive.read() as session:

@@ -8,26 +8,48 @@ left out: it must not keep the nights from being planned.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
+from core.archive.outside import StaticRow
+from core.archive.states import ProductState
 from core.cascade.model import Origin, ProductInfo, Quality
 from core.instruments.declaration import Instrument
 from core.instruments.registry import instruments
-from core.staticcal.directory import StaticFault, StaticFile, StaticListing, list_statics
+from core.staticcal.directory import StaticFault, StaticFile, StaticListing, list_statics, paired, static_file
 from core.staticcal.line_catalog import write_line_catalog
 
-__all__ = ["candidate", "ensure_line_catalog", "faults", "static_calibrations"]
+__all__ = ["ensure_line_catalog", "faults", "static_calibrations"]
 
 _LOG = logging.getLogger(__name__)
+_QUALITY: Final = {
+    ProductState.PROVISIONAL: Quality.PROVISIONAL,
+    ProductState.CERTIFIED: Quality.CERTIFIED,
+    ProductState.REJECTED: Quality.REJECTED,
+}
 
 
-def static_calibrations(directory: Path, instrument: Instrument) -> list[ProductInfo]:
-    """Static calibrations of an instrument in a directory and the directories below it, by path."""
+def static_calibrations(directory: Path, instrument: Instrument, rows: Sequence[StaticRow] = ()) -> list[ProductInfo]:
+    """All static calibrations of an instrument.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        Files of this directory and the directories below it; they count as certified.
+    instrument : Instrument
+    rows : sequence of StaticRow
+        Those that came in with the raw frames, of any instrument, with the trust that the archive has in them.
+    """
     found = _listing(directory, instrument)
     for fault in found.faults:
         _leave_out(fault)
-    return [candidate(file, instrument) for file in found.files]
+    trust = {row.path: _QUALITY[row.state] for row in rows}
+    taken = [file for row in rows if (file := _of_row(row, instrument)) is not None]
+    files = paired([*found.files, *taken], instrument.statics)
+    return [_candidate(file, instrument, trust.get(file.path, Quality.CERTIFIED)) for file in files]
 
 
 def faults(directory: Path) -> tuple[StaticFault, ...]:
@@ -36,13 +58,19 @@ def faults(directory: Path) -> tuple[StaticFault, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def candidate(file: StaticFile, instrument: Instrument) -> ProductInfo:
-    """A static calibration as the planner wants it."""
+def _of_row(row: StaticRow, instrument: Instrument) -> StaticFile | None:
+    if row.header.get("INSTRUME", instrument.name) != instrument.name:
+        return None
+    file = static_file(row.path, row.header, instrument.statics, instrument.setup.keywords)
+    return None if file is None else replace(file, digest=row.sha256)
+
+
+def _candidate(file: StaticFile, instrument: Instrument, quality: Quality) -> ProductInfo:
     return ProductInfo(
         id=file.path,
         tag=file.tag,
         setup=instrument.setup.of_keywords(dict(file.setup)) if file.setup else None,
-        quality=Quality.CERTIFIED,
+        quality=quality,
         origin=Origin.STATIC,
         valid_from=file.valid_from,
         valid_to=file.valid_until,

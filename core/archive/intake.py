@@ -26,12 +26,14 @@ __all__ = [
     "NewFrame",
     "Outcome",
     "Stored",
+    "chunks",
     "forget_vanished",
     "frames_to_hash",
     "held_paths",
     "hold_files",
     "known_files",
     "paths_below",
+    "release_held",
     "store_frames",
     "store_hash",
     "twin_paths",
@@ -45,7 +47,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Known:
-    """What the archive knows of a path. ``reason`` is None for frames."""
+    """What the archive knows of a path. ``reason`` is None for frames and products."""
 
     size: int | None
     mtime: float | None
@@ -115,7 +117,7 @@ def known_files(session: Session, paths: Sequence[str]) -> dict[str, Known]:
     Missing frames and released or vanished quarantine rows count as unknown, so that the file is read again.
     """
     known: dict[str, Known] = {}
-    for part in _chunks(paths):
+    for part in chunks(paths):
         frames = session.execute(
             select(Frame.path, Frame.size, Frame.mtime).where(Frame.path.in_(part), Frame.state != FrameState.MISSING)
         )
@@ -187,7 +189,7 @@ def store_frames(
     if new:
         session.execute(insert(Frame), new)
     usable = [result.frame.path for result in results if result.outcome is not Outcome.DUPLICATE]
-    released = _release(session, usable, actor, now)
+    released = release_held(session, usable, actor, now)
     return [replace(result, released=result.frame.path in released) for result in results]
 
 
@@ -222,7 +224,7 @@ def hold_files(
     now = now or utc_now()
     files = list({file.path: file for file in files}.values())
     rows: dict[str, QuarantinedFile] = {}
-    for part in _chunks([file.path for file in files]):
+    for part in chunks([file.path for file in files]):
         found = session.scalars(select(QuarantinedFile).where(QuarantinedFile.path.in_(part)))
         rows.update({row.path: row for row in found})
         lost = session.scalars(select(Frame).where(Frame.path.in_(part), Frame.state == FrameState.PRESENT)).all()
@@ -270,7 +272,7 @@ def held_paths(session: Session, paths: Collection[str] | None = None) -> list[s
     if paths is None:
         return list(session.scalars(query.order_by(QuarantinedFile.id)))
     found: list[str] = []
-    for part in _chunks(list(paths)):
+    for part in chunks(list(paths)):
         found.extend(session.scalars(query.where(QuarantinedFile.path.in_(part))))
     return found
 
@@ -303,7 +305,7 @@ def forget_vanished(
     """
     now = now or utc_now()
     frames = gone = 0
-    for part in _chunks(paths):
+    for part in chunks(paths):
         for frame in session.scalars(select(Frame).where(Frame.path.in_(part), Frame.state == FrameState.PRESENT)):
             frame.state = FrameState.MISSING
             frames += 1
@@ -418,7 +420,7 @@ def _earlier(
 ) -> tuple[dict[str, Frame], dict[str, Frame], dict[tuple[str, datetime], Frame]]:
     """Frames of the archive that have the path, the name, or the time of a new one."""
     rows: set[Frame] = set()
-    for part in _chunks(frames):
+    for part in chunks(frames):
         rows.update(
             session.scalars(
                 select(Frame).where(
@@ -439,9 +441,10 @@ def _earlier(
     )
 
 
-def _release(session: Session, paths: Sequence[str], actor: str, now: datetime) -> set[str]:
+def release_held(session: Session, paths: Sequence[str], actor: str, now: datetime) -> set[str]:
+    """Take files out of quarantine that are usable now; returns the paths that were held."""
     released: set[str] = set()
-    for part in _chunks(paths):
+    for part in chunks(paths):
         rows = session.scalars(
             select(QuarantinedFile).where(QuarantinedFile.path.in_(part), QuarantinedFile.state == QuarantineState.HELD)
         )
@@ -461,5 +464,6 @@ def _release(session: Session, paths: Sequence[str], actor: str, now: datetime) 
     return released
 
 
-def _chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+def chunks(items: Sequence[T]) -> Iterable[Sequence[T]]:
+    """Cut a list for statements that name its items."""
     return (items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK))

@@ -49,6 +49,7 @@ __all__ = [
     "BlockInput",
     "Event",
     "Frame",
+    "OutsideFile",
     "Product",
     "Qc1Parameter",
     "Qc1Value",
@@ -353,7 +354,31 @@ class Product(SetupColumns, Base):
         Index(None, "night", "tag"),
         Index(None, "file_name"),
         Index(None, "created_at"),
+        Index(None, "sha256"),
     )
+
+
+class OutsideFile(Base):
+    """What ingest knows of a product that came from outside: a file of an archive directory, like a frame."""
+
+    __tablename__ = "outside_files"
+
+    product_id: Mapped[int] = mapped_column(ForeignKey("products.id", ondelete="CASCADE"), primary_key=True)
+    mtime: Mapped[float] = mapped_column(Float(53))  # [s since 1970]
+    state: Mapped[FrameState] = mapped_column(enum_type(FrameState), default=FrameState.PRESENT)
+    static: Mapped[bool] = mapped_column(Boolean)  # chosen by its validity, not by the time of its data
+    # Files of one set were made together, one per unit, and are taken together.
+    set_name: Mapped[str] = mapped_column(Text)
+    unit_mask: Mapped[int] = mapped_column(Integer, default=0)  # units in the file; 0: of the whole instrument
+
+    product: Mapped[Product] = relationship()
+
+    __table_args__ = (Index(None, "set_name"), Index(None, "static", "state"))
+
+    @property
+    def units(self) -> tuple[int, ...]:
+        """Numbers of the units in the file."""
+        return units_of_mask(self.unit_mask)
 
 
 class Qc1Parameter(Base):

@@ -6,19 +6,20 @@ rewrites a block that has not run yet, and replaces one that has: the old row is
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.finishing import settle_inputs
-from core.archive.models import Block, BlockInput, Frame, Product, unit_mask
+from core.archive.models import Block, BlockInput, Frame, OutsideFile, Product, unit_mask, units_of_mask
 from core.archive.results import setup_columns
 from core.archive.states import BlockState, FrameState, InputKind, ProductState
 from core.archive.transitions import change_block
@@ -106,32 +107,49 @@ def planning_products(
 ) -> list[ProductInfo]:
     """The calibrations that exist in a span of mid-exposure times, as candidates for the planner.
 
-    The files of one block and tag (one per IFU) are one candidate, named ``<group key>/<tag>``; its quality is
-    the worst of the files. A product from outside is named by its path. Rejected ones are among them, so that
-    the plan can say why they were refused; superseded ones are not.
+    The files of one block and tag (one per unit) are one candidate, named ``<group key>/<tag>``; its quality is
+    the worst of the files. So are those of a set from outside, named by the path of the first. Rejected ones are among
+    them, so that the plan can say why they were refused; superseded and missing ones are not, nor static calibrations
+    (`core.archive.outside.outside_statics`).
     """
     query = (
-        select(Product, Block)
+        select(Product, Block, OutsideFile)
         .outerjoin(Block, Product.block_id == Block.id)
-        .where(Product.mjd_mid.between(first_mjd, last_mjd), Product.state != ProductState.SUPERSEDED)
-        .order_by(Product.id)
+        .outerjoin(OutsideFile, OutsideFile.product_id == Product.id)
+        .where(
+            Product.mjd_mid.between(first_mjd, last_mjd),
+            Product.state != ProductState.SUPERSEDED,
+            or_(
+                OutsideFile.product_id.is_(None),
+                OutsideFile.static.is_(False) & (OutsideFile.state == FrameState.PRESENT),
+            ),
+        )
+        .order_by(Product.unit, Product.id)
     )
     if tags is not None:
         query = query.where(Product.tag.in_(tags))
     sets: dict[str, list[Product]] = defaultdict(list)
     blocks: dict[str, Block | None] = {}
-    for product, block in session.execute(query):
+    outside: dict[str, int] = defaultdict(int)  # units of the files from outside
+    for product, block, file in session.execute(query):
         if block is not None and block.state is not BlockState.DONE:
             continue  # it is being made again, or replaced: it comes as a planned one
-        name = product.path if block is None else f"{block.group_key}/{product.tag}"
+        name = _set_name(product, block, file)
+        outside[name] |= 0 if file is None else file.unit_mask
         sets[name].append(product)
         blocks[name] = block
-    return [_candidate(name, rows, blocks[name]) for name, rows in sets.items()]
+    return [_candidate(name, rows, blocks[name], outside[name]) for name, rows in sets.items()]
 
 
-def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> ProductInfo:
+def _set_name(product: Product, block: Block | None, file: OutsideFile | None) -> str:
+    if block is not None:
+        return f"{block.group_key}/{product.tag}"
+    return product.path if file is None else file.set_name
+
+
+def _candidate(name: str, rows: Sequence[Product], block: Block | None, outside_mask: int) -> ProductInfo:
     first = rows[0]
-    units = {row.unit for row in rows if row.unit is not None}
+    units = {row.unit for row in rows if row.unit is not None} | set(units_of_mask(outside_mask))
     signature = ""
     lost: set[int] = set()
     if block is not None:
@@ -143,7 +161,7 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> Produ
         lost = {entry["unit"] for entry in block.lost_units} if merged else set(block.units) - units
         units = set(block.units)
     return ProductInfo(
-        id=name,
+        id=name if block is not None else first.path,
         tag=first.tag,
         mjd=first.mjd_mid if block is None else block.mjd_mid,
         setup=instrument("MUSE").setup.of_keywords(first.setup_keywords()),
@@ -152,9 +170,16 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None) -> Produ
         units=tuple(sorted(units)) or tuple(range(1, 25)),
         block="" if block is None else block.group_key,
         signature=signature,
-        digest="" if block is not None else first.sha256,
+        digest="" if block is not None else _digest(rows),
         lost=tuple(sorted(lost)),
     )
+
+
+def _digest(rows: Sequence[Product]) -> str:
+    """Content of a set of files from outside: the hash of the file, or of the hashes of all."""
+    if len(rows) == 1:
+        return rows[0].sha256
+    return hashlib.sha256("".join(sorted(row.sha256 for row in rows)).encode()).hexdigest()
 
 
 def save_plan(
@@ -365,6 +390,7 @@ def _inputs(
         )
         if product.origin is Origin.STATIC:
             row.kind, row.static_path, row.content = InputKind.STATIC, product.id, product.digest
+            row.product_id = session.scalar(select(Product.id).where(Product.path == product.id))
         elif product.block:
             row.kind = InputKind.PLANNED if product.origin is Origin.PLANNED else InputKind.PRODUCT
             if product.block not in ids:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from core.archive.base import utc_now
 from core.archive.models import Block, BlockInput, Frame, Product
+from core.archive.outside import files_of_set
 from core.archive.records import LostUnit
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
 from core.errors import MissingInputError, NotFoundError
@@ -175,7 +176,7 @@ def lacking_units(session: Session, block: Block) -> tuple[LostUnit, ...]:
 
 def _product_files(session: Session, entry: BlockInput, name: str) -> list[TaskFile]:
     if entry.product is not None:
-        rows = [entry.product]
+        rows = files_of_set(session, entry.product)
     else:
         rows = list(session.scalars(_usable_products(entry)))
     if not rows and entry.required:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, String, cast, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from core.archive.base import utc_now
-from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, Qc1Value
-from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
+from core.archive.models import Block, BlockInput, Event, Frame, OutsideFile, Product, Qc1Parameter, Qc1Value
+from core.archive.states import BLOCK_OPEN_STATES, BlockState, FrameState, InputKind, ProductState
 from core.cascade.signature import signature_with
 
 __all__ = [
@@ -45,6 +45,7 @@ PLANNER = "planner"  # actor of the events of plans of all that had changed
 
 _ENDED = (BlockState.DONE.value, BlockState.FAILED.value, BlockState.CANCELLED.value)
 _TO_RUN = (BlockState.READY.value, BlockState.WAITING.value)
+_OF_FILES = (FrameState.PRESENT.value, FrameState.MISSING.value)  # events of files, not of trust in them
 _UNUSABLE = (BlockState.FAILED.value, BlockState.CANCELLED.value, BlockState.SUPERSEDED.value)
 
 
@@ -75,7 +76,7 @@ class News:
         Number of frames, and the highest number of one.
     last_event : int
     frames_changed : bool
-        A frame disappeared, came back, or was excluded.
+        A frame or a product from outside disappeared, came back, or was excluded.
     run_again : bool
         A person let a block run again.
     redone : int
@@ -108,7 +109,9 @@ def news(session: Session, after_event: int | None) -> News:
     return News(
         frames,
         last,
-        frames_changed=any(event.kind == "frame" for event in events),
+        frames_changed=any(
+            event.kind == "frame" or (event.kind == "product" and event.to_state in _OF_FILES) for event in events
+        ),
         run_again=any(event.from_state in _ENDED and event.to_state in _TO_RUN for event in blocks),
         redone=_redone(session) if done else 0,
         withdrawn=any(event.kind == "product" for event in events)
@@ -147,8 +150,9 @@ def nights_no_longer_running(session: Session, names: Iterable[str]) -> set[date
 def nights_changed(session: Session, since: datetime | None, after: News | None = None) -> set[date]:
     """Nights whose plan may differ from the stored one.
 
-    Those with frames that came in, disappeared or were excluded since then; and those of blocks that were run again, or
-    were done with other parameters than planned. All nights with frames if ``since`` is None.
+    Those with frames that came in, disappeared or were excluded since then; those of products from outside that did, of
+    blocks that use them, and of blocks that lack what they are; and those of blocks that were run again, or were done
+    with other parameters than planned. All nights with frames if ``since`` is None.
 
     What came after a look (``after``) is found by its number, too: the clocks of other machines may be behind.
     """
@@ -162,6 +166,7 @@ def nights_changed(session: Session, since: datetime | None, after: News | None 
     nights |= set(
         session.scalars(frames.join(Event, Event.subject == Frame.dp_id).where(Event.kind == "frame", recent))
     )
+    nights |= _nights_of_outside_files(session, recent)
     blocks = select(Block.night).distinct()
     nights |= set(
         session.scalars(
@@ -181,6 +186,26 @@ def nights_changed(session: Session, since: datetime | None, after: News | None 
         )
     )
     return nights
+
+
+def _nights_of_outside_files(session: Session, recent: ColumnElement[bool]) -> set[date]:
+    changed = (
+        select(Product.id, Product.night, Product.tag)
+        .join(OutsideFile, OutsideFile.product_id == Product.id)
+        .join(Event, Event.subject == cast(Product.id, String))
+        .where(Event.kind == "product", Event.to_state.in_(_OF_FILES), recent)
+        .distinct()
+        .subquery()
+    )
+    lacking = (BlockInput.kind == InputKind.MISSING) & (BlockInput.role == changed.c.tag)
+    concerned = (
+        select(Block.night)
+        .join(BlockInput, BlockInput.block_id == Block.id)
+        .join(changed, or_(BlockInput.product_id == changed.c.id, lacking))
+        .where(Block.state != BlockState.SUPERSEDED)
+        .distinct()
+    )
+    return set(session.scalars(select(changed.c.night))) | set(session.scalars(concerned))
 
 
 def blocks_with_stale_inputs(session: Session) -> dict[int, date]:
@@ -211,7 +236,7 @@ def blocks_with_stale_inputs(session: Session) -> dict[int, date]:
         )
         .where(
             Block.state != BlockState.SUPERSEDED,
-            BlockInput.kind == InputKind.PRODUCT,
+            BlockInput.kind.in_((InputKind.PRODUCT, InputKind.STATIC)),
             Product.state == ProductState.REJECTED,
         )
     )

@@ -15,7 +15,7 @@ A tag that the instrument stopped using (`StaticRules.not_after`) ends there in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from functools import lru_cache
@@ -27,7 +27,7 @@ from core.fitsfile.digest import file_sha256
 from core.fitsfile.scan import FitsScan, scan_fits
 from core.instruments.statics import DeclaredFile, StaticRules, stem_of
 
-__all__ = ["StaticFault", "StaticFile", "StaticListing", "list_statics", "product_keywords", "static_file"]
+__all__ = ["StaticFault", "StaticFile", "StaticListing", "list_statics", "paired", "product_keywords", "static_file"]
 
 ALWAYS = float("-inf")
 FOR_EVER = float("inf")
@@ -171,7 +171,7 @@ def static_file(
     )
 
 
-def paired(files: list[StaticFile], rules: StaticRules) -> tuple[StaticFile, ...]:
+def paired(files: Sequence[StaticFile], rules: StaticRules) -> tuple[StaticFile, ...]:
     """Give those that were made from a file of the list, by their headers, the pair of that file.
 
     The header knows better than the name; a partner without a pair gets its own name for one.

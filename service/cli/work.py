@@ -45,7 +45,7 @@ def run_ingest(paths: Sequence[Path], data_dir: Path | None, *, release: bool) -
 
                 report = ingest_once(archive, settings, paths or None, actor="cascade ingest", progress=show)
         console.print(f"{report.sentence()} in {report.seconds:.1f} s")
-        if not paths and not report.new and not report.held:
+        if not paths and not report.stored and not report.held:
             looked = ", ".join(str(path) for path in settings.archive_dirs)
             console.print(f"Looked into {looked}; other files and directories are given as arguments.", soft_wrap=True)
         if report.nights:
