@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,16 +19,40 @@ from core.archive.models import Event, Frame, OutsideFile, Product, QuarantinedF
 from core.archive.orders import set_product_state
 from core.archive.outside import outside_statics
 from core.archive.planning import planning_products
+from core.archive.queries import block_task
 from core.archive.sessions import Archive
-from core.archive.states import FrameState, ProductState, QuarantineReason, QuarantineState
+from core.archive.states import BlockState, FrameState, ProductState, QuarantineReason, QuarantineState
 from core.cascade.model import Origin, ProductInfo, Quality
 from core.instruments.registry import instrument
 from core.settings import Settings
 from workers.ingest import Ingestor, IngestReport, ingest_once, release
+from workers.planning import Planner
 from workers.statics import static_calibrations
 
 DATE = "2026-11-01T22:00:00.000"
 MJD = Time(DATE).mjd
+
+
+def write_product(
+    path: Path, tag: str = "MASTER_BIAS", unit: int | None = None, value: float = 1.0, **more: object
+) -> Path:
+    """A product of one unit, or of none; keywords of None are left out."""
+    header = fits.Header()
+    header["INSTRUME"] = "MUSE"
+    header["DATE-OBS"], header["MJD-OBS"], header["EXPTIME"] = DATE, MJD, 0.0
+    for key, text in (("PRO CATG", tag), ("INS MODE", "WFM-NOAO-N"), ("DET READ CURID", 1)):
+        header[f"HIERARCH ESO {key}"] = text
+    for key, text in more.items():
+        if text is None:
+            header.pop(key)
+        else:
+            header[key] = text
+    if unit is not None:
+        header["EXTNAME"] = f"CHAN{unit:02d}"
+    image = fits.ImageHDU(np.full((8, 8), value, np.float32), name="DATA")
+    path.parent.mkdir(exist_ok=True)
+    fits.HDUList([fits.PrimaryHDU(header=header), image]).writeto(path, overwrite=True)
+    return path
 
 
 class Yard:
@@ -44,26 +69,8 @@ class Yard:
             truncated_seconds=0.05,
         )
 
-    def write(
-        self, name: str, tag: str = "MASTER_BIAS", unit: int | None = None, value: float = 1.0, **more: object
-    ) -> Path:
-        header = fits.Header()
-        header["INSTRUME"] = "MUSE"
-        header["DATE-OBS"], header["MJD-OBS"], header["EXPTIME"] = DATE, MJD, 0.0
-        for key, text in (("PRO CATG", tag), ("INS MODE", "WFM-NOAO-N"), ("DET READ CURID", 1)):
-            header[f"HIERARCH ESO {key}"] = text
-        for key, text in more.items():
-            if text is None:
-                header.pop(key.replace("_", "-"), None)
-            else:
-                header[key.replace("_", "-")] = text
-        if unit is not None:
-            header["EXTNAME"] = f"CHAN{unit:02d}"
-        image = fits.ImageHDU(np.full((8, 8), value, np.float32), name="DATA")
-        path = self.raw / name
-        path.parent.mkdir(exist_ok=True)
-        fits.HDUList([fits.PrimaryHDU(header=header), image]).writeto(path, overwrite=True)
-        return path
+    def write(self, name: str, tag: str = "MASTER_BIAS", **more: Any) -> Path:
+        return write_product(self.raw / name, tag, **more)
 
     def once(self) -> IngestReport:
         return ingest_once(self.archive, self.settings)
@@ -127,7 +134,7 @@ def test_a_master_becomes_a_product_with_the_facts_of_its_header(yard: Yard) -> 
     ],
 )
 def test_what_the_archive_delivers_is_certified(
-    sqlite_yard: Yard, name: str, more: dict[str, object], state: ProductState
+    sqlite_yard: Yard, name: str, more: dict[str, Any], state: ProductState
 ) -> None:
     sqlite_yard.write(name, **more)
     sqlite_yard.once()
@@ -158,7 +165,7 @@ def test_a_merged_master_has_the_units_of_its_extensions(yard: Yard) -> None:
 
 
 def test_a_static_calibration_is_a_candidate_by_its_validity(yard: Yard) -> None:
-    path = yard.write("MU_GBPT_140101A_badpix_table.fits", "BADPIX_TABLE", DATE_OBS=None, MJD_OBS=None)
+    path = yard.write("MU_GBPT_140101A_badpix_table.fits", "BADPIX_TABLE", **{"DATE-OBS": None, "MJD-OBS": None})
     yard.once()
     assert yard.candidates() == []
     with yard.archive.read() as session:
@@ -274,15 +281,15 @@ def test_a_path_that_becomes_something_else_is_that_only(yard: Yard, raw_bytes: 
     ("more", "reason", "word"),
     [
         ({"INSTRUME": "UVES"}, QuarantineReason.UNKNOWN_TYPE, "UVES"),
-        ({"DATE_OBS": None}, QuarantineReason.BAD_DATE, "DATE-OBS"),
+        ({"DATE-OBS": None}, QuarantineReason.BAD_DATE, "DATE-OBS"),
         ({"tag": "A" * 40}, QuarantineReason.UNKNOWN_TYPE, "no tag"),
         ({"tag": "BADPIX_TABLE", "HIERARCH ESO PRO VALID START": "soon"}, QuarantineReason.MISSING_KEYWORD, "soon"),
     ],
 )
 def test_a_product_that_cannot_be_used_is_held_with_the_reason(
-    sqlite_yard: Yard, more: dict[str, object], reason: QuarantineReason, word: str
+    sqlite_yard: Yard, more: dict[str, Any], reason: QuarantineReason, word: str
 ) -> None:
-    sqlite_yard.write("a.fits", **more)  # type: ignore[arg-type]
+    sqlite_yard.write("a.fits", **more)
     sqlite_yard.once()
     row = sqlite_yard.held()["a.fits"]
     assert row.reason is reason
@@ -309,3 +316,35 @@ def test_odd_setup_keywords_cost_only_themselves(yard: Yard) -> None:
     assert ingestor.round([yard.raw]).products == 1
     product = yard.products()["a.fits"]
     assert (product.det_read_curid, product.opti1_name, product.ins_mode) == (None, None, "WFM-NOAO-N")
+
+
+def test_a_master_that_arrives_makes_the_planner_look_again(make_house: Callable[..., Any], raw_night: Path) -> None:
+    house = make_house(frames=0)
+    darks = [path for path in sorted(raw_night.iterdir()) if fits.getval(path, "ESO DPR TYPE") == "DARK"]
+    for path in darks:
+        shutil.copy(path, house.raw)
+    house.ingest()
+    planner = Planner(house.archive, house.settings)
+    planner.plan_changes(wait_for_templates=False)
+    assert house.blocks()["muse_dark"].state is BlockState.INCOMPLETE
+    assert planner.plan_changes(wait_for_templates=False) is None
+
+    header = fits.getheader(darks[0])
+    keys = {key: header[key] for key in ("DATE-OBS", "MJD-OBS")}
+    keys |= {f"HIERARCH {key}": header[key] for key in ("ESO INS OPTI1 NAME", "ESO DET BINX", "ESO DET BINY")}
+    masters = [
+        write_product(house.raw / f"MASTER_BIAS-{unit:02d}.fits", unit=unit, value=unit, **keys) for unit in (1, 2)
+    ]
+    house.ingest()
+    planner.plan_changes(wait_for_templates=False)
+    dark = house.blocks()["muse_dark"]
+    assert dark.state is BlockState.READY
+    with house.archive.read() as session:
+        task = block_task(session, dark.id)
+    assert [(file.tag, file.unit) for file in task.calibrations] == [("MASTER_BIAS", 1), ("MASTER_BIAS", 2)]
+
+    for path in masters:
+        path.unlink()
+    house.ingest()
+    planner.plan_changes(wait_for_templates=False)
+    assert house.blocks()["muse_dark"].state is BlockState.INCOMPLETE
