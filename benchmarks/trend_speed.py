@@ -86,9 +86,9 @@ def _fill(archive: Archive, nights: int) -> None:
             {
                 "id": number + 1, "name": f"block {number}", "group_key": f"block {number}", "recipe": "muse_bias",
                 "recipe_version": "1", "tag": "BIAS", "night": _FIRST + timedelta(days=number), "n_raw": 11,
-                "mjd_mid": _FIRST_MJD + number, "ifu_mask": (1 << _IFUS) - 1, "state": BlockState.DONE,
+                "mjd_mid": _FIRST_MJD + number, "unit_mask": (1 << _IFUS) - 1, "state": BlockState.DONE,
                 "rules_hash": "", "plan_signature": str(number), "signature": str(number),
-                "ins_mode": "WFM-NOAO-N", "created_at": datetime(2026, 11, 1, tzinfo=UTC),
+                "mode": "WFM-NOAO-N", "created_at": datetime(2026, 11, 1, tzinfo=UTC),
             }
             for number in range(nights)
         ]  # fmt: skip
@@ -99,8 +99,8 @@ def _fill(archive: Archive, nights: int) -> None:
                 [
                     {
                         "parameter_id": parameter + 1, "block_id": night + 1, "mjd_obs": _FIRST_MJD + night,
-                        "ifu": ifu, "value": math.sin(night / 58.0) + ifu, "ins_mode": "WFM-NOAO-N",
-                        "det_read_curid": 1, "hidden": False,
+                        "unit": ifu, "value": math.sin(night / 58.0) + ifu, "mode": "WFM-NOAO-N",
+                        "readout": "1", "hidden": False,
                     }
                     for night in range(first, min(first + 50, nights))
                     for ifu in range(1, _IFUS + 1)

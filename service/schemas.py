@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, QuarantinedFile
 from core.archive.pages.nights import NightSummary
@@ -19,6 +19,7 @@ from core.archive.states import (
     QuarantineReason,
     QuarantineState,
 )
+from core.instruments.setup import Setup
 from service.web.words import QUARANTINE_CURES
 
 __all__ = [
@@ -87,16 +88,22 @@ class NightOut(BaseModel):
 class SetupOut(BaseModel):
     """The keys that calibrations must share."""
 
-    model_config = ConfigDict(from_attributes=True)
+    instrument: str
+    mode: str = Field(description="What of it the filter by mode looks at")
+    readout: str
+    label: str = Field(description="All of it in short")
+    values: dict[str, str] = Field(description="All keys that the instrument declares")
 
-    ins_mode: str | None
-    det_read_curid: int | None
-    det_read_curname: str | None
-    opti1_name: str | None
-    blue_filter: bool | None
-    field_mode: str | None
-    bin_x: int | None
-    bin_y: int | None
+    @classmethod
+    def of(cls, setup: Setup) -> SetupOut:
+        """From the set-up of a row."""
+        return cls(
+            instrument=setup.instrument,
+            mode=setup.mode,
+            readout=setup.readout,
+            label=setup.label,
+            values=dict(setup.values),
+        )
 
 
 class FrameOut(BaseModel):
@@ -410,6 +417,6 @@ def _fields(model: type[BaseModel], row: Any, *others: str) -> dict[str, Any]:
     """Values of the row for all fields but others, which the row does not have."""
     values = {}
     for name in model.model_fields.keys() - set(others):
-        value = SetupOut.model_validate(row) if name == "setup" else getattr(row, name)
+        value = SetupOut.of(row.setup) if name == "setup" else getattr(row, name)
         values[name] = list(value) if name == "units" else value
     return values

@@ -253,7 +253,7 @@ def _rows(answer: SeriesAnswer) -> Iterator[tuple[Any, ...]]:
         yield (names[parameter], mjd, value, *index, key.night, key.mode, key.name, product)
 
 
-_HEADER: Final = ("parameter", "mjd_obs", "value", *INDEX_COLUMNS, "night", "ins_mode", "block", "product")
+_HEADER: Final = ("parameter", "mjd_obs", "value", *INDEX_COLUMNS, "night", "mode", "block", "product")
 
 
 def csv_lines(answer: SeriesAnswer) -> Iterator[str]:

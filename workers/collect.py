@@ -219,8 +219,8 @@ def _scores(
                 session,
                 {(table, column): rule.days},
                 float(header.get("MJD-OBS", task.mjd_mid)),
-                readout=int(setup.readout),
-                ins_mode=setup.mode if rule.same_mode else None,
+                readout=setup.readout,
+                mode=setup.mode if rule.same_mode else None,
             )
         for position, values in series[table, column].items():
             unit, quadrant, slice_, lamp, item = position

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.archive.intake import HeldFile, NewFrame
-from core.archive.models import unit_mask
+from core.archive.models import setup_columns, unit_mask
 from core.archive.outside import NewOutside
-from core.archive.results import setup_columns
 from core.archive.states import QuarantineReason
 from core.errors import BadFitsError, ClassificationError, MissingKeywordError
 from core.fitsfile.cards import CardValue, parse_cards
@@ -28,10 +27,6 @@ __all__ = ["FileStat", "dp_id_of", "examine", "is_candidate", "printable", "stat
 
 _SUFFIXES = (".fits", ".fits.fz")
 _TEXT_LIMITS = {
-    "det_read_curname": 32,
-    "opti1_name": 32,
-    "field_mode": 32,
-    "ins_mode": 32,
     "archive_name": 128,
     "tpl_id": 64,
     "prog_id": 64,
@@ -171,7 +166,7 @@ def _frame(
         "unit_mask": unit_mask(units),
         "ambient_temp": _number(keywords, declared.ambient),
         "header": keywords,
-        **setup_columns(keywords),
+        **setup_columns(declared.setup.of_keywords(keywords)),
     }
     for column, limit in _TEXT_LIMITS.items():
         value = columns[column]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -40,10 +40,11 @@ from core.archive.states import (
     WorkerKind,
 )
 from core.cascade.signature import SCHEME
+from core.instruments.registry import instrument
+from core.instruments.setup import Setup, UnitSpec
 
 __all__ = [
     "HAS_FAILED_UNITS",
-    "SETUP_KEYWORDS",
     "Base",
     "Block",
     "BlockInput",
@@ -57,25 +58,14 @@ __all__ = [
     "Score",
     "SetupColumns",
     "WorkerHeartbeat",
+    "setup_columns",
     "unit_mask",
     "units_of_mask",
 ]
 
 
-# keyword -> column of `SetupColumns`
-SETUP_KEYWORDS = {
-    "INS.MODE": "ins_mode",
-    "DET.READ.CURID": "det_read_curid",
-    "DET.READ.CURNAME": "det_read_curname",
-    "INS.OPTI1.NAME": "opti1_name",
-    "INS.OPTI2.NAME": "field_mode",
-    "DET.BINX": "bin_x",
-    "DET.BINY": "bin_y",
-}
-
-
 def unit_mask(units: Iterable[int]) -> int:
-    """Bit mask of IFU numbers (1 to 24): bit ``unit - 1`` is set."""
+    """Bit mask of unit numbers (from 1 on): bit ``unit - 1`` is set."""
     mask = 0
     for unit in units:
         mask |= 1 << (unit - 1)
@@ -83,25 +73,41 @@ def unit_mask(units: Iterable[int]) -> int:
 
 
 def units_of_mask(mask: int) -> tuple[int, ...]:
-    """IFU numbers of a bit mask, ascending."""
+    """Unit numbers of a bit mask, ascending."""
     return tuple(bit + 1 for bit in range(mask.bit_length()) if mask >> bit & 1)
 
 
 class SetupColumns:
-    """The set-up keys that calibrations must share; the same columns on frames, blocks and products."""
+    """The set-up that calibrations must share: the same columns on frames, blocks and products.
 
-    ins_mode: Mapped[str | None] = mapped_column(String(32))  # INS.MODE
-    det_read_curid: Mapped[int | None] = mapped_column(Integer)  # DET.READ.CURID
-    det_read_curname: Mapped[str | None] = mapped_column(String(32))  # DET.READ.CURNAME
-    opti1_name: Mapped[str | None] = mapped_column(String(32))  # INS.OPTI1.NAME
-    blue_filter: Mapped[bool | None] = mapped_column(Boolean)  # INS.OPTI1.NAME starts with "Blue"
-    field_mode: Mapped[str | None] = mapped_column(String(32))  # INS.OPTI2.NAME: WFM or NFM
-    bin_x: Mapped[int | None] = mapped_column(SmallInteger)  # DET.BINX
-    bin_y: Mapped[int | None] = mapped_column(SmallInteger)  # DET.BINY
+    ``setup_text`` is canonical (`core.instruments.setup.Setup.text`), the others are two of its values, for pages.
+    """
 
-    def setup_keywords(self) -> dict[str, str | int | None]:
-        """The set-up as keywords in dot notation (for `core.cascade.model.Setup.from_keywords`)."""
-        return {keyword: getattr(self, column) for keyword, column in SETUP_KEYWORDS.items()}
+    if TYPE_CHECKING:
+        instrument: Mapped[str]
+    mode: Mapped[str] = mapped_column(String(32), default="", server_default="")
+    readout: Mapped[str] = mapped_column(String(32), default="", server_default="")
+    setup_text: Mapped[str] = mapped_column(String(255), default="", server_default="")
+
+    @property
+    def setup(self) -> Setup:
+        """The set-up with its words."""
+        return instrument(self.instrument).setup.parse(self.setup_text)
+
+    @property
+    def unit_words(self) -> UnitSpec:
+        """The units of the instrument and what they are called."""
+        return instrument(self.instrument).units
+
+
+def setup_columns(setup: Setup) -> dict[str, str]:
+    """The columns of a frame, block or product that say its instrument and set-up."""
+    return {
+        "instrument": setup.instrument,
+        "mode": setup.mode,
+        "readout": setup.readout,
+        "setup_text": setup.text,
+    }
 
 
 class Frame(SetupColumns, Base):
@@ -142,8 +148,8 @@ class Frame(SetupColumns, Base):
     obs_id: Mapped[int | None] = mapped_column(BigInteger)
     prog_id: Mapped[str | None] = mapped_column(String(64))
     object: Mapped[str | None] = mapped_column(String(128))
-    unit_mask: Mapped[int] = mapped_column(Integer)  # channels in the file, see `units_of_mask`
-    ambient_temp: Mapped[float | None] = mapped_column(Float(53))  # INS.TEMP4.VAL [deg C]
+    unit_mask: Mapped[int] = mapped_column(Integer)  # units in the file, see `units_of_mask`
+    ambient_temp: Mapped[float | None] = mapped_column(Float(53))  # [deg C]
     state: Mapped[FrameState] = mapped_column(enum_type(FrameState), default=FrameState.PRESENT)
     ingested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     header: Mapped[dict[str, Any]] = mapped_column(
@@ -161,7 +167,7 @@ class Frame(SetupColumns, Base):
 
     @property
     def units(self) -> tuple[int, ...]:
-        """IFU numbers that the file holds."""
+        """Units that the file holds."""
         return units_of_mask(self.unit_mask)
 
 
@@ -175,6 +181,7 @@ class Block(SetupColumns, Base):
     group_key: Mapped[str] = mapped_column(String(200))  # TPL.START + tag + set-up: the same over re-plans
     recipe: Mapped[str] = mapped_column(String(64))
     recipe_version: Mapped[str] = mapped_column(String(32))
+    instrument: Mapped[str] = mapped_column(String(16), default="", server_default="")
     tag: Mapped[str] = mapped_column(String(32))  # raw tag
     night: Mapped[date] = mapped_column(Date)
     mjd_mid: Mapped[float] = mapped_column(Float(53))
@@ -210,14 +217,14 @@ class Block(SetupColumns, Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
     n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
-    # IFUs without products in a block that is done: those that failed, those that there was nothing to reduce (with)
+    # units without products in a block that is done: those that failed, those that there was nothing to reduce (with)
     failed_unit_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     skipped_unit_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     notes: Mapped[str] = mapped_column(Text, default="")  # what a reader should know, of the plan
     parameters: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict)  # those that differ from defaults
     # [{"unit": 7, "failed": true, "error_type": "tracing", "message": "..."}, ...]: why, for each bit of the two masks
     lost_units: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, server_default="[]")
-    # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by IFU while it runs
+    # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by unit while it runs
     progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True, sort_order=99)
     # [{"name": "bias0-01", "title": ..., "caption": ..., "unit": 1, "path": ...}, ...]: PNG files beside the products
     plots: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, deferred=True, sort_order=100)
@@ -237,7 +244,7 @@ class Block(SetupColumns, Base):
         Index(None, "recipe", "mjd_mid"),
         Index(None, "finished_at"),
         Index(None, "signature_scheme"),
-        # Few blocks ever have failed IFUs, and the first page asks for the last of them.
+        # Few blocks ever have failed units, and the first page asks for the last of them.
         Index(
             "ix_blocks_failed_units",
             "state",
@@ -257,17 +264,17 @@ class Block(SetupColumns, Base):
 
     @property
     def units(self) -> tuple[int, ...]:
-        """IFU numbers that the block reduces."""
+        """Units that the block reduces."""
         return units_of_mask(self.unit_mask)
 
     @property
     def failed_units(self) -> tuple[int, ...]:
-        """IFUs that failed, of a block that is done."""
+        """Units that failed, of a block that is done."""
         return units_of_mask(self.failed_unit_mask) if self.state is BlockState.DONE else ()
 
     @property
     def skipped_units(self) -> tuple[int, ...]:
-        """IFUs that a block that is done left out: detector off, or no calibration."""
+        """Units that a block that is done left out: detector off, or no calibration."""
         return units_of_mask(self.skipped_unit_mask) if self.state is BlockState.DONE else ()
 
 
@@ -279,7 +286,7 @@ class BlockInput(Base):
     """One input of a block: a raw frame, or the calibration of one role with the reason of its choice.
 
     A calibration made by a block (kinds ``product`` and ``planned``) is named by ``source_block_id`` and its
-    tag ``role``; the files are the products of that block with that tag (one per IFU, or one merged).
+    tag ``role``; the files are the products of that block with that tag (one per unit, or one merged).
     ``product_id`` is set when one single file was chosen.
     """
 
@@ -330,6 +337,7 @@ class Product(SetupColumns, Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))  # null: came from outside
+    instrument: Mapped[str] = mapped_column(String(16), default="", server_default="")
     tag: Mapped[str] = mapped_column(String(32))  # PRO.CATG
     unit: Mapped[int | None] = mapped_column(SmallInteger)  # null: merged, or of the whole instrument
     file_name: Mapped[str] = mapped_column(String(255))
@@ -412,15 +420,15 @@ class Qc1Value(Base):
     unit: Mapped[int | None] = mapped_column(SmallInteger)
     quadrant: Mapped[int | None] = mapped_column(SmallInteger)  # detector port 1 to 4
     slice: Mapped[int | None] = mapped_column(SmallInteger)  # 1 to 48 on the detector
-    lamp: Mapped[int | None] = mapped_column(SmallInteger)  # INS.LAMPn number
+    lamp: Mapped[int | None] = mapped_column(SmallInteger)  # number of the lamp
     item: Mapped[int | None] = mapped_column(SmallInteger)  # running number of an input
     value: Mapped[float] = mapped_column(Float(53))
-    ins_mode: Mapped[str | None] = mapped_column(String(32))
-    det_read_curid: Mapped[int | None] = mapped_column(Integer)
+    mode: Mapped[str | None] = mapped_column(String(32))
+    readout: Mapped[str | None] = mapped_column(String(32))
     hidden: Mapped[bool] = mapped_column(Boolean, default=False)
 
     __table_args__ = (
-        # Covers a trend: ten years of 24 IFUs are read from the index alone, in order.
+        # Covers a trend: ten years of all units are read from the index alone, in order.
         Index(
             "ix_qc1_values_trend",
             "parameter_id",
@@ -434,7 +442,7 @@ class Qc1Value(Base):
             "value",
             "block_id",
             "product_id",
-            "ins_mode",
+            "mode",
         ),
         Index(None, "block_id", "parameter_id"),
         Index(None, "product_id"),

@@ -19,8 +19,16 @@ from sqlalchemy.orm import Session
 from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.finishing import settle_inputs
-from core.archive.models import Block, BlockInput, Frame, OutsideFile, Product, unit_mask, units_of_mask
-from core.archive.results import setup_columns
+from core.archive.models import (
+    Block,
+    BlockInput,
+    Frame,
+    OutsideFile,
+    Product,
+    setup_columns,
+    unit_mask,
+    units_of_mask,
+)
 from core.archive.states import BlockState, FrameState, InputKind, ProductState
 from core.archive.transitions import change_block
 from core.cascade.model import BlockPlan, FrameInfo, Origin, Plan, ProductInfo, Quality
@@ -89,7 +97,7 @@ def planning_frames(
         FrameInfo(
             id=frame.dp_id,
             tag=frame.tag,
-            setup=instrument(frame.instrument).setup.of_keywords(frame.setup_keywords()),
+            setup=frame.setup,
             mjd_mid=frame.mjd_mid,
             tpl_start=frame.tpl_start.strftime("%Y-%m-%dT%H:%M:%S") if frame.tpl_start else "",
             tpl_nexp=frame.tpl_nexp or 0,
@@ -164,10 +172,10 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None, outside_
         id=name if block is not None else first.path,
         tag=first.tag,
         mjd=first.mjd_mid if block is None else block.mjd_mid,
-        setup=instrument("MUSE").setup.of_keywords(first.setup_keywords()),
+        setup=first.setup,
         quality=min(_QUALITY[row.state] for row in rows),
         origin=Origin.PRODUCT,
-        units=tuple(sorted(units)) or tuple(range(1, 25)),
+        units=tuple(sorted(units)) or instrument(first.instrument).units.all,
         block="" if block is None else block.group_key,
         signature=signature,
         digest="" if block is not None else _digest(rows),
@@ -335,18 +343,7 @@ def _fill(block: Block, item: BlockPlan, recipe_version: str) -> None:
     block.plan_signature = block.signature = item.signature
     block.signature_scheme = SCHEME
     block.rules_hash = item.rules_version
-    setup = item.setup
-    bin_x, _, bin_y = setup.get("binning").partition("x")
-    columns = setup_columns(
-        {
-            "INS.MODE": setup.mode,
-            "INS.OPTI2.NAME": setup.get("field"),
-            "DET.READ.CURID": int(setup.readout),
-            "DET.BINX": int(bin_x),
-            "DET.BINY": int(bin_y),
-        }
-    )
-    for column, value in (columns | {"blue_filter": setup.get("blue") == "blue"}).items():
+    for column, value in setup_columns(item.setup).items():
         setattr(block, column, value)
 
 

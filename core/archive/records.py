@@ -30,7 +30,7 @@ class NewProduct:
     size, sha256
         As `ProductStore.place` gave them.
     header : mapping
-        Primary keywords in dot notation; the set-up columns are taken from it.
+        Primary keywords in dot notation; the set-up is read from it.
     """
 
     tag: str
@@ -60,8 +60,8 @@ class NewQc1Value:
     slice: int | None = None
     lamp: int | None = None
     item: int | None = None
-    ins_mode: str | None = None
-    det_read_curid: int | None = None
+    mode: str | None = None
+    readout: str | None = None
 
 
 @dataclass(frozen=True)

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import PurePath
-from typing import Any
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import SETUP_KEYWORDS, Block, Product, Qc1Parameter, Qc1Value, Score, unit_mask
+from core.archive.models import Block, Product, Qc1Parameter, Qc1Value, Score, setup_columns, unit_mask
 from core.archive.records import BlockResult, NewProduct, NewQc1Value, NewScore, Qc1Definition
 from core.archive.states import ProductState
 from core.errors import NotFoundError
+from core.instruments.registry import instrument
 
-__all__ = ["register_parameters", "setup_columns", "store_result"]
+__all__ = ["register_parameters", "store_result"]
 
 
 def register_parameters(session: Session, definitions: Iterable[Qc1Definition]) -> int:
@@ -50,7 +50,7 @@ def register_parameters(session: Session, definitions: Iterable[Qc1Definition]) 
 
 
 def store_result(session: Session, block: Block, result: BlockResult, now: datetime) -> list[int | None]:
-    """Replace the products, QC1 values, scores, plots and lost IFUs of a block; returns the scores.
+    """Replace the products, QC1 values, scores, plots and lost units of a block; returns the scores.
 
     A product under the path of an earlier one takes over its row; other earlier products of the block are
     superseded. QC1 values that are not finite are not stored: the column in the product header tells.
@@ -66,8 +66,8 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
             "product_id": products[item.product] if item.product is not None else None,
             "mjd_obs": item.mjd_obs,
             "value": float(item.value),
-            "ins_mode": item.ins_mode if item.ins_mode is not None else block.ins_mode,
-            "det_read_curid": item.det_read_curid if item.det_read_curid is not None else block.det_read_curid,
+            "mode": block.mode if item.mode is None else item.mode,
+            "readout": block.readout if item.readout is None else item.readout,
             "hidden": False,
             **_indices(item),
         }
@@ -101,16 +101,9 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
     return [item.score for item in result.scores]
 
 
-def setup_columns(keywords: Mapping[str, Any]) -> dict[str, Any]:
-    """The set-up columns of a frame, block or product from keywords in dot notation."""
-    columns = {column: keywords.get(keyword) for keyword, column in SETUP_KEYWORDS.items()}
-    name = columns["opti1_name"]
-    columns["blue_filter"] = None if name is None else str(name).upper().startswith("BLUE")
-    return columns
-
-
 def _store_products(session: Session, block: Block, items: Iterable[NewProduct], now: datetime) -> dict[str, int]:
     earlier = {row.path: row for row in session.scalars(select(Product).where(Product.block_id == block.id)).all()}
+    setups = instrument(block.instrument).setup
     rows: dict[str, Product] = {}
     for item in items:
         row = earlier.pop(item.path, None)
@@ -121,7 +114,7 @@ def _store_products(session: Session, block: Block, items: Iterable[NewProduct],
         row.size, row.sha256, row.datamd5 = item.size, item.sha256, item.datamd5
         row.night, row.mjd_obs, row.mjd_mid = item.night, item.mjd_obs, item.mjd_mid
         row.state, row.created_at, row.header = item.state, now, dict(item.header)
-        for column, value in setup_columns(item.header).items():
+        for column, value in setup_columns(setups.of_keywords(item.header)).items():
             setattr(row, column, value)
         rows[item.path] = row
     for row in earlier.values():

@@ -323,8 +323,9 @@ def products_before(session: Session, block_id: int) -> list[tuple[str, int | No
             Block.state == BlockState.DONE,
             Block.mjd_mid < block.mjd_mid,
             Block.group_key != block.group_key,
-            Block.ins_mode == block.ins_mode,
-            Block.det_read_curid == block.det_read_curid,
+            Block.instrument == block.instrument,
+            Block.mode == block.mode,
+            Block.readout == block.readout,
         )
         .order_by(Block.mjd_mid.desc())
         .limit(1)
@@ -342,8 +343,8 @@ def earlier_values(
     days: Mapping[tuple[str, str], float],
     mjd: float,
     *,
-    readout: int | None,
-    ins_mode: str | None = None,
+    readout: str | None,
+    mode: str | None = None,
 ) -> dict[tuple[str, str], dict[tuple[int | None, ...], list[float]]]:
     """QC1 values before a time, for statistical thresholds.
 
@@ -353,9 +354,9 @@ def earlier_values(
         (table, column) to how many days back.
     mjd : float
         Values at this time and later are left out.
-    readout : int or None
+    readout : str or None
         Read-out mode that the values must share.
-    ins_mode : str, optional
+    mode : str, optional
         Instrument mode that they must share, if given.
 
     Returns
@@ -377,14 +378,14 @@ def earlier_values(
                 Qc1Value.mjd_obs >= mjd - span,
                 Qc1Value.mjd_obs < mjd,
                 Qc1Value.hidden.is_(False),
-                Qc1Value.det_read_curid.is_(None) if readout is None else Qc1Value.det_read_curid == readout,
+                Qc1Value.readout.is_(None) if readout is None else Qc1Value.readout == readout,
                 Block.state == BlockState.DONE,
                 or_(Product.id.is_(None), Product.state != ProductState.REJECTED),
             )
             .order_by(Qc1Value.mjd_obs, Qc1Value.id)
         )
-        if ins_mode is not None:
-            query = query.where(Qc1Value.ins_mode == ins_mode)
+        if mode is not None:
+            query = query.where(Qc1Value.mode == mode)
         series: dict[tuple[int | None, ...], list[float]] = defaultdict(list)
         for *position, value in session.execute(query):
             series[tuple(position)].append(value)

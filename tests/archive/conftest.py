@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from core.archive.models import Block, BlockInput, Frame
+from core.archive.models import Block, BlockInput, Frame, setup_columns
 from core.archive.records import NewProduct
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind
+from core.instruments.muse.setup import SETUP
 
 
 @pytest.fixture
@@ -25,7 +26,6 @@ def add_frame(archive: Archive) -> Callable[..., int]:
             "path": f"/raw/{name}.fits",
             "size": 1,
             "mtime": 1.0,
-            "instrument": "MUSE",
             "dpr_catg": "CALIB",
             "dpr_type": "BIAS",
             "tag": "BIAS",
@@ -37,12 +37,7 @@ def add_frame(archive: Archive) -> Callable[..., int]:
             "exptime": 0.0,
             "mjd_mid": 61345.9,
             "unit_mask": 3,
-            "ins_mode": "WFM-NOAO-N",
-            "det_read_curid": 1,
-            "opti1_name": "Blue",
-            "field_mode": "WFM",
-            "bin_x": 1,
-            "bin_y": 1,
+            **setup_columns(SETUP.of_values({"mode": "WFM-NOAO-N"})),
             "header": {},
             **columns,
         }
@@ -79,8 +74,7 @@ def add_block(archive: Archive) -> Callable[..., int]:
             "rules_hash": "r",
             "plan_signature": f"signature of {name}",
             "signature": f"signature of {name}",
-            "ins_mode": "WFM-NOAO-N",
-            "det_read_curid": 1,
+            **setup_columns(SETUP.of_values({"mode": "WFM-NOAO-N"})),
             **columns,
         }
         with archive.write() as session:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from core.archive import finishing, leases, orders
-from core.archive.models import Block, BlockInput, Event, Product
+from core.archive.models import Block, BlockInput, Event, Product, setup_columns
 from core.archive.planning import SavedPlan, plan_parts, planning_frames, planning_products, save_plan
 from core.archive.records import BlockResult
 from core.archive.sessions import Archive
@@ -17,6 +17,7 @@ from core.cascade.model import Plan
 from core.cascade.plan import make_plan
 from core.errors import NotFoundError
 from core.instruments.muse.plan import RULES
+from core.instruments.muse.setup import SETUP
 
 Add = Callable[..., int]
 NIGHT = date(2026, 11, 1)
@@ -78,7 +79,7 @@ def execute(archive: Archive, block: Block, products: tuple[Any, ...]) -> None:
 
 
 def test_frames_come_as_the_planner_wants_them(archive: Archive, take: Callable[..., None]) -> None:
-    take("ARC", 34.0, lamps=("Ne",), count=1, ins_mode="WFM-AO-N", opti1_name="Blue-Na2")
+    take("ARC", 34.0, lamps=("Ne",), count=1, **setup_columns(SETUP.of_values({"mode": "WFM-AO-N"})))
     with archive.read() as session:
         (frame,) = planning_frames(session, NIGHT, NIGHT)
         assert planning_frames(session, NIGHT, NIGHT, tags=["BIAS"]) == []
@@ -94,7 +95,7 @@ def test_a_plan_becomes_blocks_that_wait_for_each_other(archive: Archive, take: 
     assert len(saved.created) == 2
     bias, flat = by_tag(archive, "BIAS"), by_tag(archive, "FLAT")
     assert (bias.state, flat.state) == (BlockState.READY, BlockState.WAITING)
-    assert (bias.n_raw, bias.units, bias.ins_mode, bias.recipe) == (3, (1, 2), "WFM-NOAO-N", "muse_bias")
+    assert (bias.n_raw, bias.units, bias.mode, bias.recipe) == (3, (1, 2), "WFM-NOAO-N", "muse_bias")
     with archive.read() as session:
         rows = session.scalars(
             select(BlockInput).where(BlockInput.block_id == flat.id).order_by(BlockInput.position)
@@ -132,7 +133,7 @@ def test_a_plan_stays_the_same_while_its_blocks_are_done(
 
 def test_missing_calibrations_are_stored_with_what_was_refused(archive: Archive, take: Callable[..., None]) -> None:
     take("FLAT", 34.0)
-    take("BIAS", 33.0, det_read_curid=2)
+    take("BIAS", 33.0, **setup_columns(SETUP.of_values({"readout": "2"})))
     save(archive)
     flat = by_tag(archive, "FLAT")
     assert flat.state is BlockState.INCOMPLETE

@@ -130,11 +130,11 @@ def test_a_result_is_stored_whole(archive: Archive, add_block: Add, new_product:
         stored = session.scalars(select(Qc1Value).order_by(Qc1Value.quadrant)).all()
         product = session.scalars(select(Product)).one()
         assert session.scalar(select(func.count(Score.id))) == 3
-    assert [(item.quadrant, item.value, item.ins_mode) for item in stored] == [
+    assert [(item.quadrant, item.value, item.mode) for item in stored] == [
         (q, 2.0 + q, "WFM-NOAO-N") for q in range(1, 5)
     ]
     assert {item.product_id for item in stored} == {product.id}
-    assert (product.blue_filter, product.file_name) == (True, "1.fits")
+    assert (product.setup.get("blue"), product.file_name) == ("blue", "1.fits")
 
 
 def test_doing_it_again_replaces_rows_and_supersedes_what_is_no_longer_made(

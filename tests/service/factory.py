@@ -27,24 +27,17 @@ from core.archive.models import (
     QuarantinedFile,
     Score,
     WorkerHeartbeat,
+    setup_columns,
     unit_mask,
 )
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState, QuarantineReason, QuarantineState, WorkerKind
+from core.instruments.muse.declaration import INSTRUMENT
 from workers.definitions import register_definitions
 
 MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 MODE = "WFM-NOAO-N"
-SETUP: dict[str, Any] = {
-    "ins_mode": MODE,
-    "det_read_curid": 1,
-    "det_read_curname": "SCI1.0",
-    "opti1_name": "Blue",
-    "blue_filter": True,
-    "field_mode": "WFM",
-    "bin_x": 1,
-    "bin_y": 1,
-}
+SETUP: dict[str, Any] = setup_columns(INSTRUMENT.setup.of_values({"mode": MODE}))
 # tag: recipe, frames, exposure time, hours after local noon, products, calibrations (role, tag of its maker)
 PLAN: dict[str, tuple[str, int, float, float, tuple[str, ...], tuple[tuple[str, str], ...]]] = {
     "BIAS": ("muse_bias", 11, 0.0, 19.0, ("MASTER_BIAS",), ()),
@@ -177,7 +170,6 @@ class Filler:
                     "path": f"/archive/{night}/{name}.fits",
                     "size": 863_000_000,
                     "mtime": moment.timestamp(),
-                    "instrument": "MUSE",
                     "dpr_catg": "CALIB",
                     "dpr_type": {"FLAT": "FLAT,LAMP", "ARC": "WAVE"}.get(tag, tag),
                     "dpr_tech": "IFU",
@@ -362,8 +354,8 @@ class Filler:
                                     "product_id": files[unit],
                                     "mjd_obs": mjd,
                                     "value": value,
-                                    "ins_mode": MODE,
-                                    "det_read_curid": 1,
+                                    "mode": MODE,
+                                    "readout": "1",
                                     "hidden": False,
                                     **place,
                                 }

@@ -142,7 +142,7 @@ def test_signs_of_life(session: Session) -> None:
     assert fresh.score is not None
     assert health.state_counts(session) == {BlockState.RUNNING: 1, BlockState.WAITING: 1}
     recent = blocks.last_done_by_tag(session, datetime(2026, 11, 20, 17, tzinfo=UTC), 30)
-    done = {tag: mjd for tag, _, _, mjd in recent}
+    done = {last.tag: last.done for last in recent}
     assert set(done) == {"BIAS", "FLAT", "ARC"}
     # the newest flat is still running: the one of the night before counts
     assert done["BIAS"] is not None

@@ -93,7 +93,7 @@ def test_the_row_of_a_frame_says_what_its_header_says(yard: Yard) -> None:
     assert frame.date_obs == datetime(2026, 11, 1, 22, 0, 5, tzinfo=UTC)
     assert frame.mjd_mid - frame.mjd_obs == pytest.approx(8.64 / 2 / 86400, abs=1e-10)
     assert (frame.lamps, frame.units) == ("Xe", (1, 2))
-    assert (frame.ins_mode, frame.blue_filter, frame.field_mode) == ("WFM-AO-N", True, "WFM")
+    assert (frame.mode, frame.setup.get("blue"), frame.setup.get("field")) == ("WFM-AO-N", "blue", "WFM")
     assert (frame.tpl_start, frame.tpl_expno, frame.tpl_nexp) == (
         datetime(2026, 11, 1, 21, 59, tzinfo=UTC),
         7,

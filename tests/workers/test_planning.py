@@ -69,7 +69,7 @@ def finish(house: Any, recipe: str, tag: str) -> Block:
             mjd_obs=block.mjd_mid,
             mjd_mid=block.mjd_mid,
             night=block.night,
-            header={"INS.MODE": block.ins_mode, "DET.READ.CURID": block.det_read_curid},
+            header={"INS.MODE": block.mode, "DET.READ.CURID": int(block.readout)},
         )
         for unit in block.units
     )

@@ -14,6 +14,7 @@ from core.archive.states import BlockState, InputKind
 from core.errors import NotFoundError
 
 __all__ = [
+    "LastDone",
     "Outlier",
     "block_events",
     "block_inputs",
@@ -39,6 +40,17 @@ class Outlier:
     score: Score
     parameter: Qc1Parameter
     block: Block
+
+
+@dataclass(frozen=True)
+class LastDone:
+    """Times [MJD] of the last frame of an instrument, raw tag and mode, and of the last block of them that is done."""
+
+    instrument: str
+    tag: str
+    mode: str
+    taken: float
+    done: float | None
 
 
 def find_block(session: Session, name: str) -> Block:
@@ -211,20 +223,20 @@ def last_outliers(session: Session, limit: int) -> list[Outlier]:
     return [Outlier(*row) for row in rows]
 
 
-def last_done_by_tag(session: Session, now: datetime, days: float) -> list[tuple[str, str, float, float | None]]:
-    """For each raw tag and mode of the last days: (tag, mode, MJD of the last frame, MJD of the last block done)."""
+def last_done_by_tag(session: Session, now: datetime, days: float) -> list[LastDone]:
+    """What was taken and done last, of each instrument, raw tag and mode of the last days."""
     # A list of nights, not "since": planners would rather walk all frames in the order of their tags.
     nights = [(now - timedelta(days=back)).date() for back in range(int(days) + 1)]
     rows = session.execute(
-        select(Frame.tag, Frame.ins_mode, func.max(Frame.mjd_mid))
+        select(Frame.instrument, Frame.tag, Frame.mode, func.max(Frame.mjd_mid))
         .where(Frame.night.in_(nights))
-        .group_by(Frame.tag, Frame.ins_mode)
+        .group_by(Frame.instrument, Frame.tag, Frame.mode)
     )
     # The state is not in the WHERE clause: planners would walk all blocks ever done instead of the last nights.
     blocks = session.execute(
-        select(Block.tag, Block.ins_mode, Block.state, func.max(Block.mjd_mid))
+        select(Block.instrument, Block.tag, Block.mode, Block.state, func.max(Block.mjd_mid))
         .where(Block.night.in_(nights))
-        .group_by(Block.tag, Block.ins_mode, Block.state)
+        .group_by(Block.instrument, Block.tag, Block.mode, Block.state)
     )
-    done = {(tag, mode): mjd for tag, mode, state, mjd in blocks if state is BlockState.DONE}
-    return [(tag, mode or "", float(mjd), done.get((tag, mode))) for tag, mode, mjd in rows]
+    done = {(name, tag, mode): mjd for name, tag, mode, state, mjd in blocks if state is BlockState.DONE}
+    return [LastDone(name, tag, mode, float(mjd), done.get((name, tag, mode))) for name, tag, mode, mjd in rows]

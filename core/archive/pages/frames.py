@@ -35,7 +35,7 @@ class FrameFilter:
 
     night: date | None = None
     tag: str | None = None
-    ins_mode: str | None = None
+    mode: str | None = None
     from_mjd: float | None = None
     to_mjd: float | None = None
 
@@ -60,8 +60,8 @@ def list_frames(session: Session, wanted: FrameFilter, after: int | None, limit:
         statement = statement.where(Frame.night == wanted.night)
     if wanted.tag is not None:
         statement = statement.where(Frame.tag == wanted.tag)
-    if wanted.ins_mode is not None:
-        statement = statement.where(Frame.ins_mode == wanted.ins_mode)
+    if wanted.mode is not None:
+        statement = statement.where(Frame.mode == wanted.mode)
     if wanted.from_mjd is not None:
         statement = statement.where(Frame.mjd_obs >= wanted.from_mjd)
     if wanted.to_mjd is not None:

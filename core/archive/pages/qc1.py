@@ -222,9 +222,9 @@ def _scores_of_blocks(session: Session, block_ids: set[int]) -> dict[tuple[int, 
 def modes_of_table(session: Session, recipes: Sequence[str]) -> list[str]:
     """Modes in which the recipes of a table were run, the most recent first."""
     rows = session.execute(
-        select(Block.ins_mode, func.max(Block.mjd_mid))
-        .where(Block.recipe.in_(recipes), Block.state == BlockState.DONE, Block.ins_mode.is_not(None))
-        .group_by(Block.ins_mode)
+        select(Block.mode, func.max(Block.mjd_mid))
+        .where(Block.recipe.in_(recipes), Block.state == BlockState.DONE, Block.mode != "")
+        .group_by(Block.mode)
         .order_by(func.max(Block.mjd_mid).desc())
     )
     return [mode for mode, _ in rows if mode]
@@ -233,7 +233,7 @@ def modes_of_table(session: Session, recipes: Sequence[str]) -> list[str]:
 def series_modes(session: Session, parameter_id: int) -> tuple[str | None, float | None]:
     """Mode and time of the newest value of a parameter."""
     row = session.execute(
-        select(Qc1Value.ins_mode, Qc1Value.mjd_obs)
+        select(Qc1Value.mode, Qc1Value.mjd_obs)
         .where(Qc1Value.parameter_id == parameter_id, Qc1Value.hidden.is_(False))
         .order_by(Qc1Value.mjd_obs.desc())
         .limit(1)
@@ -247,7 +247,7 @@ def _restricted(statement: Select[Any], wanted: SeriesFilter) -> Select[Any]:
     if wanted.to_mjd is not None:
         statement = statement.where(Qc1Value.mjd_obs <= wanted.to_mjd)
     if wanted.mode is not None:
-        statement = statement.where(Qc1Value.ins_mode == wanted.mode)
+        statement = statement.where(Qc1Value.mode == wanted.mode)
     if wanted.block_id is not None:
         statement = statement.where(Qc1Value.block_id == wanted.block_id)
     for column, allowed in _index_filters(wanted, Qc1Value):
@@ -349,7 +349,7 @@ def _block_keys(session: Session, block_ids: Sequence[int]) -> dict[int, BlockKe
     keys = {}
     for chunk in _chunks(block_ids):
         rows = session.execute(
-            select(Block.id, Block.name, Block.night, Block.ins_mode, Block.recipe_version).where(Block.id.in_(chunk))
+            select(Block.id, Block.name, Block.night, Block.mode, Block.recipe_version).where(Block.id.in_(chunk))
         )
         for identity, name, night, mode, version in rows:
             keys[identity] = BlockKey(identity, name, night.isoformat(), mode or "", version)
@@ -393,5 +393,5 @@ def block_means(
         .group_by(Qc1Value.block_id)
     )
     if mode is not None:
-        statement = statement.where(Qc1Value.ins_mode == mode)
+        statement = statement.where(Qc1Value.mode == mode)
     return sorted((float(mjd), float(value)) for mjd, value in session.execute(statement))

@@ -28,14 +28,15 @@ def frame_page(
     frame = queries.find_frame(page.session, dp_id)
     blocks = queries.blocks_of_frame(page.session, frame.id)
     declared = instrument(frame.instrument)
-    channels = [declared.units.extension_name(unit) for unit in frame.units]
+    names = [declared.units.extension_name(unit) for unit in frame.units]
     return page.render(
         "frame.html",
         frame=frame,
         blocks=blocks,
         products=queries.products_of_blocks(page.session, [block.id for block in blocks]),
-        channels=channels,
-        ext=ext if ext in channels else (channels[0] if channels else None),
+        channels=list(zip(names, frame.units, strict=True)),
+        setup=[(declared.setup.key(key).title, value) for key, value in frame.setup.values],
+        ext=ext if ext in names else next(iter(names), None),
         cuts=cuts,
         on_disk=Path(frame.path).is_file(),
         rule=next((rule for rule in declared.raw_rules if rule.name == frame.rule), None),

@@ -111,7 +111,7 @@ def _missing(waiting: list[Block], inputs: dict[int, list[BlockInput]]) -> list[
     for block in waiting:
         for item in inputs[block.id]:
             if item.kind is InputKind.MISSING and item.required:
-                lacks[item.role, block.ins_mode or ""].append(block)
+                lacks[item.role, block.mode].append(block)
     source = {product: task.main for item in instruments() for task in item.plan.tasks for product in task.products}
     return [
         TakeNext(
@@ -128,21 +128,23 @@ def _missing(waiting: list[Block], inputs: dict[int, list[BlockInput]]) -> list[
 def _ageing(session: Session, now: datetime) -> list[TakeNext]:
     """Calibrations in use whose newest block leaves the validity of the calibration plan."""
     mjd_now = now.timestamp() / 86400.0 + _MJD_OF_UNIX
-    plan_days: dict[str, float] = {}
+    plan_days: dict[tuple[str, str], float] = {}
     for item in instruments():
         windows = {source.tag: source.windows for source in item.plan.masters if source.windows}
         for task in item.plan.tasks:
             for product in windows.keys() & task.products:
                 days = windows[product][0][0]
-                plan_days[task.main] = min(plan_days.get(task.main, days), days)
+                key = item.name, task.main
+                plan_days[key] = min(plan_days.get(key, days), days)
     found = []
-    for tag, mode, _, done in block_queries.last_done_by_tag(session, now, RECENT_DAYS):
-        if tag not in plan_days:
+    for last in block_queries.last_done_by_tag(session, now, RECENT_DAYS):
+        if (last.instrument, last.tag) not in plan_days:
             continue
-        days = plan_days[tag]
-        if done is None:
-            found.append(TakeNext(tag, mode, "warn", f"taken in the last {RECENT_DAYS:.0f} days, but no block is done"))
-        elif mjd_now - done > days:
-            text = f"last one {age((mjd_now - done) * 86400)} ago, the plan wants one every {days:g} d"
-            found.append(TakeNext(tag, mode, "warn", text))
+        days = plan_days[last.instrument, last.tag]
+        if last.done is None:
+            text = f"taken in the last {RECENT_DAYS:.0f} days, but no block is done"
+            found.append(TakeNext(last.tag, last.mode, "warn", text))
+        elif mjd_now - last.done > days:
+            text = f"last one {age((mjd_now - last.done) * 86400)} ago, the plan wants one every {days:g} d"
+            found.append(TakeNext(last.tag, last.mode, "warn", text))
     return found
