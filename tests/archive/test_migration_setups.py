@@ -42,8 +42,8 @@ def old_row(header: dict[str, Any]) -> dict[str, Any]:
     return {
         "id": 1, "dp_id": "f", "file_name": "f.fits", "path": "/f.fits", "size": 1, "mtime": 1.0, "instrument": "MUSE",
         "dpr_catg": "CALIB", "dpr_type": "BIAS", "tag": "BIAS", "rule": "bias", "rules_version": "1",
-        "night": date(2026, 11, 1), "date_obs": now, "mjd_obs": 61345.9, "exptime": 0.0, "mjd_mid": 61345.9, "lamps": "",
-        "unit_mask": 3, "state": "present", "ingested_at": now, "header": header,
+        "night": date(2026, 11, 1), "date_obs": now, "mjd_obs": 61345.9, "exptime": 0.0, "mjd_mid": 61345.9,
+        "lamps": "", "unit_mask": 3, "state": "present", "ingested_at": now, "header": header,
         "blue_filter": None if name is None else name.startswith("Blue"),
         **{column: header.get(keyword) for keyword, column in KEYWORDS.items()},
     }  # fmt: skip
