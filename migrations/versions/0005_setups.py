@@ -1,5 +1,8 @@
 """one canonical set-up text and two filters instead of the set-up keywords of one instrument
 
+The way down gives back what the set-up text tells: classes of modes instead of their names, 1 for what was not given.
+Names come from the headers, where there are any (frames and products).
+
 Revision ID: 0005
 Revises: 0004
 Create Date: 2026-11-29 02:00:00.000000
@@ -79,8 +82,10 @@ def _fill_new(table: str) -> None:
         setup = _setup(dict(zip(TELLING, values, strict=True)))
         text = ";".join(f"{key}={value}" for key, value in setup.items())
         same = [column.is_not_distinct_from(value) for column, value in zip(old, values, strict=True)]
-        new = {"instrument": INSTRUMENT, "mode": setup["mode"], "readout": setup["readout"], "setup_text": text}
+        new = {"mode": setup["mode"], "readout": setup["readout"], "setup_text": text}
         bind.execute(sa.update(rows).where(*same).values(**new))
+    if table != "frames":  # which knew their instrument
+        bind.execute(sa.update(rows).values(instrument=INSTRUMENT))
 
 
 def _setup(old: dict[str, Any]) -> dict[str, str]:

@@ -22,7 +22,10 @@ from core.archive.sessions import make_engine
 N_ROWS = 3  # of each table
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(schema._config()).walk_revisions()][::-1]
 # Table and column of what a downgrade cannot bring back because the upgrade gave it up; the migration says why.
-NOT_RESTORED: frozenset[tuple[str, str]] = frozenset()
+SETUP_COLUMNS = (
+    "ins_mode", "det_read_curid", "det_read_curname", "opti1_name", "blue_filter", "field_mode", "bin_x", "bin_y",
+)  # fmt: skip
+NOT_RESTORED = frozenset((table, name) for table in ("frames", "blocks", "products") for name in SETUP_COLUMNS)
 Rows = dict[str, list[dict[str, Any]]]
 
 # What stands in the documents of a block, so that a migration finds its entries.
