@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from core.archive.models import SETUP_KEYWORDS
 from core.archive.outside import NewOutside
 from core.archive.states import ProductState
 from core.errors import ClassificationError
@@ -23,6 +22,7 @@ from core.instruments.classification import product_tag
 from core.instruments.declaration import Instrument
 from core.instruments.exposure import exposure_of, night_of, parse_date
 from core.instruments.registry import find_instrument, instruments
+from core.instruments.setup import Setup
 from core.instruments.statics import stem_of
 from core.staticcal.directory import product_keywords, static_file
 
@@ -31,7 +31,7 @@ __all__ = ["outside_product"]
 _MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
 _TAG_LENGTH = 32
 _ENDINGS = (".fits", ".fits.fz")
-_SETUP_TYPES: Mapping[str, type] = {"DET.READ.CURID": int, "DET.BINX": int, "DET.BINY": int}
+_TEXT_LENGTH = 32
 
 
 def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
@@ -71,6 +71,8 @@ def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
         exposure = exposure_of(keywords, instrument)
         night, mjd_obs, mjd_mid = exposure.night, exposure.mjd_obs, exposure.mjd_mid
     units = _units(scan, instrument)
+    header = _usable(keywords, instrument)
+    setup = instrument.setup.of_keywords(header)
     alone = static or len(units) != 1
     archived = any(_is_archived(name, instrument) for name in (keywords.get("ARCFILE"), scan.path.name))
     return NewOutside(
@@ -83,12 +85,13 @@ def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
         tag=tag,
         units=units,
         static=static,
-        set_name=path if alone else _set_name(scan.path, tag, mjd_obs, keywords, instrument),
+        set_name=path if alone else _set_name(scan.path, tag, mjd_obs, setup, instrument),
         state=ProductState.CERTIFIED if static or archived else ProductState.PROVISIONAL,
         night=night,
         mjd_obs=mjd_obs,
         mjd_mid=mjd_mid,
-        header=_usable(keywords),
+        setup=setup,
+        header=header,
     )
 
 
@@ -122,18 +125,18 @@ def _is_archived(name: CardValue, instrument: Instrument) -> bool:
     return isinstance(name, str) and name.upper().startswith(f"M.{instrument.name}.")
 
 
-def _set_name(path: Path, tag: str, mjd_obs: float, keywords: Mapping[str, CardValue], instrument: Instrument) -> str:
+def _set_name(path: Path, tag: str, mjd_obs: float, setup: Setup, instrument: Instrument) -> str:
     """The same for the files of the units of one work: they lie together and are of the same data and version."""
     dated = instrument.statics.dated(path.name)
-    setup = instrument.setup.of_keywords(_usable(keywords)).text
-    return f"{path.parent}/{tag} {mjd_obs:.8f} {dated.version if dated else ''} {setup}"
+    return f"{path.parent}/{tag} {mjd_obs:.8f} {dated.version if dated else ''} {setup.text}"
 
 
-def _usable(keywords: Mapping[str, CardValue]) -> dict[str, CardValue]:
-    """The header without set-up keywords that the archive has no place for."""
+def _usable(keywords: Mapping[str, CardValue], instrument: Instrument) -> dict[str, CardValue]:
+    """The header without set-up keywords whose values are none."""
     kept = dict(keywords)
-    for key in SETUP_KEYWORDS:
-        value, wanted = kept.get(key), _SETUP_TYPES.get(key, str)
-        if value is not None and (not isinstance(value, wanted) or isinstance(value, bool) or len(str(value)) > 32):
+    for key in instrument.setup.keywords:
+        value, wanted = kept.get(key), instrument.keyword_types.get(key, object)
+        usable = isinstance(value, wanted) and isinstance(value, bool) is (wanted is bool)
+        if value is not None and not (usable and len(str(value)) <= _TEXT_LENGTH):
             del kept[key]
     return kept

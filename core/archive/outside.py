@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session, contains_eager, undefer
 from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.intake import Known, Outcome, chunks, release_held
-from core.archive.models import Frame, OutsideFile, Product, unit_mask
-from core.archive.results import setup_columns
+from core.archive.models import Frame, OutsideFile, Product, setup_columns, unit_mask
 from core.archive.states import FrameState, ProductState
+from core.instruments.setup import Setup
 
 __all__ = [
     "NewOutside",
@@ -70,6 +70,7 @@ class NewOutside:
     night: date
     mjd_obs: float
     mjd_mid: float
+    setup: Setup
     header: Mapping[str, Any] = field(repr=False)
 
     @property
@@ -259,7 +260,7 @@ def _write(
     product.datamd5 = file.header.get("DATAMD5")
     product.night, product.mjd_obs, product.mjd_mid = file.night, file.mjd_obs, file.mjd_mid
     product.header = dict(file.header)
-    for column, value in setup_columns(file.header).items():
+    for column, value in setup_columns(file.setup).items():
         setattr(product, column, value)
     if row is None:
         session.add(product)

@@ -63,14 +63,14 @@ def frames(url: str, row: dict[str, Any] | None = None) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("header", CASES)
 def test_a_frame_of_before_has_the_setup_that_its_header_tells(empty_url: str, header: dict[str, Any]) -> None:
-    migrate(empty_url, "0004")
-    before = frames(empty_url, old_row(header))
     migrate(empty_url, "0005")
+    before = frames(empty_url, old_row(header))
+    migrate(empty_url, "0006")
     (row,) = frames(empty_url)
     setup = SETUP.of_keywords(header)
     assert (row["mode"], row["readout"], row["setup_text"]) == (setup.mode, setup.readout, setup.text)
     assert Frame(instrument="MUSE", setup_text=row["setup_text"]).setup == setup
-    migrate(empty_url, "0004", down=True)
+    migrate(empty_url, "0005", down=True)
     (after,) = frames(empty_url)
     given = {column for keyword, column in KEYWORDS.items() if keyword in header}
     assert {name: after[name] for name in given} == {name: before[0][name] for name in given}

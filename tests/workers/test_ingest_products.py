@@ -114,7 +114,7 @@ def test_a_master_becomes_a_product_with_the_facts_of_its_header(yard: Yard) -> 
     product = yard.products()[path.name]
     assert (product.tag, product.unit, product.block_id) == ("MASTER_BIAS", 7, None)
     assert (product.night, product.mjd_obs) == (date(2026, 11, 1), pytest.approx(MJD, abs=1e-9))
-    assert (product.ins_mode, product.det_read_curid) == ("WFM-NOAO-N", 1)
+    assert (product.instrument, product.mode, product.readout) == ("MUSE", "WFM-NOAO-N", "1")
     assert product.state is ProductState.PROVISIONAL
     with yard.archive.read() as session:
         header = session.scalar(select(Product.header))
@@ -315,7 +315,7 @@ def test_odd_setup_keywords_cost_only_themselves(yard: Yard) -> None:
     os.utime(yard.raw / "a.fits", (1, 1))
     assert ingestor.round([yard.raw]).products == 1
     product = yard.products()["a.fits"]
-    assert (product.det_read_curid, product.opti1_name, product.ins_mode) == (None, None, "WFM-NOAO-N")
+    assert product.setup.label == "WFM-NOAO-N blue WFM r1 1x1"
 
 
 def test_a_master_that_arrives_makes_the_planner_look_again(make_house: Callable[..., Any], raw_night: Path) -> None:
