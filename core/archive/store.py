@@ -21,7 +21,7 @@ from uuid import uuid4
 from core.errors import ProductStoreError
 from core.fitsfile.digest import file_sha256
 
-__all__ = ["PlacedFile", "ProductStore", "mtime"]
+__all__ = ["PlacedFile", "ProductStore", "fsync_directory", "mtime"]
 
 _WORK = ".work"
 
@@ -96,7 +96,7 @@ class ProductStore:
             finally:
                 if copied:
                     source.unlink(missing_ok=True)
-            _fsync_directory(target.parent)
+            fsync_directory(target.parent)
             if copied:
                 temporary.unlink()
         return PlacedFile(target, size, digest)
@@ -184,10 +184,11 @@ def _make_durable_directory(path: Path) -> None:
     missing = missing[: next(i for i, parent in enumerate(missing) if parent.exists())]
     for directory in reversed(missing):
         directory.mkdir(exist_ok=True)
-        _fsync_directory(directory.parent)
+        fsync_directory(directory.parent)
 
 
-def _fsync_directory(path: Path) -> None:
+def fsync_directory(path: Path) -> None:
+    """Make the names in a directory last through a crash."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

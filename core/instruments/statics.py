@@ -122,9 +122,13 @@ class StaticRules:
         found = (dict(entry.keywords) for entry in self.setups if entry.word in words)
         return next(found, {})
 
-    def code_of(self, tag: str) -> str | None:
+    def code_of(self, tag: str) -> ProductCode | None:
         """Product code of a tag."""
-        return next((entry.code for entry in self.codes if entry.tag == tag), None)
+        return next((entry for entry in self.codes if entry.tag == tag), None)
+
+    def observatory_name(self, code: str, day: date, letter: str, *words: str) -> str:
+        """File name in the scheme of the observatory, without ending: what `dated` takes apart."""
+        return "_".join((self.prefix, code, f"{day:%y%m%d}{letter}", *filter(None, words)))
 
     def is_static(self, name: str, tag: str) -> bool:
         """Whether a file is a static calibration by its name or its tag, not the product of a night."""

@@ -1,4 +1,5 @@
-"""The command line: ``cascade demo``, ``up``, ``ingest``, ``plan``, ``run``, ``status``, ``qc``, ``db``.
+"""The command line: ``cascade demo``, ``up``, ``ingest``, ``plan``, ``run``, ``status``, ``qc``,
+``export-masters``, ``db``.
 
 Heavy modules are imported by the commands, so that ``cascade --help`` answers at once. Every error that a user may meet
 is printed as a sentence with its cause and cure; the exit code is 1 then, 2 for a wrong command line, 130 after Ctrl-C.
@@ -119,6 +120,20 @@ def qc(
     from service.cli.look import run_qc
 
     raise typer.Exit(run_qc(name, data_dir, last=last, as_csv=as_csv))
+
+
+@app.command("export-masters")
+def export_masters(
+    directory: Annotated[Path, typer.Argument(help="Where the copies go; made if it does not exist.")],
+    nights: Annotated[
+        list[str] | None, typer.Option("--night", help="Evening date; may be given again. The latest if not given.")
+    ] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Copy master calibrations under the observatory's names (MU_MBIA_261101A_...). Nothing is overwritten."""
+    from service.cli.export import run_export
+
+    raise typer.Exit(run_export(directory, nights or [], data_dir))
 
 
 @db.command("upgrade")

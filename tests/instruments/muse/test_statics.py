@@ -30,7 +30,19 @@ def test_each_code_and_each_tag_is_there_once() -> None:
     tags = [entry.tag for entry in MUSE_STATICS.codes]
     assert len(set(codes)) == len(codes)
     assert len(set(tags)) == len(tags)
-    assert (MUSE_STATICS.code_of("MASTER_BIAS"), MUSE_STATICS.code_of("NOTHING")) == ("MBIA", None)
+    bias, lsf = MUSE_STATICS.code_of("MASTER_BIAS"), MUSE_STATICS.code_of("LSF_PROFILE")
+    assert bias is not None
+    assert lsf is not None
+    assert (bias.code, bias.static, lsf.static) == ("MBIA", False, True)
+    assert MUSE_STATICS.code_of("NOTHING") is None
+
+
+def test_names_are_put_together_as_they_are_taken_apart() -> None:
+    name = MUSE_STATICS.observatory_name("MBIA", date(2026, 11, 1), "A", "WFM-NOAO-N", "", "CHAN07")
+    assert name == "MU_MBIA_261101A_WFM-NOAO-N_CHAN07"
+    dated = MUSE_STATICS.dated(f"{name}.fits")
+    assert dated is not None
+    assert (dated.code, dated.version, dated.rest) == ("MBIA", "261101A", "WFM-NOAO-N_CHAN07")
 
 
 @pytest.mark.parametrize(

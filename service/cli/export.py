@@ -1,0 +1,40 @@
+"""``cascade export-masters``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from core.archive.export import export_sets, exportable
+from core.archive.pages.nights import latest_night
+from core.archive.sessions import Archive
+from core.errors import NotFoundError
+from service.cli.common import check_archive, console, parse_nights, settings_of
+
+__all__ = ["run_export"]
+
+
+def run_export(directory: Path, nights: Sequence[str], data_dir: Path | None) -> int:
+    """Copy the masters of nights into a directory; 1 if one of them is damaged or gone."""
+    settings = settings_of(data_dir)
+    check_archive(settings)
+    archive = Archive(settings.database_url)
+    wanted = parse_nights(nights)
+    with archive.read() as session:
+        latest = latest_night(session)
+        wanted = wanted or ([latest] if latest is not None else [])
+        sets = exportable(session, wanted)
+    archive.dispose()
+    shown = ", ".join(str(night) for night in wanted) or "any night"
+    if not sets:
+        raise NotFoundError(f"there are no products of {shown}: reduce the night first (cascade run)")
+    done = export_sets([item for item in sets if item.code], directory)
+    for entry in done:
+        if entry.target is None:
+            console.print(f"[bold red]not exported[/] {entry.source}: {entry.reason}", soft_wrap=True)
+        else:
+            console.print(f"{entry.target.name} {'new' if entry.new else 'there already'}", soft_wrap=True)
+    for tag in sorted({item.tag for item in sets if not item.code}):
+        console.print(f"{tag} is left out: it has no product code of a master", soft_wrap=True)
+    console.print(f"{sum(entry.new for entry in done)} files exported to {directory}", soft_wrap=True)
+    return int(any(entry.target is None for entry in done))
