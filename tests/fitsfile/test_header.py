@@ -56,10 +56,13 @@ def test_what_astropy_writes_is_read(cards: dict[str, tuple[Any, str]]) -> None:
         theirs.append(fits.Card("HIERARCH " + keyword if " " in keyword else keyword, value, short), end=True)
     text = theirs.tostring()
     ours = Header.from_text(text)
-    assert {keyword: ours[keyword] for keyword in cards} == {
+    expected = {
         card.keyword: None if isinstance(card.value, fits.card.Undefined) else card.value
         for card in fits.Header.fromstring(text).cards
     }
+    # astropy itself takes a quote before a slash for the end of the string: of strings that which went in counts.
+    expected |= {keyword: value for keyword, (value, _) in cards.items() if isinstance(value, str)}
+    assert {keyword: ours[keyword] for keyword in cards} == expected
     assert ours.to_bytes().decode() == text
 
 
