@@ -27,7 +27,7 @@ from core.archive.store import fsync_directory
 from core.errors import ProductStoreError
 from core.fitsfile.digest import file_sha256
 from core.instruments.declaration import Instrument
-from core.instruments.registry import instrument_of_recipe
+from core.instruments.registry import instrument
 
 __all__ = ["ExportFile", "ExportSet", "Exported", "export_sets", "exportable"]
 
@@ -104,10 +104,8 @@ def exportable(session: Session, nights: Iterable[date]) -> list[ExportSet]:
 
 
 def _export_set(block: Block, tag: str, products: Sequence[Product]) -> ExportSet:
-    instrument = instrument_of_recipe(block.recipe)
-    setup = instrument.setup.of_keywords(products[0].setup_keywords())
     files = tuple(ExportFile(Path(row.path), row.sha256, row.unit) for row in products)
-    return ExportSet(block.name, tag, block.night, setup.slug, instrument, files)
+    return ExportSet(block.name, tag, block.night, products[0].setup.slug, instrument(block.instrument), files)
 
 
 def export_sets(sets: Iterable[ExportSet], directory: Path) -> list[Exported]:
