@@ -15,9 +15,9 @@ from astropy.io import fits
 from core.ccd.trace_model import Trace
 from core.fitsfile.keywords import dot_name
 from core.formats.image import ImageRows, open_image
+from core.formats.lsf import read_lsf
 from core.formats.tables import TRACE_SAMPLES, TRACE_TABLE, WAVECAL_TABLE, read_table
 from core.instruments.muse.facts import N_SLICES, NOMINAL_RANGE
-from core.recipes.muse.muse_lsf import read_lsf
 from core.simulator.truth import InstrumentTruth
 from core.spectral.dispersion import Dispersion
 

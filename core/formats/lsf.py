@@ -21,8 +21,10 @@ from core.fitsfile.keywords import merged_header
 from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.formats.tables import Column, MuseTable, TableFormat, read_table
 from core.instruments.muse.facts import N_SLICES, chip_name, ifu_of_extname
+from core.spectral.lsf_cube import LsfImage
+from core.spectral.lsf_hermite import HermiteLsf, hermites_of_columns
 
-__all__ = ["LSF_PROFILE", "SLICE_PARAM", "LsfCube", "read_lsf_profile"]
+__all__ = ["LSF_PROFILE", "SLICE_PARAM", "LsfCube", "read_lsf", "read_lsf_profile"]
 
 LSF_PROFILE: Final = "LSF_PROFILE"
 
@@ -79,6 +81,38 @@ class LsfCube:
         cards["CTYPE1"], cards["CTYPE2"] = "PARAM", "AWAV"
         cards["CUNIT1"], cards["CUNIT2"] = "Angstrom", "Angstrom"
         return cards
+
+
+def read_lsf(path: str | os.PathLike[str], ifu: int) -> dict[int, LsfImage] | dict[int, HermiteLsf]:
+    """Line-spread functions of an IFU from an LSF_PROFILE of either format, ours or the reference's.
+
+    Parameters
+    ----------
+    path : path-like
+        Single or merged file.
+    ifu : int
+
+    Returns
+    -------
+    dict
+        By slice number on the CCD; slices without line-spread function are left out. Each is called with distances
+        from a line and the wavelength of the line [Angstrom].
+
+    Raises
+    ------
+    MissingInputError
+        If the file holds no profile of that IFU.
+    BadFitsError
+        If the profile is not of its format.
+    """
+    found = read_lsf_profile(path, ifu)
+    if isinstance(found, LsfCube):
+        return {
+            number: LsfImage(plane.astype(np.float64), found.first_x, found.step_x, found.first_wave, found.step_wave)
+            for number, plane in enumerate(found.data, start=1)
+            if plane.any()
+        }
+    return hermites_of_columns(found, ifu)
 
 
 def read_lsf_profile(path: str | os.PathLike[str], ifu: int) -> LsfCube | MuseTable:

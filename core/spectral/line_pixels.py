@@ -18,7 +18,7 @@ from core.ccd.trace_model import Trace
 from core.spectral.dispersion import Dispersion
 from core.spectral.linefit import CONVERGED, LANES, gauss_lm
 
-__all__ = ["LinePixels", "collect_line_pixels", "concatenate_pixels"]
+__all__ = ["LinePixels", "collect_line_pixels", "concatenate_pixels", "pixels_near_lines"]
 
 MIN_PIXELS: Final = 100
 BACKGROUND_DISTANCE: Final = 5.5  # [Angstrom] from the line, and to at least
@@ -259,4 +259,62 @@ def collect_line_pixels(
         variance[:n].copy(),
         x[:n].copy(),
         y[:n].copy(),
+    )
+
+
+def pixels_near_lines(
+    data: NDArray[np.float32],
+    stat: NDArray[np.float32],
+    bad: NDArray[np.bool_],
+    trace: Trace,
+    dispersion: Dispersion,
+    slice_no: int,
+    lines: NDArray[np.float64],
+    reach: float,
+) -> LinePixels:
+    """Pixels of a slice near any of some lines, which may overlap.
+
+    Parameters
+    ----------
+    data, stat : ndarray of float32 (ny, nx)
+        Image [count] and variance; pixels without variance are left out.
+    bad : ndarray of bool (ny, nx)
+        Pixels to leave out.
+    trace : Trace
+    dispersion : Dispersion
+    slice_no : int
+    lines : ndarray of float64 (n,)
+        Wavelengths, ascending [Angstrom].
+    reach : float
+        Largest distance of a pixel from a line [Angstrom].
+
+    Returns
+    -------
+    LinePixels
+        As if of one line without centre and flux; ascending in wavelength.
+    """
+    ny, nx = data.shape
+    rows = np.arange(1.0, ny + 1)
+    left, right = trace.left(slice_no, rows), trace.right(slice_no, rows)
+    first, last = max(1, int(np.ceil(left.min()))), min(nx, int(np.floor(right.max())))
+    x, y = np.meshgrid(np.arange(first, last + 1), np.arange(1, ny + 1))
+    window = slice(first - 1, last)
+    wave = dispersion.wavelength(slice_no, x, y)
+    near = np.searchsorted(lines, wave)
+    distance = np.minimum(
+        np.abs(wave - lines[np.maximum(near - 1, 0)]), np.abs(lines[np.minimum(near, lines.size - 1)] - wave)
+    )
+    use = (x >= left[:, None]) & (x <= right[:, None]) & ~bad[:, window] & (distance <= reach)
+    use &= stat[:, window] > 0
+    order = np.argsort(wave[use], kind="stable")
+    return LinePixels(
+        start=np.array([0, order.size]),
+        line_wave=np.full(1, np.nan),
+        line_flux=np.full(1, np.nan),
+        line_background=np.zeros(1),
+        wave=wave[use][order],
+        data=data[:, window][use][order],
+        stat=stat[:, window][use][order],
+        x=x[use][order].astype(np.int16),
+        y=y[use][order].astype(np.int16),
     )

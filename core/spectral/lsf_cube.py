@@ -73,6 +73,15 @@ class LsfImage:
         """Density [1/Angstrom] at distances ``offset`` [Angstrom] from a line at ``wave``."""
         return np.asarray(np.interp(np.asarray(offset, dtype=np.float64), *self.profile(wave)))
 
+    def model(self, pixels: LinePixels) -> NDArray[np.float64]:
+        """The lines of a slice at their pixels, without background [count]."""
+        model = np.empty(pixels.wave.size)
+        for k in range(pixels.n_lines):
+            mine = slice(int(pixels.start[k]), int(pixels.start[k + 1]))
+            line = float(pixels.line_wave[k])
+            model[mine] = self(pixels.wave[mine] - line, line) * pixels.line_flux[k]
+        return model
+
     def folded(self, width: float) -> LsfImage:
         """Convolved with a box (a detector pixel) of a width [Angstrom]; the outermost samples count in part."""
         samples = width / self.step_x

@@ -28,6 +28,7 @@ from core.instruments.muse.facts import NOMINAL_RANGE, SAMPLING, SLIT_WIDTH_ANGS
 from core.spectral.linefit import cholesky_solve
 
 __all__ = [
+    "REACH",
     "REFERENCE_WAVE",
     "HermiteFit",
     "HermiteLsf",
@@ -35,12 +36,14 @@ __all__ = [
     "fit_hermite",
     "hermite_columns",
     "hermites_of_columns",
+    "lines_among",
 ]
 
 REFERENCE_WAVE: Final = 7000.0  # [Angstrom]
 REACH: Final = 7.0  # [Angstrom] around a line in which its profile is evaluated
 _WIDTH_START: Final = 0.5  # [Angstrom]
 _MIN_LINES: Final = 3
+_MIN_PIXELS: Final = 100  # of a line on the slice
 _TOLERANCE: Final = 1e-10
 _CALLS_PER_PARAMETER: Final = 40
 _FWHM_STEP: Final = 0.04  # [Angstrom]
@@ -129,6 +132,29 @@ class LinePixelSet:
     flux: NDArray[np.float64]
 
 
+def lines_among(
+    wave: NDArray[np.float64],
+    data: NDArray[np.float32],
+    stat: NDArray[np.float32],
+    lines: NDArray[np.float64],
+    flux: NDArray[np.float64],
+) -> LinePixelSet:
+    """Pixels of a slice with those lines that lie on it: with more than 100 pixels within `REACH`.
+
+    Parameters
+    ----------
+    wave : ndarray of float64 (n,)
+        Wavelengths of the pixels, ascending [Angstrom].
+    data, stat : ndarray of float32 (n,)
+        Values [count] and variances.
+    lines, flux : ndarray of float64 (m,)
+        Wavelengths [Angstrom] and start values of the fluxes.
+    """
+    use = np.searchsorted(wave, lines + REACH) - np.searchsorted(wave, lines - REACH) > _MIN_PIXELS
+    error = np.sqrt(stat.astype(np.float64))
+    return LinePixelSet(wave, data.astype(np.float64), error, lines[use], flux[use])
+
+
 @dataclass(frozen=True, eq=False)
 class HermiteFit:
     """Result of the fit of a slice.
@@ -145,6 +171,27 @@ class HermiteFit:
     lsf: HermiteLsf
     flux: NDArray[np.float64]
     converged: bool
+
+    def model(self, wave: NDArray[np.float64], lines: NDArray[np.float64]) -> NDArray[np.float64]:
+        """All lines at the wavelengths of pixels.
+
+        Parameters
+        ----------
+        wave : ndarray of float64 (n,)
+            Ascending [Angstrom].
+        lines : ndarray of float64 (m,)
+            Those of the fit [Angstrom].
+
+        Returns
+        -------
+        ndarray of float64 (n,)
+            [count]; 0 beyond `REACH`.
+        """
+        model = np.zeros(wave.size)
+        for line, strength in zip(lines.tolist(), self.flux.tolist(), strict=True):
+            mine = slice(*np.searchsorted(wave, [line - REACH, line + REACH]))
+            model[mine] += strength * self.lsf(wave[mine] - line, line)
+        return model
 
 
 @njit(cache=True, nogil=True)

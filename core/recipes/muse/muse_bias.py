@@ -12,9 +12,7 @@ from core.ccd.statistics import ImageStatistics, image_statistics, slopes
 from core.errors import DataError
 from core.recipes.declaration import (
     BADPIX_INPUT,
-    Difference,
     FrameSpec,
-    ManualNote,
     ProductSpec,
     QcClass,
     QcSpec,
@@ -23,7 +21,8 @@ from core.recipes.declaration import (
 from core.recipes.flow import ImageProduct, Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
-from core.recipes.muse.parameters import COMMON_DIFFERENCES, CombineParameters, merge_parameter
+from core.recipes.muse.differences.muse_bias import DIFFERENCES, MANUAL_NOTES
+from core.recipes.muse.parameters import CombineParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
@@ -50,7 +49,7 @@ class MuseBias(IfuRecipe):
 
     name = "muse_bias"
     version = "1"
-    memory = MemoryNeed(fixed_mb=160, part_mb=600)
+    memory = MemoryNeed(fixed_mb=200, part_mb=350)
     summary = "Combine several separate bias images into one master bias file."
     description = (
         "This recipe combines several separate bias images into one master bias file. The master bias contains the "
@@ -139,31 +138,8 @@ class MuseBias(IfuRecipe):
             ("MASTER_BIAS",),
         ),
     )
-    manual_notes = (
-        ManualNote(
-            where="ovscsigma with overscan=vpoly",
-            manual="the levels of the frames are compared afterwards, with 100 x stdev",
-            here="levels of BIAS frames are not compared: each gets its own polynomial",
-        ),
-    )
-    differences = (
-        *COMMON_DIFFERENCES,
-        Difference(
-            where="overscan=offset",
-            here="frames 2..n are moved to the overscan level of the first",
-            reference="moves only the first frame, to the level of the last",
-            why="defect of the reference",
-            size="by the differences of the overscans: 0.2 .. 0.4 adu for three biases of one template, 1.3 adu where "
-            "two of the three are 1 and 2 adu higher",
-        ),
-        Difference(
-            where="QC.BIAS.MASTERn.SLOPE",
-            here="sums in double precision",
-            reference="sums in single precision",
-            why="rounding",
-            size="up to 8e-8 adu/pix for overscan=none (levels near 1200 adu), else 1e-11 adu/pix",
-        ),
-    )
+    manual_notes = MANUAL_NOTES
+    differences = DIFFERENCES
 
     def reduce_ifu(self, ifu: int, frames: FrameSet, params: BiasParameters, ctx: RecipeContext) -> list[Product]:
         """Reduce one IFU; see `IfuRecipe.reduce_ifu`."""

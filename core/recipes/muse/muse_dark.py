@@ -12,7 +12,6 @@ from core.fitsfile.keywords import del_keys, set_key
 from core.formats.image import MuseImage
 from core.recipes.declaration import (
     BADPIX_INPUT,
-    Difference,
     FrameSpec,
     ProductSpec,
     QcClass,
@@ -24,7 +23,8 @@ from core.recipes.flow import ImageProduct, Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
-from core.recipes.muse.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTES, CombineParameters, merge_parameter
+from core.recipes.muse.differences.muse_dark import DIFFERENCES, MANUAL_NOTES
+from core.recipes.muse.parameters import CombineParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
@@ -67,7 +67,7 @@ class MuseDark(IfuRecipe):
 
     name = "muse_dark"
     version = "1"
-    memory = MemoryNeed(fixed_mb=160, part_mb=600)
+    memory = MemoryNeed(fixed_mb=200, part_mb=350)
     summary = "Combine several separate dark images into one master dark file and locate hot pixels."
     description = (
         "This recipe combines several separate dark images into one master dark file. The master dark contains the "
@@ -120,17 +120,8 @@ class MuseDark(IfuRecipe):
         ),
         _master("NSATURATED", "", "ENG", "Number of saturated pixels in output data", "int"),
     )
-    manual_notes = MASTER_BIAS_NOTES
-    differences = (
-        *COMMON_DIFFERENCES,
-        Difference(
-            where="QC.DARK.MASTER.DC, DCERR",
-            here="every IFU is measured in the same windows, those that the reference takes for the first IFU",
-            reference="goes on with its random sequence from one IFU to the next",
-            why="the result of an IFU must not depend on which others are processed",
-            size="none for the first IFU; DC of the others up to 0.06 count/pix/h (5 %), DCERR up to 15 %",
-        ),
-    )
+    manual_notes = MANUAL_NOTES
+    differences = DIFFERENCES
 
     def reduce_ifu(self, ifu: int, frames: FrameSet, params: DarkParameters, ctx: RecipeContext) -> list[Product]:
         """Reduce one IFU; see `IfuRecipe.reduce_ifu`."""

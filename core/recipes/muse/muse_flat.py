@@ -17,9 +17,7 @@ from core.formats.tables import TRACE_SAMPLES, MuseTable, trace_table_format
 from core.instruments.muse.facts import N_SLICES, TRACE_SLOPE_WARNING
 from core.recipes.declaration import (
     BADPIX_INPUT,
-    Difference,
     FrameSpec,
-    ManualNote,
     ProductSpec,
     QcClass,
     QcSpec,
@@ -30,7 +28,8 @@ from core.recipes.flow import ImageProduct, Product, RecipeContext, TableProduct
 from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
-from core.recipes.muse.parameters import COMMON_DIFFERENCES, MASTER_BIAS_NOTES, CombineParameters, merge_parameter
+from core.recipes.muse.differences.muse_flat import DIFFERENCES, MANUAL_NOTES
+from core.recipes.muse.parameters import CombineParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
@@ -99,7 +98,7 @@ class MuseFlat(IfuRecipe):
 
     name = "muse_flat"
     version = "1"
-    memory = MemoryNeed(fixed_mb=160, part_mb=600)
+    memory = MemoryNeed(fixed_mb=200, part_mb=400)
     summary = (
         "Combine several separate flat images into one master flat file, trace slice locations, and locate dark pixels."
     )
@@ -181,54 +180,8 @@ class MuseFlat(IfuRecipe):
         *_spread("GAPS", "HC", "gaps between slices"),
         *_spread("WIDTHS", "HC", "widths of slices"),
     )
-    manual_notes = (
-        *MASTER_BIAS_NOTES,
-        ManualNote(
-            where="QC.FLAT.INPUTi",
-            manual="statistics of the raw flats",
-            here="statistics of the flats after bias, gain and scaling; only NSATURATED counts raw pixels",
-        ),
-    )
-    differences = (
-        *COMMON_DIFFERENCES,
-        Difference(
-            where="TRACE_TABLE, edges after rejections",
-            here="points rejected from the fit of the centre take their widths with them",
-            reference="the list of widths gets out of step",
-            why="defect of the reference",
-            size="0.003 pix rms over all slices, at most 0.02 pix, on both edges of a flat of 5 frames; centres agree",
-        ),
-        Difference(
-            where="TRACE_TABLE, bright column beside an edge",
-            here="points that the column spoils are measured again, or left out",
-            reference="follows the column, or ends without a trace table",
-            why="a hot column costs no slice",
-            size="a column of 40 % of the flux, 2 pix beside a slice in 60 % of the rows: its left edge is 0.4 pix rms "
-            "from the truth, that of the reference 12 pix; other slices agree",
-        ),
-        Difference(
-            where="TRACE_TABLE, slice without light",
-            here="the slice is reported and has no trace, the other 47 do",
-            reference="ends without a trace table",
-            why="defect of the reference",
-            size="no table of the reference to compare",
-        ),
-        Difference(
-            where="TRACE_TABLE, flagged columns across an edge",
-            here="the pixels themselves are measured where that gives the width that the other slices suggest",
-            reference="neighbours of the flagged pixels stand in for them, which moves the edge",
-            why="cosmic rays in three biases flag good columns",
-            size="seven flagged columns across an edge in 60 % of the rows: that edge is 0.004 pix rms from the truth, "
-            "that of the reference 1.6 pix; up to 3 pix in some slices with three biases, none with eleven",
-        ),
-        Difference(
-            where="TRACE_TABLE, polynomials that run away",
-            here="the slice has no trace",
-            reference="keeps it",
-            why="such a slice is broken",
-            size="a slice measured in 56 rows of 1028: widths of -2e5 .. 2e5 pix in the table of the reference",
-        ),
-    )
+    manual_notes = MANUAL_NOTES
+    differences = DIFFERENCES
 
     def reduce_ifu(self, ifu: int, frames: FrameSet, params: FlatParameters, ctx: RecipeContext) -> list[Product]:
         """Reduce one IFU; see `IfuRecipe.reduce_ifu`."""

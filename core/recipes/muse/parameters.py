@@ -1,4 +1,4 @@
-"""Parameter groups that several recipes share: overscan and image combination, and how these differ from the reference.
+"""Parameter groups that several recipes share: overscan and image combination.
 
 Names, defaults and help texts are the manual's; values are checked before anything runs.
 """
@@ -13,57 +13,15 @@ from pydantic import field_validator
 from core.ccd.combine import CombineOptions
 from core.ccd.overscan import MAX_VPOLY_ORDER, OverscanOptions, parse_overscan, parse_ovscreject
 from core.instruments.muse.facts import N_IFU, SCAN_WIDTH
-from core.recipes.declaration import Difference, ManualNote, RecipeParameters, parameter
+from core.recipes.declaration import RecipeParameters, parameter
 from core.recipes.parts import Schedule
 
 __all__ = [
-    "COMMON_DIFFERENCES",
-    "MASTER_BIAS_NOTES",
     "CombineParameters",
     "NifuParameters",
     "OverscanParameters",
     "merge_parameter",
 ]
-
-COMMON_DIFFERENCES = (
-    Difference(
-        where="overscan=vpoly",
-        here="polynomials in a scaled basis",
-        reference="plain powers of the row, ill conditioned at high orders",
-        why="rounding",
-        size="5e-7 adu for orders to 10, 3e-5 adu at 12, 0.03 adu at 15, 0.6 adu at 20, at the ends of a port",
-    ),
-    Difference(
-        where="ovscreject=dcr:...",
-        here="numbers that the algorithm cannot use are refused",
-        reference="warns and rejects nothing",
-        why="a wrong value is an error, not another method",
-        size="no results to compare",
-    ),
-    Difference(
-        where="combine=minmax",
-        here="flagged values are admitted again also where no more good ones are left than are to be dropped",
-        reference="gets NaN there and ends with an error, as its QC parameters are NaN",
-        why="defect of the reference",
-        size="no results to compare; none where good values are left",
-    ),
-)
-"""Differences of all recipes that combine raw frames."""
-
-
-MASTER_BIAS_NOTES = (
-    ManualNote(
-        where="overscan=none",
-        manual="stops at discrepant overscan levels",
-        here="stops if a BIAS differs from the first; a raw frame that differs from the MASTER_BIAS is warned of",
-    ),
-    ManualNote(
-        where="overscan=vpoly",
-        manual="compares levels after the fit, to guard against incompatible settings",
-        here="compares the levels measured before it; a MASTER_BIAS made with another method is warned of",
-    ),
-)
-"""Of all recipes that subtract a bias."""
 
 
 def _accepting(field: Any, accepts: str) -> Any:

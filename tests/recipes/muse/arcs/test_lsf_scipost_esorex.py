@@ -20,12 +20,12 @@ from core.ccd.trace_model import Trace
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.formats.image import read_image
+from core.formats.lsf import read_lsf
 from core.formats.merge import merge_products
 from core.formats.tables import LINE_CATALOG, TRACE_TABLE, Column, MuseTable, TableFormat, read_table, write_table
 from core.instruments.muse.facts import NOMINAL_RANGE
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
-from core.recipes.muse.muse_lsf import read_lsf
 from core.recipes.registry import get_recipe
 from core.simulator.night import NightPlan, simulate_night
 from core.staticcal import write_line_catalog

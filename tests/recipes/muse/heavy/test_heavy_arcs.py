@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
+from core.formats.lsf import read_lsf
 from core.formats.tables import WAVECAL_RESIDUALS, read_table
-from core.recipes.muse.muse_lsf import read_lsf
 from core.spectral.lsf_hermite import HermiteLsf
 
 ALL = list(range(1, 49))

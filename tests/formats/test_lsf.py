@@ -8,10 +8,9 @@ from astropy.io import fits
 
 from core.errors import BadFitsError, MissingInputError
 from core.fitsfile.header import Header
-from core.formats.lsf import SLICE_PARAM, LsfCube
+from core.formats.lsf import SLICE_PARAM, LsfCube, read_lsf
 from core.formats.merge import merge_products
 from core.formats.tables import MuseTable, write_table
-from core.recipes.muse.muse_lsf import read_lsf
 from core.spectral.lsf_cube import LsfImage
 from core.spectral.lsf_hermite import HermiteLsf, hermite_columns
 
