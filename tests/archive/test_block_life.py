@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from core.archive import finishing, leases, orders, transitions
 from core.archive.leases import LeaseAnswer
-from core.archive.models import Block, BlockInput, Event, Frame, Product
+from core.archive.models import Block, BlockInput, Event, Frame, Product, setup_columns
 from core.archive.planning import planning_frames, planning_products, save_plan
 from core.archive.records import BlockResult, NewProduct
 from core.archive.sessions import Archive
@@ -31,6 +31,7 @@ from core.archive.states import BLOCK_CHANGES, BlockState, InputKind, ProductSta
 from core.cascade.plan import make_plan
 from core.errors import StateConflictError
 from core.instruments.muse.plan import RULES
+from core.instruments.muse.setup import SETUP
 
 NIGHT = date(2026, 11, 1)
 START = datetime(2026, 11, 2, 8, tzinfo=UTC)
@@ -256,7 +257,6 @@ def _frame(tag: str, start: datetime, number: int) -> Frame:
         path=f"/raw/{name}.fits",
         size=1,
         mtime=1.0,
-        instrument="MUSE",
         dpr_catg="CALIB",
         dpr_type=tag,
         tag=tag,
@@ -270,12 +270,7 @@ def _frame(tag: str, start: datetime, number: int) -> Frame:
         tpl_start=start,
         tpl_nexp=3,
         unit_mask=3,
-        ins_mode="WFM-NOAO-N",
-        det_read_curid=1,
-        opti1_name="Blue",
-        field_mode="WFM",
-        bin_x=1,
-        bin_y=1,
+        **setup_columns(SETUP.of_values({"mode": "WFM-NOAO-N"})),
         header={},
     )
 
