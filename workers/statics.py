@@ -69,7 +69,7 @@ def _candidate(file: StaticFile, instrument: Instrument, quality: Quality) -> Pr
     return ProductInfo(
         id=file.path,
         tag=file.tag,
-        setup=instrument.setup.of_keywords(dict(file.setup)) if file.setup else None,
+        setup=instrument.setup.told_by(dict(file.setup)) if file.setup else None,
         quality=quality,
         origin=Origin.STATIC,
         valid_from=file.valid_from,

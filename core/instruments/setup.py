@@ -56,8 +56,11 @@ class SetupKey:
         return self.usual if self.follows is None else self.follows(values)
 
     def difference(self, made: str, data: str) -> str:
-        """What a refusal says of a calibration made with one value for data with another; empty if they agree."""
-        if made == data:
+        """What a refusal says of a calibration made with one value for data with another.
+
+        Empty if they agree, or if the calibration does not say (``made`` is empty).
+        """
+        if made in ("", data):
             return ""
         return dict(self.differs).get(made) or f"{self.title} {made} differs from {data}"
 
@@ -136,6 +139,14 @@ class SetupSpec:
     def of_keywords(self, keywords: Mapping[str, object]) -> Setup:
         """The set-up that keywords in dot notation tell; what they do not say is as usual."""
         return self._make(lambda key: key.read(keywords))
+
+    def told_by(self, keywords: Mapping[str, object]) -> Setup:
+        """The part of the set-up that keywords in dot notation tell: calibrations that do not say serve any data."""
+        whole = self.of_keywords(keywords)
+        told = [key for key in self.keys if any(keywords.get(name) is not None for name in key.keywords)]
+        values = tuple((key.name, whole.get(key.name)) for key in told)
+        label = " ".join(key.label.format(whole.get(key.name)) for key in told)
+        return Setup(self.instrument, values, label, label.replace(" ", "-"))
 
     def of_values(self, values: Mapping[str, str]) -> Setup:
         """The set-up with some values; the others are as usual."""

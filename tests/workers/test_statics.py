@@ -62,3 +62,26 @@ def test_a_file_that_cannot_be_used_is_named_once_in_the_log_and_on_the_pages(
     assert sum("date.fits cannot be used: PRO.VALID.START is 'soon'" in text for text in alarms) == 1
     assert sum("text.fits cannot be used" in text for text in alarms) == 1
     assert not any("good.fits" in text for text in alarms)
+
+
+def test_each_mode_has_the_static_calibration_of_its_name(tmp_path: Path) -> None:
+    for word in ("wfm-e", "wfm-n", "nfm-ao-n"):
+        write(tmp_path / f"std_response_{word}.fits", "STD_RESPONSE")
+    key = INSTRUMENT.setup.key("mode")
+    for mode, wanted in (("WFM-NOAO-E", "wfm-e"), ("WFM-NOAO-N", "wfm-n"), ("NFM-AO-N", "nfm-ao-n")):
+        fitting = [
+            Path(item.id).stem
+            for item in static_calibrations(tmp_path, INSTRUMENT)
+            if item.setup is not None and not key.difference(item.setup.mode, mode)
+        ]
+        assert fitting == [f"std_response_{wanted}"]
+
+
+def test_a_static_calibration_that_does_not_tell_its_mode_serves_any(tmp_path: Path) -> None:
+    write(tmp_path / "geometry_table_wfm.fits", "GEOMETRY_TABLE")
+    (geometry,) = static_calibrations(tmp_path, INSTRUMENT)
+    assert geometry.setup is not None
+    assert geometry.setup.values == (("field", "WFM"),)
+    nfm = INSTRUMENT.setup.of_keywords({"INS.MODE": "NFM-AO-N"})
+    assert INSTRUMENT.setup.key("mode").difference(geometry.setup.mode, nfm.mode) == ""
+    assert INSTRUMENT.setup.key("field").difference(geometry.setup.get("field"), nfm.get("field")) != ""
