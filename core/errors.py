@@ -17,6 +17,7 @@ __all__ = [
     "ChipNotLiveError",
     "ClassificationError",
     "DataError",
+    "DeclarationError",
     "MissingInputError",
     "MissingKeywordError",
     "MuseError",
@@ -118,6 +119,12 @@ class ParameterError(NonRetriableError):
 
     error_type = "parameter"
     http_status = 422
+
+
+class DeclarationError(NonRetriableError):
+    """A declaration (of a recipe, an instrument) contradicts itself or names something that is declared nowhere."""
+
+    error_type = "declaration"
 
 
 class MissingInputError(NonRetriableError):

@@ -11,6 +11,7 @@ from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Par
 from core.archive.pages.nights import NightSummary
 from core.archive.pages.qc1 import LastValue
 from core.archive.pages.qc1_block import ParameterSummary
+from core.archive.pages.qc1_texts import LastText
 from core.archive.states import (
     BlockState,
     FrameState,
@@ -383,12 +384,18 @@ class Qc1ParameterOut(BaseModel):
     unit: str
     qc_class: str
     value_type: str
-    axes: list[str] = Field(description="What it is split by: unit, quadrant, slice, lamp, item")
+    axes: list[str] = Field(
+        description="What it is split by: unit, quadrant, slice, lamp, exposure, input, source, ..."
+    )
+    numbered: str | None = Field(description="Name in the QC1 database: master{quadrant}_median")
     description: str
     last: LastValueOut | None = None
+    last_texts: list[str] = Field(default=[], description="Of a text: those of the newest block")
 
     @classmethod
-    def of(cls, row: Qc1Parameter, last: LastValue | None = None) -> Qc1ParameterOut:
+    def of(
+        cls, row: Qc1Parameter, numbered: str | None, last: LastValue | None = None, texts: LastText | None = None
+    ) -> Qc1ParameterOut:
         """From a row."""
         return cls(
             column=row.column_name,
@@ -397,8 +404,10 @@ class Qc1ParameterOut(BaseModel):
             qc_class=row.qc_class,
             value_type=row.value_type,
             axes=[axis for axis in row.axes.split(",") if axis],
+            numbered=numbered,
             description=row.description,
             last=None if last is None else LastValueOut.model_validate(last, from_attributes=True),
+            last_texts=[] if texts is None else list(texts.texts),
         )
 
 

@@ -5,156 +5,95 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import accumulate
 from typing import Any, Final, Literal
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from core.archive.models import Qc1Parameter
-from core.archive.pages.qc1 import INDEX_COLUMNS, Series, SeriesFilter, parameters_of_table, series
-from core.errors import NotFoundError, ParameterError
-from core.instruments.muse.facts import LAMPS, N_IFU, N_PORTS, N_SLICES
+from core.archive.pages.qc1 import Band, BlockKey, Series, series
+from core.errors import ParameterError
+from core.qc1.axes import AXIS_COLUMNS, Position, axis_words
+from service.selection import MAX_POINTS, MJD_EPOCH, Selection, SeriesRequest
+from workers.definitions import qc1_definitions
 
-__all__ = [
-    "MAX_POINTS",
-    "SeriesAnswer",
-    "SeriesRequest",
-    "csv_lines",
-    "last_months",
-    "mjd_of_text",
-    "numbers_of_text",
-    "read_series",
-    "series_json",
-    "table_file",
-    "whole",
-]
-
-MAX_POINTS: Final = 400_000
-_MJD_EPOCH: Final = date(1858, 11, 17)
-
-
-def mjd_of_text(text: str | None, *, end: bool = False) -> float | None:
-    """MJD of a date or of a number; as an end, a date includes its whole day.
-
-    Raises
-    ------
-    ParameterError
-        If it is neither.
-    """
-    if text is None or not text.strip():
-        return None
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        day = date.fromisoformat(text.strip())
-    except ValueError as error:
-        raise ParameterError(f"{text!r} is neither a date like 2026-11-01 nor an MJD", parameter="from, to") from error
-    return float((day - _MJD_EPOCH).days + (1 if end else 0))
-
-
-def numbers_of_text(text: str | None, name: str, largest: int) -> tuple[int, ...]:
-    """Numbers of a list with ranges: ``1,3-6`` is 1, 3, 4, 5, 6; empty means all.
-
-    Raises
-    ------
-    ParameterError
-        If it is no such list, or a number is not between 1 and ``largest``.
-    """
-    found: set[int] = set()
-    for part in (text or "").replace(" ", "").split(","):
-        if not part:
-            continue
-        first, _, last = part.partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()):
-            raise ParameterError(f"{name}={text!r} is no list like 1,3-6", parameter=name)
-        found.update(range(int(first), min(int(last or first), largest + 1) + 1))
-    if found and not (min(found) >= 1 and max(found) <= largest):
-        raise ParameterError(f"{name}={text!r} is not between 1 and {largest}", parameter=name)
-    return tuple(sorted(found))
-
-
-@dataclass(frozen=True)
-class SeriesRequest:
-    """Which values are asked for."""
-
-    table: str
-    columns: tuple[str, ...]
-    wanted: SeriesFilter
-    limit: int = MAX_POINTS
-
-    @classmethod
-    def make(
-        cls,
-        *,
-        table: str,
-        columns: Sequence[str],
-        units: str | None = None,
-        quadrants: str | None = None,
-        slices: str | None = None,
-        lamps: str | None = None,
-        mode: str | None = None,
-        start: str | None = None,
-        end: str | None = None,
-        block_id: int | None = None,
-        limit: int = MAX_POINTS,
-    ) -> SeriesRequest:
-        """From texts, as they come over HTTP; times are dates or MJD, numbers lists like ``1,3-6``.
-
-        Raises
-        ------
-        ParameterError
-            If a time or a list cannot be read.
-        """
-        wanted = SeriesFilter(
-            from_mjd=mjd_of_text(start),
-            to_mjd=mjd_of_text(end, end=True),
-            mode=mode or None,
-            units=numbers_of_text(units, "unit", N_IFU),
-            quadrants=numbers_of_text(quadrants, "quadrant", N_PORTS),
-            slices=numbers_of_text(slices, "slice", N_SLICES),
-            lamps=numbers_of_text(lamps, "lamp", max(LAMPS)),
-            block_id=block_id,
-        )
-        return cls(table, tuple(dict.fromkeys(columns)), wanted, limit)
-
-    def parameters(self, session: Session) -> list[Qc1Parameter]:
-        """Definitions of the columns, in the order asked for.
-
-        Raises
-        ------
-        NotFoundError
-            Naming the columns that the table has.
-        """
-        known = {item.column_name: item for item in parameters_of_table(session, self.table)}
-        for name in self.columns:
-            if name not in known:
-                raise NotFoundError(
-                    f"QC1 table {self.table} has no column {name}; it has: {', '.join(known)}",
-                    table=self.table,
-                    column=name,
-                )
-        return [known[name] for name in self.columns]
+__all__ = ["SeriesAnswer", "csv_lines", "last_months", "read_series", "series_json", "table_file", "whole"]
 
 
 @dataclass(frozen=True)
 class SeriesAnswer:
-    """Values with the definitions of their parameters."""
+    """Values, by time, with the columns that they belong to.
+
+    Attributes
+    ----------
+    request : SeriesRequest
+    selections : list of Selection
+    columns : dict of str to list
+        Those of `core.archive.pages.qc1.Series`, with ``selection`` (number) instead of the parameter.
+    blocks : dict of int to BlockKey
+    outliers : list of int
+        Rows of the columns.
+    bands : list of (int, Band)
+        Limits, with the number of the selection.
+    truncated : bool
+    """
 
     request: SeriesRequest
-    parameters: list[Qc1Parameter]
-    series: Series
+    selections: list[Selection]
+    columns: dict[str, list[Any]]
+    blocks: dict[int, BlockKey]
+    outliers: list[int]
+    bands: list[tuple[int, Band]]
+    truncated: bool
+
+    def __len__(self) -> int:
+        return len(self.columns["mjd"])
 
 
 def read_series(session: Session, request: SeriesRequest) -> SeriesAnswer:
-    """Read the values of a request."""
-    parameters = request.parameters(session)
-    values = series(session, [item.id for item in parameters], request.wanted, request.limit)
-    return SeriesAnswer(request, parameters, values)
+    """Read the values of a request: in one go, unless the names of the columns hold different running numbers."""
+    selections = request.selections(session)
+    groups: dict[tuple[tuple[str, int], ...], list[int]] = {}
+    for number, item in enumerate(selections):
+        groups.setdefault(tuple(item.fixed.items()), []).append(number)
+    parts = []
+    for fixed, numbers in groups.items():
+        identities = {selections[number].parameter.id: number for number in numbers}
+        found = series(session, list(identities), request.narrowed(dict(fixed)), request.limit)
+        parts.append(_answer(request, selections, found, identities))
+    return parts[0] if len(parts) == 1 else _joined(parts)
+
+
+def _answer(
+    request: SeriesRequest, selections: list[Selection], found: Series, numbers: Mapping[int, int]
+) -> SeriesAnswer:
+    columns = {name: values for name, values in found.columns.items() if name != "parameter"}
+    columns["selection"] = [numbers[identity] for identity in found.columns["parameter"]]
+    bands = [(numbers[band.parameter_id], band) for band in found.bands]
+    return SeriesAnswer(request, selections, columns, found.blocks, _outlier_rows(found), bands, found.truncated)
+
+
+def _joined(parts: Sequence[SeriesAnswer]) -> SeriesAnswer:
+    """Several answers to one request by time; of too many values the newest are kept."""
+    first = parts[0]
+    columns = {name: [value for part in parts for value in part.columns[name]] for name in first.columns}
+    starts = accumulate((len(part) for part in parts), initial=0)
+    marked = {start + row for part, start in zip(parts, starts, strict=False) for row in part.outliers}
+    order = sorted(range(len(columns["mjd"])), key=columns["mjd"].__getitem__)
+    kept = order[-first.request.limit :]
+    return SeriesAnswer(
+        first.request,
+        first.selections,
+        {name: [values[row] for row in kept] for name, values in columns.items()},
+        {identity: key for part in parts for identity, key in part.blocks.items()},
+        [place for place, row in enumerate(kept) if row in marked],
+        [band for part in parts for band in part.bands],
+        len(kept) < len(order) or any(part.truncated for part in parts),
+    )
 
 
 def whole(answer: SeriesAnswer) -> SeriesAnswer:
@@ -165,7 +104,7 @@ def whole(answer: SeriesAnswer) -> SeriesAnswer:
     ParameterError
         Saying how to ask for less.
     """
-    if answer.series.truncated and answer.request.limit == MAX_POINTS:
+    if answer.truncated and answer.request.limit == MAX_POINTS:
         raise ParameterError(
             f"these are more than {MAX_POINTS} values: ask for fewer with from, to, unit or slice, or for the newest "
             "with limit",
@@ -186,74 +125,84 @@ def _rounded(values: Sequence[float], digits: int) -> list[float]:
     return rounded
 
 
-def _outlier_positions(values: Series) -> list[int]:
+def _outlier_rows(values: Series) -> list[int]:
     """Where the marked values stand in the columns."""
-    marked = {(mark.parameter_id, mark.block_id, *mark.index) for mark in values.outliers}
+    marked = {(mark.parameter_id, mark.block_id, *mark.position) for mark in values.outliers}
     blocks = {mark.block_id for mark in values.outliers}
     columns = values.columns
     return [
         number
         for number, block in enumerate(columns["block"])
         if block in blocks
-        and (columns["parameter"][number], block, *(columns[name][number] for name in INDEX_COLUMNS)) in marked
+        and (columns["parameter"][number], block, *(columns[name][number] for name in Position._fields)) in marked
     ]
 
 
 def series_json(answer: SeriesAnswer) -> bytes:
     """Compact JSON of a series; see ``GET /api/qc1/{table}/series``."""
-    columns, blocks = answer.series.columns, answer.series.blocks
+    columns, blocks = answer.columns, answer.blocks
     block_index = {identity: number for number, identity in enumerate(blocks)}
-    parameter_index = {item.id: number for number, item in enumerate(answer.parameters)}
-    used = [name for name in INDEX_COLUMNS if any(value is not None for value in columns[name])]
+    used = [name for name in Position._fields if any(value is not None for value in columns[name])]
     data: dict[str, Any] = {
         "table": answer.request.table,
-        "parameters": [
-            {
-                "column": item.column_name,
-                "keyword": item.keyword,
-                "unit": item.unit,
-                "class": item.qc_class,
-                "axes": item.axes.split(",") if item.axes else [],
-                "description": item.description,
-            }
-            for item in answer.parameters
-        ],
+        "parameters": [_parameter_json(item) for item in answer.selections],
         "blocks": [
             {"name": key.name, "night": key.night, "mode": key.mode, "version": key.recipe_version}
             for key in blocks.values()
         ],
-        "p": [parameter_index[value] for value in columns["parameter"]],
+        "p": columns["selection"],
         "b": [block_index[value] for value in columns["block"]],
         "t": _rounded(columns["mjd"], 11),
-        "v": _rounded(columns["value"], 7),
+        "v": _values_json(answer),
         "product": columns["product"],
         **{name: columns[name] for name in used},
-        "outliers": _outlier_positions(answer.series),
+        "words": _words(answer),
+        "outliers": answer.outliers,
         "bands": [
-            {
-                "p": parameter_index[band.parameter_id],
-                "b": block_index[band.block_id],
-                "rule": band.rule,
-                "low": band.low,
-                "high": band.high,
-            }
-            for band in answer.series.bands
+            {"p": number, "b": block_index[band.block_id], "rule": band.rule, "low": band.low, "high": band.high}
+            for number, band in answer.bands
+            if band.block_id in block_index
         ],
-        "truncated": answer.series.truncated,
+        "truncated": answer.truncated,
     }
     return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def _parameter_json(item: Selection) -> dict[str, Any]:
+    row = item.parameter
+    return {
+        "column": item.column,
+        "keyword": row.keyword,
+        "unit": row.unit,
+        "type": row.value_type,
+        "class": row.qc_class,
+        "axes": [AXIS_COLUMNS[name] for name in row.axes.split(",") if name],
+        "description": row.description,
+    }
+
+
+def _values_json(answer: SeriesAnswer) -> list[float | str]:
+    values = answer.columns["value"]
+    if all(item.parameter.value_type != "str" for item in answer.selections):
+        return [*_rounded(values, 7)]
+    return [value if isinstance(value, str) else _rounded([value], 7)[0] for value in values]
+
+
+def _words(answer: SeriesAnswer) -> dict[str, str]:
+    """What people call the position columns here; one that counts different things has a plain word."""
+    columns = [item.parameter.column_name for item in answer.selections]
+    return axis_words(qc1_definitions().axes(answer.request.table, columns))
+
+
 def _rows(answer: SeriesAnswer) -> Iterator[tuple[Any, ...]]:
-    names = {item.id: item.column_name for item in answer.parameters}
-    columns, blocks = answer.series.columns, answer.series.blocks
-    order = ("parameter", "mjd", "value", "block", "product", *INDEX_COLUMNS)
-    for parameter, mjd, value, block, product, *index in zip(*(columns[name] for name in order), strict=True):
-        key = blocks[block]
-        yield (names[parameter], mjd, value, *index, key.night, key.mode, key.name, product)
+    names = [item.column for item in answer.selections]
+    order = ("selection", "mjd", "value", "block", "product", *Position._fields)
+    for number, mjd, value, block, product, *index in zip(*(answer.columns[name] for name in order), strict=True):
+        key = answer.blocks[block]
+        yield (names[number], mjd, value, *index, key.night, key.mode, key.name, product)
 
 
-_HEADER: Final = ("parameter", "mjd_obs", "value", *INDEX_COLUMNS, "night", "mode", "block", "product")
+_HEADER: Final = ("parameter", "mjd_obs", "value", *Position._fields, "night", "mode", "block", "product")
 
 
 def csv_lines(answer: SeriesAnswer) -> Iterator[str]:
@@ -272,18 +221,22 @@ def csv_lines(answer: SeriesAnswer) -> Iterator[str]:
 
 def table_file(answer: SeriesAnswer, kind: Literal["vot", "fits"]) -> tuple[bytes, str]:
     """A VOTable or a FITS table of the same rows, with its media type; index values that do not apply are -1."""
-    from astropy.table import Table
+    from astropy.table import Column, Table
 
     rows = list(_rows(answer))
-    integers = {*INDEX_COLUMNS, "product"}
+    integers = {*Position._fields, "product"}
     values = list(zip(*rows, strict=True)) if rows else [()] * len(_HEADER)
     columns: dict[str, list[Any]] = {}
     for name, column in zip(_HEADER, values, strict=True):
         columns[name] = [-1 if value is None else value for value in column] if name in integers else list(column)
     kinds = ["int32" if name in integers else "f8" if name in ("mjd_obs", "value") else "U160" for name in _HEADER]
+    texts = [value if isinstance(value, str) else "" for value in columns["value"]]
+    columns["value"] = [math.nan if isinstance(value, str) else value for value in columns["value"]]
     table = Table(columns, names=_HEADER, dtype=kinds)
+    if any(item.parameter.value_type == "str" for item in answer.selections):
+        table.add_column(Column(texts, name="text", dtype="U160"), index=_HEADER.index("value") + 1)
     table["mjd_obs"].unit = "d"
-    units = {item.unit for item in answer.parameters}
+    units = {item.parameter.unit for item in answer.selections}
     unit = units.pop() if len(units) == 1 else ""
     table["value"].description = f"value of the parameter [{unit}]" if unit else "value of the parameter"
     # The unit standard of VOTables has no Angstrom any more; there the description tells it.
@@ -300,5 +253,5 @@ def table_file(answer: SeriesAnswer, kind: Literal["vot", "fits"]) -> tuple[byte
 
 def last_months(mjd: float, months: int = 3) -> tuple[date, date]:
     """Dates of the last months before an MJD."""
-    last = _MJD_EPOCH + timedelta(days=int(mjd))
+    last = MJD_EPOCH + timedelta(days=int(mjd))
     return last - timedelta(days=round(months * 30.5)), last

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from core.archive.queries import BlockTask
-from core.archive.records import BlockResult, LostUnit, NewPlot, NewProduct, NewQc1Value, NewScore
+from core.archive.records import BlockResult, LostUnit, NewPlot, NewProduct, NewQc1Text, NewQc1Value, NewScore
 from core.archive.sessions import Archive
 from core.archive.store import ProductStore
 from core.archive.watch import earlier_values
@@ -25,8 +25,7 @@ from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, scan_fits
 from core.instruments.registry import instrument_of_recipe
 from core.instruments.setup import UnitSpec
-from core.qc1.extract import Measurement, extract
-from core.qc1.rules import SCORE_RULES, rules_version
+from core.qc1.extract import Extraction, Measurement, Source, TextMeasurement, extract
 from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
 from core.recipes.results import PlotFile
 from workers.child import ChildResult
@@ -37,7 +36,6 @@ __all__ = ["Receipt", "adopt", "block_result", "place", "receipt_path"]
 
 _LOG = logging.getLogger(__name__)
 RECEIPT_PREFIX = "receipt-"
-_RULES_VERSION = rules_version(SCORE_RULES)
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class ReceiptFile:
     name: str
     size: int
     sha256: str
+    number: int | None = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,9 @@ def place(
             continue
         hold()
         placed = store.place(product.path, night=task.night, block=task.name)
-        products.append(ReceiptFile(product.tag, product.unit, placed.path.name, placed.size, placed.sha256))
+        products.append(
+            ReceiptFile(product.tag, product.unit, placed.path.name, placed.size, placed.sha256, product.number)
+        )
     plots = []
     for plot in result.plots:
         hold()
@@ -164,43 +165,50 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
         )
         for entry, header in zip(receipt.products, headers, strict=True)
     )
-    measurements, text = _measure(instrument_of_recipe(task.recipe).units, products, scans)
+    found = _measure(instrument_of_recipe(task.recipe).units, receipt.products, scans)
     paths = [product.path for product in products]
-    verdicts = _scores(archive, task, measurements, headers[0] if headers else {})
+    version = instrument_of_recipe(task.recipe).qc1.rules_version
+    verdicts = _scores(archive, task, found.measurements, headers[0] if headers else {})
     return BlockResult(
         products=products,
-        qc1_values=tuple(_value(measured, products[measured.product]) for measured in measurements),
-        scores=tuple(_score(verdict, paths) for verdict in verdicts),
-        text="; ".join(part for part in (receipt.text, text) if part),
+        qc1_values=tuple(_value(measured, products[measured.product]) for measured in found.measurements),
+        qc1_texts=tuple(_text(measured, products[measured.product]) for measured in found.texts),
+        scores=tuple(_score(verdict, paths, version) for verdict in verdicts),
+        text="; ".join(part for part in (receipt.text, *_odd(found)) if part),
         plots=tuple(NewPlot(**asdict(plot)) for plot in receipt.plots),
         lost=receipt.lost,
     )
 
 
-def _measure(
-    units: UnitSpec, products: Iterable[NewProduct], scans: Iterable[FitsScan]
-) -> tuple[tuple[Measurement, ...], str]:
-    """QC1 measurements, and what is odd about the QC keywords, in words."""
-    sources: list[tuple[str, int | None, Mapping[str, object]]] = []
+def _measure(unit_spec: UnitSpec, files: Iterable[ReceiptFile], scans: Iterable[FitsScan]) -> Extraction:
+    """QC1 measurements, with the number of their file as product.
+
+    A file of one unit has them in its primary header. One of several units has those of each unit in its extensions,
+    one of the whole instrument has all of them in its primary header.
+    """
+    sources: list[Source] = []
     owners: list[int] = []
-    for number, (product, scan) in enumerate(zip(products, scans, strict=True)):
-        if product.unit is not None:
-            sources.append((product.tag, product.unit, product.header))
-            owners.append(number)
-            continue
-        for hdu in scan.hdus[1:]:  # a merged file: the extensions carry the QC keywords of their unit
-            unit = units.of_extension(hdu.extname.partition(".")[0])
-            if unit is not None:
-                sources.append((product.tag, unit, _plain(hdu.header)))
-                owners.append(number)
+    for number, (file, scan) in enumerate(zip(files, scans, strict=True)):
+        own = [Source(file.tag, _plain(scan.hdus[0].header), file.unit, file.number)]
+        if file.unit is None:
+            units = ((unit_spec.of_extension(hdu.extname.partition(".")[0]), hdu.header) for hdu in scan.hdus[1:])
+            own += [Source(file.tag, _plain(header), unit, file.number) for unit, header in units if unit is not None]
+        sources += own
+        owners += [number] * len(own)
     found = extract(sources, qc1_definitions())
-    odd = []
+    return replace(
+        found,
+        measurements=tuple(replace(entry, product=owners[entry.product]) for entry in found.measurements),
+        texts=tuple(replace(entry, product=owners[entry.product]) for entry in found.texts),
+    )
+
+
+def _odd(found: Extraction) -> Iterable[str]:
+    """What is odd about the QC keywords, in words."""
     if found.undeclared:
-        odd.append(f"undeclared QC keywords: {', '.join(found.undeclared)}")
+        yield f"undeclared QC keywords: {', '.join(found.undeclared)}"
     if found.unusable:
-        odd.append(f"QC keywords without a number: {', '.join(found.unusable)}")
-    measurements = tuple(replace(entry, product=owners[entry.product]) for entry in found.measurements)
-    return measurements, "; ".join(odd)
+        yield f"QC keywords without a usable value: {', '.join(found.unusable)}"
 
 
 def _scores(
@@ -210,7 +218,8 @@ def _scores(
     measured = tuple(measurements)
     present = {entry.parameter.name for entry in measured}
     history: dict[HistoryKey, list[float]] = {}
-    for name, rule in statistical_rules().items():
+    rules = instrument_of_recipe(task.recipe).qc1.score_rules
+    for name, rule in statistical_rules(rules).items():
         if name not in present:
             continue
         table, _, column = name.partition("..")
@@ -223,9 +232,8 @@ def _scores(
                 mode=setup.mode if rule.same_mode else None,
             )
         for position, values in series[table, column].items():
-            unit, quadrant, slice_, lamp, item = position
-            history[name, (unit, quadrant, slice_, lamp, item)] = values
-    return score(measured, setup.mode, history)
+            history[name, position] = values
+    return score(measured, setup.mode, history, rules)
 
 
 def _value(measured: Measurement, product: NewProduct) -> NewQc1Value:
@@ -235,15 +243,22 @@ def _value(measured: Measurement, product: NewProduct) -> NewQc1Value:
         value=measured.value,
         mjd_obs=product.mjd_obs,
         product=product.path,
-        unit=measured.unit,
-        quadrant=measured.quadrant,
-        slice=measured.slice,
-        lamp=measured.lamp,
-        item=measured.input,
+        position=measured.position,
     )
 
 
-def _score(verdict: Verdict, paths: list[str]) -> NewScore:
+def _text(measured: TextMeasurement, product: NewProduct) -> NewQc1Text:
+    return NewQc1Text(
+        table=measured.parameter.table,
+        column=measured.parameter.column,
+        text=measured.text,
+        mjd_obs=product.mjd_obs,
+        product=product.path,
+        position=measured.position,
+    )
+
+
+def _score(verdict: Verdict, paths: list[str], rules_version: str) -> NewScore:
     measured = verdict.measurement
     return NewScore(
         table=measured.parameter.table,
@@ -253,13 +268,9 @@ def _score(verdict: Verdict, paths: list[str]) -> NewScore:
         score=verdict.score,
         low=verdict.low,
         high=verdict.high,
-        rules_version=_RULES_VERSION,
+        rules_version=rules_version,
         product=paths[measured.product],
-        unit=measured.unit,
-        quadrant=measured.quadrant,
-        slice=measured.slice,
-        lamp=measured.lamp,
-        item=measured.input,
+        position=measured.position,
     )
 
 

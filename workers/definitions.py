@@ -10,7 +10,7 @@ from core.archive.records import Qc1Definition
 from core.archive.results import register_parameters
 from core.archive.sessions import Archive
 from core.instruments.registry import instrument_of_recipe, instruments
-from core.qc1.definitions import Definitions, define
+from core.qc1.definitions import Definitions, Parameter, define
 from core.recipes.registry import get_recipe, recipe_names
 
 __all__ = ["block_parameters", "installed_recipes", "qc1_definitions", "recipe_versions", "register_definitions"]
@@ -53,8 +53,20 @@ def recipe_versions(with_recipes: frozenset[str] = frozenset()) -> dict[str, str
 
 @cache
 def qc1_definitions() -> Definitions:
-    """QC1 parameters of the installed recipes of the cascade."""
-    return define({name: get_recipe(name).qc for name in installed_recipes()})
+    """QC1 parameters of the installed recipes of all instruments.
+
+    Raises
+    ------
+    DeclarationError
+        If declarations contradict each other, or a score rule or a key trend is of no declared number.
+    """
+    found: list[Parameter] = []
+    for item in instruments():
+        names = dict.fromkeys(task.recipe for task in item.plan.tasks)
+        definitions = define(item.qc1, {name: get_recipe(name).qc for name in names if name in recipe_names()})
+        item.qc1.check(definitions)
+        found += definitions
+    return Definitions(found)
 
 
 def register_definitions(archive: Archive) -> int:
@@ -67,11 +79,10 @@ def register_definitions(archive: Archive) -> int:
             unit=parameter.unit,
             qc_class=parameter.klass,
             value_type=parameter.type,
-            axes=parameter.axes,
+            axes=tuple(axis.name for axis in parameter.axes),
             description=parameter.description,
         )
         for parameter in qc1_definitions()
-        if parameter.type != "str"
     ]
     with archive.write() as session:
         return register_parameters(session, rows)

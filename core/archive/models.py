@@ -1,7 +1,7 @@
 """The tables of the archive.
 
 Frames (raw files), blocks (one recipe execution each) with their inputs, products, QC1 definitions and
-values, scores, events, quarantine and the heartbeats of the daemons. Wide documents (headers, refused
+values, texts, scores, events, quarantine and the heartbeats of the daemons. Wide documents (headers, refused
 candidates, progress) are JSON columns at the end of a row and loaded only when asked for.
 """
 
@@ -42,6 +42,7 @@ from core.archive.states import (
 from core.cascade.signature import SCHEME
 from core.instruments.registry import instrument
 from core.instruments.setup import Setup, UnitSpec
+from core.qc1.axes import Position
 
 __all__ = [
     "HAS_FAILED_UNITS",
@@ -400,14 +401,25 @@ class Qc1Parameter(Base):
     keyword: Mapped[str] = mapped_column(String(64))  # QC.BIAS.MASTERn.RON
     unit: Mapped[str] = mapped_column(String(32), default="")
     qc_class: Mapped[str] = mapped_column(String(8))  # KPI, HC, CAL, ENG
-    value_type: Mapped[str] = mapped_column(String(8))  # float, int
+    value_type: Mapped[str] = mapped_column(String(8))  # float, int, str
     axes: Mapped[str] = mapped_column(String(64), default="")  # what it is split by: "unit,quadrant"
     description: Mapped[str] = mapped_column(Text, default="")
 
     __table_args__ = (UniqueConstraint("table_name", "column_name"),)
 
 
-class Qc1Value(Base):
+class PositionColumns:
+    """Where something was measured, see `core.qc1.axes`; null where a parameter is not split by it."""
+
+    unit: Mapped[int | None] = mapped_column(SmallInteger)
+    quadrant: Mapped[int | None] = mapped_column(SmallInteger)
+    slice: Mapped[int | None] = mapped_column(SmallInteger)
+    lamp: Mapped[int | None] = mapped_column(SmallInteger)
+    exposure: Mapped[int | None] = mapped_column(SmallInteger)
+    item: Mapped[int | None] = mapped_column(SmallInteger)
+
+
+class Qc1Value(PositionColumns, Base):
     """One measured value of a QC1 parameter. Rows are hidden, never deleted, by persons."""
 
     __tablename__ = "qc1_values"
@@ -417,11 +429,6 @@ class Qc1Value(Base):
     block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id"))
     product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
     mjd_obs: Mapped[float] = mapped_column(Float(53))
-    unit: Mapped[int | None] = mapped_column(SmallInteger)
-    quadrant: Mapped[int | None] = mapped_column(SmallInteger)  # detector port 1 to 4
-    slice: Mapped[int | None] = mapped_column(SmallInteger)  # 1 to 48 on the detector
-    lamp: Mapped[int | None] = mapped_column(SmallInteger)  # number of the lamp
-    item: Mapped[int | None] = mapped_column(SmallInteger)  # running number of an input
     value: Mapped[float] = mapped_column(Float(53))
     mode: Mapped[str | None] = mapped_column(String(32))
     readout: Mapped[str | None] = mapped_column(String(32))
@@ -434,11 +441,7 @@ class Qc1Value(Base):
             "parameter_id",
             "mjd_obs",
             "hidden",
-            "unit",
-            "quadrant",
-            "slice",
-            "lamp",
-            "item",
+            *Position._fields,
             "value",
             "block_id",
             "product_id",
@@ -449,7 +452,28 @@ class Qc1Value(Base):
     )
 
 
-class Score(Base):
+class Qc1Text(PositionColumns, Base):
+    """One text of a QC1 parameter, such as the name of a star; it has no trend and no score."""
+
+    __tablename__ = "qc1_texts"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    parameter_id: Mapped[int] = mapped_column(ForeignKey("qc1_parameters.id"))
+    block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id"))
+    product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
+    mjd_obs: Mapped[float] = mapped_column(Float(53))
+    text: Mapped[str] = mapped_column(Text)
+    mode: Mapped[str | None] = mapped_column(String(32))
+    hidden: Mapped[bool] = mapped_column(Boolean, default=False)
+
+    __table_args__ = (
+        Index(None, "parameter_id", "mjd_obs"),
+        Index(None, "block_id", "parameter_id"),
+        Index(None, "product_id"),
+    )
+
+
+class Score(PositionColumns, Base):
     """The verdict of one score rule on one value."""
 
     __tablename__ = "scores"
@@ -458,11 +482,6 @@ class Score(Base):
     block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"))
     product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
     parameter_id: Mapped[int] = mapped_column(ForeignKey("qc1_parameters.id"))
-    unit: Mapped[int | None] = mapped_column(SmallInteger)
-    quadrant: Mapped[int | None] = mapped_column(SmallInteger)
-    slice: Mapped[int | None] = mapped_column(SmallInteger)
-    lamp: Mapped[int | None] = mapped_column(SmallInteger)
-    item: Mapped[int | None] = mapped_column(SmallInteger)
     value: Mapped[float | None] = mapped_column(Float(53))  # null: not a finite number
     rule: Mapped[str] = mapped_column(String(64))
     rules_version: Mapped[str] = mapped_column(String(16), default="")

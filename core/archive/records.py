@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from core.archive.states import ProductState
+from core.qc1.axes import UNSPLIT, Position
 
-__all__ = ["BlockResult", "LostUnit", "NewPlot", "NewProduct", "NewQc1Value", "NewScore", "Qc1Definition"]
+__all__ = ["BlockResult", "LostUnit", "NewPlot", "NewProduct", "NewQc1Text", "NewQc1Value", "NewScore", "Qc1Definition"]
 
 
 @dataclass(frozen=True)
@@ -55,13 +56,22 @@ class NewQc1Value:
     value: float
     mjd_obs: float
     product: str | None = None
-    unit: int | None = None
-    quadrant: int | None = None
-    slice: int | None = None
-    lamp: int | None = None
-    item: int | None = None
+    position: Position = UNSPLIT
     mode: str | None = None
     readout: str | None = None
+
+
+@dataclass(frozen=True)
+class NewQc1Text:
+    """One text of a QC1 parameter; as `NewQc1Value`."""
+
+    table: str
+    column: str
+    text: str
+    mjd_obs: float
+    product: str | None = None
+    position: Position = UNSPLIT
+    mode: str | None = None
 
 
 @dataclass(frozen=True)
@@ -77,11 +87,7 @@ class NewScore:
     high: float | None = None
     rules_version: str = ""
     product: str | None = None
-    unit: int | None = None
-    quadrant: int | None = None
-    slice: int | None = None
-    lamp: int | None = None
-    item: int | None = None
+    position: Position = UNSPLIT
 
 
 @dataclass(frozen=True)
@@ -132,6 +138,7 @@ class BlockResult:
     text: str = ""  # goes into the event
     plots: tuple[NewPlot, ...] = ()
     lost: tuple[LostUnit, ...] = ()  # IFUs without products
+    qc1_texts: tuple[NewQc1Text, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -144,5 +151,5 @@ class Qc1Definition:
     unit: str = ""
     qc_class: str = "ENG"
     value_type: str = "float"
-    axes: tuple[str, ...] = field(default=())  # among unit, quadrant, slice, lamp, item
+    axes: tuple[str, ...] = ()  # names as in `core.qc1.axes`
     description: str = ""

@@ -7,12 +7,22 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import PurePath
+from typing import Any
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block, Product, Qc1Parameter, Qc1Value, Score, setup_columns, unit_mask
-from core.archive.records import BlockResult, NewProduct, NewQc1Value, NewScore, Qc1Definition
+from core.archive.models import (
+    Block,
+    Product,
+    Qc1Parameter,
+    Qc1Text,
+    Qc1Value,
+    Score,
+    setup_columns,
+    unit_mask,
+)
+from core.archive.records import BlockResult, NewProduct, NewQc1Text, NewQc1Value, NewScore, Qc1Definition
 from core.archive.states import ProductState
 from core.errors import NotFoundError
 from core.instruments.registry import instrument
@@ -57,43 +67,25 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
     """
     session.execute(delete(Score).where(Score.block_id == block.id))
     session.execute(delete(Qc1Value).where(Qc1Value.block_id == block.id))
+    session.execute(delete(Qc1Text).where(Qc1Text.block_id == block.id))
     products = _store_products(session, block, result.products, now)
-    parameters = _parameter_ids(session, (*result.qc1_values, *result.scores))
-    values = [
-        {
+    parameters = _parameter_ids(session, (*result.qc1_values, *result.qc1_texts, *result.scores))
+
+    def row(item: NewQc1Value | NewQc1Text | NewScore, **own: Any) -> dict[str, Any]:
+        return {
             "parameter_id": parameters[item.table, item.column],
             "block_id": block.id,
             "product_id": products[item.product] if item.product is not None else None,
-            "mjd_obs": item.mjd_obs,
-            "value": float(item.value),
-            "mode": block.mode if item.mode is None else item.mode,
-            "readout": block.readout if item.readout is None else item.readout,
-            "hidden": False,
-            **_indices(item),
+            **item.position._asdict(),
+            **own,
         }
-        for item in result.qc1_values
-        if math.isfinite(item.value)
-    ]
-    if values:
-        session.execute(insert(Qc1Value), values)
-    scores = [
-        {
-            "parameter_id": parameters[item.table, item.column],
-            "block_id": block.id,
-            "product_id": products[item.product] if item.product is not None else None,
-            "value": float(item.value) if math.isfinite(item.value) else None,
-            "rule": item.rule,
-            "rules_version": item.rules_version,
-            "low": item.low,
-            "high": item.high,
-            "score": item.score,
-            "created_at": now,
-            **_indices(item),
-        }
-        for item in result.scores
-    ]
-    if scores:
-        session.execute(insert(Score), scores)
+
+    values = [row(item, **_value_columns(item, block)) for item in result.qc1_values if math.isfinite(item.value)]
+    texts = [row(item, **_text_columns(item, block)) for item in result.qc1_texts]
+    scores = [row(item, created_at=now, **_score_columns(item)) for item in result.scores]
+    for table, rows in ((Qc1Value, values), (Qc1Text, texts), (Score, scores)):
+        if rows:
+            session.execute(insert(table), rows)
     block.plots = [asdict(plot) for plot in result.plots]
     block.lost_units = [asdict(entry) for entry in sorted(result.lost, key=lambda entry: entry.unit)]
     block.failed_unit_mask = unit_mask(entry.unit for entry in result.lost if entry.failed)
@@ -123,7 +115,9 @@ def _store_products(session: Session, block: Block, items: Iterable[NewProduct],
     return {path: row.id for path, row in rows.items()}
 
 
-def _parameter_ids(session: Session, items: Iterable[NewQc1Value | NewScore]) -> dict[tuple[str, str], int]:
+def _parameter_ids(
+    session: Session, items: Iterable[NewQc1Value | NewQc1Text | NewScore]
+) -> dict[tuple[str, str], int]:
     wanted = {(item.table, item.column) for item in items}
     if not wanted:
         return {}
@@ -143,11 +137,31 @@ def _parameter_ids(session: Session, items: Iterable[NewQc1Value | NewScore]) ->
     return found
 
 
-def _indices(item: NewQc1Value | NewScore) -> dict[str, int | None]:
+def _value_columns(item: NewQc1Value, block: Block) -> dict[str, Any]:
     return {
-        "unit": item.unit,
-        "quadrant": item.quadrant,
-        "slice": item.slice,
-        "lamp": item.lamp,
-        "item": item.item,
+        "mjd_obs": item.mjd_obs,
+        "value": float(item.value),
+        "mode": item.mode if item.mode is not None else block.mode,
+        "readout": item.readout if item.readout is not None else block.readout,
+        "hidden": False,
+    }
+
+
+def _text_columns(item: NewQc1Text, block: Block) -> dict[str, Any]:
+    return {
+        "mjd_obs": item.mjd_obs,
+        "text": item.text,
+        "mode": item.mode if item.mode is not None else block.mode,
+        "hidden": False,
+    }
+
+
+def _score_columns(item: NewScore) -> dict[str, Any]:
+    return {
+        "value": float(item.value) if math.isfinite(item.value) else None,
+        "rule": item.rule,
+        "rules_version": item.rules_version,
+        "low": item.low,
+        "high": item.high,
+        "score": item.score,
     }

@@ -17,6 +17,7 @@ from core.archive.base import utc_now
 from core.archive.models import Block, BlockInput, Event, Frame, OutsideFile, Product, Qc1Parameter, Qc1Value
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, FrameState, InputKind, ProductState
 from core.cascade.signature import signature_with
+from core.qc1.axes import Position
 
 __all__ = [
     "PLANNER",
@@ -345,7 +346,7 @@ def earlier_values(
     *,
     readout: str | None,
     mode: str | None = None,
-) -> dict[tuple[str, str], dict[tuple[int | None, ...], list[float]]]:
+) -> dict[tuple[str, str], dict[Position, list[float]]]:
     """QC1 values before a time, for statistical thresholds.
 
     Parameters
@@ -362,13 +363,13 @@ def earlier_values(
     Returns
     -------
     dict
-        (table, column) to position (IFU, quadrant, slice, lamp, item) to values, by time. Hidden values, and those of
+        (table, column) to position to values, by time. Hidden values, and those of
         replaced blocks and rejected products, are left out.
     """
-    result: dict[tuple[str, str], dict[tuple[int | None, ...], list[float]]] = {}
+    result: dict[tuple[str, str], dict[Position, list[float]]] = {}
     for (table, column), span in days.items():
         query = (
-            select(Qc1Value.unit, Qc1Value.quadrant, Qc1Value.slice, Qc1Value.lamp, Qc1Value.item, Qc1Value.value)
+            select(*(getattr(Qc1Value, name) for name in Position._fields), Qc1Value.value)
             .join(Qc1Parameter, Qc1Value.parameter_id == Qc1Parameter.id)
             .join(Block, Qc1Value.block_id == Block.id)
             .outerjoin(Product, Qc1Value.product_id == Product.id)
@@ -386,8 +387,8 @@ def earlier_values(
         )
         if mode is not None:
             query = query.where(Qc1Value.mode == mode)
-        series: dict[tuple[int | None, ...], list[float]] = defaultdict(list)
+        series: dict[Position, list[float]] = defaultdict(list)
         for *position, value in session.execute(query):
-            series[tuple(position)].append(value)
+            series[Position(*position)].append(value)
         result[table, column] = dict(series)
     return result

@@ -18,6 +18,7 @@ from typing import Any, Final
 from core.cascade.rules import Rules
 from core.instruments.setup import SetupSpec, UnitSpec
 from core.instruments.statics import StaticRules
+from core.qc1.declaration import Qc1Declaration
 
 __all__ = ["PARANAL_NOON_UT", "Instrument", "RawRule"]
 
@@ -88,6 +89,8 @@ class Instrument:
         The calibration plan.
     statics : StaticRules
         Names and validity of static calibrations, product codes of the observatory.
+    qc1 : Qc1Declaration
+        Axes, tables, score rules and key trends of its QC1 parameters.
     recipes : mapping
         Recipe name to its class, ``module:class``, in cascade order.
     lamps : mapping
@@ -111,6 +114,7 @@ class Instrument:
     structure: str
     plan: Rules
     statics: StaticRules
+    qc1: Qc1Declaration = field(default_factory=Qc1Declaration)
     recipes: Mapping[str, str] = field(default_factory=dict)
     lamps: Mapping[int, str] = field(default_factory=dict)
     lamps_of: Callable[[Mapping[str, Any]], tuple[str, ...]] = no_lamps

@@ -1,9 +1,10 @@
 """QC declarations of the recipes become QC1 tables and columns.
 
 The naming rule is that of the QC1 database: the keyword after ``QC.<RECIPE>.`` in lower case with underscores for dots
-(``QC.BIAS.MASTER1.MEDIAN`` is ``muse_bias..master1_median``), with the few tables of `TABLES` that keep a word of
-the keyword. A parameter that exists for several quadrants, slices, lamps or inputs is *one* definition with *axes*: its
-column is the name without the running numbers (``master_median``), `Parameter.flat_column` puts them back.
+(``QC.BIAS.MASTER1.MEDIAN`` is ``muse_bias..master1_median``), with the exceptions that an instrument declares. A
+parameter that exists for several quadrants, slices, lamps, sources ... is *one* definition with *axes*: its column is
+the name without the running numbers (``master_median``), `Parameter.flat_column` puts them back, and `core.qc1.names`
+finds it by either.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["AXES", "TABLES", "Definitions", "Parameter", "QcDeclaration", "TableRule", "define"]
+from core.errors import DeclarationError
+from core.qc1.axes import Axis, check_axes, indices_of
+from core.qc1.declaration import Qc1Declaration
 
-# Index names of the declarations, in the order in which they are stored and shown.
-AXES = ("unit", "quadrant", "slice", "lamp", "input")
+__all__ = ["Definitions", "Parameter", "QcDeclaration", "define"]
 
 
 class QcDeclaration(Protocol):
@@ -35,32 +37,8 @@ class QcDeclaration(Protocol):
     def description(self) -> str: ...
     @property
     def products(self) -> tuple[str, ...]: ...
-
-
-@dataclass(frozen=True)
-class TableRule:
-    """Keywords that start with ``keyword`` go to ``table``; the rest of the name follows ``column``."""
-
-    keyword: str
-    table: str
-    column: str = ""
-
-
-# The longest matching start wins.
-TABLES = (
-    TableRule("QC.BIAS.", "muse_bias"),
-    TableRule("QC.DARK.", "muse_dark"),
-    TableRule("QC.FLAT.", "muse_lampflat", "flat_"),
-    TableRule("QC.FLAT.MASTER.", "muse_lampflat", "flat_"),
-    TableRule("QC.TRACE.", "muse_tracetable", "trace_"),
-    TableRule("QC.WAVECAL.", "muse_wave"),
-    TableRule("QC.LSF.", "muse_lsf"),
-    TableRule("QC.GEO.", "muse_geometry", "geo_"),
-    TableRule("QC.TWILIGHT.", "muse_skyflat", "skyflat_"),
-    TableRule("QC.STANDARD.", "muse_std"),
-    TableRule("QC.ASTRO.", "muse_astrometry", "astro_"),
-    TableRule("QC.AMPL.", "muse_throughput"),
-)
+    @property
+    def product_axes(self) -> tuple[str, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -71,12 +49,16 @@ class Parameter:
     ----------
     table, column : str
         Where it is found: ``muse_bias``, ``master_median``.
+    numbered : str
+        The column with the running numbers in braces: ``master{quadrant}_median``.
     keyword : str
         Dot notation with the indices in braces: ``QC.BIAS.MASTER{quadrant}.MEDIAN``.
     unit, type, klass, description : str
         From the declaration; ``klass`` is KPI, HC, CAL or ENG.
-    axes : tuple of str
-        What it is split by, always with ``unit`` first.
+    axes : tuple of Axis
+        What it is split by, in the order of the instrument.
+    product_axes : tuple of str
+        Those that come from the product, not from the keyword.
     recipe : str
         Who measures it.
     products : tuple of str
@@ -85,12 +67,14 @@ class Parameter:
 
     table: str
     column: str
+    numbered: str
     keyword: str
     unit: str
     type: str
     klass: str
     description: str
-    axes: tuple[str, ...]
+    axes: tuple[Axis, ...]
+    product_axes: tuple[str, ...]
     recipe: str
     products: tuple[str, ...]
 
@@ -100,13 +84,23 @@ class Parameter:
         return f"{self.table}..{self.column}"
 
     @property
+    def is_number(self) -> bool:
+        """Whether its values are numbers; a text has no trend and no score."""
+        return self.type != "str"
+
+    @property
     def shown_keyword(self) -> str:
         """The keyword with ``n`` for the running numbers: ``QC.BIAS.MASTERn.MEDIAN``."""
         return re.sub(r"{\w+}", "n", self.keyword)
 
+    @property
+    def shown_numbered(self) -> str:
+        """The numbered column with ``n`` for the running numbers: ``mastern_median``."""
+        return re.sub(r"{\w+}", "n", self.numbered)
+
     def flat_column(self, **indices: int) -> str:
         """Column name with the running numbers, as in the QC1 database: ``master1_median``."""
-        return _column(self.keyword, indices)
+        return _filled(self.numbered, indices)
 
 
 class Definitions:
@@ -118,7 +112,7 @@ class Definitions:
 
     Raises
     ------
-    ValueError
+    DeclarationError
         If two declarations give the same table and column.
     """
 
@@ -128,7 +122,7 @@ class Definitions:
         if len(self._by_name) != len(self.parameters):
             names = [parameter.name for parameter in self.parameters]
             twice = sorted({name for name in names if names.count(name) > 1})
-            raise ValueError(f"QC1 parameters declared twice: {', '.join(twice)}")
+            raise DeclarationError(f"QC1 parameters declared twice: {', '.join(twice)}")
         self._matches: dict[tuple[str, str], tuple[Parameter, dict[str, int]] | None] = {}
         self._patterns = [(parameter, _pattern(parameter.keyword)) for parameter in self.parameters]
 
@@ -147,6 +141,15 @@ class Definitions:
             If there is none.
         """
         return self._by_name[name]
+
+    def find(self, table: str, column: str) -> Parameter | None:
+        """A parameter of the archive; None if no recipe declares it any more."""
+        return self._by_name.get(f"{table}..{column}")
+
+    def axes(self, table: str, columns: Iterable[str]) -> tuple[Axis, ...]:
+        """All axes of some columns of a table; columns that no recipe declares any more have none."""
+        found = (self.find(table, column) for column in columns)
+        return tuple(dict.fromkeys(axis for parameter in found if parameter for axis in parameter.axes))
 
     @property
     def tables(self) -> dict[str, tuple[Parameter, ...]]:
@@ -179,43 +182,47 @@ class Definitions:
         return min(fits, key=lambda fit: len(fit[1])) if fits else None
 
 
-def define(declarations: Mapping[str, Iterable[QcDeclaration]]) -> Definitions:
-    """QC1 definitions of all recipes.
+def define(instrument: Qc1Declaration, declarations: Mapping[str, Iterable[QcDeclaration]]) -> Definitions:
+    """QC1 definitions of all recipes of an instrument.
 
     Parameters
     ----------
+    instrument : Qc1Declaration
     declarations : mapping
         Recipe name to its QC declarations.
+
+    Raises
+    ------
+    DeclarationError
+        If a keyword has an index that the instrument does not declare, has no table, or gives a column that another one
+        has.
     """
-    return Definitions(
-        Parameter(
-            table=_rule(spec.keyword).table,
-            column=_column(spec.keyword, {}),
-            keyword=spec.keyword,
-            unit=spec.unit,
-            type=spec.type,
-            klass=spec.klass,
-            description=spec.description,
-            axes=("unit", *(axis for axis in AXES if f"{{{axis}}}" in spec.keyword and axis != "unit")),
-            recipe=recipe,
-            products=spec.products,
-        )
-        for recipe, specs in declarations.items()
-        for spec in specs
+    return Definitions(_parameter(instrument, recipe, spec) for recipe, specs in declarations.items() for spec in specs)
+
+
+def _parameter(instrument: Qc1Declaration, recipe: str, spec: QcDeclaration) -> Parameter:
+    check_axes(spec.keyword, spec.product_axes, [axis.name for axis in instrument.axes])
+    rule = instrument.table_rule(spec.keyword)
+    numbered = rule.column + spec.keyword[len(rule.keyword) :].lower().replace(".", "_")
+    names = {*spec.product_axes, *indices_of(spec.keyword)}
+    return Parameter(
+        table=rule.table,
+        column=_filled(numbered, {}),
+        numbered=numbered,
+        keyword=spec.keyword,
+        unit=spec.unit,
+        type=spec.type,
+        klass=spec.klass,
+        description=spec.description,
+        axes=tuple(axis for axis in instrument.axes if axis.name in names),
+        product_axes=spec.product_axes,
+        recipe=recipe,
+        products=spec.products,
     )
 
 
-def _rule(keyword: str) -> TableRule:
-    rules = [rule for rule in TABLES if keyword.startswith(rule.keyword)]
-    if not rules:
-        raise ValueError(f"no QC1 table for {keyword}: add its start to core.qc1.definitions.TABLES")
-    return max(rules, key=lambda rule: len(rule.keyword))
-
-
-def _column(keyword: str, indices: Mapping[str, int]) -> str:
-    rule = _rule(keyword)
-    rest = re.sub(r"{(\w+)}", lambda found: str(indices.get(found[1], "")), keyword[len(rule.keyword) :])
-    return rule.column + rest.lower().replace(".", "_")
+def _filled(numbered: str, indices: Mapping[str, int]) -> str:
+    return re.sub(r"{(\w+)}", lambda found: str(indices.get(found[1], "")), numbered)
 
 
 def _pattern(keyword: str) -> re.Pattern[str]:

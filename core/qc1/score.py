@@ -8,14 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from core.qc1.axes import Position
 from core.qc1.extract import Measurement
-from core.qc1.rules import SCORE_RULES, FixedRule, ScoreRule, StatisticalRule
+from core.qc1.rules import FixedRule, ScoreRule, StatisticalRule
 from core.qc1.statistics import robust_statistics
 
 __all__ = ["HistoryKey", "Verdict", "apply_rule", "score", "statistical_rules", "total"]
 
-# parameter name and position (IFU, quadrant, slice, lamp, input)
-HistoryKey = tuple[str, tuple[int | None, ...]]
+# parameter name and where
+HistoryKey = tuple[str, Position]
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Verdict:
     reason: str
 
 
-def statistical_rules(rules: Iterable[ScoreRule] = SCORE_RULES) -> dict[str, StatisticalRule]:
+def statistical_rules(rules: Iterable[ScoreRule]) -> dict[str, StatisticalRule]:
     """Statistical rules by parameter name: whose history is needed, and how far back."""
     return {rule.parameter: rule for rule in rules if isinstance(rule, StatisticalRule)}
 
@@ -50,7 +51,7 @@ def score(
     measurements: Iterable[Measurement],
     mode: str,
     history: Mapping[HistoryKey, Sequence[float]],
-    rules: Sequence[ScoreRule] = SCORE_RULES,
+    rules: Sequence[ScoreRule],
 ) -> tuple[Verdict, ...]:
     """Score measurements.
 

@@ -37,7 +37,8 @@ from typing import Any, ClassVar, Final, Literal, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-from core.errors import MissingInputError, ParameterError
+from core.errors import MissingInputError, ParameterError, error_context
+from core.qc1.axes import check_axes, indices_of
 from core.recipes.flow import PartOutput, Product, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.parts import WHOLE, MemoryNeed, Part, PartKind, Schedule
@@ -283,7 +284,7 @@ class QcSpec:
     Attributes
     ----------
     keyword : str
-        Dot notation; indices in braces: ``{quadrant}``, ``{slice}``, ``{input}``, ``{lamp}``.
+        Dot notation; indices in braces, each an axis of `core.qc1.axes`: ``QC.BIAS.MASTER{quadrant}.RON``.
     unit : str
         ``adu``, ``count``, ``pix``, ``deg``, ``Angstrom``, ... or empty for numbers of things.
     type : {'float', 'int', 'str'}
@@ -294,6 +295,8 @@ class QcSpec:
         Tags of the products whose header carries it.
     only : dict, optional
         Index values for which it exists, e.g. ``{"slice": (3, 10, 39, 46)}``.
+    product_axes : tuple of str
+        Axes that come from the product, not from the keyword: its unit, its exposure; none of the whole instrument.
     """
 
     keyword: str
@@ -303,11 +306,12 @@ class QcSpec:
     description: str
     products: tuple[str, ...] = ()
     only: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    product_axes: tuple[str, ...] = ("unit",)
 
     @property
     def indices(self) -> tuple[str, ...]:
         """Names of the indices in the keyword."""
-        return tuple(re.findall(r"{(\w+)}", self.keyword))
+        return indices_of(self.keyword)
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -377,6 +381,19 @@ class Recipe(ABC):
     memory: ClassVar[MemoryNeed]
     differences: ClassVar[tuple[Difference, ...]] = ()
     manual_notes: ClassVar[tuple[ManualNote, ...]] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Check the QC declarations when the class is made, not when a finished block is committed.
+
+        Raises
+        ------
+        DeclarationError
+            Naming the recipe, the keyword and the index that is no axis.
+        """
+        super().__init_subclass__(**options)
+        with error_context(recipe=cls.__dict__.get("name", cls.__name__)):
+            for spec in cls.__dict__.get("qc", ()):
+                check_axes(spec.keyword, spec.product_axes)
 
     @abstractmethod
     def process(self, part: Part, frames: FrameSet, params: Any, ctx: RecipeContext) -> PartOutput:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import Response, StreamingResponse
 
+from core.archive.models import Qc1Parameter
 from core.archive.pages import qc1 as queries
 from core.archive.pages.blocks import find_block
+from core.archive.pages.qc1 import LastValue
+from core.archive.pages.qc1_texts import LastText, last_texts
+from core.qc1.axes import Position
 from service.dependencies import SessionDep
 from service.schemas import Qc1ParameterOut, Qc1TableOut
-from service.series import MAX_POINTS, SeriesRequest, csv_lines, read_series, series_json, table_file, whole
+from service.selection import MAX_POINTS, SeriesRequest
+from service.series import csv_lines, read_series, series_json, table_file, whole
+from workers.definitions import qc1_definitions
 
 router = APIRouter(prefix="/qc1", tags=["QC1"])
 
@@ -21,9 +28,9 @@ router = APIRouter(prefix="/qc1", tags=["QC1"])
 def list_tables(session: SessionDep) -> list[Qc1TableOut]:
     """The master list with the newest values."""
     tables = queries.qc1_tables(session)
-    last = queries.last_values(session)
+    last, texts = queries.last_values(session), last_texts(session)
     return [
-        Qc1TableOut(table=name, parameters=[Qc1ParameterOut.of(item, last.get(item.id)) for item in parameters])
+        Qc1TableOut(table=name, parameters=[_parameter(item, last, texts) for item in parameters])
         for name, parameters in tables.items()
     ]
 
@@ -32,18 +39,33 @@ def list_tables(session: SessionDep) -> list[Qc1TableOut]:
 def get_table(session: SessionDep, table: str) -> Qc1TableOut:
     """Its parameters with the newest values."""
     parameters = queries.parameters_of_table(session, table)
-    last = queries.last_values(session, [item.id for item in parameters])
-    return Qc1TableOut(table=table, parameters=[Qc1ParameterOut.of(item, last.get(item.id)) for item in parameters])
+    identities = [item.id for item in parameters]
+    last, texts = queries.last_values(session, identities), last_texts(session, identities)
+    return Qc1TableOut(table=table, parameters=[_parameter(item, last, texts) for item in parameters])
+
+
+def _parameter(row: Qc1Parameter, last: Mapping[int, LastValue], texts: Mapping[int, LastText]) -> Qc1ParameterOut:
+    declared = qc1_definitions().find(row.table_name, row.column_name)
+    return Qc1ParameterOut.of(row, declared.numbered if declared else None, last.get(row.id), texts.get(row.id))
+
+
+def position_filters(
+    unit: Annotated[str | None, Query(description="Units (IFUs, detectors), e.g. 1,3-6; all if not given")] = None,
+    quadrant: Annotated[str | None, Query(description="Detector quadrants 1 to 4")] = None,
+    slice_: Annotated[str | None, Query(alias="slice", description="Slices 1 to 48")] = None,
+    lamp: Annotated[str | None, Query(description="INS.LAMPn numbers")] = None,
+    exposure: Annotated[str | None, Query(description="Numbers of exposures")] = None,
+    item: Annotated[str | None, Query(description="Numbers of anything else: input, arc line, source, ...")] = None,
+) -> dict[str, str | None]:
+    """Filters by position, as they are written."""
+    return dict(zip(Position._fields, (unit, quadrant, slice_, lamp, exposure, item), strict=True))
 
 
 def series_request(
     session: SessionDep,
     table: str,
-    y: Annotated[list[str], Query(description="Columns, e.g. master_ron", min_length=1, max_length=12)],
-    unit: Annotated[str | None, Query(description="IFU numbers, e.g. 1,3-6; all if not given")] = None,
-    quadrant: Annotated[str | None, Query(description="Detector quadrants 1 to 4")] = None,
-    slice_: Annotated[str | None, Query(alias="slice", description="Slices 1 to 48")] = None,
-    lamp: Annotated[str | None, Query(description="INS.LAMPn numbers")] = None,
+    y: Annotated[list[str], Query(description="Columns, e.g. master_ron or master1_ron", min_length=1, max_length=12)],
+    positions: Annotated[dict[str, str | None], Depends(position_filters)],
     mode: Annotated[str | None, Query(description="INS.MODE")] = None,
     from_: Annotated[str | None, Query(alias="from", description="Date or MJD")] = None,
     to: Annotated[str | None, Query(description="Date (included) or MJD")] = None,
@@ -54,10 +76,7 @@ def series_request(
     return SeriesRequest.make(
         table=table,
         columns=y,
-        units=unit,
-        quadrants=quadrant,
-        slices=slice_,
-        lamps=lamp,
+        positions=positions,
         mode=mode,
         start=from_,
         end=to,
@@ -74,7 +93,9 @@ def get_series(session: SessionDep, wanted: SeriesDep) -> Response:
     """Compact JSON in columns of equal length.
 
     ``p`` (index into ``parameters``), ``b`` (index into ``blocks``), ``t`` (MJD), ``v``, ``product`` and the index
-    columns that are used; ``outliers`` are positions in these columns, ``bands`` the limits by block and rule.
+    columns that are used, with the ``words`` that people call them by; ``outliers`` are rows of these columns,
+    ``bands`` the limits by block and rule. A column may have the running numbers of the QC1 database:
+    ``y=master1_median`` is ``y=master_median`` of quadrant 1. Texts (the name of a star) are strings in ``v``.
     """
     return Response(series_json(read_series(session, wanted)), media_type="application/json")
 
@@ -106,10 +127,12 @@ def get_sparkline(
 ) -> dict[str, list[float]]:
     """Two columns, ``t`` (MJD) and ``v``."""
     wanted = SeriesRequest.make(table=table, columns=[column], mode=mode)
-    parameter = wanted.parameters(session)[0]
+    selection = wanted.selections(session)[0]
+    identity = selection.parameter.id
     if until is None:
-        until = queries.series_modes(session, parameter.id)[1]
+        until = queries.series_modes(session, identity)[1]
     if until is None:
         return {"t": [], "v": []}
-    points = queries.block_means(session, parameter.id, mode or None, until - days, until)
+    span = replace(wanted.narrowed(selection.fixed), from_mjd=until - days, to_mjd=until)
+    points = queries.block_means(session, identity, span)
     return {"t": [round(mjd, 5) for mjd, _ in points], "v": [float(f"{value:.6g}") for _, value in points]}

@@ -123,7 +123,7 @@ def unit_list(text: str) -> tuple[int, ...]:
     ParameterError
         If it is none.
     """
-    from service.series import numbers_of_text
+    from service.selection import numbers_of_text
 
     numbers = numbers_of_text(text, "units", 24)
     if not numbers:

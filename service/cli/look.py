@@ -6,20 +6,26 @@ import json
 import sys
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from core.archive.pages.frames import quarantine_count
 from core.archive.pages.health import partial_blocks, state_counts
 from core.archive.pages.nights import latest_night, nights_between
-from core.archive.pages.qc1 import SeriesFilter, browse_rows
+from core.archive.pages.qc1 import browse_rows, parameters_of_table, qc1_tables
 from core.archive.schema import current_revision, upgrade
 from core.archive.sessions import Archive
 from core.errors import NotFoundError
+from core.qc1.axes import place_words
+from core.qc1.names import find_named, resolve_name
 from service.broker import broker_state
 from service.cli.common import check_archive, console, settings_of, state_text
 from service.cli.tables import print_cascade, print_daemons, print_qc1
-from service.series import SeriesRequest, csv_lines, read_series
+from service.selection import SeriesRequest
+from service.series import csv_lines, read_series
 from service.status import read_status
 from service.text import mjd_moment, qc1_number, unit_text
 from service.web.sentences import night_sentence
+from workers.definitions import qc1_definitions
 
 __all__ = ["run_db_upgrade", "run_qc", "run_status"]
 
@@ -71,41 +77,58 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
     return int(failed)
 
 
-def run_qc(name: str | None, data_dir: Path | None, *, last: int, as_csv: bool) -> int:
+def run_qc(name: str | None, column: str | None, data_dir: Path | None, *, last: int, as_csv: bool) -> int:
     """Print the newest QC1 values of all tables, of one, or the series of one column."""
     settings = settings_of(data_dir)
     check_archive(settings)
     archive = Archive(settings.database_url)
-    table, _, column = (name or "").partition("..")
     with archive.read() as session:
-        if not column:
+        request = _named_series(session, " ".join(part for part in (name, column) if part))
+        if request is None:
             if as_csv:
                 raise NotFoundError("CSV is of one column: give it like muse_bias..master_ron")
-            if table:
-                SeriesRequest.make(table=table, columns=()).parameters(session)
-            if not print_qc1(session, table or None):
+            if not print_qc1(session, name):
                 console.print("No QC1 value yet. Reduce a night: cascade run")
-            return 0
-        request = SeriesRequest.make(table=table, columns=[column])
-        parameter = request.parameters(session)[0]
-        if as_csv:
+        elif as_csv:
             for text in csv_lines(read_series(session, request)):
                 sys.stdout.write(text)
-            return 0
-        rows, blocks = browse_rows(session, [parameter.id], SeriesFilter(), 0, last)
-        console.print(f"{table}..{column}: {parameter.description}", soft_wrap=True)
-        for row in rows:
-            where = [
-                f"{label} {value}"
-                for label, value in zip(("IFU", "quadrant", "slice", "lamp", "input"), row.index, strict=True)
-                if value is not None
-            ]
-            value = f"{qc1_number(row.values[parameter.id])} {unit_text(parameter.unit)}".strip()
-            console.print(
-                f"{mjd_moment(row.mjd_obs)}  {', '.join(where):24s} {value:>14s}  {blocks[row.block_id].mode}"
-            )
+        else:
+            _print_series(session, request, last)
     archive.dispose()
     return 0
+
+
+def _named_series(session: Session, name: str) -> SeriesRequest | None:
+    """The column that a name means; None if it is a table or nothing.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such table, column or keyword.
+    """
+    if not name or name in qc1_tables(session):
+        return None
+    table, _, column = name.replace("..", " ").partition(" ")
+    if column and table in qc1_tables(session):
+        return SeriesRequest.make(table=table, columns=[column])
+    found = find_named(name, qc1_definitions())
+    if len(found) != 1 and not column:
+        parameters_of_table(session, table)  # says which tables there are
+    named = resolve_name(name, qc1_definitions())
+    return SeriesRequest.make(table=named.parameter.table, columns=[named.column])
+
+
+def _print_series(session: Session, request: SeriesRequest, last: int) -> None:
+    selection = request.selections(session)[0]
+    parameter = selection.parameter
+    axes = qc1_definitions().axes(request.table, [parameter.column_name])
+    rows, blocks = browse_rows(session, [parameter.id], request.narrowed(selection.fixed), 0, last)
+    console.print(f"{request.table}..{selection.column}: {parameter.description}", soft_wrap=True)
+    for row in rows:
+        found = row.values[parameter.id]
+        value = found if isinstance(found, str) else f"{qc1_number(found)} {unit_text(parameter.unit)}".strip()
+        where = ", ".join(place_words(axes, row.position))
+        console.print(f"{mjd_moment(row.mjd_obs)}  {where:24s} {value:>14s}  {blocks[row.block_id].mode}")
 
 
 def run_db_upgrade(data_dir: Path | None) -> int:

@@ -110,8 +110,10 @@ def status(data_dir: DataDir = None, as_json: Annotated[bool, typer.Option("--js
 @app.command()
 def qc(
     name: Annotated[
-        str | None, typer.Argument(help="A QC1 table (muse_bias) or column (muse_bias..master_ron).")
+        str | None,
+        typer.Argument(help="A QC1 table (muse_bias), a column (muse_bias..master_ron, master1_ron) or a keyword."),
     ] = None,
+    column: Annotated[str | None, typer.Argument(help="The column, if the name is that of a table.")] = None,
     data_dir: DataDir = None,
     last: Annotated[int, typer.Option(help="How many values of a column.", min=1)] = 24,
     as_csv: Annotated[bool, typer.Option("--csv", help="All values of the column as CSV.")] = False,
@@ -119,7 +121,7 @@ def qc(
     """The last QC1 values."""
     from service.cli.look import run_qc
 
-    raise typer.Exit(run_qc(name, data_dir, last=last, as_csv=as_csv))
+    raise typer.Exit(run_qc(name, column, data_dir, last=last, as_csv=as_csv))
 
 
 @app.command("export-masters")

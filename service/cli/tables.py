@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from core.archive.models import Block, BlockInput
 from core.archive.pages.blocks import blocks_of_night, calibration_inputs
-from core.archive.pages.qc1 import last_values, qc1_tables
+from core.archive.pages.qc1 import LastValue, last_values, qc1_tables
+from core.archive.pages.qc1_texts import last_texts
 from core.archive.records import LostUnit
 from core.archive.states import InputKind
 from service.cli.common import console, state_text
@@ -86,37 +87,36 @@ def _score(block: Block) -> str:
 def print_qc1(session: Session, table_name: str | None = None, only_important: bool = False) -> int:
     """Newest value of each parameter; returns how many have one."""
     shown = 0
-    last = last_values(session)
+    last, texts = last_values(session), last_texts(session)
     for name, parameters in qc1_tables(session).items():
         if table_name is not None and name != table_name:
             continue
         rows = [
-            (item, last[item.id])
+            item
             for item in parameters
-            if item.id in last and not (only_important and item.qc_class == "ENG")
+            if (item.id in last or item.id in texts) and not (only_important and item.qc_class == "ENG")
         ]
         if not rows:
             continue
+        newest = max((last[item.id] if item.id in last else texts[item.id]).mjd_obs for item in rows)
         table = _table(
-            f"QC1 {name}, {mjd_moment(max(value.mjd_obs for _, value in rows))} UT",
+            f"QC1 {name}, {mjd_moment(newest)} UT",
             "parameter", "class", "median", "lowest", "highest", "unit", "n", "score",
             right=("median", "lowest", "highest", "n"),
         )  # fmt: skip
-        for item, value in rows:
-            score = {None: "-", 0: state_text("good"), 1: f"[bold red]{value.outliers} outliers[/]"}[value.score]
-            table.add_row(
-                item.column_name,
-                item.qc_class,
-                qc1_number(value.median),
-                qc1_number(value.low),
-                qc1_number(value.high),
-                unit_text(item.unit),
-                str(value.number),
-                score,
-            )
+        for item in rows:
+            value = last.get(item.id)
+            cells = _number_cells(item.unit, value) if value else (", ".join(texts[item.id].texts), "", "", "", "", "-")
+            table.add_row(item.column_name, item.qc_class, *cells)
         console.print(table)
         shown += len(rows)
     return shown
+
+
+def _number_cells(unit: str, value: LastValue) -> tuple[str, ...]:
+    score = {None: "-", 0: state_text("good"), 1: f"[bold red]{value.outliers} outliers[/]"}[value.score]
+    numbers = (qc1_number(number) for number in (value.median, value.low, value.high))
+    return (*numbers, unit_text(unit), str(value.number), score)
 
 
 def print_daemons(status: Status) -> None:

@@ -17,6 +17,7 @@ from core.archive.results import register_parameters
 from core.archive.sessions import Archive
 from core.archive.states import BLOCK_CHANGES, BlockState, InputKind, ProductState
 from core.errors import MissingInputError, NotFoundError, StateConflictError
+from core.qc1.axes import Position
 
 T0 = datetime(2026, 11, 2, 12, tzinfo=UTC)
 Add = Callable[..., int]
@@ -115,11 +116,12 @@ def test_a_result_is_stored_whole(archive: Archive, add_block: Add, new_product:
         assert register_parameters(session, [RON]) == 0
     claim(archive, number)
     values = tuple(
-        NewQc1Value("muse_bias", "master_ron", 2.0 + q, 61345.9, "/p/1.fits", unit=1, quadrant=q) for q in range(1, 5)
+        NewQc1Value("muse_bias", "master_ron", 2.0 + q, 61345.9, "/p/1.fits", Position(unit=1, quadrant=q))
+        for q in range(1, 5)
     )
     scores = (
-        NewScore("muse_bias", "master_ron", 3.0, "ron", 0, 1.0, 4.0, unit=1, quadrant=1),
-        NewScore("muse_bias", "master_ron", 6.0, "ron", 1, 1.0, 4.0, unit=1, quadrant=4),
+        NewScore("muse_bias", "master_ron", 3.0, "ron", 0, 1.0, 4.0, position=Position(unit=1, quadrant=1)),
+        NewScore("muse_bias", "master_ron", 6.0, "ron", 1, 1.0, 4.0, position=Position(unit=1, quadrant=4)),
         NewScore("muse_bias", "master_ron", float("nan"), "ron", None),
     )
     bad = NewQc1Value("muse_bias", "master_ron", float("nan"), 61345.9)

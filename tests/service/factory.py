@@ -33,6 +33,7 @@ from core.archive.models import (
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState, QuarantineReason, QuarantineState, WorkerKind
 from core.instruments.muse.declaration import INSTRUMENT
+from core.qc1.axes import Position
 from workers.definitions import register_definitions
 
 MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
@@ -346,7 +347,7 @@ class Filler:
                             wild = limits is not None and self.random.random() < self.outlier_rate
                             if wild and limits is not None:
                                 value = limits[1] + 0.2 * abs(limits[1] - centre)
-                            place = {"unit": unit, "quadrant": quadrant, "slice": slice_, "lamp": None, "item": None}
+                            place = Position(unit=unit, quadrant=quadrant, slice=slice_)._asdict()
                             values.append(
                                 {
                                     "parameter_id": parameter.id,

@@ -303,6 +303,31 @@ def test_a_file_of_a_part_of_the_values_is_refused_unless_asked_for(
         assert "from, to" in refused.json()["detail"]
 
 
+def test_the_numbered_names_of_the_observatory_are_columns(client: httpx.Client) -> None:
+    plain = series(client, quadrant="2")
+    numbered = client.get("/api/qc1/muse_bias/series", params={"y": "master2_ron"}).json()
+    assert numbered["parameters"][0]["column"] == "master2_ron"
+    assert (numbered["v"], numbered["t"], numbered["outliers"]) == (plain["v"], plain["t"], plain["outliers"])
+    assert set(numbered["quadrant"]) == {2}
+    assert numbered["words"] == {"unit": "IFU", "quadrant": "quadrant"}
+    both = client.get("/api/qc1/muse_bias/series", params={"y": ["master3_ron", "master2_ron", "master_ron"]}).json()
+    assert [item["column"] for item in both["parameters"]] == ["master3_ron", "master2_ron", "master_ron"]
+    assert [v for v, p in zip(both["v"], both["p"], strict=True) if p == 1] == plain["v"]
+    assert both["t"] == sorted(both["t"])
+    whole = series(client)
+    assert [v for v, p in zip(both["v"], both["p"], strict=True) if p == 2] == whole["v"]
+    marked = [row for row in both["outliers"] if both["p"][row] == 1]
+    assert [both["v"][row] for row in marked] == [plain["v"][row] for row in plain["outliers"]]
+    newest = client.get("/api/qc1/muse_bias/series", params={"y": ["master3_ron", "master2_ron"], "limit": 3}).json()
+    assert newest["truncated"]
+    assert len(newest["v"]) == 3
+    assert newest["t"] == [t for t, p in zip(both["t"], both["p"], strict=True) if p != 2][-3:]
+    nothing = client.get("/api/qc1/muse_bias/series", params={"y": "master2_ron", "quadrant": "3"}).json()
+    assert nothing["v"] == []
+    listed = {item["column"]: item for item in client.get("/api/qc1/muse_bias").json()["parameters"]}
+    assert listed["master_ron"]["numbered"] == "master{quadrant}_ron"
+
+
 def test_the_sparkline_is_the_mean_of_each_block(client: httpx.Client) -> None:
     spark = client.get("/api/qc1/muse_bias/master_ron/sparkline", params={"mode": "", "days": 400}).json()
     data = series(client)

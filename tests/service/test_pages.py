@@ -154,8 +154,11 @@ def test_search_goes_to_the_only_hit_and_lists_many(client: httpx.Client, bias_b
     assert client.get("/search", params={"q": LAST}).headers["location"] == f"/nights/{LAST}"
     assert client.get("/search", params={"q": bias_block}).headers["location"] == f"/blocks/{bias_block}"
     assert "read-out noise" in page(client, "/search?q=noise").lower()
-    for keyword in ("QC.BIAS.MASTER1.RON", "qc.bias.master4.ron", "QC.BIAS.MASTERn.RON"):
-        assert client.get("/search", params={"q": keyword}).headers["location"] == "/qc1/muse_bias?y=master_ron"
+    for name in ("QC.BIAS.MASTER4.RON", "qc.bias.master4.ron", "ESO QC BIAS MASTER4 RON", "muse_bias..master4_ron"):
+        found = client.get("/search", params={"q": name}).headers["location"]
+        assert found == "/qc1/muse_bias?y=master_ron&quadrant=4"
+    for name in ("QC.BIAS.MASTERn.RON", "muse_bias..master_ron"):
+        assert client.get("/search", params={"q": name}).headers["location"] == "/qc1/muse_bias?y=master_ron"
     assert client.get("/search", params={"q": "arc line width"}).headers["location"] == (
         "/qc1/muse_wave?y=slice_lines_fwhm_mean"
     )

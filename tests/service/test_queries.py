@@ -118,7 +118,7 @@ def test_browsing_pages_without_gaps(session: Session) -> None:
     seen = []
     for offset in range(0, 48, 16):
         page, keys = qc1.browse_rows(session, ids, wanted, offset, 16)
-        seen += [(row.block_id, row.index) for row in page]
+        seen += [(row.block_id, row.position) for row in page]
         assert all(set(row.values) == set(ids) and row.block_id in keys for row in page)
     assert len(seen) == len(set(seen)) == 48
 
@@ -128,7 +128,7 @@ def test_sparkline_and_modes(session: Session) -> None:
     mode, until = qc1.series_modes(session, ron.id)
     assert mode == "WFM-NOAO-N"
     assert until is not None
-    assert len(qc1.block_means(session, ron.id, mode, until - 91, until)) == 6
+    assert len(qc1.block_means(session, ron.id, qc1.SeriesFilter(until - 91, until, mode))) == 6
     assert qc1.modes_of_table(session, ["muse_bias"]) == ["WFM-NOAO-N"]
     with pytest.raises(NotFoundError, match="muse_lampflat"):
         qc1.parameters_of_table(session, "muse_nothing")

@@ -8,7 +8,7 @@ import pytest
 
 from core.errors import ParameterError
 from service import text
-from service.series import mjd_of_text, numbers_of_text
+from service.selection import mjd_of_text, numbers_of_text
 from service.web.timeline import make_timeline
 
 

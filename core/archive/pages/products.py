@@ -10,9 +10,9 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from core.archive.models import Block, BlockInput, Product, Qc1Parameter, Qc1Value, Score
-from core.archive.pages.qc1 import INDEX_COLUMNS
 from core.archive.states import BlockState, ProductState
 from core.errors import NotFoundError
+from core.qc1.axes import Position
 
 __all__ = ["ProductValue", "find_product", "list_products", "product_qc1", "used_by"]
 
@@ -97,13 +97,13 @@ def product_qc1(session: Session, product_id: int) -> list[ProductValue]:
         select(Qc1Parameter, Qc1Value)
         .join(Qc1Parameter, Qc1Parameter.id == Qc1Value.parameter_id)
         .where(Qc1Value.product_id == product_id, Qc1Value.hidden.is_(False))
-        .order_by(Qc1Parameter.id, Qc1Value.quadrant, Qc1Value.slice, Qc1Value.lamp, Qc1Value.item)
+        .order_by(Qc1Parameter.id, *(getattr(Qc1Value, name) for name in Position._fields))
     )
     return [_judged(parameter, value, verdicts[parameter.id, *_place(value)]) for parameter, value in rows]
 
 
-def _place(row: Qc1Value | Score) -> tuple[int | None, ...]:
-    return tuple(getattr(row, name) for name in INDEX_COLUMNS)
+def _place(row: Qc1Value | Score) -> Position:
+    return Position(*(getattr(row, name) for name in Position._fields))
 
 
 def _judged(parameter: Qc1Parameter, row: Qc1Value, scores: list[Score]) -> ProductValue:

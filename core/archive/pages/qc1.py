@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block, Qc1Parameter, Qc1Value, Score
+from core.archive.models import Block, Qc1Parameter, Qc1Text, Qc1Value, Score
 from core.archive.states import BlockState
 from core.errors import NotFoundError
+from core.qc1.axes import Position
 
 __all__ = [
-    "INDEX_COLUMNS",
     "Band",
     "BlockKey",
     "BrowseRow",
@@ -26,15 +26,16 @@ __all__ = [
     "SeriesFilter",
     "block_means",
     "browse_rows",
+    "has_texts",
     "last_values",
     "modes_of_table",
     "parameters_of_table",
     "qc1_tables",
+    "restricted",
     "series",
     "series_modes",
 ]
 
-INDEX_COLUMNS = ("unit", "quadrant", "slice", "lamp", "item")
 _CHUNK = 500  # bound variables of one IN list
 
 
@@ -65,15 +66,12 @@ class LastValue:
 
 @dataclass(frozen=True)
 class SeriesFilter:
-    """What a series is restricted to; empty means all. Times are MJD."""
+    """What a series is restricted to; empty means all. Times are MJD, ``positions`` column to the numbers wanted."""
 
     from_mjd: float | None = None
     to_mjd: float | None = None
     mode: str | None = None
-    units: tuple[int, ...] = ()
-    quadrants: tuple[int, ...] = ()
-    slices: tuple[int, ...] = ()
-    lamps: tuple[int, ...] = ()
+    positions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     block_id: int | None = None
 
 
@@ -90,11 +88,11 @@ class BlockKey:
 
 @dataclass(frozen=True)
 class OutlierMark:
-    """Position of an outlier: parameter, block and index values in the order of `INDEX_COLUMNS`."""
+    """Where an outlier is."""
 
     parameter_id: int
     block_id: int
-    index: tuple[int | None, ...]
+    position: Position
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ class Series:
     Attributes
     ----------
     columns : dict of str to list
-        ``parameter`` (id), ``mjd``, ``value``, ``block`` (id), ``product`` (id) and the index columns.
+        ``parameter`` (id), ``mjd``, ``value``, ``block`` (id), ``product`` (id) and those of `core.qc1.axes.Position`.
     truncated : bool
         More values exist than were allowed; those left out are the oldest.
     """
@@ -137,8 +135,8 @@ class BrowseRow:
     mjd_obs: float
     block_id: int
     product_id: int | None
-    index: tuple[int | None, ...]
-    values: dict[int, float] = field(default_factory=dict)
+    position: Position
+    values: dict[int, float | str] = field(default_factory=dict)
 
 
 def qc1_tables(session: Session) -> dict[str, list[Qc1Parameter]]:
@@ -232,62 +230,45 @@ def modes_of_table(session: Session, recipes: Sequence[str]) -> list[str]:
 
 def series_modes(session: Session, parameter_id: int) -> tuple[str | None, float | None]:
     """Mode and time of the newest value of a parameter."""
+    table = Qc1Text if has_texts(session, [parameter_id]) else Qc1Value
     row = session.execute(
-        select(Qc1Value.mode, Qc1Value.mjd_obs)
-        .where(Qc1Value.parameter_id == parameter_id, Qc1Value.hidden.is_(False))
-        .order_by(Qc1Value.mjd_obs.desc())
+        select(table.mode, table.mjd_obs)
+        .where(table.parameter_id == parameter_id, table.hidden.is_(False))
+        .order_by(table.mjd_obs.desc())
         .limit(1)
     ).first()
     return (row[0], row[1]) if row else (None, None)
 
 
-def _restricted(statement: Select[Any], wanted: SeriesFilter) -> Select[Any]:
+def restricted(statement: Select[Any], table: type[Qc1Value] | type[Qc1Text], wanted: SeriesFilter) -> Select[Any]:
+    """A statement about QC1 values or texts with the conditions of a filter."""
     if wanted.from_mjd is not None:
-        statement = statement.where(Qc1Value.mjd_obs >= wanted.from_mjd)
+        statement = statement.where(table.mjd_obs >= wanted.from_mjd)
     if wanted.to_mjd is not None:
-        statement = statement.where(Qc1Value.mjd_obs <= wanted.to_mjd)
+        statement = statement.where(table.mjd_obs <= wanted.to_mjd)
     if wanted.mode is not None:
-        statement = statement.where(Qc1Value.mode == wanted.mode)
+        statement = statement.where(table.mode == wanted.mode)
     if wanted.block_id is not None:
-        statement = statement.where(Qc1Value.block_id == wanted.block_id)
-    for column, allowed in _index_filters(wanted, Qc1Value):
-        statement = statement.where(column.in_(allowed))
-    return statement
+        statement = statement.where(table.block_id == wanted.block_id)
+    return statement.where(*_position_filters(wanted, table))
 
 
-def _index_filters(wanted: SeriesFilter, table: Any) -> list[tuple[Any, tuple[int, ...]]]:
-    pairs = (
-        (table.unit, wanted.units),
-        (table.quadrant, wanted.quadrants),
-        (table.slice, wanted.slices),
-        (table.lamp, wanted.lamps),
-    )
-    return [(column, allowed) for column, allowed in pairs if allowed]
+def _position_filters(wanted: SeriesFilter, table: Any) -> list[Any]:
+    return [getattr(table, column).in_(allowed) for column, allowed in wanted.positions.items() if allowed]
 
 
 def series(session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter, limit: int) -> Series:
-    """Values of parameters with their blocks, outliers and limits.
+    """Values of parameters with their blocks, outliers and limits; texts too, where a parameter has them.
 
     Parameters
     ----------
     limit : int
         Most values returned; the newest are kept.
     """
-    statement = _restricted(
-        select(
-            Qc1Value.parameter_id,
-            Qc1Value.mjd_obs,
-            Qc1Value.value,
-            Qc1Value.block_id,
-            Qc1Value.product_id,
-            *(getattr(Qc1Value, name) for name in INDEX_COLUMNS),
-        ).where(Qc1Value.parameter_id.in_(parameter_ids), Qc1Value.hidden.is_(False)),
-        wanted,
-    )
-    rows = _plain_rows(session, statement.order_by(Qc1Value.mjd_obs.desc()).limit(limit + 1))
+    rows = _newest(session, parameter_ids, wanted, limit + 1)
     truncated = len(rows) > limit
     rows = rows[:limit][::-1]
-    names = ("parameter", "mjd", "value", "block", "product", *INDEX_COLUMNS)
+    names = ("parameter", "mjd", "value", "block", "product", *Position._fields)
     columns: dict[str, list[Any]] = (
         {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
         if rows
@@ -300,6 +281,37 @@ def series(session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter,
         *_marks(session, parameter_ids, block_ids, wanted),
         truncated,
     )
+
+
+def _newest(
+    session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter, limit: int, *, by_element: bool = False
+) -> list[tuple[Any, ...]]:
+    """Rows of values and of texts, newest first: parameter, time, value, block, product, position.
+
+    Those of one time are ``by_element`` in the order of block and position, which costs a sort.
+    """
+    tables: list[tuple[type[Qc1Value] | type[Qc1Text], Any]] = [(Qc1Value, Qc1Value.value)]
+    if has_texts(session, parameter_ids):
+        tables.append((Qc1Text, Qc1Text.text))
+    rows: list[tuple[Any, ...]] = []
+    for table, value in tables:
+        position = [getattr(table, name) for name in Position._fields]
+        statement = restricted(
+            select(table.parameter_id, table.mjd_obs, value, table.block_id, table.product_id, *position).where(
+                table.parameter_id.in_(parameter_ids), table.hidden.is_(False)
+            ),
+            table,
+            wanted,
+        )
+        order = (table.mjd_obs.desc(), *((table.block_id, *position) if by_element else ()))
+        rows += _plain_rows(session, statement.order_by(*order).limit(limit))
+    return rows if len(tables) == 1 else sorted(rows, key=lambda row: (-row[1], row[3]))
+
+
+def has_texts(session: Session, parameter_ids: Sequence[int]) -> bool:
+    """Whether any of some parameters is a text."""
+    texts = select(Qc1Parameter.id).where(Qc1Parameter.id.in_(parameter_ids), Qc1Parameter.value_type == "str")
+    return session.scalar(texts.limit(1)) is not None
 
 
 def _plain_rows(session: Session, statement: Select[Any]) -> list[tuple[Any, ...]]:
@@ -320,21 +332,13 @@ def browse_rows(
     dict of int to BlockKey
         The blocks of these rows.
     """
-    index = [getattr(Qc1Value, name) for name in INDEX_COLUMNS]
-    statement = _restricted(
-        select(
-            Qc1Value.mjd_obs, Qc1Value.block_id, Qc1Value.parameter_id, Qc1Value.value, Qc1Value.product_id, *index
-        ).where(Qc1Value.parameter_id.in_(parameter_ids), Qc1Value.hidden.is_(False)),
-        wanted,
-    )
     most = (offset + limit) * len(parameter_ids)
+    found = _newest(session, parameter_ids, wanted, most, by_element=True)
     rows: dict[tuple[Any, ...], BrowseRow] = {}
-    for mjd, block, parameter, value, product, *element in session.execute(
-        statement.order_by(Qc1Value.mjd_obs.desc(), Qc1Value.block_id, *index).limit(most)
-    ):
+    for parameter, mjd, value, block, product, *element in found:
         key = (block, *element)
         if key not in rows:
-            rows[key] = BrowseRow(mjd, block, product, tuple(element))
+            rows[key] = BrowseRow(mjd, block, product, Position(*element))
         rows[key].values[parameter] = value
     shown = list(rows.values())[offset : offset + limit]
     return shown, _block_keys(session, sorted({row.block_id for row in shown}))
@@ -361,15 +365,15 @@ def _marks(
 ) -> tuple[list[OutlierMark], list[Band]]:
     outliers: list[OutlierMark] = []
     bands: list[Band] = []
-    filters = [column.in_(allowed) for column, allowed in _index_filters(wanted, Score)]
+    filters = _position_filters(wanted, Score)
     for chunk in _chunks(block_ids):
         where = (Score.block_id.in_(chunk), Score.parameter_id.in_(parameter_ids), *filters)
         marked = session.execute(
-            select(Score.parameter_id, Score.block_id, *(getattr(Score, name) for name in INDEX_COLUMNS))
+            select(Score.parameter_id, Score.block_id, *(getattr(Score, name) for name in Position._fields))
             .where(*where, Score.score == 1)
             .distinct()
         )
-        outliers += [OutlierMark(row[0], row[1], tuple(row[2:])) for row in marked]
+        outliers += [OutlierMark(row[0], row[1], Position(*row[2:])) for row in marked]
         limits = session.execute(
             select(Score.parameter_id, Score.block_id, Score.rule, func.min(Score.low), func.max(Score.high))
             .where(*where, Score.score.is_not(None))
@@ -379,19 +383,13 @@ def _marks(
     return outliers, bands
 
 
-def block_means(
-    session: Session, parameter_id: int, mode: str | None, from_mjd: float, to_mjd: float
-) -> list[tuple[float, float]]:
+def block_means(session: Session, parameter_id: int, wanted: SeriesFilter) -> list[tuple[float, float]]:
     """Mean of all elements of a parameter per block, by time: what a sparkline draws."""
-    statement = (
+    statement = restricted(
         select(func.min(Qc1Value.mjd_obs), func.avg(Qc1Value.value))
-        .where(
-            Qc1Value.parameter_id == parameter_id,
-            Qc1Value.mjd_obs.between(from_mjd, to_mjd),
-            Qc1Value.hidden.is_(False),
-        )
-        .group_by(Qc1Value.block_id)
+        .where(Qc1Value.parameter_id == parameter_id, Qc1Value.hidden.is_(False))
+        .group_by(Qc1Value.block_id),
+        Qc1Value,
+        wanted,
     )
-    if mode is not None:
-        statement = statement.where(Qc1Value.mode == mode)
     return sorted((float(mjd), float(value)) for mjd, value in session.execute(statement))

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.archive.models import Qc1Parameter, Qc1Value, Score
-from core.archive.pages.qc1 import INDEX_COLUMNS
+from core.qc1.axes import Position
 
 __all__ = ["ParameterSummary", "block_qc1"]
 
@@ -66,7 +66,7 @@ def _add_scores(session: Session, block_id: int, summaries: dict[int, ParameterS
             item.low = low if item.low is None else item.low if low is None else max(item.low, low)
             item.high = high if item.high is None else item.high if high is None else min(item.high, high)
     outliers = session.execute(
-        select(Score.parameter_id, *(getattr(Score, name) for name in INDEX_COLUMNS))
+        select(Score.parameter_id, *(getattr(Score, name) for name in Position._fields))
         .where(Score.block_id == block_id, Score.score == 1)
         .distinct()
     )

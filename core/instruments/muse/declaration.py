@@ -9,6 +9,7 @@ from core.instruments.declaration import Instrument
 from core.instruments.muse.classification import KEPT, KEYWORD_TYPES, RAW_RULES, REQUIRED, lamps_of
 from core.instruments.muse.facts import LAMPS
 from core.instruments.muse.plan import RULES
+from core.instruments.muse.qc import QC1
 from core.instruments.muse.setup import SETUP, UNITS
 from core.instruments.muse.statics import MUSE_STATICS
 
@@ -26,6 +27,7 @@ INSTRUMENT: Final = Instrument(
     structure="core.instruments.muse.structure:live_ifus",
     plan=RULES,
     statics=MUSE_STATICS,
+    qc1=QC1,
     recipes={
         "muse_bias": "core.recipes.muse.muse_bias:MuseBias",
         "muse_dark": "core.recipes.muse.muse_dark:MuseDark",

@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 from core.archive.models import Block
 from core.archive.pages import blocks as queries
 from core.archive.pages.qc1_block import block_qc1
+from core.archive.pages.qc1_texts import block_texts
 from core.archive.states import InputKind
 from core.errors import NotFoundError
 from core.instruments.muse.facts import N_IFU
@@ -19,6 +20,7 @@ from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
 from service.explain import LEVELS, waits_for
 from service.files import Plot, block_plots, tail_text
+from service.places import place
 from service.progress import progress_of
 from service.web.page import PageDep
 from service.web.sentences import block_sentence
@@ -51,6 +53,8 @@ def block_page(
         progress=progress,
         parameters=_parameters(block),
         qc1=block_qc1(session, block.id),
+        texts=block_texts(session, block.id),
+        place=place,
         plots=_shown_plots(block, unit),
         products=queries.block_products(session, block.id),
         used_by=queries.blocks_using(session, block.id),

@@ -8,7 +8,7 @@ from fastapi.responses import HTMLResponse
 from core.archive.states import BlockState, ProductState, QuarantineReason
 from core.errors import NotFoundError
 from core.instruments.registry import instrument_of_recipe, instruments
-from core.qc1.rules import SCORE_RULES, FixedRule
+from core.qc1.rules import FixedRule
 from service.declarations import installed, installed_recipe
 from service.text import number, range_text
 from service.web.page import PageDep
@@ -53,8 +53,9 @@ def table_page(page: PageDep, table: str) -> HTMLResponse:
     if table not in tables:
         raise NotFoundError(f"there is no QC1 table {table}; there are: {', '.join(tables)}", table=table)
     rules: dict[str, list[str]] = {}
-    for rule in SCORE_RULES:
-        rules.setdefault(rule.parameter, []).append(_rule_text(rule))
+    for item in instruments():
+        for rule in item.qc1.score_rules:
+            rules.setdefault(rule.parameter, []).append(_rule_text(rule))
     return page.render("doc_qc.html", table=table, parameters=tables[table], rules=rules, class_words=CLASS_WORDS)
 
 

@@ -27,17 +27,6 @@ from service.web.sentences import night_sentence
 router = APIRouter()
 
 # The trends that are looked at every morning, with the name people call them by.
-KEY_TRENDS: Final = (
-    ("muse_bias", "master_ron", "Read-out noise"),
-    ("muse_bias", "level_median", "Bias level"),
-    ("muse_dark", "master_dc", "Dark current"),
-    ("muse_lampflat", "flat_intflux", "Flat lamp flux"),
-    ("muse_tracetable", "trace_widths_median", "Slice width"),
-    ("muse_wave", "slice_resol", "Resolving power"),
-    ("muse_wave", "slice_fit_rms", "Wavelength residuals"),
-    ("muse_wave", "slice_lines_fwhm_mean", "Arc line width"),
-    ("muse_lsf", "slice_fwhm_mean", "Line-spread function width"),
-)
 RECENT_DAYS: Final = 30.0
 _MJD_OF_UNIX: Final = 40587.0
 
@@ -101,7 +90,12 @@ def now_page(page: PageDep) -> HTMLResponse:
 def _trends(session: Session) -> list[Trend]:
     tables = qc1_tables(session)
     known = {(item.table_name, item.column_name): item for items in tables.values() for item in items}
-    wanted = [(known[table, column], label) for table, column, label in KEY_TRENDS if (table, column) in known]
+    wanted = [
+        (known[trend.table, trend.column], trend.label)
+        for instrument in instruments()
+        for trend in instrument.qc1.key_trends
+        if (trend.table, trend.column) in known
+    ]
     last = last_values(session, [item.id for item, _ in wanted])
     return [Trend(label, item, last[item.id]) for item, label in wanted if item.id in last]
 

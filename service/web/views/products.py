@@ -10,9 +10,11 @@ from fastapi.responses import HTMLResponse
 
 from core.archive.pages import products as queries
 from core.archive.pages.frames import quarantine_history
+from core.archive.pages.qc1_texts import product_texts
 from core.previews.preview import Cuts
 from service.dependencies import ProductId
 from service.fitsview import extension_cards, extensions, table_rows
+from service.places import place
 from service.web.page import PageDep
 
 router = APIRouter()
@@ -43,6 +45,8 @@ def product_page(
         cards=extension_cards(path, shown) if info is not None else [],
         table=table_rows(path, shown, TABLE_ROWS) if info is not None and info.kind == "table" else None,
         qc1=queries.product_qc1(page.session, product_id),
+        texts=product_texts(page.session, product_id),
+        place=place,
         used_by=queries.used_by(page.session, product),
         events=quarantine_history(page.session, str(product.id), "product"),
     )

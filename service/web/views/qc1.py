@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
-from fastapi import APIRouter, Query
-from fastapi.responses import HTMLResponse
+from fastapi import APIRouter, Depends, Query, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from core.archive.models import Qc1Parameter
 from core.archive.pages import qc1 as queries
+from core.archive.pages.qc1_texts import last_texts
 from core.errors import NotFoundError
-from service.series import SeriesRequest, last_months
+from core.qc1.axes import axis_words
+from service.api.qc1 import position_filters
+from service.selection import Selection, SeriesRequest
+from service.series import last_months
 from service.web.page import PageDep
 from service.web.sentences import plural
 from workers.definitions import qc1_definitions
@@ -25,7 +30,6 @@ CLASS_WORDS: Final = {
     "CAL": "calibration quality",
     "ENG": "engineering",
 }
-SPLITS: Final = ("unit", "quadrant", "slice", "lamp", "item", "mode")
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,7 @@ class QcState:
     mode: str
     start: str
     end: str
-    unit: str
-    quadrant: str
-    slice: str
+    positions: Mapping[str, str]
 
     def query(self, **changes: str | int) -> str:
         """The address of this view with something changed."""
@@ -52,9 +54,7 @@ class QcState:
             "mode": self.mode,
             "from": self.start,
             "to": self.end,
-            "unit": self.unit,
-            "quadrant": self.quadrant,
-            "slice": self.slice,
+            **self.positions,
         }
         rest.update({key: str(value) for key, value in changes.items()})
         return urlencode(pairs + [(key, value) for key, value in rest.items() if value != ""])
@@ -64,71 +64,65 @@ class QcState:
 def master_list(page: PageDep) -> HTMLResponse:
     """All tables and parameters with their last value and score."""
     tables = queries.qc1_tables(page.session)
-    last = queries.last_values(page.session)
+    last, texts = queries.last_values(page.session), last_texts(page.session)
     outliers = sum(value.score == 1 for value in last.values())
     sentence = (
-        f"{plural(len(last), 'parameter')} of {plural(len(tables), 'QC1 table')} have values, "
+        f"{plural(len(last) + len(texts), 'parameter')} of {plural(len(tables), 'QC1 table')} have values, "
         f"{outliers or 'no'} last score{'' if outliers < 2 else 's'} "
         f"{'is an outlier' if outliers < 2 else 'are outliers'}"
-        if last
+        if last or texts
         else "no QC1 value has been measured yet"
     )
-    return page.render("qc1.html", tables=tables, last=last, sentence=sentence, class_words=CLASS_WORDS)
+    return page.render("qc1.html", tables=tables, last=last, texts=texts, sentence=sentence, class_words=CLASS_WORDS)
 
 
 @router.get("/qc1/{table}")
 def table_page(
     page: PageDep,
     table: str,
+    positions: Annotated[dict[str, str | None], Depends(position_filters)],
     y: Annotated[list[str] | None, Query()] = None,
     x: str = "time",
     split: str | None = None,
     mode: str | None = None,
     start: Annotated[str | None, Query(alias="from")] = None,
     end: Annotated[str | None, Query(alias="to")] = None,
-    unit: str = "",
-    quadrant: str = "",
-    slice_: Annotated[str, Query(alias="slice")] = "",
     view: Literal["plot", "browse"] = "plot",
     offset: Annotated[int, Query(ge=0, le=100_000)] = 0,
-) -> HTMLResponse:
+) -> Response:
     """Plot or table of chosen parameters; default: the last three months of the newest setup."""
     parameters = queries.parameters_of_table(page.session, table)
     by_name = {item.column_name: item for item in parameters}
-    chosen = [name for name in (y or ()) if name] or [_first_choice(parameters)]
-    for name in (*chosen, *(() if x == "time" else (x,))):
-        if name not in by_name:
-            raise NotFoundError(f"QC1 table {table} has no column {name}", table=table, column=name)
-    newest_mode, newest = queries.series_modes(page.session, by_name[chosen[0]].id)
+    asked = SeriesRequest.make(table=table, columns=[name for name in (y or ()) if name] or [_first_choice(parameters)])
+    selections = asked.selections(page.session)
+    if any(item.fixed for item in selections):
+        return RedirectResponse(_plain_address(page.request.url.query, selections), status_code=303)
+    if x != "time" and x not in by_name:
+        raise NotFoundError(f"QC1 table {table} has no column {x}", table=table, column=x)
+    shown = [item.parameter for item in selections]
+    newest_mode, newest = queries.series_modes(page.session, shown[0].id)
     if start is None and end is None and newest is not None:
         first, last = last_months(newest)
         start, end = first.isoformat(), last.isoformat()
-    axes = _axes([by_name[name] for name in chosen])
+    words = axis_words(qc1_definitions().axes(table, [item.column_name for item in shown]))
     state = QcState(
         table=table,
-        y=tuple(dict.fromkeys(chosen)),
+        y=tuple(item.column_name for item in shown),
         x=x,
-        split=(split if split in axes or split in ("none", "mode") else _default_split(axes)) or "none",
+        split=(split if split in words or split in ("none", "mode") else _default_split(words)) or "none",
         mode=(newest_mode or "") if mode is None else ("" if mode == "all" else mode),
         start=start or "",
         end=end or "",
-        unit=unit,
-        quadrant=quadrant,
-        slice=slice_,
+        positions={name: text or "" for name, text in positions.items()},
     )
     request = SeriesRequest.make(
-        table=table,
-        columns=state.y,
-        units=unit,
-        quadrants=quadrant,
-        slices=slice_,
-        mode=state.mode,
-        start=state.start,
-        end=state.end,
+        table=table, columns=state.y, positions=state.positions, mode=state.mode, start=state.start, end=state.end
     )
-    shown = [by_name[name] for name in state.y]
+    if any(item.value_type == "str" for item in shown):
+        view = "browse"
+    identities = [item.id for item in shown]
     rows, blocks = (
-        queries.browse_rows(page.session, [item.id for item in shown], request.wanted, offset, BROWSE_ROWS)
+        queries.browse_rows(page.session, identities, request.wanted, offset, BROWSE_ROWS)
         if view == "browse"
         else ([], {})
     )
@@ -140,14 +134,13 @@ def table_page(
         shown=shown,
         state=state,
         view=view,
-        axes=axes,
+        words=words,
         modes=queries.modes_of_table(page.session, recipes),
-        last=queries.last_values(page.session, [item.id for item in shown]),
+        last=queries.last_values(page.session, identities),
+        texts=last_texts(page.session, identities),
         newest=newest,
         rows=rows,
         blocks=blocks,
-        index_columns=[name for name in queries.INDEX_COLUMNS if name in axes],
-        index_position={name: number for number, name in enumerate(queries.INDEX_COLUMNS)},
         offset=offset,
         more=len(rows) == BROWSE_ROWS,
         browse_rows=BROWSE_ROWS,
@@ -157,18 +150,22 @@ def table_page(
     )
 
 
+def _plain_address(query: str, selections: Sequence[Selection]) -> str:
+    """The address with running numbers in names as filters: ``y=master1_ron`` is ``y=master_ron&quadrant=1``."""
+    numbers: dict[str, dict[str, None]] = {}
+    for item in selections:
+        for column, number in item.fixed.items():
+            numbers.setdefault(column, {})[str(number)] = None
+    fixed = {column: ",".join(found) for column, found in numbers.items()}
+    rest = [(key, value) for key, value in parse_qsl(query) if key != "y" and key not in fixed]
+    names = dict.fromkeys(item.parameter.column_name for item in selections)
+    return "?" + urlencode([*(("y", name) for name in names), *rest, *fixed.items()])
+
+
 def _first_choice(parameters: list[Qc1Parameter]) -> str:
     order = {"KPI": 0, "HC": 1, "CAL": 2, "ENG": 3}
     return min(parameters, key=lambda item: (order.get(item.qc_class, 9), item.id)).column_name
 
 
-def _axes(parameters: list[Qc1Parameter]) -> tuple[str, ...]:
-    """Index columns that any of the parameters is split by; ``input`` of the declarations is the column ``item``."""
-    names = {axis for item in parameters for axis in item.axes.split(",") if axis}
-    if "input" in names:
-        names.add("item")
-    return tuple(name for name in SPLITS if name in names)
-
-
-def _default_split(axes: tuple[str, ...]) -> str:
-    return "quadrant" if "quadrant" in axes else "unit" if "unit" in axes else "none"
+def _default_split(words: Mapping[str, str]) -> str:
+    return next((name for name in ("quadrant", "unit") if name in words), "none")

@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from datetime import date
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
 
 from core.archive.pages.frames import find_held, find_names
 from core.archive.pages.qc1 import qc1_tables
+from core.instruments.registry import instruments
+from core.qc1.names import NamedParameter, find_named
 from service.web.page import PageDep
-from service.web.views.now import KEY_TRENDS
-from workers.definitions import installed_recipes
+from workers.definitions import installed_recipes, qc1_definitions
 
 router = APIRouter()
 LIMIT = 20
@@ -39,22 +40,33 @@ def _hits(page: PageDep, text: str) -> list[tuple[str, str, str]]:
     else:
         return [("night", night.isoformat(), f"/nights/{night.isoformat()}")]
     folded = text.lower().replace(".", "_").replace(" ", "_")
-    # A keyword of a header has its running numbers: QC.BIAS.MASTER1.RON is QC.BIAS.MASTERn.RON.
-    keyword = re.sub(r"\d+", "n", text.upper()) if text.upper().startswith("QC.") else ""
-    trends = {(table, column): label.lower() for table, column, label in KEY_TRENDS}
+    named = find_named(text, qc1_definitions())
+    if named and (named[0].indices or ".." in text or not _is_column(text)):
+        return [_named_hit(item) for item in named]
+    trends = {trend.parameter: trend.label.lower() for item in instruments() for trend in item.qc1.key_trends}
     hits += [("recipe", name, f"/docs/recipes/{name}") for name in installed_recipes() if folded in name]
     for table, parameters in qc1_tables(page.session).items():
         if folded in table:
             hits.append(("QC1 table", table, f"/qc1/{table}"))
         for item in parameters:
-            hit = ("QC1", f"{table}..{item.column_name}: {item.description}", f"/qc1/{table}?y={item.column_name}")
-            if keyword in (item.keyword, item.keyword.upper()):
-                return [hit]
-            words = f"{item.column_name} {item.keyword.lower().replace('.', '_')} {item.description.lower()}"
-            words += f" {item.keyword.lower()} {trends.get((table, item.column_name), '')}"
-            if any(part in words for part in (folded, text.lower(), keyword.lower()) if part):
-                hits.append(hit)
+            keyword = item.keyword.lower()
+            words = f"{item.column_name} {keyword.replace('.', '_')} {item.description.lower()} {keyword} "
+            words += trends.get(f"{table}..{item.column_name}", "")
+            if folded in words or text.lower() in words:
+                hits.append(
+                    ("QC1", f"{table}..{item.column_name}: {item.description}", f"/qc1/{table}?y={item.column_name}")
+                )
     for kind, name, key in find_names(page.session, text, LIMIT):
         hits.append((kind, name, f"/{kind}s/{quote(key, safe=':+,@')}"))
     hits += [("quarantine", row.file_name, "/quarantine") for row in find_held(page.session, text, LIMIT)]
     return hits[: 4 * LIMIT]
+
+
+def _is_column(text: str) -> bool:
+    return re.fullmatch(r"\w+", text) is not None
+
+
+def _named_hit(named: NamedParameter) -> tuple[str, str, str]:
+    parameter = named.parameter
+    address = urlencode({"y": parameter.column, **named.fixed})
+    return "QC1", f"{parameter.table}..{named.column}: {parameter.description}", f"/qc1/{parameter.table}?{address}"

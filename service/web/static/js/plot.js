@@ -1,6 +1,6 @@
 // The QC1 plot: points drawn on a uPlot frame, grouped, with running medians, score bands, outliers and events.
 import uPlot from "../vendor/uplot/uPlot.esm.js";
-import { columns, even, median, marker, format, unitText, time } from "./qcdata.js";
+import { INDEX, columns, even, median, marker, format, unitText, time } from "./qcdata.js";
 
 const $ = (selector) => document.querySelector(selector);
 const place = $("#plot"), readout = $("#readout"), legend = $("#legend");
@@ -24,7 +24,7 @@ function stateOf() {
 function seriesQuery(state) {
   const query = new URLSearchParams();
   for (const [key, value] of state) {
-    if (["y", "from", "to", "unit", "quadrant", "slice"].includes(key)) query.append(key, value);
+    if (["y", "from", "to", ...INDEX].includes(key)) query.append(key, value);
     if (key === "mode" && value !== "all") query.append(key, value);
     if (key === "x" && value !== "time" && !state.getAll("y").includes(value)) query.append("y", value);
   }

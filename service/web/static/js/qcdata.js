@@ -47,8 +47,7 @@ export function runningMedian(times, values) {
   return points.length < 3 ? [] : points.map(([t], i) => [t, median(points.slice(Math.max(0, i - half), i + half + 1).map((point) => point[1]))]);
 }
 
-const LABEL = { unit: "IFU", quadrant: "quadrant", slice: "slice", lamp: "lamp", item: "input" };
-const INDEX = Object.keys(LABEL);
+export const INDEX = ["unit", "quadrant", "slice", "lamp", "exposure", "item"];
 
 function keyOf(data, names, i) {
   return names.map((name) => data[name]?.[i] ?? "").join("|");
@@ -60,7 +59,7 @@ function pairs(data, xColumn, yColumns) {
   if (xColumn === "time") {
     return data.v.map((v, i) => ({ i, x: data.t[i], y: v })).filter((point) => yColumns.includes(order[data.p[point.i]]));
   }
-  const byKey = new Map(), axes = data.parameters[order.indexOf(xColumn)].axes.map((axis) => (axis === "input" ? "item" : axis)), wanted = order.indexOf(xColumn);
+  const byKey = new Map(), axes = data.parameters[order.indexOf(xColumn)].axes, wanted = order.indexOf(xColumn);
   data.v.forEach((v, i) => { if (data.p[i] === wanted) byKey.set(`${data.b[i]}|${keyOf(data, axes, i)}`, v); });
   const found = [];
   data.v.forEach((v, i) => {
@@ -102,7 +101,7 @@ export function columns(data, xName, yColumns, split) {
   const names = at.map((i, n) => {
     const parts = shown.length > 1 ? [shown[parameter[n]].column] : [];
     if (split === "mode") parts.push(data.blocks[data.b[i]].mode || "no mode");
-    else if (split !== "none" && data[split]) parts.push(data[split][i] == null ? "" : `${LABEL[split]} ${data[split][i]}`);
+    else if (split !== "none" && data[split]) parts.push(data[split][i] == null ? "" : `${data.words[split]} ${data[split][i]}`);
     return parts.join(" ");
   });
   const groups = [...new Set(names)].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
@@ -141,7 +140,7 @@ export function columns(data, xName, yColumns, split) {
     xUnit: xColumn === "time" ? "" : unitText(data.parameters.find((item) => item.column === xColumn).unit),
     key: (n) => [block(n).name, shown[parameter[n]].column, ...INDEX.map((name) => data[name]?.[at[n]] ?? "")].join("~"),
     product: at.map((i) => data.product[i]),
-    where: (n) => INDEX.filter((name) => data[name]?.[at[n]] != null).map((name) => `${LABEL[name]} ${data[name][at[n]]}`).join(", ") || "whole instrument",
+    where: (n) => INDEX.filter((name) => data[name]?.[at[n]] != null).map((name) => `${data.words[name]} ${data[name][at[n]]}`).join(", ") || "whole instrument",
     medians: xColumn === "time" ? members.map((list) => runningMedian(list.map((i) => t[i]), list.map((i) => y[i]))) : [],
     xRange: [x0 - margin, x1 + margin], yRange: range(y, limits),
   };

@@ -1,0 +1,159 @@
+"""Which QC1 values are asked for, from texts as they come over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from typing import Final
+
+from sqlalchemy.orm import Session
+
+from core.archive.models import Qc1Parameter
+from core.archive.pages.qc1 import SeriesFilter, parameters_of_table
+from core.errors import NotFoundError, ParameterError
+from core.qc1.names import column_named
+from workers.definitions import qc1_definitions
+
+__all__ = ["MAX_POINTS", "MJD_EPOCH", "Selection", "SeriesRequest", "mjd_of_text", "numbers_of_text"]
+
+MAX_POINTS: Final = 400_000
+MJD_EPOCH: Final = date(1858, 11, 17)
+_MAX_NUMBER: Final = 32_767  # what the archive can hold
+
+
+def mjd_of_text(text: str | None, *, end: bool = False) -> float | None:
+    """MJD of a date or of a number; as an end, a date includes its whole day.
+
+    Raises
+    ------
+    ParameterError
+        If it is neither.
+    """
+    if text is None or not text.strip():
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError as error:
+        raise ParameterError(f"{text!r} is neither a date like 2026-11-01 nor an MJD", parameter="from, to") from error
+    return float((day - MJD_EPOCH).days + (1 if end else 0))
+
+
+def numbers_of_text(text: str | None, name: str, largest: int | None = None) -> tuple[int, ...]:
+    """Numbers of a list with ranges: ``1,3-6`` is 1, 3, 4, 5, 6; empty means all.
+
+    Raises
+    ------
+    ParameterError
+        If it is no such list, or a number is not between 1 and ``largest``.
+    """
+    found: set[int] = set()
+    end = _MAX_NUMBER if largest is None else largest
+    for part in (text or "").replace(" ", "").split(","):
+        if not part:
+            continue
+        first, _, last = part.partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()):
+            raise ParameterError(f"{name}={text!r} is no list like 1,3-6", parameter=name)
+        found.update(range(int(first), min(int(last or first), end + 1) + 1))
+    if found and not (min(found) >= 1 and max(found) <= end):
+        raise ParameterError(f"{name}={text!r} is not between 1 and {end}", parameter=name)
+    return tuple(sorted(found))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """One column that is asked for.
+
+    Attributes
+    ----------
+    column : str
+        As it was asked for: ``master_ron``, or ``master1_ron`` of the observatory.
+    parameter : Qc1Parameter
+    fixed : dict of str to int
+        Position columns whose number stands in the name.
+    """
+
+    column: str
+    parameter: Qc1Parameter
+    fixed: dict[str, int]
+
+
+@dataclass(frozen=True)
+class SeriesRequest:
+    """Which values are asked for."""
+
+    table: str
+    columns: tuple[str, ...]
+    wanted: SeriesFilter
+    limit: int = MAX_POINTS
+
+    @classmethod
+    def make(
+        cls,
+        *,
+        table: str,
+        columns: Sequence[str],
+        positions: Mapping[str, str | None] | None = None,
+        mode: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        block_id: int | None = None,
+        limit: int = MAX_POINTS,
+    ) -> SeriesRequest:
+        """From texts, as they come over HTTP; times are dates or MJD, numbers lists like ``1,3-6``.
+
+        Parameters
+        ----------
+        positions : mapping
+            Column of `Position` to such a list.
+
+        Raises
+        ------
+        ParameterError
+            If a time or a list cannot be read.
+        """
+        members = qc1_definitions().tables.get(table, ())
+        largest = {axis.column: axis.largest for parameter in members for axis in parameter.axes}
+        wanted = SeriesFilter(
+            from_mjd=mjd_of_text(start),
+            to_mjd=mjd_of_text(end, end=True),
+            mode=mode or None,
+            positions={
+                name: numbers_of_text(text, name, largest.get(name)) for name, text in (positions or {}).items() if text
+            },
+            block_id=block_id,
+        )
+        return cls(table, tuple(dict.fromkeys(columns)), wanted, limit)
+
+    def selections(self, session: Session) -> list[Selection]:
+        """The columns with their definitions, in the order asked for.
+
+        Raises
+        ------
+        NotFoundError
+            Naming the columns that the table has.
+        """
+        known = {item.column_name: item for item in parameters_of_table(session, self.table)}
+        found = [self._selection(name, known) for name in self.columns]
+        return list({(item.parameter.id, *item.fixed.items()): item for item in found}.values())
+
+    def _selection(self, name: str, known: Mapping[str, Qc1Parameter]) -> Selection:
+        if name in known:
+            return Selection(name, known[name], {})
+        found = column_named(self.table, name, qc1_definitions())
+        if found.parameter.column not in known:
+            raise NotFoundError(f"QC1 table {self.table} has no column {name} yet", table=self.table, column=name)
+        return Selection(found.column, known[found.parameter.column], found.fixed)
+
+    def narrowed(self, fixed: Mapping[str, int]) -> SeriesFilter:
+        """The filter with the numbers that stand in the name of a column; another number asked for finds nothing."""
+        positions = dict(self.wanted.positions)
+        for column, number in fixed.items():
+            asked = positions.get(column)
+            positions[column] = (number,) if not asked or number in asked else (-1,)
+        return replace(self.wanted, positions=positions)
