@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
@@ -23,6 +24,7 @@ from core.settings import Settings
 from core.simulator.night import NightPlan, simulate_night
 from service.cli.export import run_export
 from workers.definitions import register_definitions
+from workers.execute import BlockExecutor, Outcome
 from workers.ingest import ingest_once
 from workers.planning import save_nights
 from workers.runner import run_until_idle
@@ -50,14 +52,14 @@ def houses(tmp_path: Path, urls: list[str]) -> Iterator[list[tuple[Archive, Sett
         archive.dispose()
 
 
-def test_a_flat_of_another_archive_is_planned_with_the_exported_bias(
+def test_another_archive_plans_and_reduces_with_the_exported_bias(
     tmp_path: Path,
     houses: list[tuple[Archive, Settings]],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     (first, settings), (second, others) = houses
-    plan = NightPlan(n_bias=3, n_dark=0, n_flat=3, n_arc=0, n_illum=0)
+    plan = NightPlan(n_bias=3, n_dark=3, n_flat=3, n_arc=0, n_illum=0)
     frames = simulate_night(tmp_path / "raw", NIGHT, (1, 2), plan, detector=Detector(nx=160, ny=120))
     for path in frames:
         house = settings if fits.getval(path, "ESO DPR TYPE") == "BIAS" else others
@@ -75,7 +77,7 @@ def test_a_flat_of_another_archive_is_planned_with_the_exported_bias(
         assert {file_sha256(path) for path in exported} == set(session.scalars(select(Product.sha256)))
 
     report = ingest_once(second, others)
-    assert (report.new, report.products, report.held.total()) == (3, 2, 0)
+    assert (report.new, report.products, report.held.total()) == (6, 2, 0)
     save_nights(second, others, {NIGHT})
     with second.read() as session:
         flat = session.scalar(select(Block).where(Block.recipe == "muse_flat"))
@@ -87,6 +89,14 @@ def test_a_flat_of_another_archive_is_planned_with_the_exported_bias(
     assert [file.unit for file in biases] == [1, 2]
     assert reason.startswith("MASTER_BIAS of 2026-11-02T")
     assert reason.endswith("provisional")
+
+    with second.read() as session:
+        number = session.scalar(select(Block.id).where(Block.recipe == "muse_dark"))
+    assert BlockExecutor(second, others, threading.Event()).execute(number) is Outcome.DONE
+    with second.read() as session:
+        dark = session.scalar(select(Product.path).where(Product.tag == "MASTER_DARK", Product.unit == 2))
+    header = fits.getheader(dark)
+    assert header["ESO PRO REC1 CAL1 NAME"] == exported[1].name
 
 
 def test_a_night_without_products_is_said(
