@@ -62,8 +62,8 @@ class NightOut(BaseModel):
     done: int
     open: int
     outliers: int
-    failed_units: int = Field(description="Blocks that are done except for IFUs that failed")
-    skipped_units: int = Field(description="Blocks that are done except for IFUs that had to be left out")
+    failed_units: int = Field(description="Blocks that are done except for units that failed")
+    skipped_units: int = Field(description="Blocks that are done except for units that had to be left out")
     held: int = Field(description="Files in quarantine")
     states: dict[BlockState, int]
     verdict: str = Field(description="good, warn, bad, run or none")
@@ -199,9 +199,9 @@ class BlockOut(BaseModel):
     duration: float | None = Field(description="[s]")
     score: int | None = Field(description="0 good, 1 outlier, null not scored")
     n_outliers: int
-    failed_units: list[int] = Field(description="Of a block that is done: IFUs that failed and have no products")
+    failed_units: list[int] = Field(description="Of a block that is done: units that failed and have no products")
     skipped_units: list[int] = Field(
-        description="Of a block that is done: IFUs left out (detector off or no calibration)"
+        description="Of a block that is done: units left out (detector off or no calibration)"
     )
     error_type: str | None
     error_message: str | None
@@ -291,14 +291,14 @@ class BlockProgress(BaseModel):
 
     name: str
     state: BlockState
-    fraction: float = Field(description="Mean over the IFUs, 0 to 1")
-    units: dict[str, Any] = Field(description="By IFU: fraction and phase")
+    fraction: float = Field(description="Mean over the units, 0 to 1")
+    units: dict[str, Any] = Field(description="By unit: fraction and phase")
     elapsed: float | None = Field(description="[s]")
-    expected: float | None = Field(description="Median of the last runs with as many IFUs [s]")
+    expected: float | None = Field(description="Median of the last runs with as many units [s]")
 
 
 class LostUnitOut(BaseModel):
-    """An IFU of a block that is done without it, and why."""
+    """A unit of a block that is done without it, and why."""
 
     unit: int
     failed: bool = Field(description="false: left out, as its detector was off or a calibration is missing")
@@ -309,7 +309,7 @@ class LostUnitOut(BaseModel):
 class BlockDetail(BlockOut):
     """One block with everything that decided it."""
 
-    lost_units: list[LostUnitOut] = Field(description="Why IFUs have no products")
+    lost_units: list[LostUnitOut] = Field(description="Why units have no products")
     parameters: dict[str, Any] = Field(description="Those that differ from the defaults")
     signature: str | None
     rules_hash: str

@@ -107,9 +107,9 @@ def place(
     work: Path,
     hold: Callable[[], None],
 ) -> Receipt:
-    """Bring the products of the good IFUs, all plots and the receipt to their place.
+    """Bring the products of the good units, all plots and the receipt to their place.
 
-    What a failed IFU left is in no product, but in the plots: they show what became of it. ``hold`` is called before
+    What a failed unit left is in no product, but in the plots: they show what became of it. ``hold`` is called before
     each file: it prolongs the lease, or raises if the block is held no longer, since then another worker may be placing
     files of the same names.
 

@@ -62,7 +62,7 @@ class Outcome(StrEnum):
 
     SKIPPED = "skipped"  # somebody else has it, or it is not to be run
     DONE = "done"
-    PARTIAL = "partial"  # done, but IFUs failed
+    PARTIAL = "partial"  # done, but units failed
     FAILED = "failed"
     RETRY = "retry"  # READY again, after a pause
     CANCELLED = "cancelled"
@@ -197,7 +197,7 @@ class BlockExecutor:
         receipt_path(self.store, task, signature).unlink(missing_ok=True)
         _append(log_file, f"done: {len(receipt.products)} products, {len(receipt.plots)} plots")
         for entry in receipt.lost:
-            _append(log_file, entry.text)
+            _append(log_file, entry.told(task.unit_word))
         return Outcome.PARTIAL if any(entry.failed for entry in receipt.lost) else Outcome.DONE
 
     @contextmanager

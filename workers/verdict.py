@@ -1,4 +1,4 @@
-"""What a recipe run means for its block: which IFUs are good, which are lost and why, or that the block failed."""
+"""What a recipe run means for its block: which units are good, which are lost and why, or that the block failed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ class RunVerdict:
     good: tuple[int, ...]
     lost: tuple[LostUnit, ...] = ()
     notes: tuple[str, ...] = ()
+    unit_word: str = "unit"
 
     @property
     def text(self) -> str:
         """What is lost in words; empty if nothing is."""
-        return "; ".join((*(entry.text for entry in self.lost), *self.notes))
+        return "; ".join((*(entry.told(self.unit_word) for entry in self.lost), *self.notes))
 
 
 def units_to_reduce(task: BlockTask) -> tuple[int, ...]:
@@ -41,22 +42,21 @@ def units_to_reduce(task: BlockTask) -> tuple[int, ...]:
     lacking = {entry.unit for entry in task.lacking}
     units = tuple(unit for unit in task.units if unit not in lacking)
     if task.units and not units:
-        raise MissingInputError(
-            f"no IFU has all calibrations: {'; '.join(entry.text for entry in task.lacking)}", block=task.name
-        )
+        why = "; ".join(entry.told(task.unit_word) for entry in task.lacking)
+        raise MissingInputError(f"no {task.unit_word} has all calibrations: {why}", block=task.name)
     return units
 
 
 def judge(task: BlockTask, result: RunResult) -> RunVerdict:
     """Decide on a run that came to its end.
 
-    Good IFUs are kept, whatever became of the others. As long as tries are left, an IFU that failed from outside (disk,
-    memory) is worth another try of the whole block.
+    Good units are kept, whatever became of the others. As long as tries are left, a unit that failed from outside
+    (disk, memory) is worth another try of the whole block.
 
     Raises
     ------
     RecipeFailedError
-        If the block shall be tried again, or no IFU is good.
+        If the block shall be tried again, or no unit is good.
     """
     if any(part.kind is not PartKind.UNIT for part, _ in result.parts):
         return _judge_whole(task, result)
@@ -69,12 +69,12 @@ def judge(task: BlockTask, result: RunResult) -> RunVerdict:
     good = tuple(unit for unit in task.units if unit in reduced and unit not in lost)
     for unit in set(task.units) - set(good) - lost.keys():
         lost[unit] = _not_begun(unit, task)
-    verdict = RunVerdict(good, tuple(lost[unit] for unit in task.units if unit in lost))
+    verdict = RunVerdict(good, tuple(lost[unit] for unit in task.units if unit in lost), unit_word=task.unit_word)
     retriable = {failure.part.number for failure in failures if failure.retriable}
     if (retriable and task.tries < task.max_tries) or not good:
         # What can be tried again comes first, then what failed: the first decides how the error is called.
         told = sorted(verdict.lost, key=lambda entry: (entry.unit not in retriable, not entry.failed, entry.unit))
-        text = "; ".join(entry.text for entry in told)
+        text = "; ".join(entry.told(task.unit_word) for entry in told)
         raise RecipeFailedError(text, kind=told[0].error_type, again=bool(retriable))
     return verdict
 
@@ -87,7 +87,7 @@ def _judge_whole(task: BlockTask, result: RunResult) -> RunVerdict:
         raise RecipeFailedError(text, kind=failures[0].error_type, again=failures[0].retriable)
     lacking = {entry.unit for entry in task.lacking}
     good = tuple(unit for unit in task.units if unit not in lacking)
-    return RunVerdict(good, tuple(task.lacking), tuple(map(_text, result.failures)))
+    return RunVerdict(good, tuple(task.lacking), tuple(map(_text, result.failures)), task.unit_word)
 
 
 def _text(failure: PartFailure) -> str:

@@ -26,7 +26,7 @@ def finish_block(
     """RUNNING becomes DONE: products, QC1 values, scores and state in one transaction.
 
     Blocks that only waited for this one become READY in the same transaction. Doing it again after a crash
-    between rename and commit gives the same rows: earlier rows of the block are replaced. IFUs that an earlier run of
+    between rename and commit gives the same rows: earlier rows of the block are replaced. units that an earlier run of
     the block had lost and that this one has are made up for in the blocks that had to leave them out.
 
     Raises
@@ -92,7 +92,7 @@ def finish_block(
 
 
 def _make_up(session: Session, block: Block, restored: int, *, actor: str, now: datetime) -> None:
-    """Blocks that are done without IFUs that exist now are done again, and what depends on them after them."""
+    """Blocks that are done without units that exist now are done again, and what depends on them after them."""
     names = {block.id: block.name}
     again: list[Block] = []
     sources = [block.id]
@@ -124,7 +124,7 @@ def _make_up(session: Session, block: Block, restored: int, *, actor: str, now: 
 
 
 def _catch_up(session: Session, block: Block, *, actor: str, now: datetime) -> None:
-    """Do a block again that left out IFUs whose calibrations came while it ran."""
+    """Do a block again that left out units whose calibrations came while it ran."""
     lacked = unit_mask(
         item["unit"]
         for item in block.lost_units
@@ -138,14 +138,13 @@ def _catch_up(session: Session, block: Block, *, actor: str, now: datetime) -> N
 def _do_again(
     session: Session, block: Block, units: int, source: str, *, waits: bool, actor: str, now: datetime
 ) -> None:
-    numbers = ", ".join(str(unit) for unit in units_of_mask(units))
     change_block(
         session,
         block.id,
         BlockState.WAITING if waits else BlockState.READY,
         from_states={BlockState.DONE},
         actor=actor,
-        text=f"IFU {numbers} came from {source}: done again, as it had been left out",
+        text=f"{block.unit_words.named(units_of_mask(units))} came from {source}: done again, as it had been left out",
         now=now,
         tries=0,
         not_before=None,

@@ -92,7 +92,7 @@ def heartbeat(
     Parameters
     ----------
     progress : mapping, optional
-        Progress by IFU, ``{"01": {"phase": "combine", "fraction": 0.4}}``; replaces the former.
+        Progress by unit, ``{"01": {"phase": "combine", "fraction": 0.4}}``; replaces the former.
 
     Returns
     -------

@@ -163,8 +163,8 @@ def _candidate(name: str, rows: Sequence[Product], block: Block | None, outside_
     if block is not None:
         # Changed parameters change what depends on it; otherwise the plan's own signature keeps plans stable.
         signature = (block.signature if block.parameters else block.plan_signature) or block.plan_signature
-        # What its block was to make: it stays the choice when IFUs of it fail, so that a plan is the same before and
-        # after. Those that take it leave these IFUs out.
+        # What its block was to make: it stays the choice when units of it fail, so that a plan is the same before and
+        # after. Those that take it leave these units out.
         merged = len(units) != len(rows)
         lost = {entry["unit"] for entry in block.lost_units} if merged else set(block.units) - units
         units = set(block.units)

@@ -47,13 +47,15 @@ class BlockTask:
     Attributes
     ----------
     raws, calibrations : tuple of TaskFile
-        Raw frames by time; calibrations by role, one per IFU or merged.
+        Raw frames by time; calibrations by role, one per unit or merged.
     lacking : tuple of LostUnit
-        IFUs that cannot be reduced, since a calibration of them does not exist.
+        Units that cannot be reduced, since a calibration of them does not exist.
     """
 
     block_id: int
     name: str
+    instrument: str
+    unit_word: str
     recipe: str
     recipe_version: str
     tag: str
@@ -133,6 +135,8 @@ def block_task(session: Session, block_id: int) -> BlockTask:
     return BlockTask(
         block_id=block.id,
         name=block.name,
+        instrument=block.instrument,
+        unit_word=block.unit_words.word,
         recipe=block.recipe,
         recipe_version=block.recipe_version,
         tag=block.tag,
@@ -153,10 +157,11 @@ def block_task(session: Session, block_id: int) -> BlockTask:
 
 
 def lacking_units(session: Session, block: Block) -> tuple[LostUnit, ...]:
-    """IFUs of a block for which a block that makes one of its calibrations has no product, by IFU.
+    """Units of a block for which a block that makes one of its calibrations has no product, by unit.
 
-    That block reduced other IFUs: here they are reduced, and these are left out.
+    That block reduced other units: here they are reduced, and these are left out.
     """
+    word = block.unit_words.word
     lost: dict[int, LostUnit] = {}
     for entry in block.inputs:
         source = entry.source_block
@@ -166,10 +171,10 @@ def lacking_units(session: Session, block: Block) -> tuple[LostUnit, ...]:
         present = set(rows)
         if None in present:  # a merged file: it has what its block has
             present |= set(source.units) - {item["unit"] for item in source.lost_units}
-        why = {item["unit"]: LostUnit(**item).text for item in source.lost_units}
+        why = {item["unit"]: LostUnit(**item).told(word) for item in source.lost_units}
         for unit in set(block.units) - present - lost.keys():
-            reason = why.get(unit, f"its product of IFU {unit} is withdrawn")
-            message = f"there is no {entry.role} of this IFU, as of block {source.name}: {reason}"
+            reason = why.get(unit, f"its product of {word} {unit} is withdrawn")
+            message = f"there is no {entry.role} of this {word}, as of block {source.name}: {reason}"
             lost[unit] = LostUnit(unit, failed=False, error_type=MissingInputError.error_type, message=message)
     return tuple(lost[unit] for unit in sorted(lost))
 

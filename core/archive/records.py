@@ -103,14 +103,14 @@ class NewPlot:
 
 @dataclass(frozen=True)
 class LostUnit:
-    """An IFU of a block that gives no products, and why.
+    """A unit of a block that gives no products, and why.
 
     Attributes
     ----------
     unit : int
     failed : bool
         True if its reduction failed; False if there was nothing to reduce (detector off) or nothing to reduce it with
-        (no calibration of this IFU).
+        (no calibration of this unit).
     error_type, message : str
         As in `core.errors`.
     """
@@ -120,10 +120,9 @@ class LostUnit:
     error_type: str
     message: str
 
-    @property
-    def text(self) -> str:
-        """``IFU 7 failed: no slice was found``."""
-        return f"IFU {self.unit} {'failed' if self.failed else 'skipped'}: {self.message}"
+    def told(self, word: str) -> str:
+        """In words, with that for a unit of the instrument: ``IFU 7 failed: no slice was found``."""
+        return f"{word} {self.unit} {'failed' if self.failed else 'skipped'}: {self.message}"
 
 
 @dataclass(frozen=True)
@@ -137,7 +136,7 @@ class BlockResult:
     duration: float | None = None  # [s]; taken from the start time, if not given
     text: str = ""  # goes into the event
     plots: tuple[NewPlot, ...] = ()
-    lost: tuple[LostUnit, ...] = ()  # IFUs without products
+    lost: tuple[LostUnit, ...] = ()  # units without products
     qc1_texts: tuple[NewQc1Text, ...] = ()
 
 

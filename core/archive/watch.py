@@ -310,7 +310,7 @@ def block_tries(session: Session, block_id: int) -> int:
 
 
 def products_before(session: Session, block_id: int) -> list[tuple[str, int | None, str]]:
-    """Products of the last DONE block before this one, of the same recipe and setup: (tag, IFU, path).
+    """Products of the last DONE block before this one, of the same recipe and setup: (tag, unit, path).
 
     They are what the pictures of a block compare it with.
     """

@@ -216,6 +216,10 @@ class UnitSpec:
         """All numbers."""
         return tuple(range(1, self.number + 1))
 
+    def counted(self, number: int) -> str:
+        """So many units: ``1 IFU``, ``24 IFUs``."""
+        return f"{number} {self.word if number == 1 else self.words}"
+
     def named(self, units: Iterable[int]) -> str:
         """Units by number: ``IFU 3, 4``."""
         return f"{self.word} " + ", ".join(str(unit) for unit in sorted(units))

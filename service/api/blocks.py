@@ -102,7 +102,7 @@ def _fresh(archive: Archive, name: str) -> BlockOut:
 
 @router.get("/{name}/progress", summary="Progress of a block")
 def get_progress(session: SessionDep, name: str) -> BlockProgress:
-    """By IFU while it runs."""
+    """By unit while it runs."""
     return progress_of(session, queries.find_block(session, name))
 
 

@@ -23,7 +23,7 @@ def list_frames(
     session: SessionDep,
     night: Annotated[date | None, Query(description="Evening date")] = None,
     tag: Annotated[str | None, Query(description="BIAS, DARK, FLAT, ARC, ...")] = None,
-    mode: Annotated[str | None, Query(description="INS.MODE")] = None,
+    mode: Annotated[str | None, Query(description="Mode, as in the set-up of frames")] = None,
     from_mjd: Annotated[float | None, Query(description="Start of exposure, MJD")] = None,
     to_mjd: Annotated[float | None, Query(description="Start of exposure, MJD")] = None,
     after: After = None,
@@ -48,7 +48,7 @@ def get_preview(
     session: SessionDep,
     previews: PreviewsDep,
     dp_id: str,
-    ext: Annotated[str, Query(description="Extension, e.g. CHAN01")],
+    ext: Annotated[str, Query(description="Name of the extension of a unit")],
     cuts: Cuts = "zscale",
 ) -> Response:
     """Block averages of the raw image, at most 768 pixels wide."""

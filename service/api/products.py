@@ -76,7 +76,7 @@ def get_preview(
     session: SessionDep,
     previews: PreviewsDep,
     product_id: ProductId,
-    ext: Annotated[str, Query(description="Extension, e.g. DATA or CHAN01.DATA")] = "DATA",
+    ext: Annotated[str, Query(description="Extension, e.g. DATA")] = "DATA",
     cuts: Cuts = "zscale",
 ) -> Response:
     """Block averages of the image, at most 768 pixels wide."""

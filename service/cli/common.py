@@ -116,7 +116,7 @@ def parse_nights(texts: Sequence[str]) -> list[date]:
 
 
 def unit_list(text: str) -> tuple[int, ...]:
-    """IFU numbers of a list like ``1,2`` or ``1-24``.
+    """Unit numbers of a list like ``1,2`` or ``1-24``.
 
     Raises
     ------
@@ -127,7 +127,7 @@ def unit_list(text: str) -> tuple[int, ...]:
 
     numbers = numbers_of_text(text, "units", 24)
     if not numbers:
-        raise ParameterError("the list of IFUs is empty; give one like 1,2", parameter="units")
+        raise ParameterError("the list of units is empty; give one like 1,2", parameter="units")
     return numbers
 
 

@@ -64,7 +64,7 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
         console.print(f"Archive directories: {', '.join(str(path) for path in settings.archive_dirs)}", soft_wrap=True)
         print_daemons(status)
         open_blocks = ", ".join(f"{count} {state_text(state.value)}" for state, count in counts.items())
-        some = f"; [bold red]{partial} done with failed IFUs[/]" if partial else ""
+        some = f"; [bold red]{partial} done with failed units[/]" if partial else ""
         console.print(f"Blocks: {open_blocks or 'nothing open, nothing failed'}{some}; {held} files in quarantine")
         if night:
             console.print(f"Night {night}: {night_sentence(summary)}")

@@ -57,7 +57,7 @@ def print_cascade(session: Session, night: date) -> None:
         elif block.error_message:
             takes = block.error_message
         elif block.lost_units and word != block.state.value:
-            takes = "; ".join(LostUnit(**item).text for item in block.lost_units)
+            takes = "; ".join(LostUnit(**item).told(block.unit_words.word) for item in block.lost_units)
         table.add_row(
             block.tag,
             str(block.n_raw),

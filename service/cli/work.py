@@ -112,7 +112,7 @@ def run_plan(nights: Sequence[str], data_dir: Path | None, *, explain: bool, dry
 
 
 def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
-    """Plan and execute until idle; 1 if a block or one of its IFUs failed, 143 if it was stopped by SIGTERM.
+    """Plan and execute until idle; 1 if a block or one of its units failed, 143 if it was stopped by SIGTERM.
 
     A block that runs when SIGTERM comes is given back.
     """

@@ -32,9 +32,9 @@ def night_sentence(summary: NightSummary | None, missing: Iterable[str] = ()) ->
     if failed := summary.count(BlockState.FAILED):
         parts.append(f"{failed} failed")
     if summary.failed_units:
-        parts.append(f"{plural(summary.failed_units, 'block')} with failed IFUs")
+        parts.append(f"{plural(summary.failed_units, 'block')} with failed units")
     if summary.skipped_units:
-        parts.append(f"{plural(summary.skipped_units, 'block')} with IFUs left out")
+        parts.append(f"{plural(summary.skipped_units, 'block')} with units left out")
     if running := summary.count(BlockState.RUNNING):
         parts.append(f"{running} running")
     if soon := summary.count(BlockState.WAITING, BlockState.READY, BlockState.QUEUED):
@@ -56,7 +56,7 @@ def block_sentence(block: Block, inputs: Sequence[BlockInput], waiting: str, exp
             verdict = {0: "all scores good", 1: plural(block.n_outliers, "outlier"), None: "not scored"}[block.score]
             words = lost_words(block)
             good = len(block.units) - len(block.failed_units) - len(block.skipped_units)
-            lost = f"{good} of {plural(len(block.units), 'IFU')} good, {words}, " if words else ""
+            lost = f"{good} of {block.unit_words.counted(len(block.units))} good, {words}, " if words else ""
             return f"{what}: done in {duration(block.duration)}, {lost}{verdict}"
         case BlockState.FAILED:
             return f"{what}: failed after {plural(block.tries, 'try' if block.tries == 1 else 'trie')}"

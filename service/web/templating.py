@@ -66,7 +66,7 @@ def static_url(path: str) -> str:
 
 
 def block_mark(block: Block) -> tuple[str, str, str]:
-    """Colour class, glyph and word of the state of a block; one that is done but for some IFUs is not good."""
+    """Colour class, glyph and word of the state of a block; one that is done but for some units is not good."""
     words = lost_words(block)
     if not words:
         return STATES[block.state]

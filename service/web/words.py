@@ -37,9 +37,9 @@ QUARANTINE_CURES: Final[dict[QuarantineReason, str]] = {
 
 
 def lost_words(block: Block) -> str:
-    """The IFUs that a block that is done lacks: ``IFU 7 failed, 3 IFUs left out``; empty if it has all."""
-    parts = []
+    """The units that a block that is done lacks: ``IFU 7 failed, 3 IFUs left out``; empty if it has all."""
+    words, parts = block.unit_words, []
     for units, what in ((block.failed_units, "failed"), (block.skipped_units, "left out")):
         if units:
-            parts.append(f"IFU {units[0]} {what}" if len(units) == 1 else f"{len(units)} IFUs {what}")
+            parts.append(f"{words.word} {units[0]} {what}" if len(units) == 1 else f"{len(units)} {words.words} {what}")
     return ", ".join(parts)

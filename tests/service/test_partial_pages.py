@@ -78,7 +78,7 @@ def test_now_and_night_show_it_in_red(lossy: tuple[httpx.Client, str, str]) -> N
     client, flat, _ = lossy
     detail = client.get(f"/api/blocks/{flat}").json()
     night = client.get(f"/nights/{detail['night']}").text
-    assert "1 block with failed IFUs, 1 block with IFUs left out" in night
+    assert "1 block with failed units, 1 block with units left out" in night
     assert "done, IFU 7 failed" in night
     assert "done, IFU 7 left out" in night
     now = client.get("/").text
@@ -109,8 +109,8 @@ def test_status_in_the_terminal_names_it(
     archive.dispose()
     run_status(tmp_path, as_json=False)
     text = " ".join(capsys.readouterr().out.split())
-    assert "1 done with failed IFUs" in text
-    assert "1 block with failed IFUs" in text
+    assert "1 done with failed units" in text
+    assert "1 block with failed units" in text
     assert "IFU 7 failed" in text
     assert "no slice was found on the" in text
 

@@ -132,7 +132,7 @@ def calibration_inputs(session: Session, block_ids: Sequence[int]) -> list[Block
 
 
 def block_products(session: Session, block_id: int) -> list[Product]:
-    """Products of a block by tag and IFU."""
+    """Products of a block by tag and unit."""
     return list(
         session.scalars(select(Product).where(Product.block_id == block_id).order_by(Product.tag, Product.unit))
     )
@@ -174,7 +174,7 @@ def blocks_in_states(session: Session, states: Iterable[BlockState], limit: int)
 
 
 def last_failed(session: Session, limit: int) -> list[Block]:
-    """The newest blocks that failed, or of which IFUs failed."""
+    """The newest blocks that failed, or of which units failed."""
     found: list[Block] = []
     for condition in (
         Block.state == BlockState.FAILED,
@@ -197,7 +197,7 @@ def running_blocks(session: Session) -> list[Block]:
 
 
 def expected_seconds(session: Session, recipe: str, n_unit: int, last: int = 10) -> float | None:
-    """Median duration of the last blocks of a recipe that reduced as many IFUs [s]; None if there were none."""
+    """Median duration of the last blocks of a recipe that reduced as many units [s]; None if there were none."""
     rows = session.execute(
         select(Block.duration, Block.unit_mask)
         .where(Block.recipe == recipe, Block.state == BlockState.DONE, Block.duration.is_not(None))

@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session, undefer
 from core.archive.models import Block, BlockInput, Event, Frame, Product, QuarantinedFile
 from core.archive.states import BlockState, InputKind, QuarantineState
 from core.errors import NotFoundError
+from core.instruments.registry import instruments
 
 __all__ = [
     "FrameFilter",
@@ -106,7 +107,7 @@ def blocks_of_frame(session: Session, frame_id: int) -> list[Block]:
 
 
 def products_of_blocks(session: Session, block_ids: Sequence[int]) -> list[Product]:
-    """Products of blocks, by block, tag and IFU."""
+    """Products of blocks, by block, tag and unit."""
     return list(
         session.scalars(
             select(Product).where(Product.block_id.in_(block_ids)).order_by(Product.block_id, Product.tag, Product.unit)
@@ -163,7 +164,8 @@ def find_names(session: Session, text: str, limit: int) -> list[tuple[str, str, 
 
     A date or time alone is looked for behind the instrument's prefix.
     """
-    starts = [text] if text.upper().startswith("MUSE") else [text, f"MUSE.{text}"]
+    names = [item.name for item in instruments()]
+    starts = [text] if text.upper().startswith(tuple(names)) else [text, *(f"{name}.{text}" for name in names)]
     found: list[tuple[str, str, str]] = []
     # SQLite would read the whole table for LIKE, but compares bytes, so that a range on the index serves; the collation
     # of PostgreSQL may order otherwise.

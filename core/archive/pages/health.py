@@ -43,7 +43,7 @@ def freshness(session: Session) -> Freshness:
 
 
 def partial_blocks(session: Session) -> int:
-    """Number of blocks that are done except for IFUs that failed."""
+    """Number of blocks that are done except for units that failed."""
     query = select(func.count()).select_from(Block)
     return session.scalar(query.where(HAS_FAILED_UNITS, Block.state == BlockState.DONE)) or 0
 

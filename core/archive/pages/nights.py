@@ -34,7 +34,7 @@ class NightSummary:
     scored : int
         Blocks that have a score.
     failed_units, skipped_units : int
-        Blocks that are done except for IFUs that failed, or that had to be left out.
+        Blocks that are done except for units that failed, or that had to be left out.
     held : int
         Files in quarantine.
     """
@@ -71,7 +71,7 @@ class NightSummary:
     def verdict(self) -> str:
         """One word.
 
-        ``bad`` (outlier, failure of a block or of an IFU), ``warn`` (incomplete, IFUs left out, quarantine), ``run``
+        ``bad`` (outlier, failure of a block or of a unit), ``warn`` (incomplete, units left out, quarantine), ``run``
         (work to come), ``good``, ``none``.
         """
         if self.outliers or self.failed_units or self.count(BlockState.FAILED):

@@ -47,7 +47,7 @@ class LastValue:
     ----------
     mjd_obs : float
     median, low, high : float
-        Over all IFUs, quadrants, slices ... of that block.
+        Over all units, quadrants, slices ... of that block.
     number : int
     score : int or None
         1 if any of them is an outlier, 0 if scored and good, None if not scored.
@@ -130,7 +130,7 @@ class Series:
 
 @dataclass
 class BrowseRow:
-    """One line of the table: an element (IFU, quadrant, ...) of a block with its values by parameter id."""
+    """One line of the table: an element (unit, quadrant, ...) of a block with its values by parameter id."""
 
     mjd_obs: float
     block_id: int

@@ -15,7 +15,6 @@ from core.archive.pages.qc1_block import block_qc1
 from core.archive.pages.qc1_texts import block_texts
 from core.archive.states import InputKind
 from core.errors import NotFoundError
-from core.instruments.muse.facts import N_IFU
 from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
 from service.explain import LEVELS, waits_for
@@ -34,7 +33,7 @@ LOG_LINES = 200
 def block_page(
     page: PageDep,
     name: str,
-    unit: Annotated[int | None, Query(ge=1, le=N_IFU, description="IFU whose plots are shown")] = None,
+    unit: Annotated[int | None, Query(ge=1, description="Unit whose plots are shown")] = None,
 ) -> HTMLResponse:
     """Inputs and why, progress, parameters, QC1, plots, products, log, history."""
     session = page.session
@@ -66,12 +65,12 @@ def block_page(
 
 @dataclass(frozen=True)
 class ShownPlots:
-    """The plots of one IFU first, then those of all.
+    """The plots of one unit first, then those of all.
 
     Attributes
     ----------
     choices : tuple of int
-        IFUs of the block, ascending.
+        units of the block, ascending.
     units : tuple of int
         Those that have plots of their own.
     unit : int or None
@@ -88,7 +87,7 @@ class ShownPlots:
 
 
 def _shown_plots(block: Block, unit: int | None) -> ShownPlots:
-    """The IFU asked for; otherwise the first that failed, or the first."""
+    """The unit asked for; otherwise the first that failed, or the first."""
     plots = block_plots(block)
     units = tuple(sorted({plot.unit for plot in plots if plot.unit is not None}))
     if unit not in units:
