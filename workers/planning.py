@@ -35,7 +35,7 @@ from core.cascade.plan import PlanOptions, make_plan, merge_plans
 from core.instruments.declaration import Instrument
 from core.instruments.registry import instruments
 from core.settings import Settings
-from workers.definitions import recipe_versions
+from workers.definitions import installed_recipes, recipe_versions
 from workers.statics import ensure_line_catalog, static_calibrations
 
 __all__ = ["Planner", "plan_nights", "save_nights"]
@@ -81,7 +81,7 @@ def plan_nights(
     options = PlanOptions(versions=recipe_versions(), failed=failed, fresh=fresh, redone=redone)
     return merge_plans(
         make_plan(
-            item.plan,
+            item.plan.installed(installed_recipes()),
             [frame for frame in frames if frame.setup.instrument == item.name],
             [*_of(products, item), *statics[item.name]],
             options,

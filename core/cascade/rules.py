@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from core.instruments.setup import SetupSpec, UnitSpec
@@ -122,6 +123,15 @@ class Rules:
             content = json.dumps([[asdict(table) for table in tables], self.without_task])
             self._hash["v"] = hashlib.sha256(content.encode()).hexdigest()[:12]
         return self._hash["v"]
+
+    def installed(self, recipes: Collection[str]) -> Rules:
+        """The plan as far as its recipes are installed; raw frames of the others are told as not processed."""
+        lacking = [task for task in self.tasks if task.recipe not in recipes]
+        if not lacking:
+            return self
+        reasons = tuple((task.main, f"the recipe {task.recipe} is not installed") for task in lacking)
+        kept = tuple(task for task in self.tasks if task.recipe in recipes)
+        return replace(self, tasks=kept, without_task=(*self.without_task, *reasons), _hash={})
 
     def pictured(self, recipe: str) -> dict[str, str]:
         """Parameters switched on for the pictures of a recipe's blocks, to the products they make."""

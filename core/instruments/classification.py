@@ -102,7 +102,7 @@ def _fits(rule: RawRule, catg: str, kind: str, tech: str, template: str) -> bool
     return (
         same_type
         and rule.catg == catg
-        and rule.tech == (tech or rule.tech)
+        and rule.tech in (tech or rule.tech).split(",")
         and (rule.template is None or re.fullmatch(rule.template, template, re.IGNORECASE) is not None)
     )
 

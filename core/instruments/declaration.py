@@ -35,7 +35,7 @@ class RawRule:
     type : str
         The whole ``DPR.TYPE``, in capitals; unused if ``having`` is given.
     tech : str
-        ``DPR.TECH``; a frame that has none fits.
+        Word that ``DPR.TECH`` must have among others; a frame that has none fits.
     template : str or None
         Regular expression for the whole ``TPL.ID`` (case ignored); None accepts any and none.
     having : tuple of str

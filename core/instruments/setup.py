@@ -172,7 +172,7 @@ class SetupSpec:
             expected = key.expected(values)
             value = _SEPARATORS.sub("_", given(key) or "") or expected
             values[key.name] = value
-            label.append(key.label.format(value))
+            label.append(key.label.format(value) if value else "")
             if key.follows is None or value != expected:
                 slug.append(label[-1])
         return Setup(

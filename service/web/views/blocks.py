@@ -14,7 +14,7 @@ from core.archive.pages import blocks as queries
 from core.archive.pages.qc1_block import block_qc1
 from core.archive.pages.qc1_texts import block_texts
 from core.archive.states import InputKind
-from core.errors import NotFoundError
+from core.errors import NotFoundError, ParameterError
 from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
 from service.explain import LEVELS, waits_for
@@ -38,6 +38,8 @@ def block_page(
     """Inputs and why, progress, parameters, QC1, plots, products, log, history."""
     session = page.session
     block = queries.find_block(session, name)
+    if unit is not None and unit > block.unit_words.number:
+        raise ParameterError(f"there are {block.unit_words.counted(block.unit_words.number)}", parameter="unit")
     inputs = queries.block_inputs(session, block.id)
     progress = progress_of(session, block)
     waiting = waits_for(block, inputs)
