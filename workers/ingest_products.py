@@ -102,7 +102,8 @@ def _instrument(name: str, tag: str, keywords: Mapping[str, CardValue]) -> Instr
     given = str(keywords.get("INSTRUME") or "").strip()
     found = find_instrument(given)
     if not given:
-        found = next((item for item in instruments() if item.statics.is_static(name, tag)), None)
+        static = [item for item in instruments() if item.statics.is_static(name, tag)]
+        found = min(static, key=lambda item: not item.statics.knows_name(name), default=None)
     if found is None:
         whose = f"of instrument {given}, which is not known" if given else "of an unknown instrument"
         raise ClassificationError(f"the product {tag} is {whose}", keyword="INSTRUME", reason="unknown_type")

@@ -130,6 +130,10 @@ class StaticRules:
         """File name in the scheme of the observatory, without ending: what `dated` takes apart."""
         return "_".join((self.prefix, code, f"{day:%y%m%d}{letter}", *filter(None, words)))
 
+    def knows_name(self, name: str) -> bool:
+        """Whether a file name is in the scheme of the observatory for this instrument, or declared."""
+        return self.dated(name) is not None or self.declaration(name) is not None
+
     def is_static(self, name: str, tag: str) -> bool:
         """Whether a file is a static calibration by its name or its tag, not the product of a night."""
         dated = self.dated(name)

@@ -190,6 +190,13 @@ def test_a_packed_static_image_is_taken_in(sqlite_yard: Yard) -> None:
     assert sqlite_yard.products()[path.name].tag == "VIGNETTING_MASK"
 
 
+def test_a_static_calibration_without_instrument_is_that_of_its_name(sqlite_yard: Yard) -> None:
+    sqlite_yard.write("MU_GBPT_140101A_badpix_table.fits", "BADPIX_TABLE", INSTRUME=None)
+    sqlite_yard.once()
+    (product,) = sqlite_yard.products().values()
+    assert product.instrument == "MUSE"
+
+
 def test_a_product_that_vanishes_is_no_candidate_until_it_returns(yard: Yard) -> None:
     path, _ = yard.write("a.fits", unit=1), yard.write("b.fits", "MASTER_DARK", unit=1)
     yard.once()
