@@ -1,4 +1,4 @@
-"""Between the archive and the pure planner: rows become what the planner reasons about, its plan becomes rows.
+"""From the pure planner to the archive: a plan becomes rows (what it is made from: `core.archive.candidates`).
 
 A block keeps its ``group_key`` (the key of the plan) over all plans. A plan that differs from the stored one
 rewrites a block that has not run yet, and replaces one that has: the old row is SUPERSEDED by a new one.
@@ -6,45 +6,29 @@ rewrites a block that has not run yet, and replaces one that has: the old row is
 
 from __future__ import annotations
 
-import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.finishing import settle_inputs
-from core.archive.models import (
-    Block,
-    BlockInput,
-    Frame,
-    OutsideFile,
-    Product,
-    setup_columns,
-    unit_mask,
-    units_of_mask,
-)
-from core.archive.states import BlockState, FrameState, InputKind, ProductState
+from core.archive.models import Block, BlockInput, Frame, Product, setup_columns, unit_mask
+from core.archive.states import BlockState, InputKind
 from core.archive.transitions import change_block
-from core.cascade.model import BlockPlan, FrameInfo, Origin, Plan, ProductInfo, Quality
+from core.cascade.model import BlockPlan, Origin, Plan, ProductInfo
 from core.cascade.signature import SCHEME
 from core.errors import NotFoundError
-from core.instruments.registry import instrument
 
-__all__ = ["SavedPlan", "plan_parts", "planning_frames", "planning_products", "save_plan"]
+__all__ = ["SavedPlan", "plan_parts", "save_plan"]
 
 T = TypeVar("T")
 
-_QUALITY = {
-    ProductState.PROVISIONAL: Quality.PROVISIONAL,
-    ProductState.CERTIFIED: Quality.CERTIFIED,
-    ProductState.REJECTED: Quality.REJECTED,
-}
 _REWRITABLE = frozenset({BlockState.INCOMPLETE, BlockState.WAITING, BlockState.READY, BlockState.QUEUED})
 
 
@@ -80,114 +64,6 @@ def plan_parts(plan: Plan, size: int = 200) -> Iterator[Plan]:
     """
     for start in range(0, max(len(plan.blocks), 1), size):
         yield replace(plan, blocks=plan.blocks[start : start + size], _index={})
-
-
-def planning_frames(
-    session: Session, first_night: date, last_night: date, tags: Sequence[str] | None = None
-) -> list[FrameInfo]:
-    """The present frames of some nights (both ends included), as the planner wants them."""
-    query = (
-        select(Frame)
-        .where(Frame.night.between(first_night, last_night), Frame.state == FrameState.PRESENT)
-        .order_by(Frame.mjd_mid, Frame.dp_id)
-    )
-    if tags is not None:
-        query = query.where(Frame.tag.in_(tags))
-    return [
-        FrameInfo(
-            id=frame.dp_id,
-            tag=frame.tag,
-            setup=frame.setup,
-            mjd_mid=frame.mjd_mid,
-            tpl_start=frame.tpl_start.strftime("%Y-%m-%dT%H:%M:%S") if frame.tpl_start else "",
-            tpl_nexp=frame.tpl_nexp or 0,
-            lamps=tuple(frame.lamps.split("+")) if frame.lamps else (),
-            units=frame.units,
-            night=frame.night.isoformat(),
-            edition=frame.edition,
-        )
-        for frame in session.scalars(query)
-    ]
-
-
-def planning_products(
-    session: Session, first_mjd: float, last_mjd: float, tags: Sequence[str] | None = None
-) -> list[ProductInfo]:
-    """The calibrations that exist in a span of mid-exposure times, as candidates for the planner.
-
-    The files of one block and tag (one per unit) are one candidate, named ``<group key>/<tag>``; its quality is
-    the worst of the files. So are those of a set from outside, named by the path of the first. Rejected ones are among
-    them, so that the plan can say why they were refused; superseded and missing ones are not, nor static calibrations
-    (`core.archive.outside.outside_statics`).
-    """
-    query = (
-        select(Product, Block, OutsideFile)
-        .outerjoin(Block, Product.block_id == Block.id)
-        .outerjoin(OutsideFile, OutsideFile.product_id == Product.id)
-        .where(
-            Product.mjd_mid.between(first_mjd, last_mjd),
-            Product.state != ProductState.SUPERSEDED,
-            or_(
-                OutsideFile.product_id.is_(None),
-                OutsideFile.static.is_(False) & (OutsideFile.state == FrameState.PRESENT),
-            ),
-        )
-        .order_by(Product.unit, Product.id)
-    )
-    if tags is not None:
-        query = query.where(Product.tag.in_(tags))
-    sets: dict[str, list[Product]] = defaultdict(list)
-    blocks: dict[str, Block | None] = {}
-    outside: dict[str, int] = defaultdict(int)  # units of the files from outside
-    for product, block, file in session.execute(query):
-        if block is not None and block.state is not BlockState.DONE:
-            continue  # it is being made again, or replaced: it comes as a planned one
-        name = _set_name(product, block, file)
-        outside[name] |= 0 if file is None else file.unit_mask
-        sets[name].append(product)
-        blocks[name] = block
-    return [_candidate(name, rows, blocks[name], outside[name]) for name, rows in sets.items()]
-
-
-def _set_name(product: Product, block: Block | None, file: OutsideFile | None) -> str:
-    if block is not None:
-        return f"{block.group_key}/{product.tag}"
-    return product.path if file is None else file.set_name
-
-
-def _candidate(name: str, rows: Sequence[Product], block: Block | None, outside_mask: int) -> ProductInfo:
-    first = rows[0]
-    units = {row.unit for row in rows if row.unit is not None} | set(units_of_mask(outside_mask))
-    signature = ""
-    lost: set[int] = set()
-    if block is not None:
-        # Changed parameters change what depends on it; otherwise the plan's own signature keeps plans stable.
-        signature = (block.signature if block.parameters else block.plan_signature) or block.plan_signature
-        # What its block was to make: it stays the choice when units of it fail, so that a plan is the same before and
-        # after. Those that take it leave these units out.
-        merged = len(units) != len(rows)
-        lost = {entry["unit"] for entry in block.lost_units} if merged else set(block.units) - units
-        units = set(block.units)
-    return ProductInfo(
-        id=name if block is not None else first.path,
-        tag=first.tag,
-        mjd=first.mjd_mid if block is None else block.mjd_mid,
-        setup=first.setup,
-        quality=min(_QUALITY[row.state] for row in rows),
-        origin=Origin.PRODUCT,
-        units=tuple(sorted(units)) or instrument(first.instrument).units.all,
-        block="" if block is None else block.group_key,
-        signature=signature,
-        digest="" if block is not None else _digest(rows),
-        lost=tuple(sorted(lost)),
-    )
-
-
-def _digest(rows: Sequence[Product]) -> str:
-    """Content of a set of files from outside: the hash of the file, or of the hashes of all."""
-    if len(rows) == 1:
-        return rows[0].sha256
-    return hashlib.sha256("".join(sorted(row.sha256 for row in rows)).encode()).hexdigest()
 
 
 def save_plan(
@@ -316,7 +192,8 @@ def _done_sources(session: Session, block_ids: Sequence[int]) -> list[int]:
 
 
 def _frame_ids(session: Session, plan: Plan) -> dict[str, int]:
-    names = sorted({name for item in plan.blocks for name in item.frames})
+    taken = {c.product.id for item in plan.blocks for c in item.inputs if c.product.origin is Origin.FRAME}
+    names = sorted(taken.union(*(item.frames for item in plan.blocks)))
     found: dict[str, int] = {}
     for part in _chunks(names):
         found.update(
@@ -385,7 +262,9 @@ def _inputs(
             reason=choice.reason,
             refused=refused.pop(choice.role, []),
         )
-        if product.origin is Origin.STATIC:
+        if product.origin is Origin.FRAME:
+            row.kind, row.frame_id, row.content = InputKind.RAW, frame_ids[product.id], product.digest
+        elif product.origin is Origin.STATIC:
             row.kind, row.static_path, row.content = InputKind.STATIC, product.id, product.digest
             row.product_id = session.scalar(select(Product.id).where(Product.path == product.id))
         elif product.block:

@@ -97,15 +97,15 @@ class _Signer:
             return block.plan_signature
         rules, task = found
         entries = self.inputs.get(number, [])
-        raws = [entry for entry in entries if entry.kind is InputKind.RAW]
-        chosen = [entry for entry in entries if entry.kind not in (InputKind.RAW, InputKind.MISSING)]
+        chosen = [entry for entry in entries if entry.kind is not InputKind.MISSING]
+        raws = [entry for entry in chosen if entry.kind is InputKind.RAW and entry.role == block.tag]
         work = Work(
             block.recipe,
             block.version,
             {},
             block.units,
             tuple((entry.name, int(entry.content or 1)) for entry in raws),
-            tuple((entry.role, self._identity(entry)) for entry in chosen),
+            tuple((entry.role, self._identity(entry)) for entry in chosen if entry not in raws),
         )
         return sign(work, deciding_rules(rules, task, {entry.role for entry in entries}))
 

@@ -272,7 +272,9 @@ def redone_signatures(session: Session, first_mjd: float, last_mjd: float) -> di
     """Planned signature to signature of the work, of the blocks that a person runs with other parameters."""
     rows = session.execute(
         select(Block.plan_signature, Block.parameters).where(
-            Block.mjd_mid.between(first_mjd, last_mjd), Block.state != BlockState.SUPERSEDED
+            Block.mjd_mid.between(first_mjd, last_mjd),
+            Block.state != BlockState.SUPERSEDED,
+            or_(Block.signature.is_(None), Block.signature != Block.plan_signature),
         )
     )
     return {planned: signature_with(planned, parameters) for planned, parameters in rows if parameters}

@@ -1,36 +1,62 @@
-"""Raw frames become groups: one group is what one recipe execution takes."""
+"""Raw frames, and products of earlier tasks, become groups: one group is what one recipe execution takes.
+
+The name of a group is that of its template, exposure or observation without the characters that paths or addresses
+would have to quote. Where that loses something, a hash of the whole is part of the name, so that two groups never have
+one name.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from core.cascade.model import FrameInfo, Missing
-from core.cascade.rules import RawSource
+from core.cascade.model import FrameInfo, Missing, ProductInfo
+from core.cascade.rules import GroupBy, RawSource
 from core.instruments.setup import Setup, UnitSpec
 
-__all__ = ["Group", "group_frames"]
+__all__ = ["Group", "group_frames", "group_products", "slug"]
+
+# Texts that stay different from all others without these characters: times, and names that end with one.
+_TIME = re.compile(r"([A-Z]+\.)?\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?)?")
+_BARE_TIME = re.compile(r"([A-Z]+\.)?\d{8}(T\d{6}(\.\d+)?)?")
+_QUOTED = re.compile(r"[^0-9A-Za-z.]+")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Frames of one tag, template start and setup, by time."""
+    """Raw frames, or products, of one tag and set-up that belong together, by time."""
 
     name: str
     tag: str
     setup: Setup
-    tpl_start: str
-    frames: tuple[FrameInfo, ...]
+    frames: tuple[FrameInfo, ...] = ()
+    products: tuple[ProductInfo, ...] = ()
 
     @property
     def mjd(self) -> float:
         """Mean of the mid-exposure times [d]."""
-        return sum(frame.mjd_mid for frame in self.frames) / len(self.frames)
+        times = [frame.mjd_mid for frame in self.frames] or [product.mjd for product in self.products]
+        return sum(times) / len(times)
+
+    @property
+    def first(self) -> FrameInfo | ProductInfo:
+        """The first of its members."""
+        return (self.frames or self.products)[0]
+
+    @property
+    def temperature(self) -> float | None:
+        """Mean ambient temperature [deg C], as far as it is known."""
+        told = [frame.temperature for frame in self.frames] or [product.temperature for product in self.products]
+        known = [temperature for temperature in told if temperature is not None]
+        return sum(known) / len(known) if known else None
 
     @property
     def units(self) -> tuple[int, ...]:
-        """Units that all frames have."""
+        """Units that all raw frames have; those that any product has."""
+        if not self.frames:
+            return tuple(sorted({unit for product in self.products for unit in product.units}))
         common = set(self.frames[0].units).intersection(*(frame.units for frame in self.frames[1:]))
         return tuple(sorted(common))
 
@@ -39,18 +65,22 @@ class Group:
         partial = {unit for frame in self.frames for unit in frame.units} - set(self.units)
         return (f"{words.named(partial)} left out: not in all frames",) if partial else ()
 
-    def missing(self, source: RawSource, words: UnitSpec, fresh: frozenset[str] = frozenset()) -> tuple[Missing, ...]:
-        """What the group lacks to be reduced.
+    def missing(
+        self, source: RawSource, minimum: int, words: UnitSpec, fresh: frozenset[str] = frozenset()
+    ) -> tuple[Missing, ...]:
+        """What a group of raw frames lacks to be reduced.
 
         Parameters
         ----------
+        minimum : int
+            Fewest frames.
         fresh : frozenset of str
             Frames that came in just now: a template with one of them that has not all its exposures yet is waited for.
         """
         lacks = []
         count = len(self.frames)
-        if count < source.minimum:
-            text = f"{count} of at least {source.minimum} {self.tag} frames"
+        if count < minimum:
+            text = f"{count} of at least {minimum} {self.tag} frames"
             lacks.append(Missing(self.tag, "too_few", text))
         lit = {lamp for frame in self.frames for lamp in frame.lamps}
         for lamp in source.lamps:
@@ -59,17 +89,22 @@ class Group:
         if not self.units:
             lacks.append(Missing(self.tag, "no_unit", f"no {words.word} is in all frames"))
         expected = max(frame.tpl_nexp for frame in self.frames)
-        if count < expected and any(frame.id in fresh for frame in self.frames):
+        if (
+            len({frame.tpl_start for frame in self.frames}) == 1
+            and count < expected
+            and any(frame.id in fresh for frame in self.frames)
+        ):
             text = f"waits for frames: {count} of {expected} exposures of the template have arrived"
             lacks.append(Missing(self.tag, "arriving", text))
         return tuple(lacks)
 
 
-def group_frames(frames: Iterable[FrameInfo]) -> tuple[Group, ...]:
-    """Group frames by tag, ``TPL.START`` and setup.
+def group_frames(frames: Iterable[FrameInfo], by: GroupBy = GroupBy.TEMPLATE) -> tuple[Group, ...]:
+    """Group raw frames by tag, set-up and template start, exposure or observation.
 
     Arc frames of all lamps of one template fall in one group, because the lamp is no part of the setup. A frame without
-    ``TPL.START`` is alone. The result does not depend on the order of ``frames``; a frame given twice counts once.
+    ``TPL.START`` (or observation block) is alone. The result does not depend on the order of ``frames``; a frame given
+    twice counts once.
 
     Returns
     -------
@@ -77,17 +112,59 @@ def group_frames(frames: Iterable[FrameInfo]) -> tuple[Group, ...]:
         By time, then by name.
     """
     unique = {frame.id: frame for frame in sorted(frames, key=lambda f: (f.id, repr(f)))}
-    members: dict[tuple[str, str, str, Setup], list[FrameInfo]] = {}
+    members: dict[tuple[str, tuple[str, ...], Setup], list[FrameInfo]] = {}
     for frame in sorted(unique.values(), key=lambda f: (f.mjd_mid, f.id)):
-        alone = "" if frame.tpl_start else frame.id
-        members.setdefault((frame.tag, frame.tpl_start, alone, frame.setup), []).append(frame)
-    groups = [
-        Group(f"{_slug(tpl_start or alone)}-{setup.slug}", tag, setup, tpl_start, tuple(found))
-        for (tag, tpl_start, alone, setup), found in members.items()
-    ]
+        members.setdefault((frame.tag, _frame_key(frame, by), frame.setup), []).append(frame)
+    groups = [Group(_name(key, setup), tag, setup, tuple(found)) for (tag, key, setup), found in members.items()]
+    return _by_time(groups)
+
+
+def group_products(products: Iterable[ProductInfo], by: GroupBy) -> tuple[Group, ...]:
+    """Group products of earlier blocks, as their frames are grouped.
+
+    Returns
+    -------
+    tuple of Group
+        By time, then by name.
+    """
+    members: dict[tuple[str, tuple[str, ...], Setup], list[ProductInfo]] = {}
+    for product in sorted(products, key=lambda p: (p.mjd, p.id)):
+        if product.setup is not None:
+            members.setdefault((product.tag, _product_key(product, by), product.setup), []).append(product)
+    groups = []
+    for (tag, key, setup), found in members.items():
+        name = found[0].group if by is GroupBy.EXPOSURE else _name(key, setup)
+        groups.append(Group(name, tag, setup, products=tuple(found)))
+    return _by_time(groups)
+
+
+def _by_time(groups: Sequence[Group]) -> tuple[Group, ...]:
     return tuple(sorted(groups, key=lambda g: (g.mjd, g.tag, g.name)))
 
 
-def _slug(text: str) -> str:
-    """A time or a name without characters that paths or addresses would have to quote."""
-    return re.sub(r"[^0-9A-Za-z.]+", "", text)
+def _frame_key(frame: FrameInfo, by: GroupBy) -> tuple[str, ...]:
+    if by is GroupBy.OBSERVATION and frame.obs:
+        return (frame.night, frame.obs, frame.target)
+    if by is GroupBy.TEMPLATE and frame.tpl_start:
+        return (frame.tpl_start,)
+    return (frame.id,)
+
+
+def _product_key(product: ProductInfo, by: GroupBy) -> tuple[str, ...]:
+    if by is GroupBy.OBSERVATION and product.obs:
+        return (product.night, product.obs, product.target)
+    if by is GroupBy.TEMPLATE and product.tpl_start:
+        return (product.tpl_start,)
+    return (product.block or product.id,)
+
+
+def _name(key: tuple[str, ...], setup: Setup) -> str:
+    return "-".join([*(slug(text) for text in key), setup.slug])
+
+
+def slug(text: str) -> str:
+    """A text without characters that paths or addresses would have to quote; different texts stay different."""
+    bare = _QUOTED.sub("", text)
+    if _TIME.fullmatch(text) or (bare == text and text and not _BARE_TIME.fullmatch(text)):
+        return bare
+    return f"{bare}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"

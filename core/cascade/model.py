@@ -24,6 +24,7 @@ __all__ = [
     "ProductInfo",
     "Quality",
     "Refusal",
+    "Request",
 ]
 
 
@@ -46,6 +47,7 @@ class Origin(StrEnum):
     PRODUCT = "product"  # exists in the archive
     PLANNED = "planned"  # will be made by a block of the same plan
     STATIC = "static"  # delivered, valid between two dates
+    FRAME = "frame"  # a raw frame
 
 
 class BlockState(StrEnum):
@@ -80,6 +82,10 @@ class FrameInfo:
         Night (date at noon before), passed through to the block.
     edition : int
         1 for the content that came first under this name, one more for each other content; part of the signature.
+    obs, target : str
+        Observation block and name of the target; empty if unknown.
+    temperature : float or None
+        Ambient temperature [deg C].
     """
 
     id: str
@@ -92,11 +98,14 @@ class FrameInfo:
     units: tuple[int, ...] = ()
     night: str = ""
     edition: int = 1
+    obs: str = ""
+    target: str = ""
+    temperature: float | None = None
 
 
 @dataclass(frozen=True)
 class ProductInfo:
-    """One calibration that exists, is planned, or is static.
+    """One input of a block: a product that exists or is planned, a static calibration, or a raw frame.
 
     Attributes
     ----------
@@ -118,6 +127,12 @@ class ProductInfo:
         Of static calibrations: of two that are valid from the same time the one that sorts last is the newer.
     pair : str
         The same for calibrations that were made together and must be used together; empty if that is not known.
+    group, night, tpl_start, obs, target : str
+        Of the data it was made from; empty if unknown.
+    temperature : float or None
+        Ambient temperature of these data [deg C].
+    pairs : tuple of (str, str)
+        Tag and ``pair`` of the calibrations that it was made with, as far as they have partners.
     """
 
     id: str
@@ -135,6 +150,31 @@ class ProductInfo:
     lost: tuple[int, ...] = ()
     version: str = ""
     pair: str = ""
+    group: str = ""
+    night: str = ""
+    tpl_start: str = ""
+    obs: str = ""
+    target: str = ""
+    temperature: float | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of_frame(cls, frame: FrameInfo) -> ProductInfo:
+        """A raw frame as an input of blocks."""
+        return cls(
+            id=frame.id,
+            tag=frame.tag,
+            mjd=frame.mjd_mid,
+            setup=frame.setup,
+            origin=Origin.FRAME,
+            units=frame.units,
+            digest=f"{frame.id} {frame.edition}",
+            night=frame.night,
+            tpl_start=frame.tpl_start,
+            obs=frame.obs,
+            target=frame.target,
+            temperature=frame.temperature,
+        )
 
     @property
     def identity(self) -> str:
@@ -191,8 +231,10 @@ class BlockPlan:
     ----------
     key : str
         Name that stays the same when frames are added or other calibrations are chosen.
+    group : str
+        Name of what it reduces, of which ``key`` is made.
     frames : tuple of str
-        Raw frames, by time.
+        Raw frames that start it, by time; none if products do, which then come first among ``inputs``.
     editions : tuple of int
         Their editions.
     mjd : float
@@ -203,9 +245,12 @@ class BlockPlan:
         Hash of what the block uses (`core.cascade.signature`); equal signatures give equal products.
     rules_version : str
         Hash of the rules that decided it.
+    obs, target, temperature, pairs
+        As of its products, see `ProductInfo`.
     """
 
     key: str
+    group: str
     tag: str
     recipe: str
     setup: Setup
@@ -224,12 +269,43 @@ class BlockPlan:
     state: BlockState
     signature: str
     rules_version: str
+    obs: str = ""
+    target: str = ""
+    temperature: float | None = None
+    pairs: tuple[tuple[str, str], ...] = ()
 
     @property
     def planned_inputs(self) -> tuple[str, ...]:
         """Keys of the blocks that must be done first."""
         waiting = {c.product.block for c in self.inputs if c.product.origin is Origin.PLANNED}
         return tuple(sorted(waiting))
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody wants done otherwise than usual.
+
+    Attributes
+    ----------
+    with_recipes : frozenset of str
+        Recipes to run that usually are not run, e.g. ``muse_lsf``.
+    with_roles : frozenset of str
+        Optional calibrations to use that are usually not used, e.g. ``MASTER_DARK``.
+    older_only : bool
+        Use only calibrations taken before the data (what could be done on that night is what is done).
+    """
+
+    with_recipes: frozenset[str] = frozenset()
+    with_roles: frozenset[str] = frozenset()
+    older_only: bool = False
+
+    def __or__(self, other: Request) -> Request:
+        """What either of two wants."""
+        return Request(
+            self.with_recipes | other.with_recipes,
+            self.with_roles | other.with_roles,
+            self.older_only or other.older_only,
+        )
 
 
 @dataclass(frozen=True)

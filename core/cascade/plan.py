@@ -1,18 +1,19 @@
 """All frames and known calibrations become a plan: blocks in cascade order, each with its inputs and their reasons.
 
-Masters that do not exist yet take part as *planned* products of earlier blocks of the same plan, under the same rules.
-The plan depends on nothing but its arguments; the order in which frames and products are given does not matter.
+Products that do not exist yet take part as *planned* products of earlier blocks of the same plan, under the same rules,
+be it as calibrations or as what a later task starts from. The plan depends on nothing but its arguments; the order in
+which frames and products are given does not matter.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.cascade.associate import Candidate, CandidateIndex, RoleResult, Target, associate
-from core.cascade.group import Group, group_frames
+from core.cascade.associate import Candidate, RoleResult, associate, fitting_pairs
+from core.cascade.fit import Target
+from core.cascade.group import Group, group_frames, group_products
 from core.cascade.model import (
     BlockPlan,
     BlockState,
@@ -23,9 +24,12 @@ from core.cascade.model import (
     Origin,
     Plan,
     ProductInfo,
-    Quality,
+    Refusal,
+    Request,
 )
-from core.cascade.rules import Rules, Task
+from core.cascade.reasons import member_reason
+from core.cascade.rules import InputRule, Rules, Task
+from core.cascade.shelf import Shelf
 from core.cascade.signature import Work, considered, deciding_rules, rules_hash, sign
 
 __all__ = ["PlanOptions", "make_plan", "merge_plans"]
@@ -33,16 +37,14 @@ __all__ = ["PlanOptions", "make_plan", "merge_plans"]
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What a person or a setting can change about a plan.
+    """What is known besides frames and products, and what a person or a setting can change about a plan.
 
     Attributes
     ----------
-    older_only : bool
-        Use only calibrations taken before the data (what could be done on that night is what is done).
-    with_roles : frozenset of str
-        Optional calibrations to use that are usually not used, e.g. ``MASTER_DARK``.
-    with_recipes : frozenset of str
-        Recipes to run that usually are not run, e.g. ``muse_lsf``.
+    request : Request
+        What is wanted of all nights.
+    of_nights : mapping
+        Night to what is wanted of it besides.
     fresh : frozenset of str
         Frames that came in just now, so that more of their template may follow.
     versions : mapping
@@ -56,14 +58,21 @@ class PlanOptions:
         made from them follows it.
     """
 
-    older_only: bool = False
-    with_roles: frozenset[str] = frozenset()
-    with_recipes: frozenset[str] = frozenset()
+    request: Request = field(default_factory=Request)
+    of_nights: Mapping[str, Request] = field(default_factory=dict)
     fresh: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     redone: Mapping[str, str] = field(default_factory=dict)
+
+    def wanted(self, night: str) -> Request:
+        """What is wanted of a night."""
+        return self.request | self.of_nights.get(night, Request())
+
+    def runs(self, task: Task, night: str) -> bool:
+        """Whether a task is to be done for a night."""
+        return not task.asked or task.recipe in self.wanted(night).with_recipes
 
 
 def make_plan(
@@ -81,7 +90,7 @@ def make_plan(
     frames : iterable of FrameInfo
         All frames that shall be reduced together, e.g. those of one or more nights.
     products : iterable of ProductInfo
-        Calibrations that exist: made by earlier blocks, brought from outside, or static.
+        What exists: made by earlier blocks, brought from outside, or static.
     options : PlanOptions, optional
 
     Returns
@@ -89,18 +98,21 @@ def make_plan(
     Plan
     """
     options = options or PlanOptions()
-    groups = group_frames(frames)
-    shelf = _Shelf(products)
+    frames = {frame.id: frame for frame in sorted(frames, key=lambda f: (f.id, repr(f)))}.values()
+    taken = rules.input_tags
+    shelf = Shelf(rules, [*products, *(ProductInfo.of_frame(frame) for frame in frames if frame.tag in taken)])
     blocks: list[BlockPlan] = []
     for task in rules.tasks:
-        if task.asked and task.recipe not in options.with_recipes:
-            continue
-        of_task = [_plan_block(task, group, shelf, options, rules) for group in groups if group.tag == task.main]
+        of_task = [
+            _Planner(task, group, refused, shelf, options, rules).block()
+            for group, refused in _groups(task, frames, shelf, rules)
+            if options.runs(task, group.first.night)
+        ]
         for block in of_task:
             work = options.redone.get(block.signature, block.signature)
             shelf.add_planned(block, work, options.failed.get(block.signature))
         blocks += of_task
-    return Plan(tuple(blocks), _not_processed(groups, options, rules), rules.version)
+    return Plan(tuple(blocks), _not_processed(frames, blocks, options, rules), rules.version)
 
 
 def merge_plans(plans: Iterable[Plan]) -> Plan:
@@ -113,95 +125,149 @@ def merge_plans(plans: Iterable[Plan]) -> Plan:
     )
 
 
-class _Shelf:
-    """Calibrations by tag: those that exist, and those that blocks of the plan will make."""
+def _groups(
+    task: Task, frames: Iterable[FrameInfo], shelf: Shelf, rules: Rules
+) -> list[tuple[Group, tuple[Candidate, ...]]]:
+    """What each block of a task starts from, and what is left out of it."""
+    if rules.raw(task.main) is not None:
+        of_tag = [frame for frame in frames if frame.tag == task.main]
+        return [(group, ()) for group in group_frames(of_tag, task.group_by)]
+    candidates = {candidate.product.id: candidate for candidate in shelf.starting(task.main)}
+    groups = group_products([candidate.product for candidate in candidates.values()], task.group_by)
+    return [
+        (group, tuple(c for c in (candidates[product.id] for product in group.products) if c.unusable))
+        for group in groups
+    ]
 
-    def __init__(self, products: Iterable[ProductInfo]) -> None:
-        self._existing: dict[str, dict[str, ProductInfo]] = defaultdict(dict)
-        for product in sorted(products, key=repr):
-            self._existing[product.tag][product.id] = product
-        self._planned: dict[str, list[Candidate]] = defaultdict(list)
-        self._index: dict[str, CandidateIndex] = {}
 
-    def add_planned(self, block: BlockPlan, signature: str, failure: str | None) -> None:
-        unusable = None
-        if block.missing:
-            lack = "; ".join(missing.reason for missing in block.missing)
-            unusable = ("incomplete", f"block {block.key} is incomplete: {lack}")
-        elif failure is not None:
-            unusable = ("failed", f"block {block.key} failed: {failure}")
-        for tag in block.products:
-            product = ProductInfo(
-                id=f"{block.key}/{tag}",
-                tag=tag,
-                mjd=block.mjd,
-                setup=block.setup,
-                quality=Quality.PROVISIONAL,
-                origin=Origin.PLANNED,
-                units=block.units,
-                block=block.key,
-                signature=signature,
+@dataclass(frozen=True)
+class _Planner:
+    """Plans one block. ``refused`` are the products of the group that cannot be used."""
+
+    task: Task
+    group: Group
+    refused: tuple[Candidate, ...]
+    shelf: Shelf
+    options: PlanOptions
+    rules: Rules
+
+    def block(self) -> BlockPlan:
+        task, group, first = self.task, self.group, self.group.first
+        wanted = self.options.wanted(first.night)
+        members = self.members()
+        roles = considered(task, wanted.with_roles)
+        pairs = _inherited_pairs(members)
+        results: list[RoleResult] = []
+        for role in roles:
+            result = self.choose(role, roles, pairs, wanted)
+            pairs += [(role.tag, choice.product.pair) for choice in result.choices if self.rules.partners(role.tag)]
+            results.append(result)
+        notes = list(group.notes(self.rules.units))
+        notes += [f"{role.tag} not used: only on request" for role in task.inputs if role not in roles]
+        missing = [*self.lacks(members), *(lack for result in results for lack in result.missing)]
+        inputs = (*members, *(choice for result in results for choice in result.choices))
+        return BlockPlan(
+            key=f"{task.prefix}-{group.name}",
+            group=group.name,
+            tag=group.tag,
+            recipe=task.recipe,
+            setup=group.setup,
+            night=first.night,
+            tpl_start=first.tpl_start,
+            mjd=group.mjd,
+            units=group.units,
+            frames=tuple(frame.id for frame in group.frames),
+            editions=tuple(frame.edition for frame in group.frames),
+            inputs=inputs,
+            refusals=(*self.left_out(), *(refusal for result in results for refusal in result.refusals)),
+            omitted=tuple(
+                (role.tag, result.omitted) for role, result in zip(roles, results, strict=True) if result.omitted
+            ),
+            missing=tuple(missing),
+            notes=tuple(notes),
+            products=task.products,
+            state=_state(missing, inputs),
+            signature=sign(self.work(inputs), deciding_rules(self.rules, task, wanted.with_roles)),
+            rules_version=rules_hash(self.rules, task, wanted.with_roles),
+            obs=first.obs,
+            target=first.target,
+            temperature=group.temperature,
+            pairs=tuple(dict.fromkeys(pair for pair in pairs if pair[1])),
+        )
+
+    def members(self) -> tuple[InputChoice, ...]:
+        """The products that start the block, as its first inputs."""
+        unusable = {candidate.product.id for candidate in self.refused}
+        return tuple(
+            InputChoice(
+                self.task.main,
+                product,
+                0,
+                product.mjd - self.group.mjd,
+                self.task.group_by.value,
+                member_reason(product, self.task.group_by),
             )
-            self._planned[tag].append(Candidate(product, unusable))
-            self._index.pop(tag, None)
+            for product in self.group.products
+            if product.id not in unusable
+        )
 
-    def index(self, tag: str) -> CandidateIndex:
-        if tag not in self._index:
-            self._index[tag] = CandidateIndex(self._candidates(tag))
-        return self._index[tag]
+    def left_out(self) -> tuple[Refusal, ...]:
+        """The products of the group that cannot be used, with the reasons."""
+        return tuple(
+            Refusal(self.task.main, candidate.product.id, *candidate.unusable, candidate.product.mjd - self.group.mjd)
+            for candidate in self.refused
+            if candidate.unusable
+        )
 
-    def _candidates(self, tag: str) -> list[Candidate]:
-        existing = self._existing[tag].values()
-        made = {product.signature for product in existing if product.signature}
-        planned = [c for c in self._planned[tag] if c.product.signature not in made]
-        replaced = {c.product.block: c.product for c in planned if c.unusable is None}
-        found = list(planned)
-        for product in existing:
-            newer = replaced.get(product.block) if product.block else None
-            found.append(Candidate(product, _superseded(newer) if newer else None))
-        return found
+    def lacks(self, members: tuple[InputChoice, ...]) -> tuple[Missing, ...]:
+        """What the group lacks to be reduced."""
+        source = self.rules.raw(self.task.main)
+        if source is not None:
+            return self.group.missing(source, self.task.minimum, self.rules.units, self.options.fresh)
+        if len(members) >= self.task.minimum:
+            return ()
+        why = "".join(f"; {refusal.candidate}: {refusal.reason}" for refusal in self.left_out()[:1])
+        text = f"{len(members)} of at least {self.task.minimum} usable {self.task.main}{why}"
+        return (Missing(self.task.main, "too_few", text),)
+
+    def choose(
+        self, role: InputRule, roles: tuple[InputRule, ...], pairs: list[tuple[str, str]], wanted: Request
+    ) -> RoleResult:
+        """Choose the inputs of a role; one that has a partner among the roles that fits, too, if there is one."""
+        target = Target(
+            self.group.setup,
+            self.group.mjd,
+            self.group.units,
+            wanted.older_only,
+            (self.group.first.night, self.group.first.obs, self.group.first.target),
+            self.group.temperature,
+            tuple(pairs),
+        )
+        index = self.shelf.index(role.tag)
+        result = associate(role, self.rules, target, index)
+        known = {tag for tag, _ in pairs}
+        for partner in roles:
+            if partner.tag in self.rules.partners(role.tag) and partner.tag not in known:
+                fitting = fitting_pairs(partner, self.rules, target, self.shelf.index(partner.tag))
+                if any(choice.product.pair not in fitting for choice in result.choices):
+                    paired = associate(role, self.rules, target, index, fitting)
+                    result = result if paired.missing else paired
+        return result
+
+    def work(self, inputs: tuple[InputChoice, ...]) -> Work:
+        """What the block uses; planned inputs count by the signature of their block."""
+        return Work(
+            recipe=self.task.recipe,
+            version=self.options.versions.get(self.task.recipe, ""),
+            parameters=self.options.parameters.get(self.task.recipe, {}),
+            units=self.group.units,
+            frames=tuple((frame.id, frame.edition) for frame in self.group.frames),
+            inputs=tuple((choice.role, choice.product.identity) for choice in inputs),
+        )
 
 
-def _superseded(newer: ProductInfo) -> tuple[str, str]:
-    return "superseded", f"superseded: {newer.block} is planned anew with other inputs or rules"
-
-
-def _plan_block(task: Task, group: Group, shelf: _Shelf, options: PlanOptions, rules: Rules) -> BlockPlan:
-    target = Target(group.setup, group.mjd, group.units, options.older_only)
-    results: list[RoleResult] = []
-    omitted: list[tuple[str, int]] = []
-    notes = list(group.notes(rules.units))
-    roles = considered(task, options.with_roles)
-    notes += [f"{role.tag} not used: only on request" for role in task.inputs if role not in roles]
-    for role in roles:
-        result = associate(role, rules, target, shelf.index(role.tag))
-        results.append(result)
-        if result.omitted:
-            omitted.append((role.tag, result.omitted))
-    missing: list[Missing] = list(group.missing(rules.raw(task.main), rules.units, options.fresh))
-    missing += [lack for result in results for lack in result.missing]
-    inputs = tuple(choice for result in results for choice in result.choices)
-    return BlockPlan(
-        key=f"{task.recipe}-{group.name}",
-        tag=group.tag,
-        recipe=task.recipe,
-        setup=group.setup,
-        night=group.frames[0].night,
-        tpl_start=group.tpl_start,
-        mjd=group.mjd,
-        units=group.units,
-        frames=tuple(frame.id for frame in group.frames),
-        editions=tuple(frame.edition for frame in group.frames),
-        inputs=inputs,
-        refusals=tuple(refusal for result in results for refusal in result.refusals),
-        omitted=tuple(omitted),
-        missing=tuple(missing),
-        notes=tuple(notes),
-        products=task.products,
-        state=_state(missing, inputs),
-        signature=sign(_work(task, group, inputs, options), deciding_rules(rules, task, options.with_roles)),
-        rules_version=rules_hash(rules, task, options.with_roles),
-    )
+def _inherited_pairs(members: tuple[InputChoice, ...]) -> list[tuple[str, str]]:
+    return list(dict.fromkeys(pair for choice in members for pair in choice.product.pairs))
 
 
 def _state(missing: list[Missing], inputs: tuple[InputChoice, ...]) -> BlockState:
@@ -212,24 +278,16 @@ def _state(missing: list[Missing], inputs: tuple[InputChoice, ...]) -> BlockStat
     return BlockState.READY
 
 
-def _work(task: Task, group: Group, inputs: tuple[InputChoice, ...], options: PlanOptions) -> Work:
-    """Planned inputs count by the signature of their block."""
-    return Work(
-        recipe=task.recipe,
-        version=options.versions.get(task.recipe, ""),
-        parameters=options.parameters.get(task.recipe, {}),
-        units=group.units,
-        frames=tuple((frame.id, frame.edition) for frame in group.frames),
-        inputs=tuple((choice.role, choice.product.identity) for choice in inputs),
-    )
-
-
-def _not_processed(groups: Iterable[Group], options: PlanOptions, rules: Rules) -> tuple[NotProcessed, ...]:
-    running = {t.main for t in rules.tasks if not t.asked or t.recipe in options.with_recipes}
+def _not_processed(
+    frames: Iterable[FrameInfo], blocks: Iterable[BlockPlan], options: PlanOptions, rules: Rules
+) -> tuple[NotProcessed, ...]:
+    blocks = tuple(blocks)
+    used = {name for block in blocks for name in block.frames}
+    used |= {c.product.id for block in blocks for c in block.inputs if c.product.origin is Origin.FRAME}
     why = dict(rules.without_task)
-    return tuple(
-        NotProcessed(frame.id, group.tag, why.get(group.tag, f"no rule for {group.tag} frames"))
-        for group in groups
-        if group.tag not in running
-        for frame in group.frames
-    )
+    found = []
+    for frame in sorted(frames, key=lambda f: (f.mjd_mid, f.tag, f.id)):
+        if frame.id not in used:
+            usual = "no block takes it" if frame.tag in rules.input_tags else f"no rule for {frame.tag} frames"
+            found.append(NotProcessed(frame.id, frame.tag, why.get(frame.tag, usual)))
+    return tuple(found)

@@ -1,10 +1,13 @@
-"""What a calibration plan is: which raw frames make which master, and which master serves which frames.
+"""What a calibration plan is: which frames and products start which recipe, and what serves them.
 
-A *raw source* says how raw frames are grouped into blocks. A *master source* says by which keys a master must match the
-data and how far in time it may be: ``windows`` are (days, level) pairs, the first that holds gives the level, 0 is the
-calibration plan, 1 extended validity, 2 the last resort. A *task* is a recipe with what it takes and makes. The tables
-are data: a hash of those that decided is stored with every decision (`core.cascade.signature`).
+A *task* is a recipe with what starts it: raw frames of a tag, or products of a tag that earlier tasks make, grouped by
+template, exposure or observation; and with what it takes besides. A *raw source* says what a template of raw frames
+must hold. A *master source* says by which keys an input must match the data and how far in time (and temperature) it
+may be: ``windows`` are (days, level) pairs, the first that holds gives the level, 0 is the calibration plan, 1 extended
+validity, 2 the last resort. An input may be a calibration product, a static calibration or a raw frame.
 
+The tables are data: a hash of those that decided is stored with every decision (`core.cascade.signature`). How many of
+a tag a recipe takes and what it makes is declared by the recipe; `core.cascade.derive` completes the tasks with it.
 The plan of an instrument is part of its declaration (`core.instruments`), where it stands on one screen.
 """
 
@@ -14,34 +17,51 @@ import hashlib
 import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 from typing import Final
 
 from core.instruments.setup import SetupSpec, UnitSpec
 
-__all__ = ["UNITS_KEY", "InputRule", "MasterSource", "RawSource", "Rules", "Task"]
+__all__ = ["OBSERVATION_KEY", "UNITS_KEY", "GroupBy", "InputRule", "MasterSource", "RawSource", "Rules", "Task"]
 
 UNITS_KEY: Final = "units"  # match key of any instrument: the calibration has the units of the data
+OBSERVATION_KEY: Final = "observation"  # match key: made from the same observation block and target, of the same night
+
+
+class GroupBy(StrEnum):
+    """What one execution of a recipe takes together; always of one set-up."""
+
+    TEMPLATE = "template"  # all frames of a template start
+    EXPOSURE = "exposure"  # each frame, or each product, alone
+    OBSERVATION = "observation"  # all of an observation block and target in a night
 
 
 @dataclass(frozen=True)
 class RawSource:
-    """Frames of one tag, one template start and one setup are one block."""
+    """A tag of raw frames that start a task; ``lamps``: each must shine in at least one frame of a block."""
 
     tag: str
-    minimum: int
-    lamps: tuple[str, ...] = ()  # each must shine in at least one frame of the block
+    lamps: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class MasterSource:
-    """A calibration product (``windows``) or a static calibration (no windows: chosen by its validity dates).
+    """An input of tasks: a calibration product or raw frame (``windows``), or a static calibration (without).
 
     Attributes
     ----------
+    tag : str
+        Of the products or raw frames.
     rule : str
         Name of the rule in reasons.
+    match : tuple of str
+        Set-up keys that must agree, `UNITS_KEY`, `OBSERVATION_KEY`.
+    windows : tuple of (float, int)
+        (days, level) pairs, ascending; none for static calibrations, of which validity dates decide.
     near : float
         Of candidates whose distances in time differ by less than this, the better one is taken [d].
+    kelvins : tuple of (float, int)
+        (difference of ambient temperature, level) pairs, ascending; none if temperature does not matter.
     """
 
     tag: str
@@ -49,6 +69,7 @@ class MasterSource:
     match: tuple[str, ...] = ()
     windows: tuple[tuple[float, int], ...] = ()
     near: float = 0.25
+    kelvins: tuple[tuple[float, int], ...] = ()
 
     @property
     def static(self) -> bool:
@@ -63,20 +84,48 @@ class MasterSource:
 
 @dataclass(frozen=True)
 class InputRule:
-    """How many calibrations of a tag a task takes; ``asked``: only if the options of the plan name the tag."""
+    """What a task takes of a tag besides what starts it.
+
+    Attributes
+    ----------
+    minimum, maximum : int
+        Fewest that it needs and most that it takes; from the recipe's declaration.
+    asked : bool
+        Only if somebody requests the tag.
+    needed : bool
+        The plan demands one although the recipe could do without.
+    several : bool
+        As many as the recipe takes, not the best one only.
+    windows : tuple of (float, int)
+        Instead of those of the master source, if given.
+    """
 
     tag: str
     minimum: int = 1
     maximum: int = 1
     asked: bool = False
+    needed: bool = False
+    several: bool = False
+    windows: tuple[tuple[float, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Task:
-    """One recipe: the raw tag that starts it, its calibrations, its products.
+    """One recipe: the tag that starts it, its inputs, its products.
 
-    ``pictured`` are (parameter, product) pairs: the parameter is switched on so that the pictures of the block can be
-    drawn from the product, which is not kept (unless a person sets the parameter).
+    Attributes
+    ----------
+    main : str
+        Tag of the raw frames or products that start it.
+    minimum : int
+        Fewest of them; from the recipe's declaration, as ``products``.
+    pictured : tuple of (str, str)
+        (parameter, product) pairs: the parameter is switched on so that the pictures of the block can be drawn from the
+        product, which is not kept (unless a person sets the parameter).
+    asked : bool
+        Only if somebody requests the recipe.
+    name : str
+        Begins the names of its blocks; that of the recipe if not given. Tasks of one recipe have names of their own.
     """
 
     recipe: str
@@ -84,19 +133,32 @@ class Task:
     inputs: tuple[InputRule, ...] = ()
     products: tuple[str, ...] = ()
     pictured: tuple[tuple[str, str], ...] = ()
-    asked: bool = False  # only if the options of the plan name the recipe
+    asked: bool = False
+    group_by: GroupBy = GroupBy.TEMPLATE
+    minimum: int = 1
+    name: str = ""
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its blocks begin with."""
+        return self.name or self.recipe
 
 
 @dataclass(frozen=True)
 class Rules:
     """All tables together; ``tasks`` are in cascade order (a task uses only what earlier ones make).
 
-    ``setup`` and ``units`` are those of the instrument: what match keys mean, and the words of reasons.
+    Attributes
+    ----------
+    setup, units
+        Those of the instrument: what match keys mean, and the words of reasons.
+    pairs : tuple of (str, str)
+        Tags of calibrations that were made together and must be used together, by one block or one after the other.
 
     Raises
     ------
     ValueError
-        If a match key is none of the set-up.
+        If a match key is none of the set-up, an input has no source, or two tasks have one name.
     """
 
     setup: SetupSpec
@@ -105,22 +167,32 @@ class Rules:
     masters: tuple[MasterSource, ...]
     tasks: tuple[Task, ...]
     without_task: tuple[tuple[str, str], ...] = ()  # raw tag, why no block is made from it
+    pairs: tuple[tuple[str, str], ...] = ()
     _hash: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        known = {*self.setup.names, UNITS_KEY}
+        known = {*self.setup.names, UNITS_KEY, OBSERVATION_KEY}
         for source in self.masters:
             for key in source.match:
                 if key not in known:
                     name = self.setup.instrument
                     raise ValueError(f"{source.tag} is matched by {key}, which is no set-up key of {name}")
+        sources = {source.tag for source in self.masters}
+        names: set[str] = set()
+        for task in self.tasks:
+            if task.prefix in names:
+                raise ValueError(f"two tasks are called {task.prefix}: give one of them a name")
+            names.add(task.prefix)
+            for role in task.inputs:
+                if role.tag not in sources:
+                    raise ValueError(f"{task.prefix} takes {role.tag}, of which no master source says what fits")
 
     @property
     def version(self) -> str:
         """Hash of all tables with their words, 12 hex digits: for people; no decision depends on it."""
         if "v" not in self._hash:
             tables: tuple[RawSource | MasterSource | Task, ...] = (*self.raws, *self.masters, *self.tasks)
-            content = json.dumps([[asdict(table) for table in tables], self.without_task])
+            content = json.dumps([[asdict(table) for table in tables], self.without_task, self.pairs])
             self._hash["v"] = hashlib.sha256(content.encode()).hexdigest()[:12]
         return self._hash["v"]
 
@@ -141,10 +213,24 @@ class Rules:
         """The task of a recipe that starts from a tag; None if there is none."""
         return next((task for task in self.tasks if (task.recipe, task.main) == (recipe, tag)), None)
 
-    def raw(self, tag: str) -> RawSource:
-        """Source of a raw tag."""
-        return next(source for source in self.raws if source.tag == tag)
+    def raw(self, tag: str) -> RawSource | None:
+        """Source of a raw tag; None if tasks start from products of that tag."""
+        return next((source for source in self.raws if source.tag == tag), None)
 
     def master(self, tag: str) -> MasterSource:
-        """Source of a calibration tag."""
+        """Source of an input tag."""
         return next(source for source in self.masters if source.tag == tag)
+
+    def source(self, role: InputRule) -> MasterSource:
+        """Source of an input, with the windows of the task if it has its own."""
+        found = self.master(role.tag)
+        return replace(found, windows=role.windows) if role.windows else found
+
+    def partners(self, tag: str) -> tuple[str, ...]:
+        """Tags that calibrations of a tag belong to."""
+        return tuple(a if b == tag else b for a, b in self.pairs if tag in (a, b))
+
+    @property
+    def input_tags(self) -> frozenset[str]:
+        """Tags of all inputs of all tasks."""
+        return frozenset(role.tag for task in self.tasks for role in task.inputs)

@@ -1,7 +1,7 @@
 """What a block used, as a hash: the same signature is the same work and is never done twice.
 
 A signature holds the recipe with its version and parameters, the units, the frames with their editions, the
-calibrations that were chosen, and the rules that chose them: the block's own task, its raw source, and the master
+calibrations that were chosen, and the rules that chose them: the block's own task with what starts it, and the master
 sources of the inputs that it considered. Nothing else of the rule book is in it, and no word for people, so that a
 new recipe, another task's window or a better sentence leaves all finished work as it is.
 
@@ -27,7 +27,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.cascade.rules import InputRule, MasterSource, RawSource, Rules, Task
+from core.cascade.rules import InputRule, MasterSource, Rules, Task
 
 __all__ = ["SCHEME", "Work", "considered", "deciding_rules", "product_identity", "rules_hash", "sign", "signature_with"]
 
@@ -46,9 +46,10 @@ class Work:
         Parameters of the recipe that differ from their defaults.
     units : tuple of int
     frames : tuple of (str, int)
-        Name and edition of each raw frame, by time.
+        Name and edition of each raw frame that starts it, by time.
     inputs : tuple of (str, str)
-        Role and identity (`product_identity`) of each chosen calibration, in the order of the task.
+        Role and identity (`product_identity`) of each product that starts it and of each chosen input, in the order
+        of the task.
     """
 
     recipe: str
@@ -69,8 +70,8 @@ def deciding_rules(rules: Rules, task: Task, with_roles: Collection[str]) -> lis
     roles = considered(task, with_roles)
     return [
         _task_form(task),
-        _raw_form(rules.raw(task.main)),
-        [[_role_form(role), _master_form(rules.master(role.tag))] for role in roles],
+        [[_role_form(role), _source_form(rules.source(role))] for role in roles],
+        _pairs(rules, roles),
     ]
 
 
@@ -106,19 +107,21 @@ def product_identity(tag: str, signature: str, digest: str, name: str) -> str:
 
 
 def _task_form(task: Task) -> list[Any]:
-    return [task.recipe, task.main, [list(pair) for pair in task.pictured]]
-
-
-def _raw_form(source: RawSource) -> list[Any]:
-    return [source.tag]
+    return [task.recipe, task.main, task.group_by.value, [list(pair) for pair in task.pictured]]
 
 
 def _role_form(role: InputRule) -> list[Any]:
     return [role.tag, role.maximum]
 
 
-def _master_form(source: MasterSource) -> list[Any]:
-    return [source.tag, list(source.match), [list(window) for window in source.windows], source.near]
+def _source_form(source: MasterSource) -> list[Any]:
+    windows, kelvins = [list(window) for window in source.windows], [list(step) for step in source.kelvins]
+    return [source.tag, list(source.match), windows, source.near, kelvins]
+
+
+def _pairs(rules: Rules, roles: tuple[InputRule, ...]) -> list[list[str]]:
+    tags = {role.tag for role in roles}
+    return [list(pair) for pair in rules.pairs if tags & set(pair)]
 
 
 def _hash(content: Any) -> str:

@@ -16,9 +16,10 @@ from core.archive.states import BlockState, InputKind, ProductState
 from core.cascade.model import Plan
 from core.cascade.plan import make_plan
 from core.errors import NotFoundError
-from core.instruments.muse.plan import RULES
 from core.instruments.muse.setup import SETUP
+from core.instruments.plans import calibration_plan
 
+RULES = calibration_plan("MUSE")
 Add = Callable[..., int]
 NIGHT = date(2026, 11, 1)
 VERSIONS = {"muse_bias": "1", "muse_dark": "1", "muse_flat": "1", "muse_wavecal": "1"}

@@ -27,8 +27,9 @@ from core.archive.watch import failed_signatures, redone_signatures
 from core.cascade.model import BlockPlan, Origin, Plan, ProductInfo
 from core.cascade.plan import PlanOptions, make_plan
 from core.cascade.signature import SCHEME, signature_with
-from core.instruments.muse.plan import RULES
+from core.instruments.plans import calibration_plan
 
+RULES = calibration_plan("MUSE")
 NIGHT = date(2026, 11, 1)
 VERSIONS = {task.recipe: "1" for task in RULES.tasks}
 LINES = ProductInfo("/static/lines.fits", "LINE_CATALOG", origin=Origin.STATIC, digest="d" * 64)

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.cascade.model import FrameInfo, Origin, Plan, ProductInfo
+from core.cascade.model import FrameInfo, Origin, Plan, ProductInfo, Request
 from core.cascade.plan import PlanOptions, make_plan
 from core.cascade.rules import InputRule, MasterSource, RawSource, Rules, Task
 from core.cascade.signature import rules_hash
-from core.instruments.muse.plan import RULES
 from core.instruments.muse.setup import SETUP as MUSE
+from core.instruments.plans import calibration_plan
 
+RULES = calibration_plan("MUSE")
 SETUP = MUSE.of_values({})
 LINES = ProductInfo("lines.fits", "LINE_CATALOG", origin=Origin.STATIC, digest="1234")
 RECIPES = ("muse_bias", "muse_dark", "muse_flat", "muse_wavecal")
@@ -68,7 +69,11 @@ def other_books(draw: st.DrawFn) -> tuple[str, Rules]:
     """A recipe, and a rule book in which all that is not this recipe's business is another."""
     keep = draw(st.sampled_from(RECIPES))
     needed = set(RECIPES[: RECIPES.index(keep) + 1])  # the recipe and those that make its calibrations
-    tasks = [task for task in RULES.tasks if task.recipe in needed or draw(st.booleans())]
+    tasks = [
+        dataclasses.replace(task, minimum=draw(st.integers(1, 3)))
+        for task in RULES.tasks
+        if task.recipe in needed or draw(st.booleans())
+    ]
     inputs = {role.tag for task in tasks for role in task.inputs}
     mains = {task.main for task in tasks}
     masters = [
@@ -76,16 +81,12 @@ def other_books(draw: st.DrawFn) -> tuple[str, Rules]:
         for source in RULES.masters
         if source.tag in inputs or draw(st.booleans())
     ]
-    raws = [
-        dataclasses.replace(source, minimum=draw(st.integers(1, 3)))
-        for source in RULES.raws
-        if source.tag in mains or draw(st.booleans())
-    ]
+    raws = [source for source in RULES.raws if source.tag in mains or draw(st.booleans())]
     for name in draw(st.lists(NAMES, unique=True, max_size=3)):
-        raws.insert(draw(st.integers(0, len(raws))), RawSource(name, draw(st.integers(1, 5))))
+        raws.insert(draw(st.integers(0, len(raws))), RawSource(name))
         windows = ((draw(st.floats(0.1, 100)), 0),)
         masters.insert(draw(st.integers(0, len(masters))), MasterSource(f"M_{name}", draw(WORDS), (), windows))
-        new = Task(draw(WORDS), name, (InputRule("MASTER_BIAS"), InputRule(f"M_{name}", 0)), (f"P_{name}",))
+        new = Task(f"recipe of {name}", name, (InputRule("MASTER_BIAS"), InputRule(f"M_{name}", 0)), (f"P_{name}",))
         tasks.insert(draw(st.integers(0, len(tasks))), new)
     sentences = tuple((tag, draw(WORDS)) for tag, _ in RULES.without_task if draw(st.booleans()))
     return keep, Rules(MUSE, RULES.units, tuple(raws), tuple(draw(st.permutations(masters))), tuple(tasks), sentences)
@@ -108,7 +109,7 @@ def test_a_changed_bias_window_moves_only_blocks_that_take_a_bias() -> None:
 def test_a_changed_window_moves_what_takes_the_calibration_and_what_is_made_from_that() -> None:
     assert moved(signed(change_master("TRACE_TABLE", windows=((2.0, 0),)))) == {"muse_wavecal"}
     assert moved(signed(change_master("MASTER_DARK", windows=((2.0, 0),)))) == set()  # nobody requests a dark
-    options = PlanOptions(with_roles=frozenset({"MASTER_DARK"}))
+    options = PlanOptions(Request(with_roles=frozenset({"MASTER_DARK"})))
     assert moved(signed(options=options)) == {"muse_flat", "muse_wavecal"}
 
 

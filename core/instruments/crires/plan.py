@@ -22,9 +22,8 @@ RULES: Final = Rules(
     setup=SETUP,
     units=UNITS,
     raws=(
-        #         tag     min
-        RawSource("DARK", 3),
-        RawSource("FLAT", 1),
+        RawSource("DARK"),
+        RawSource("FLAT"),
     ),
     masters=(
         #            tag            rule      match keys          windows
@@ -33,7 +32,7 @@ RULES: Final = Rules(
         MasterSource("CALPRO_BPM", "bpm-1", SETTING, DAILY),
     ),
     tasks=(
-        Task("crires_dark", "DARK", (), ("CALPRO_DARK",)),
+        Task("crires_dark", "DARK", (), ("CALPRO_DARK",), minimum=3),
         Task("crires_flat", "FLAT", (InputRule("CALPRO_DARK"),), ("CALPRO_FLAT", "CALPRO_BPM")),
     ),
     without_task=(

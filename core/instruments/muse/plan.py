@@ -2,7 +2,8 @@
 
 Match keys follow the instrument's own association rules (read-out mode for everything made from CCD frames, filter
 flag and field mode for trace and wavelength tables, the mode class for the master flat) and the fatal consistency
-checks of the recipes; validity follows the calibration plan (bias, flat, arc daily; dark monthly).
+checks of the recipes; validity follows the calibration plan (bias, flat, arc daily; dark monthly). How many frames a
+recipe takes and what it makes stands in its declaration (`core.instruments.plans`).
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ RULES: Final = Rules(
     setup=SETUP,
     units=UNITS,
     raws=(
-        RawSource("BIAS", 3),
-        RawSource("DARK", 3),
-        RawSource("FLAT", 3),
-        RawSource("ARC", 3, lamps=("Ne", "Xe", "HgCd")),
+        RawSource("BIAS"),
+        RawSource("DARK"),
+        RawSource("FLAT"),
+        RawSource("ARC", lamps=("Ne", "Xe", "HgCd")),
     ),
     masters=(
         #             tag              rule         match keys           windows
@@ -39,18 +40,12 @@ RULES: Final = Rules(
         MasterSource("LINE_CATALOG", "lines-1"),
     ),
     tasks=(
-        Task("muse_bias", "BIAS", (InputRule("BADPIX_TABLE", 0),), ("MASTER_BIAS",)),
-        Task(
-            "muse_dark",
-            "DARK",
-            (InputRule("MASTER_BIAS"), InputRule("BADPIX_TABLE", 0)),
-            ("MASTER_DARK",),
-        ),
+        Task("muse_bias", "BIAS", (InputRule("BADPIX_TABLE"),)),
+        Task("muse_dark", "DARK", (InputRule("MASTER_BIAS"), InputRule("BADPIX_TABLE"))),
         Task(
             "muse_flat",
             "FLAT",
-            (InputRule("MASTER_BIAS"), InputRule("MASTER_DARK", 0, asked=True), InputRule("BADPIX_TABLE", 0)),
-            ("MASTER_FLAT", "TRACE_TABLE"),
+            (InputRule("MASTER_BIAS"), InputRule("MASTER_DARK", asked=True), InputRule("BADPIX_TABLE")),
             pictured=(("samples", "TRACE_SAMPLES"),),
         ),
         Task(
@@ -60,11 +55,10 @@ RULES: Final = Rules(
                 InputRule("MASTER_BIAS"),
                 InputRule("TRACE_TABLE"),
                 InputRule("LINE_CATALOG"),
-                InputRule("MASTER_DARK", 0, asked=True),
-                InputRule("MASTER_FLAT", 0, asked=True),
-                InputRule("BADPIX_TABLE", 0),
+                InputRule("MASTER_DARK", asked=True),
+                InputRule("MASTER_FLAT", asked=True),
+                InputRule("BADPIX_TABLE"),
             ),
-            ("WAVECAL_TABLE",),
             pictured=(("residuals", "WAVECAL_RESIDUALS"),),
         ),
         Task(
@@ -75,9 +69,8 @@ RULES: Final = Rules(
                 InputRule("TRACE_TABLE"),
                 InputRule("WAVECAL_TABLE"),
                 InputRule("LINE_CATALOG"),
-                InputRule("BADPIX_TABLE", 0),
+                InputRule("BADPIX_TABLE"),
             ),
-            ("LSF_PROFILE",),
             asked=True,
         ),
     ),

@@ -7,7 +7,8 @@ from fastapi.responses import HTMLResponse
 
 from core.archive.states import BlockState, ProductState, QuarantineReason
 from core.errors import NotFoundError
-from core.instruments.registry import instrument_of_recipe, instruments
+from core.instruments.plans import calibration_plans
+from core.instruments.registry import instruments
 from core.qc1.rules import FixedRule
 from service.declarations import installed, installed_recipe
 from service.text import number, range_text
@@ -26,7 +27,7 @@ def index_page(page: PageDep) -> HTMLResponse:
         "docs.html",
         recipes=installed(),
         tables=qc1_definitions().tables,
-        instruments=instruments(),
+        plans=calibration_plans(),
         states=[(state, STATE_WORDS[state]) for state in BlockState],
         product_states=[(state, STATE_WORDS[state]) for state in ProductState],
         reasons=[(reason, QUARANTINE_CURES[reason]) for reason in QuarantineReason],
@@ -42,7 +43,7 @@ def recipe_page(page: PageDep, name: str) -> HTMLResponse:
         recipe=recipe,
         parameters=recipe.Params.listing(),
         definitions={item.keyword: item for item in qc1_definitions() if item.recipe == name},
-        task=next(task for task in instrument_of_recipe(name).plan.tasks if task.recipe == name),
+        task=next(task for _, plan in calibration_plans() for task in plan.tasks if task.recipe == name),
     )
 
 

@@ -17,7 +17,7 @@ from core.archive.pages import nights as night_queries
 from core.archive.pages.frames import quarantine_count
 from core.archive.pages.qc1 import LastValue, last_values, qc1_tables
 from core.archive.states import BlockState, InputKind
-from core.instruments.registry import instruments
+from core.instruments.plans import calibration_plans
 from service.explain import waits_for
 from service.progress import progress_of
 from service.text import age
@@ -106,7 +106,7 @@ def _missing(waiting: list[Block], inputs: dict[int, list[BlockInput]]) -> list[
         for item in inputs[block.id]:
             if item.kind is InputKind.MISSING and item.required:
                 lacks[item.role, block.mode].append(block)
-    source = {product: task.main for item in instruments() for task in item.plan.tasks for product in task.products}
+    source = {product: task.main for _, plan in calibration_plans() for task in plan.tasks for product in task.products}
     return [
         TakeNext(
             source.get(role, role),
@@ -123,9 +123,9 @@ def _ageing(session: Session, now: datetime) -> list[TakeNext]:
     """Calibrations in use whose newest block leaves the validity of the calibration plan."""
     mjd_now = now.timestamp() / 86400.0 + _MJD_OF_UNIX
     plan_days: dict[tuple[str, str], float] = {}
-    for item in instruments():
-        windows = {source.tag: source.windows for source in item.plan.masters if source.windows}
-        for task in item.plan.tasks:
+    for item, plan in calibration_plans():
+        windows = {source.tag: source.windows for source in plan.masters if source.windows}
+        for task in plan.tasks:
             for product in windows.keys() & task.products:
                 days = windows[product][0][0]
                 key = item.name, task.main
