@@ -9,9 +9,10 @@ from datetime import date, datetime, timedelta
 from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
+from core.archive.candidates import Span, planning_frames, planning_products
 from core.archive.events import record_event
 from core.archive.outside import outside_statics
-from core.archive.planning import SavedPlan, plan_parts, planning_frames, planning_products, save_plan
+from core.archive.planning import SavedPlan, plan_parts, save_plan
 from core.archive.sessions import Archive
 from core.archive.signing import sign_anew
 from core.archive.turns import PlanningBusyError, planning_turn
@@ -33,6 +34,7 @@ from core.archive.watch import (
 from core.cascade.model import BlockPlan, FrameInfo, Plan, ProductInfo
 from core.cascade.plan import PlanOptions, make_plan, merge_plans
 from core.instruments.declaration import Instrument
+from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
 from core.settings import Settings
 from workers.definitions import installed_recipes, recipe_versions
@@ -41,6 +43,7 @@ from workers.statics import ensure_line_catalog, static_calibrations
 __all__ = ["Planner", "plan_nights", "save_nights"]
 
 _OVERLAP = timedelta(seconds=60)  # a frame may be committed a little after the time in its row
+_NAMED = 2.0  # windows
 _PATIENCE = 600.0  # [s]; the first plan of an archive of ten years takes minutes
 
 
@@ -62,15 +65,13 @@ def plan_nights(
         rows = outside_statics(session)
     statics = {item.name: static_calibrations(settings.static_dir, item, rows) for item in instruments()}
     digests = {product.id: product.digest for products in statics.values() for product in products}
-    sign_anew(archive, [item.plan for item in instruments()], digests)
+    sign_anew(archive, [rules for _, rules in calibration_plans()], digests)
     with archive.read() as session:
         frames = _frames(session, nights)
         if not frames:
             return merge_plans(())
-        reach = _reach().days
-        first = min(frame.mjd_mid for frame in frames) - reach
-        last = max(frame.mjd_mid for frame in frames) + reach
-        products = planning_products(session, first, last)
+        first, last = (pick(frame.mjd_mid for frame in frames) for pick in (min, max))
+        products = planning_products(session, _spans(first, last))
         failed = failed_signatures(session, first, last)
         redone = redone_signatures(session, first, last)
         fresh = (
@@ -81,12 +82,12 @@ def plan_nights(
     options = PlanOptions(versions=recipe_versions(), failed=failed, fresh=fresh, redone=redone)
     return merge_plans(
         make_plan(
-            item.plan.installed(installed_recipes()),
+            rules.installed(installed_recipes()),
             [frame for frame in frames if frame.setup.instrument == item.name],
             [*_of(products, item), *statics[item.name]],
             options,
         )
-        for item in instruments()
+        for item, rules in calibration_plans()
     )
 
 
@@ -217,13 +218,20 @@ def _arriving(block: BlockPlan) -> bool:
 
 
 def _frames(session: Session, nights: Collection[date]) -> list[FrameInfo]:
-    """Frames of the nights, of those next to them, and of those around them with open blocks."""
+    """Frames of the nights; of those next to them, and of those around them with open blocks, what tasks take."""
     if not nights:
         return []
     day = timedelta(days=1)
-    wanted = {night + step * day for night in nights for step in (-1, 0, 1)}
-    wanted |= nights_with_open_blocks(session, min(nights) - _reach(), max(nights) + _reach())
-    return [frame for first, last in _runs(wanted) for frame in planning_frames(session, first, last)]
+    beside = {night + step * day for night in nights for step in (-1, 1)}
+    beside |= nights_with_open_blocks(session, min(nights) - _reach(), max(nights) + _reach())
+    taken = {tag for _, rules in calibration_plans() for tag in (*rules.input_tags, *(t.main for t in rules.tasks))}
+    wanted = set(nights)
+    return [
+        frame
+        for group, tags in ((wanted, None), (beside - wanted, taken))
+        for first, last in _runs(group)
+        for frame in planning_frames(session, first, last, tags)
+    ]
 
 
 def _of(products: Iterable[ProductInfo], instrument: Instrument) -> list[ProductInfo]:
@@ -232,9 +240,27 @@ def _of(products: Iterable[ProductInfo], instrument: Instrument) -> list[Product
     ]
 
 
+def _spans(first: float, last: float) -> dict[str, Span]:
+    """Where to look for each product tag, for data of a span of times.
+
+    Calibrations are looked for in twice their window, so that the nearest beyond it is refused by name; products that
+    start later tasks are made of the data themselves.
+    """
+    reach: dict[str, float] = {}
+    for _, rules in calibration_plans():
+        for task in rules.tasks:
+            if rules.raw(task.main) is None:
+                reach.setdefault(task.main, 1.0)
+            for role in task.inputs:
+                source = rules.source(role)
+                if not source.static and rules.raw(role.tag) is None:
+                    reach[role.tag] = max(reach.get(role.tag, 0.0), _NAMED * source.widest)
+    return {tag: (first - days, last + days) for tag, days in reach.items()}
+
+
 def _reach() -> timedelta:
     """How far from the data a calibration may be at most, of any instrument."""
-    widest = [source.widest for item in instruments() for source in item.plan.masters if not source.static]
+    widest = [source.widest for _, rules in calibration_plans() for source in rules.masters if not source.static]
     return timedelta(days=max(widest))
 
 

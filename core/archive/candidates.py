@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from sqlalchemy import Select, case, func, literal, select
+from sqlalchemy import case, func, literal, select
 from sqlalchemy.orm import Session
 
 from core.archive.models import Block, Frame, OutsideFile, Product, units_of_mask
@@ -139,7 +139,7 @@ def _made_by_blocks(session: Session, tag: str, wanted: Sequence[Any]) -> list[P
 
 
 def _from_outside(session: Session, wanted: Sequence[Any]) -> list[ProductInfo]:
-    query: Select[tuple[Product, OutsideFile | None]] = (
+    query = (
         select(Product, OutsideFile)
         .outerjoin(OutsideFile, OutsideFile.product_id == Product.id)
         .where(*wanted, Product.block_id.is_(None))

@@ -21,7 +21,7 @@ from core.archive.finishing import settle_inputs
 from core.archive.models import Block, BlockInput, Frame, Product, setup_columns, unit_mask
 from core.archive.states import BlockState, InputKind
 from core.archive.transitions import change_block
-from core.cascade.model import BlockPlan, Origin, Plan, ProductInfo
+from core.cascade.model import BlockPlan, Origin, Plan
 from core.cascade.signature import SCHEME
 from core.errors import NotFoundError
 

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import func, select
 
 from core.archive import finishing, leases, orders
+from core.archive.candidates import planning_products
 from core.archive.models import HAS_FAILED_UNITS, Block, BlockInput, Event, Product
 from core.archive.pages.blocks import last_failed
 from core.archive.pages.health import partial_blocks
 from core.archive.pages.nights import nights_between
-from core.archive.planning import planning_products
 from core.archive.queries import block_task
 from core.archive.records import BlockResult, LostUnit
 from core.archive.sessions import Archive
@@ -22,6 +22,9 @@ from core.errors import MissingInputError
 
 Add = Callable[..., int]
 FAILED = LostUnit(2, failed=True, error_type="tracing", message="no slice was found")
+
+
+SPANS = dict.fromkeys(("MASTER_BIAS", "TRACE_TABLE", "MASTER_FLAT"), (61300.0, 61400.0))
 
 
 def block(archive: Archive, number: int) -> Block:
@@ -158,13 +161,13 @@ def test_a_merged_product_has_the_ifus_that_its_block_did_not_lose(
         finishing.finish_block(session, flat, BlockResult((merged,), lost=(FAILED,)), owner="w")
     assert [entry.unit for entry in skipped(archive, arc)] == [2]
     with archive.read() as session:
-        (candidate,) = planning_products(session, 61300.0, 61400.0)
+        (candidate,) = planning_products(session, SPANS)
     assert (candidate.units, candidate.lost) == ((1, 2), (2,))
 
 
 def test_a_lossy_block_stays_a_candidate_of_the_same_identity(archive: Archive, chain: tuple[int, int, int]) -> None:
     with archive.read() as session:
-        found = {product.tag: product for product in planning_products(session, 61300.0, 61400.0)}
+        found = {product.tag: product for product in planning_products(session, SPANS)}
     trace = found["TRACE_TABLE"]
     assert (trace.units, trace.lost) == ((1, 2), (2,))
     assert trace.identity == "TRACE_TABLE@signature of flat"

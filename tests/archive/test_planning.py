@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from core.archive import finishing, leases, orders
+from core.archive.candidates import planning_frames, planning_products
 from core.archive.models import Block, BlockInput, Event, Product, setup_columns
-from core.archive.planning import SavedPlan, plan_parts, planning_frames, planning_products, save_plan
+from core.archive.planning import SavedPlan, plan_parts, save_plan
 from core.archive.records import BlockResult
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState
@@ -20,6 +21,7 @@ from core.instruments.muse.setup import SETUP
 from core.instruments.plans import calibration_plan
 
 RULES = calibration_plan("MUSE")
+SPANS = dict.fromkeys(RULES.input_tags, (61300.0, 61400.0))
 Add = Callable[..., int]
 NIGHT = date(2026, 11, 1)
 VERSIONS = {"muse_bias": "1", "muse_dark": "1", "muse_flat": "1", "muse_wavecal": "1"}
@@ -53,7 +55,7 @@ def take(add_frame: Add) -> Callable[..., None]:
 def plan_night(archive: Archive) -> Plan:
     with archive.read() as session:
         frames = planning_frames(session, NIGHT, NIGHT)
-        products = planning_products(session, 61300.0, 61400.0)
+        products = planning_products(session, SPANS)
     return make_plan(RULES, frames, products)
 
 
@@ -174,7 +176,7 @@ def test_a_late_frame_replaces_a_block_that_has_run(
     row = blocks(archive)[old.name]
     assert (row.state, row.superseded_by_id) == (BlockState.SUPERSEDED, new.id)
     with archive.read() as session:
-        assert planning_products(session, 61300.0, 61400.0) == []
+        assert planning_products(session, SPANS) == []
     execute(archive, new, (new_product("/p/new.fits", unit=None, mjd_mid=new.mjd_mid),))
     with archive.read() as session:
         states = {row.path: row.state.value for row in session.scalars(select(Product))}
@@ -204,7 +206,7 @@ def test_products_of_a_block_are_one_candidate_of_the_worst_quality(
         ids = [row.id for row in session.get_one(Block, block.id).products]
         orders.set_product_state(session, ids[0], ProductState.CERTIFIED, actor="astronomer")
     with archive.read() as session:
-        (candidate,) = planning_products(session, 61300.0, 61400.0)
+        (candidate,) = planning_products(session, SPANS)
     assert candidate.id == f"{block.group_key}/MASTER_BIAS"
     assert (candidate.units, candidate.quality.word) == ((1, 2), "provisional")
     assert (candidate.signature, candidate.block) == (block.plan_signature, block.group_key)

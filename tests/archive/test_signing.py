@@ -14,11 +14,12 @@ from alembic import command
 from sqlalchemy import select
 
 from core.archive import schema
+from core.archive.candidates import planning_frames, planning_products
 from core.archive.finishing import finish_block
 from core.archive.leases import claim_block, fail_block
 from core.archive.models import Block, BlockInput
 from core.archive.orders import rerun_block
-from core.archive.planning import SavedPlan, planning_frames, planning_products, save_plan
+from core.archive.planning import SavedPlan, save_plan
 from core.archive.records import BlockResult
 from core.archive.sessions import Archive, make_engine
 from core.archive.signing import sign_anew
@@ -30,6 +31,7 @@ from core.cascade.signature import SCHEME, signature_with
 from core.instruments.plans import calibration_plan
 
 RULES = calibration_plan("MUSE")
+SPANS = dict.fromkeys(RULES.input_tags, (61300.0, 61400.0))
 NIGHT = date(2026, 11, 1)
 VERSIONS = {task.recipe: "1" for task in RULES.tasks}
 LINES = ProductInfo("/static/lines.fits", "LINE_CATALOG", origin=Origin.STATIC, digest="d" * 64)
@@ -63,7 +65,7 @@ def old_signatures(plan: Plan) -> dict[str, str]:
 def plan_night(archive: Archive) -> Plan:
     with archive.read() as session:
         frames = planning_frames(session, NIGHT, NIGHT)
-        products = planning_products(session, 61300.0, 61400.0)
+        products = planning_products(session, SPANS)
         options = PlanOptions(
             versions=VERSIONS,
             failed=failed_signatures(session, 61300.0, 61400.0),

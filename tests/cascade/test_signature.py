@@ -74,7 +74,7 @@ def other_books(draw: st.DrawFn) -> tuple[str, Rules]:
         for task in RULES.tasks
         if task.recipe in needed or draw(st.booleans())
     ]
-    inputs = {role.tag for task in tasks for role in task.inputs}
+    inputs = {"MASTER_BIAS"} | {role.tag for task in tasks for role in task.inputs}
     mains = {task.main for task in tasks}
     masters = [
         dataclasses.replace(source, rule=draw(WORDS))

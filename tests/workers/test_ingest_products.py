@@ -15,10 +15,10 @@ from astropy.io import fits
 from astropy.time import Time
 from sqlalchemy import select
 
+from core.archive.candidates import planning_products
 from core.archive.models import Event, Frame, OutsideFile, Product, QuarantinedFile
 from core.archive.orders import set_product_state
 from core.archive.outside import outside_statics
-from core.archive.planning import planning_products
 from core.archive.queries import block_task
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, FrameState, ProductState, QuarantineReason, QuarantineState
@@ -85,7 +85,7 @@ class Yard:
 
     def candidates(self) -> list[ProductInfo]:
         with self.archive.read() as session:
-            return planning_products(session, MJD - 1, MJD + 1)
+            return planning_products(session, dict.fromkeys(("MASTER_BIAS", "MASTER_DARK"), (MJD - 1, MJD + 1)))
 
     def held(self) -> dict[str, QuarantinedFile]:
         with self.archive.read() as session:
