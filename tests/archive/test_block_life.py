@@ -22,17 +22,19 @@ from hypothesis.stateful import (
 from sqlalchemy import select
 
 from core.archive import finishing, leases, orders, transitions
+from core.archive.candidates import planning_frames, planning_products
 from core.archive.leases import LeaseAnswer
 from core.archive.models import Block, BlockInput, Event, Frame, Product, setup_columns
-from core.archive.planning import planning_frames, planning_products, save_plan
+from core.archive.planning import save_plan
 from core.archive.records import BlockResult, NewProduct
 from core.archive.sessions import Archive
 from core.archive.states import BLOCK_CHANGES, BlockState, InputKind, ProductState
 from core.cascade.plan import make_plan
 from core.errors import StateConflictError
-from core.instruments.muse.plan import RULES
 from core.instruments.muse.setup import SETUP
+from core.instruments.plans import calibration_plan
 
+RULES = calibration_plan("MUSE")
 NIGHT = date(2026, 11, 1)
 START = datetime(2026, 11, 2, 8, tzinfo=UTC)
 EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
@@ -80,7 +82,7 @@ class BlockLife(RuleBasedStateMachine):
     def plan(self) -> None:
         with self.archive.read() as session:
             frames = planning_frames(session, NIGHT, NIGHT)
-            products = planning_products(session, 61300.0, 61400.0)
+            products = planning_products(session, dict.fromkeys(RULES.input_tags, (61300.0, 61400.0)))
         plan = make_plan(RULES, frames, products)
         with self.archive.write() as session:
             save_plan(session, plan, recipe_versions=VERSIONS, max_tries=MAX_TRIES, now=self.now)

@@ -18,6 +18,7 @@ from core.archive.pages.frames import quarantine_count
 from core.archive.pages.qc1 import LastValue, last_values, qc1_tables
 from core.archive.states import BlockState, InputKind
 from core.instruments.plans import calibration_plans
+from core.instruments.registry import instruments
 from service.explain import waits_for
 from service.progress import progress_of
 from service.text import age
