@@ -37,7 +37,7 @@ INSTRUMENT = Instrument(
     keyword_types={},
     kept="",
     structure="core.instruments.toyscope.declaration:units",
-    plan=Rules(SETUP, UNITS, (RawSource("TOY", 1),), (), (Task("toy_mean", "TOY", (), ("TOY_MEAN",)),)),
+    plan=Rules(SETUP, UNITS, (RawSource("TOY"),), (), (Task("toy_mean", "TOY", (), ("TOY_MEAN",)),)),
     statics=StaticRules("TY", ()),
     recipes={"toy_mean": "tests.recipes.toys:ToyMean"},
 )
