@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 from itertools import pairwise
+from string import ascii_uppercase
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from core.instruments.muse.statics import MUSE_STATICS
 
@@ -43,6 +46,21 @@ def test_names_are_put_together_as_they_are_taken_apart() -> None:
     dated = MUSE_STATICS.dated(f"{name}.fits")
     assert dated is not None
     assert (dated.code, dated.version, dated.rest) == ("MBIA", "261101A", "WFM-NOAO-N_CHAN07")
+
+
+@given(
+    code=st.from_regex(r"[A-Z]{4}", fullmatch=True),
+    day=st.dates(date(1970, 1, 1), date(2068, 12, 31)),
+    letter=st.sampled_from(ascii_uppercase),
+    words=st.lists(st.from_regex(r"[A-Za-z0-9.-]{1,8}", fullmatch=True), max_size=3),
+    ending=st.sampled_from([".fits", ".fits.fz", ".FITS"]),
+)
+def test_every_name_is_taken_apart_into_what_it_was_made_of(
+    code: str, day: date, letter: str, words: list[str], ending: str
+) -> None:
+    dated = MUSE_STATICS.dated(MUSE_STATICS.observatory_name(code, day, letter, *words) + ending)
+    assert dated is not None
+    assert (dated.code, dated.date, dated.letter, dated.rest) == (code, day, letter, "_".join(words))
 
 
 @pytest.mark.parametrize(
