@@ -10,7 +10,7 @@ from service.text import signed_age
 
 __all__ = ["LEVELS", "explain_block", "explain_input", "waits_for"]
 
-LEVELS = {0: "calibration plan", 1: "extended validity", 2: "last resort"}
+LEVELS = {0: "calibration plan", 1: "extended validity", 2: "last resort", 3: "static calibration"}
 
 
 def explain_block(block: Block, inputs: Sequence[BlockInput]) -> list[str]:

@@ -222,7 +222,9 @@ class BlockInputOut(BaseModel):
     product: int | None
     source_block: str | None
     static_path: str | None
-    level: int | None = Field(description="0 calibration plan, 1 extended validity, 2 last resort")
+    level: int | None = Field(
+        description="0 calibration plan, 1 extended validity, 2 last resort, 3 static calibration"
+    )
     age_days: float | None = Field(description="Calibration minus block, mid-exposure [d]")
     rule: str
     reason: str

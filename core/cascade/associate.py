@@ -4,7 +4,7 @@ A candidate is first tested (`core.cascade.fit`): may it be used at all, does it
 time and temperature? Those that pass are ranked: best level first, then closest; among those whose distances in time
 differ by less than ``source.near`` days the better quality wins, so that a certified master is not lost to a
 provisional one of the same morning. What is still equal is decided by an existing product over a planned one, the
-earlier one, and the name.
+earlier one, and the name. A static calibration of a tag that is made night by night is the last resort.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from core.cascade.fit import Ranked, Target, judge
-from core.cascade.model import InputChoice, Missing, ProductInfo, Refusal
+from core.cascade.fit import Ranked, Target, by_validity, judge
+from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Refusal
 from core.cascade.reasons import choice_reason, lack, not_best, not_paired
 from core.cascade.rules import InputRule, MasterSource, Rules
 
@@ -43,21 +43,26 @@ class RoleResult:
 
 
 class CandidateIndex:
-    """Candidates of one tag, sorted by time, so that a block looks only at those around it."""
+    """Candidates of one tag, sorted by time, so that a block looks only at those around it.
+
+    Static calibrations, whose time says nothing, are always among them.
+    """
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
-        self._sorted = sorted(candidates, key=lambda c: (c.product.mjd, c.product.id))
+        ordered = sorted(candidates, key=lambda c: (c.product.mjd, c.product.id))
+        self._static = [candidate for candidate in ordered if candidate.product.origin is Origin.STATIC]
+        self._sorted = [candidate for candidate in ordered if candidate.product.origin is not Origin.STATIC]
         self._times = [candidate.product.mjd for candidate in self._sorted]
 
     def all(self) -> Sequence[Candidate]:
         """Every candidate, by time."""
-        return self._sorted
+        return [*self._sorted, *self._static]
 
     def around(self, mjd: float, days: float) -> Sequence[Candidate]:
         """Those within ``days``, and the few next to them on both sides."""
         first = bisect_left(self._times, mjd - days) - OUTSIDE
         last = bisect_right(self._times, mjd + days) + OUTSIDE
-        return self._sorted[max(first, 0) : last]
+        return [*self._sorted[max(first, 0) : last], *self._static]
 
 
 def associate(
@@ -94,10 +99,11 @@ def associate(
         if isinstance(judged, Ranked):
             passed.append(judged)
         else:
-            days = None if source.static else product.mjd - target.mjd
+            days = None if by_validity(product, source) else product.mjd - target.mjd
             refusals.append(Refusal(role.tag, product.id, *judged, days))
 
-    ranked = _rank_static(passed) if source.static else _rank(passed, source)
+    ranked = _rank([entry for entry in passed if not by_validity(entry.product, source)], source)
+    ranked += _rank_static([entry for entry in passed if by_validity(entry.product, source)])
     chosen, others = ranked[: role.maximum], ranked[role.maximum :]
     choices = tuple(
         InputChoice(

@@ -9,7 +9,7 @@ from core.cascade.rules import OBSERVATION_KEY, UNITS_KEY, MasterSource, Rules
 from core.cascade.words import duration_words, iso_day
 from core.instruments.setup import Setup, UnitSpec
 
-__all__ = ["Ranked", "Target", "judge"]
+__all__ = ["Ranked", "Target", "by_validity", "judge"]
 
 Fault = tuple[str, str]  # code for programs, reason for people
 
@@ -67,13 +67,19 @@ class Ranked:
         return self.distance, planned, self.days > 0, self.product.id
 
 
+def by_validity(product: ProductInfo, source: MasterSource) -> bool:
+    """Whether dates of validity decide of a product, not its distance in time."""
+    return source.static or product.origin is Origin.STATIC
+
+
 def judge(product: ProductInfo, source: MasterSource, target: Target, rules: Rules) -> Ranked | Fault:
     """How well an input fits a block; or why it does not, as (code, reason)."""
     fault = _unfit(product, source, target, rules)
     if fault:
         return fault
-    if source.static:
-        return _outside_validity(product, target) or Ranked(product, 0, 0.0)
+    if by_validity(product, source):
+        level = 0 if source.static else source.windows[-1][1] + 1
+        return _outside_validity(product, target) or Ranked(product, level, 0.0)
     days = product.mjd - target.mjd
     if abs(days) > source.widest:
         return "window", f"{duration_words(days)} exceeds the widest window of {duration_words(source.widest)}"

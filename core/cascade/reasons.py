@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.cascade.fit import Ranked
+from core.cascade.fit import Ranked, by_validity
 from core.cascade.model import Missing, Origin, ProductInfo, Refusal
 from core.cascade.rules import GroupBy, InputRule, MasterSource
 from core.cascade.words import age_words, duration_words, iso_day, iso_minutes
@@ -16,10 +16,11 @@ __all__ = ["choice_reason", "lack", "member_reason", "not_best", "not_paired"]
 def choice_reason(entry: Ranked, role: str, source: MasterSource, words: UnitSpec, others: Sequence[Ranked]) -> str:
     """Why an input was chosen; ``others`` fitted, too."""
     product = entry.product
-    if source.static:
+    if by_validity(product, source):
         older = next((other.product for other in others if _newer(product, other.product)), None)
         newer = f", newer than {_file_name(older)}" if older is not None else ""
-        return f"{role} {_file_name(product)}, {_validity_words(product)}{newer}, rule {source.rule}"
+        level = "" if source.static else f", level {entry.level}"
+        return f"{role} {_file_name(product)}, {_validity_words(product)}{newer}{level}, rule {source.rule}"
     warmth = f", {_warmth(entry, source)}" if source.kelvins else ""
     lost = f", without {words.named(product.lost)}, which could not be made" if product.lost else ""
     return (
@@ -47,7 +48,7 @@ def _warmth(entry: Ranked, source: MasterSource) -> str:
 def not_best(entry: Ranked, best: Ranked, role: str, source: MasterSource) -> Refusal:
     """Why an input that fits was not chosen."""
     product = entry.product
-    if source.static:
+    if by_validity(best.product, source):
         return _not_newest(product, best.product, role)
     if entry.level > best.level:
         code, reason = "level", f"level {entry.level}, the chosen has level {best.level}"

@@ -319,6 +319,25 @@ def test_of_one_version_the_better_one_wins_then_the_first_name():
     assert refusal(arc, packed.id).reason == "valid from 2026-10-22, as a.fits, which comes first by name"
 
 
+def test_a_static_calibration_is_the_last_resort_of_a_tag_that_is_made_night_by_night():
+    older, newer = (static_lines(name, day, tag="TRACE_TABLE") for name, day in (("z", -3000), ("a", -2000)))
+    frames = small_night()
+    arc = only(make_plan(frames, [LINES, older, newer]), "muse_wavecal")
+    assert choice(arc, "TRACE_TABLE").product.origin is Origin.PLANNED
+    assert refusal(arc, newer.id).reason == "level 3, the chosen has level 0"
+
+    without_flats = [frame for frame in frames if frame.tag != "FLAT"]
+    arc = only(make_plan(without_flats, [LINES, older, newer]), "muse_wavecal")
+    taken = choice(arc, "TRACE_TABLE")
+    assert taken.product == newer
+    assert taken.reason.endswith(f"{newer.id[5:]}, valid from 2021-05-11, newer than z.fits, level 3, rule trace-1")
+    assert refusal(arc, older.id).code == "older_static"
+
+    future = static_lines("later", 10, tag="TRACE_TABLE")
+    arc = only(make_plan(without_flats, [LINES, future]), "muse_wavecal")
+    assert refusal(arc, future.id).reason == "valid from 2026-11-11, after the data"
+
+
 def test_optional_inputs_and_recipes_are_used_on_request():
     usual = make_plan(small_night(), [LINES])
     assert "MASTER_DARK not used: only on request" in only(usual, "muse_flat").notes
