@@ -15,6 +15,7 @@ from starlette.types import Scope
 
 from core.archive.schema import check_schema
 from core.archive.sessions import Archive
+from core.instruments.registry import instruments
 from core.settings import Settings
 from service import api
 from service.compression import GzipPages
@@ -63,7 +64,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     app = FastAPI(
         title="Cascade",
-        summary="Nights, frames, blocks, products and QC1 of MUSE",
+        summary=f"Nights, frames, blocks, products and QC1 of {', '.join(item.name for item in instruments())}",
         version=_version(),
         docs_url=None,
         redoc_url=None,

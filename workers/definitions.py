@@ -35,7 +35,7 @@ def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``changed``, and what is set for every block: all IFUs at once, and what the pictures are drawn from.
+        ``changed``, and what is set for every block: all units at once, and what the pictures are drawn from.
     """
     known = {info.name for info in get_recipe(recipe).Params.listing()}
     every_unit = {"nifu": -1} if "nifu" in known else {}

@@ -111,7 +111,7 @@ def _instrument(name: str, tag: str, keywords: Mapping[str, CardValue]) -> Instr
 
 
 def _units(scan: FitsScan, instrument: Instrument) -> tuple[int, ...]:
-    """Units that the extensions name, ``CHAN01`` or ``CHAN01.DATA`` in a merged file."""
+    """Units that the extensions name; in a merged file the kind of data follows after a dot."""
     found = (instrument.units.of_extension(hdu.extname.partition(".")[0]) for hdu in scan.hdus)
     return tuple(sorted({unit for unit in found if unit is not None}))
 

@@ -93,6 +93,8 @@ class Instrument:
         Axes, tables, score rules and key trends of its QC1 parameters.
     recipes : mapping
         Recipe name to its class, ``module:class``, in cascade order.
+    procedures : mapping
+        Recipe name to the QC procedure that draws its pictures, ``module:object``.
     lamps : mapping
         Number to name.
     lamps_of : callable
@@ -116,6 +118,7 @@ class Instrument:
     statics: StaticRules
     qc1: Qc1Declaration = field(default_factory=Qc1Declaration)
     recipes: Mapping[str, str] = field(default_factory=dict)
+    procedures: Mapping[str, str] = field(default_factory=dict)
     lamps: Mapping[int, str] = field(default_factory=dict)
     lamps_of: Callable[[Mapping[str, Any]], tuple[str, ...]] = no_lamps
     ambient: str = ""

@@ -1,42 +1,53 @@
-"""The QC procedures by recipe: after a block is reduced, its pictures are made, those of the IFUs side by side."""
+"""The QC procedures by recipe: after a block is reduced, its pictures are made, those of the units side by side."""
 
 from __future__ import annotations
 
 import multiprocessing as mp
 import traceback
-from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Final
+from pkgutil import resolve_name
 
-from core.procedures import muse_arc, muse_bias, muse_dark, muse_lampflat
+from core.instruments.registry import instruments
 from core.procedures.model import PlotFile, Procedure, ProcedureInput
 from core.processes import die_with_parent
 
-__all__ = ["PROCEDURES", "Pictures", "make_plots"]
-
-PROCEDURES: Final[Mapping[str, Procedure]] = {
-    "muse_bias": muse_bias.PROCEDURE,
-    "muse_dark": muse_dark.PROCEDURE,
-    "muse_flat": muse_lampflat.PROCEDURE,
-    "muse_wavecal": muse_arc.PROCEDURE,
-}
+__all__ = ["Pictures", "make_plots", "procedure_of"]
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures of a block: first those of all IFUs, then IFU by IFU; and why some could not be made."""
+    """The pictures of a block: first those of all units, then unit by unit; and why some could not be made."""
 
     plots: tuple[PlotFile, ...] = ()
     missing: tuple[str, ...] = ()
 
 
+@cache
+def procedure_of(recipe: str) -> Procedure | None:
+    """The procedure that the instrument of a recipe declares for it; None if there is none.
+
+    Raises
+    ------
+    TypeError
+        If what is declared is no procedure.
+    """
+    reference = next((item.procedures[recipe] for item in instruments() if recipe in item.procedures), None)
+    if reference is None:
+        return None
+    procedure = resolve_name(reference)
+    if not isinstance(procedure, Procedure):
+        raise TypeError(f"{reference} is no Procedure")
+    return procedure
+
+
 def make_plots(block: ProcedureInput, folder: Path, processes: int = 1) -> Pictures:
     """Pictures of a block; none if its recipe has no procedure.
 
-    What goes wrong with the pictures of one IFU is told, and takes nothing from the others.
+    What goes wrong with the pictures of one unit is told, and takes nothing from the others.
 
     Parameters
     ----------
@@ -46,7 +57,7 @@ def make_plots(block: ProcedureInput, folder: Path, processes: int = 1) -> Pictu
     processes : int
         How many may be drawn at once.
     """
-    procedure = PROCEDURES.get(block.recipe)
+    procedure = procedure_of(block.recipe)
     if procedure is None:
         return Pictures()
     parts: list[int | None] = [None, *block.units(procedure.tag)]
@@ -63,21 +74,23 @@ def make_plots(block: ProcedureInput, folder: Path, processes: int = 1) -> Pictu
                 try:
                     drawn.append(future.result())
                 except BrokenProcessPool:
-                    drawn.append(([], f"{_name(part)}: the process that drew them died"))
+                    drawn.append(([], f"{_name(block, part)}: the process that drew them died"))
     return Pictures(
         plots=tuple(plot for plots, _ in drawn for plot in plots), missing=tuple(error for _, error in drawn if error)
     )
 
 
 def _draw(block: ProcedureInput, folder: Path, unit: int | None) -> tuple[list[PlotFile], str]:
-    """Pictures of an IFU or, if that is None, of all; and what went wrong."""
-    procedure = PROCEDURES[block.recipe]
+    """Pictures of a unit or, if that is None, of all; and what went wrong."""
+    procedure = procedure_of(block.recipe)
+    assert procedure is not None  # `make_plots` asked
     try:
         return (procedure.of_all(block, folder) if unit is None else procedure.of_unit(block, unit, folder)), ""
     except Exception as error:
         traceback.print_exc()
-        return [], f"{_name(unit)}: {type(error).__name__}: {error}"
+        return [], f"{_name(block, unit)}: {type(error).__name__}: {error}"
 
 
-def _name(unit: int | None) -> str:
-    return "all IFUs" if unit is None else f"IFU {unit}"
+def _name(block: ProcedureInput, unit: int | None) -> str:
+    words = next(item.units for item in instruments() if block.recipe in item.procedures)
+    return f"all {words.words}" if unit is None else words.named([unit])

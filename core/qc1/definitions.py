@@ -169,7 +169,7 @@ class Definitions:
         ``SLICE{slice}`` of another.
         """
         key = keyword, product_tag
-        if key not in self._matches:  # the headers of 24 IFUs repeat the same keywords
+        if key not in self._matches:  # the headers of all units repeat the same keywords
             self._matches[key] = self._find(keyword, product_tag)
         return self._matches[key]
 

@@ -50,10 +50,10 @@ def _parameter(row: Qc1Parameter, last: Mapping[int, LastValue], texts: Mapping[
 
 
 def position_filters(
-    unit: Annotated[str | None, Query(description="Units (IFUs, detectors), e.g. 1,3-6; all if not given")] = None,
+    unit: Annotated[str | None, Query(description="Numbers of units, e.g. 1,3-6; all if not given")] = None,
     quadrant: Annotated[str | None, Query(description="Detector quadrants 1 to 4")] = None,
     slice_: Annotated[str | None, Query(alias="slice", description="Slices 1 to 48")] = None,
-    lamp: Annotated[str | None, Query(description="INS.LAMPn numbers")] = None,
+    lamp: Annotated[str | None, Query(description="Numbers of lamps")] = None,
     exposure: Annotated[str | None, Query(description="Numbers of exposures")] = None,
     item: Annotated[str | None, Query(description="Numbers of anything else: input, arc line, source, ...")] = None,
 ) -> dict[str, str | None]:
@@ -66,7 +66,7 @@ def series_request(
     table: str,
     y: Annotated[list[str], Query(description="Columns, e.g. master_ron or master1_ron", min_length=1, max_length=12)],
     positions: Annotated[dict[str, str | None], Depends(position_filters)],
-    mode: Annotated[str | None, Query(description="INS.MODE")] = None,
+    mode: Annotated[str | None, Query(description="Mode, as in the set-up of blocks")] = None,
     from_: Annotated[str | None, Query(alias="from", description="Date or MJD")] = None,
     to: Annotated[str | None, Query(description="Date (included) or MJD")] = None,
     block: Annotated[str | None, Query(description="Values of one block only")] = None,

@@ -150,7 +150,7 @@ def _simulate(settings: Settings, night: date, units: Sequence[int], nights: int
         thread.start()
         while thread.is_alive():
             thread.join(0.3)
-            bar.update(task, completed=len(list(raw.glob("MUSE.*.fits"))))
+            bar.update(task, completed=len(list(raw.glob("*.fits"))))
     if errors:
         raise errors[0]
     made = _Simulated(night.isoformat(), tuple(units), tuple(path.name for path in files))

@@ -86,7 +86,7 @@ def run_qc(name: str | None, column: str | None, data_dir: Path | None, *, last:
         request = _named_series(session, " ".join(part for part in (name, column) if part))
         if request is None:
             if as_csv:
-                raise NotFoundError("CSV is of one column: give it like muse_bias..master_ron")
+                raise NotFoundError("CSV is of one column: give it like TABLE..COLUMN")
             if not print_qc1(session, name):
                 console.print("No QC1 value yet. Reduce a night: cascade run")
         elif as_csv:

@@ -21,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Archive-driven reduction, quality control and trending for MUSE.",
+    help="Archive-driven reduction, quality control and trending.",
 )
 db = typer.Typer(no_args_is_help=True, help="The archive database.")
 app.add_typer(db, name="db")
@@ -111,7 +111,7 @@ def status(data_dir: DataDir = None, as_json: Annotated[bool, typer.Option("--js
 def qc(
     name: Annotated[
         str | None,
-        typer.Argument(help="A QC1 table (muse_bias), a column (muse_bias..master_ron, master1_ron) or a keyword."),
+        typer.Argument(help="A QC1 table, a column (TABLE..COLUMN, or its numbered name) or a keyword."),
     ] = None,
     column: Annotated[str | None, typer.Argument(help="The column, if the name is that of a table.")] = None,
     data_dir: DataDir = None,

@@ -24,7 +24,7 @@ from core.formats.tables import (
 )
 from core.instruments.muse.facts import N_SLICES
 from core.procedures.model import PlotFile, ProcedureInput
-from core.procedures.run import PROCEDURES, Pictures, make_plots
+from core.procedures.run import Pictures, make_plots, procedure_of
 from core.procedures.sample import Difference, gauss_of, product_rows, raw_rows, sample
 from core.procedures.style import limits
 from core.simulator.night import NightPlan, simulate_night
@@ -269,5 +269,5 @@ def test_the_arc_procedure_plots_the_qc_of_the_slices(tmp_path: Path) -> None:
 
 
 def test_a_recipe_without_procedure_has_no_pictures(tmp_path: Path) -> None:
-    assert "muse_lsf" not in PROCEDURES
+    assert procedure_of("muse_lsf") is None
     assert make_plots(job(tmp_path, "muse_lsf", []), tmp_path) == Pictures()

@@ -35,6 +35,12 @@ INSTRUMENT: Final = Instrument(
         "muse_wavecal": "core.recipes.muse.muse_wavecal:MuseWavecal",
         "muse_lsf": "core.recipes.muse.muse_lsf:MuseLsf",
     },
+    procedures={
+        "muse_bias": "core.procedures.muse_bias:PROCEDURE",
+        "muse_dark": "core.procedures.muse_dark:PROCEDURE",
+        "muse_flat": "core.procedures.muse_lampflat:PROCEDURE",
+        "muse_wavecal": "core.procedures.muse_arc:PROCEDURE",
+    },
     lamps=LAMPS,
     lamps_of=lamps_of,
     ambient="INS.TEMP4.VAL",

@@ -1,0 +1,64 @@
+"""Rooms that serve any instrument say nothing of one: no keyword, no extension, no number, no word of it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from core.instruments.registry import instruments
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("core/archive", "core/cascade", "core/qc1", "workers", "service")
+# Nowhere, not even in comments: keywords of instrument and detector, extensions, constants, modules of one instrument.
+FACTS = re.compile(
+    r"\b(INS\d?|DET)\.[A-Z]{2}|\bCHAN(\d|nn)|\bCHIP\d|\bN_(IFU|SLICES|PORTS)\b|\binstruments\.(muse|crires)\b"
+)
+# Not in what programs compute with or people read; examples in docstrings may.
+WORDS = re.compile(
+    "|".join(rf"\b{word}s?\b" for item in instruments() for word in (item.name, f"{item.name.lower()}_[a-z]+"))
+    + r"|\bIFUs?\b"
+)
+
+
+def sources(*endings: str) -> list[Path]:
+    found = (path for room in ROOMS for path in sorted((ROOT / room).rglob("*")) if path.suffix in endings)
+    return [path for path in found if "vendor" not in path.parts]
+
+
+def strings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Literal texts of a module that are no docstrings, with their lines."""
+    docs = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
+            yield node.lineno, node.value
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", sources(".py", ".html", ".js"), ids=name)
+def test_no_fact_of_an_instrument_stands_in_a_room_for_all(path: Path) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [(number, line) for number, line in enumerate(lines, 1) if FACTS.search(line)] == []
+
+
+@pytest.mark.parametrize("path", sources(".py"), ids=name)
+def test_no_text_of_a_module_names_an_instrument_or_its_units(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert [(line, text) for line, text in strings(tree) if WORDS.search(text)] == []
+
+
+@pytest.mark.parametrize("path", sources(".html", ".js"), ids=name)
+def test_no_page_names_an_instrument_or_its_units(path: Path) -> None:
+    assert WORDS.findall(path.read_text(encoding="utf-8")) == []
