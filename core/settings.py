@@ -55,7 +55,12 @@ class Settings(BaseSettings):
     )
     recipe_seconds: PositiveSeconds = Field(3600.0, description="A recipe that runs longer is stopped.")
     worker_concurrency: Annotated[int, Field(ge=1)] = Field(
-        1, description="Blocks that one worker executes at once; each spreads its IFUs over the processors."
+        1, description="Blocks or parts that one worker executes at once, if memory_mb allows it."
+    )
+    memory_mb: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="Memory that one worker may use [MiB], by what recipes are declared to need; 0: 80 % of that of "
+        "the machine or container.",
     )
     queue_depth: Annotated[int, Field(ge=1)] = Field(
         16, description="Blocks on the broker at once; the others wait in the database, where priorities count."

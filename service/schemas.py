@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, Field
 
-from core.archive.models import Block, BlockInput, Event, Frame, Product, Qc1Parameter, QuarantinedFile
+from core.archive.models import Block, BlockInput, BlockPart, Event, Frame, Product, Qc1Parameter, QuarantinedFile
 from core.archive.pages.nights import NightSummary
 from core.archive.pages.qc1 import LastValue
 from core.archive.pages.qc1_block import ParameterSummary
@@ -27,6 +27,7 @@ __all__ = [
     "BlockDetail",
     "BlockInputOut",
     "BlockOut",
+    "BlockPartOut",
     "BlockProgress",
     "BlockQc1",
     "EventOut",
@@ -36,6 +37,7 @@ __all__ = [
     "NightDetail",
     "NightOut",
     "Page",
+    "PartProgress",
     "ProductDetail",
     "ProductOut",
     "Qc1ParameterOut",
@@ -197,6 +199,7 @@ class BlockOut(BaseModel):
     started_at: datetime | None
     finished_at: datetime | None
     duration: float | None = Field(description="[s]")
+    peak_mb: float | None = Field(description="Largest memory of one process [MiB]")
     score: int | None = Field(description="0 good, 1 outlier, null not scored")
     n_outliers: int
     failed_units: list[int] = Field(description="Of a block that is done: units that failed and have no products")
@@ -288,13 +291,22 @@ class ProductDetail(ProductOut):
     used_by: list[str]
 
 
+class PartProgress(BaseModel):
+    """How far a part of a block is: a unit, a slab of wavelength, a step before or after them."""
+
+    label: str
+    state: BlockState = Field(description="Of the block, unless its parts are leased one by one")
+    phase: str = Field(description="What it does")
+    fraction: float
+
+
 class BlockProgress(BaseModel):
     """How far a block is."""
 
     name: str
     state: BlockState
-    fraction: float = Field(description="Mean over the units, 0 to 1")
-    units: dict[str, Any] = Field(description="By unit: fraction and phase")
+    fraction: float = Field(description="Mean over the parts, 0 to 1")
+    parts: dict[str, PartProgress] = Field(description="By key: number of the unit, or slab-012")
     elapsed: float | None = Field(description="[s]")
     expected: float | None = Field(description="Median of the last runs with as many units [s]")
 
@@ -308,10 +320,33 @@ class LostUnitOut(BaseModel):
     message: str
 
 
+class BlockPartOut(BaseModel):
+    """A part of a block that is leased by itself."""
+
+    key: str
+    label: str
+    state: BlockState
+    state_reason: str
+    tries: int
+    lease_owner: str | None
+    started_at: datetime | None
+    duration: float | None = Field(description="[s]")
+    peak_mb: float | None = Field(description="Largest memory of its process [MiB]")
+    error_type: str | None
+    error_message: str | None
+
+    @classmethod
+    def of(cls, row: BlockPart) -> BlockPartOut:
+        """From a row."""
+        return cls.model_validate(_fields(cls, row))
+
+
 class BlockDetail(BlockOut):
     """One block with everything that decided it."""
 
     lost_units: list[LostUnitOut] = Field(description="Why units have no products")
+    parts: list[BlockPartOut] = Field(description="Of a block whose parts are leased one by one")
+    memory_note: str = Field(description="If a process took more memory than the recipe is declared to need")
     parameters: dict[str, Any] = Field(description="Those that differ from the defaults")
     signature: str | None
     rules_hash: str

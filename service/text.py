@@ -12,6 +12,7 @@ __all__ = [
     "byte_count",
     "clock",
     "duration",
+    "mebibytes",
     "mjd_moment",
     "moment",
     "number",
@@ -140,6 +141,11 @@ def duration(seconds: float | None) -> str:
 def word(value: object) -> str:
     """A parameter value as it is typed: ``true``, ``false``, or the value itself."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def mebibytes(value: float | None) -> str:
+    """Memory of a process: ``512 MiB``; empty if it is not known."""
+    return "" if value is None else f"{value:.0f} MiB"
 
 
 def byte_count(size: int | None) -> str:

@@ -1,7 +1,8 @@
-"""The child process of one block: ``python -m workers.block_child job.json <parent pid>``.
+"""The child process of a worker: ``python -m workers.block_child job.json <parent pid>``.
 
-Runs the recipe as `core.recipes.run_job` does, then the QC procedure of the raw type, whose pictures go to ``plots``
-beside the products, also when parts failed. Events (`core.recipes.events`) are lines on standard output.
+Runs the recipe as `core.recipes.run_job` does, or the step of it that the job names (``step``, see `workers.steps`);
+then, unless parts are still to come, the QC procedure of the raw type, whose pictures go to ``plots`` beside the
+products, also when parts failed. Events (`core.recipes.events`) are lines on standard output.
 Pictures that cannot be made never fail the block: an event says why. The process dies with its parent, and its
 children with it.
 """
@@ -19,6 +20,7 @@ from core.processes import die_with_parent
 from core.recipes import run_job
 from core.recipes.events import PlotsFailed, PlotsMade
 from core.recipes.threads import thread_limit
+from workers.steps import STEPS
 
 __all__ = ["main"]
 
@@ -30,8 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     if os.getppid() != int(parent):
         return 1  # the parent died before the kernel knew that we want to die with it
     job = json.loads(Path(job_file).read_text(encoding="utf-8"))
-    result = run_job.run(job)
-    if result is not None and result.reduced:
+    step = job.get("step")
+    result = run_job.run(job, STEPS[step] if step else run_job.whole)
+    if result is not None and result.reduced and step in (None, "finish"):
         _plots(job)
     return 0 if result is not None and result.ok else 1
 
@@ -43,7 +46,7 @@ def _plots(job: dict[str, Any]) -> None:
         from core.procedures.run import make_plots
 
         folder = Path(job["plot_dir"])
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)  # an earlier try may have died here
         pictures = make_plots(ProcedureInput.from_job(job), folder, thread_limit())
         run_job.emit(PlotsMade(pictures.plots, "; ".join(pictures.missing)))
     except Exception as error:

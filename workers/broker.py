@@ -1,4 +1,4 @@
-"""The Celery application: one task, whose message is a block number and nothing else.
+"""The Celery application: one task, whose message is a block number and the key of a part, and nothing else.
 
 Without any server the messages are files below the data directory; ``CASCADE_BROKER_URL=redis://...`` uses Redis. The
 broker may lose or double messages: the state of the work is in the database (see `workers.dispatch`).
@@ -11,10 +11,11 @@ from typing import Any
 
 from celery import Celery
 
+from core.archive.records import Work
 from core.errors import ParameterError
 from core.settings import Settings
 
-__all__ = ["EXECUTE_TASK", "QUEUE", "make_app", "send_block"]
+__all__ = ["EXECUTE_TASK", "QUEUE", "make_app", "send_work"]
 
 EXECUTE_TASK = "cascade.execute_block"
 QUEUE = "cascade-blocks"
@@ -48,9 +49,9 @@ def make_app(settings: Settings) -> Celery:
     return app
 
 
-def send_block(app: Celery, block_id: int) -> None:
-    """Send the task of a block; raises what the broker raises if it does not answer."""
-    app.send_task(EXECUTE_TASK, args=[block_id], queue=QUEUE, retry=False)
+def send_work(app: Celery, work: Work) -> None:
+    """Send the task of a block or part; raises what the broker raises if it does not answer."""
+    app.send_task(EXECUTE_TASK, args=[work.block_id, work.part], queue=QUEUE, retry=False)
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -30,6 +31,7 @@ from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
 from core.recipes.results import PlotFile
 from workers.child import ChildResult
 from workers.definitions import qc1_definitions
+from workers.lease import LeaseKeeper
 from workers.verdict import RunVerdict
 
 __all__ = ["Receipt", "adopt", "block_result", "place", "receipt_path"]
@@ -56,6 +58,7 @@ class Receipt:
 
     signature: str
     seconds: float
+    peak_mb: float
     text: str
     products: tuple[ReceiptFile, ...]
     plots: tuple[PlotFile, ...]
@@ -76,10 +79,10 @@ def receipt_path(store: ProductStore, task: BlockTask, signature: str) -> Path:
     return store.directory(task.night, task.name) / f"{RECEIPT_PREFIX}{signature[:16]}.json"
 
 
-def adopt(store: ProductStore, task: BlockTask, signature: str, hold: Callable[[], None]) -> Receipt | None:
+def adopt(store: ProductStore, task: BlockTask, signature: str, keeper: LeaseKeeper) -> Receipt | None:
     """The receipt of an earlier try of the same work, if all its files are still as they were written.
 
-    ``hold`` is called before each file: it prolongs the lease, or raises if the block is held no longer.
+    ``keeper`` is asked before each file: it raises if the block is held no longer.
     """
     path = receipt_path(store, task, signature)
     try:
@@ -90,7 +93,7 @@ def adopt(store: ProductStore, task: BlockTask, signature: str, hold: Callable[[
         _LOG.warning("%s cannot be read, the block is reduced again: %s", path, error)
         return None
     for entry in receipt.products:
-        hold()
+        keeper.confirm()
         file = path.parent / entry.name
         if not store.renew(file) or not store.verify(file, entry.size, entry.sha256):
             return None
@@ -105,12 +108,12 @@ def place(
     result: ChildResult,
     verdict: RunVerdict,
     work: Path,
-    hold: Callable[[], None],
+    keeper: LeaseKeeper,
 ) -> Receipt:
     """Bring the products of the good units, all plots and the receipt to their place.
 
-    What a failed unit left is in no product, but in the plots: they show what became of it. ``hold`` is called before
-    each file: it prolongs the lease, or raises if the block is held no longer, since then another worker may be placing
+    What a failed unit left is in no product, but in the plots: they show what became of it. ``keeper`` is asked before
+    each file and while it is read: it raises if the block is held no longer, since then another worker may be placing
     files of the same names.
 
     Raises
@@ -124,25 +127,40 @@ def place(
     for product in result.run.products:
         if product.tag in unkept or (product.unit is not None and product.unit not in verdict.good):
             continue
-        hold()
-        placed = store.place(product.path, night=task.night, block=task.name)
+        keeper.confirm()
+        source = _second_name(product.path, work / "placing")
+        placed = store.place(source, night=task.night, block=task.name, check=keeper.check)
         products.append(
             ReceiptFile(product.tag, product.unit, placed.path.name, placed.size, placed.sha256, product.number)
         )
     plots = []
     for plot in result.plots:
-        hold()
+        keeper.confirm()
         placed = store.place(Path(plot.path), night=task.night, block=task.name)
         plots.append(replace(plot, path=str(placed.path)))
     notes = [verdict.text] if verdict.text else []
     if result.plot_error:
         notes.append(f"plots are missing: {result.plot_error}")
-    receipt = Receipt(signature, result.run.seconds, "; ".join(notes), tuple(products), tuple(plots), verdict.lost)
+    run = result.run
+    text = "; ".join(notes)
+    receipt = Receipt(signature, run.seconds, run.peak_mb, text, tuple(products), tuple(plots), verdict.lost)
     draft = work / receipt_path(store, task, signature).name
     draft.write_text(json.dumps(asdict(receipt)), encoding="utf-8")
-    hold()
+    keeper.confirm()
     store.place(draft, night=task.night, block=task.name)
     return receipt
+
+
+def _second_name(path: Path, folder: Path) -> Path:
+    """Another name of a file, to be placed: a try after a crash finds the first name again."""
+    folder.mkdir(exist_ok=True)
+    name = folder / path.name
+    try:
+        name.unlink(missing_ok=True)
+        os.link(path, name)
+    except OSError:  # a file system without links
+        return path
+    return name
 
 
 def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt: Receipt) -> BlockResult:
@@ -174,6 +192,7 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
         qc1_values=tuple(_value(measured, products[measured.product]) for measured in found.measurements),
         qc1_texts=tuple(_text(measured, products[measured.product]) for measured in found.texts),
         scores=tuple(_score(verdict, paths, version) for verdict in verdicts),
+        peak_mb=receipt.peak_mb,
         text="; ".join(part for part in (receipt.text, *_odd(found)) if part),
         plots=tuple(NewPlot(**asdict(plot)) for plot in receipt.plots),
         lost=receipt.lost,

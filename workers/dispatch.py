@@ -20,13 +20,13 @@ from core.archive.base import utc_now
 from core.archive.events import beat, worker_stopped
 from core.archive.leases import release_expired_leases
 from core.archive.planning import SavedPlan
-from core.archive.queries import block_states, ready_blocks
+from core.archive.queries import queued_count, ready_work
 from core.archive.sessions import Archive, ArchiveUnavailableError
-from core.archive.states import BlockState, WorkerKind
-from core.archive.transitions import queue_block, requeue_stale, unqueue_block
+from core.archive.states import WorkerKind
+from core.archive.transitions import queue_work, requeue_stale, unqueue_work
 from core.errors import MuseError
 from core.settings import Settings
-from workers.broker import make_app, send_block
+from workers.broker import make_app, send_work
 from workers.definitions import register_definitions
 from workers.execute import release_dead, worker_name
 from workers.housekeeping import Housekeeping
@@ -51,7 +51,7 @@ class Tick:
 
 @dataclass
 class Dispatcher:
-    """Moves blocks to the broker.
+    """Moves blocks and their parts to the broker.
 
     Attributes
     ----------
@@ -79,25 +79,24 @@ class Dispatcher:
         return Tick(planned, len(dead) + len(released), len(resent), self._queue())
 
     def _queue(self) -> int:
-        """Queue ready blocks, the most urgent first, up to the depth of the queue."""
+        """Queue ready blocks and parts, the most urgent first, up to the depth of the queue."""
         if time.monotonic() < self._queue_again:
             return 0
         with self.archive.read() as session:
-            queued = block_states(session, only_open=True).get(BlockState.QUEUED, 0)
-            ready = ready_blocks(session, limit=max(self.settings.queue_depth - queued, 0))
+            ready = ready_work(session, limit=max(self.settings.queue_depth - queued_count(session), 0))
         count = 0
-        for block_id, _ in ready:
+        for work in ready:
             with self.archive.write() as session:
-                taken = queue_block(session, block_id, actor=self.name)
+                taken = queue_work(session, work, actor=self.name)
             if not taken:
                 continue
             try:
                 # A message that is lost between the two is sent again after `resend_seconds`.
-                send_block(self.app, block_id)
+                send_work(self.app, work)
             except (BrokerError, OSError) as error:
-                _LOG.error("the broker does not answer, blocks stay in the database: %s", error)
+                _LOG.error("the broker does not answer, work stays in the database: %s", error)
                 with self.archive.write() as session:
-                    unqueue_block(session, block_id, actor=self.name, reason="the broker does not answer")
+                    unqueue_work(session, work, actor=self.name, reason="the broker does not answer")
                 self._queue_again = time.monotonic() + self.settings.heartbeat_seconds
                 break
             count += 1
@@ -162,7 +161,7 @@ def _words(tick: Tick) -> str:
         plan = tick.planned
         parts.append(f"planned: {len(plan.created)} new, {len(plan.changed)} changed, {len(plan.superseded)} replaced")
     if tick.queued:
-        parts.append(f"queued {tick.queued} block{'' if tick.queued == 1 else 's'}")
+        parts.append(f"queued {tick.queued}")
     return "; ".join(parts)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from core.archive.base import utc_now
 from core.archive.events import forget_workers
+from core.archive.queries import shared_work_names
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.store import ProductStore, mtime
 from core.archive.upkeep import known_files, open_block_names, remove_old_events
@@ -77,7 +78,9 @@ class Housekeeping:
     def clean(self, stop: threading.Event | None = None) -> Cleaned:
         """Remove work directories of dead workers, old events and logs; once a day, what they left in the store."""
         stop = stop or threading.Event()
-        work = len(self._store.clean_work(self._age))
+        with self._archive.read() as session:
+            shared = shared_work_names(session)
+        work = len(self._store.clean_work(self._age, alive=shared.__contains__))
         orphans = 0
         if time.monotonic() - self._walked >= _STORE_SECONDS:
             start = time.monotonic()

@@ -1,4 +1,4 @@
-"""While a block is executed: the heartbeat that keeps its lease, carries its progress, and listens for orders."""
+"""While a block or part is executed: the heartbeat that keeps its lease, carries progress, and listens for orders."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core.archive.leases import LeaseAnswer, heartbeat
+from core.archive.records import Work
 from core.archive.sessions import Archive
 from core.recipes.events import Event, PartDone, PartFailed, PartProgress, PartStarted, RunProgress
 from core.recipes.parts import Part
@@ -23,12 +24,13 @@ _LOOK_SECONDS = 0.1
 
 
 class LeaseKeeper:
-    """A thread that keeps the lease of one block.
+    """A thread that keeps the lease of one block or part.
 
     Parameters
     ----------
     archive, settings
-    block_id : int
+    work : Work
+        Block or part.
     owner : str
         Holder of the lease.
     on_interrupt : callable
@@ -41,13 +43,13 @@ class LeaseKeeper:
         self,
         archive: Archive,
         settings: Settings,
-        block_id: int,
+        work: Work,
         owner: str,
         on_interrupt: Callable[[], None],
         stop: threading.Event,
     ) -> None:
         self._archive, self._settings = archive, settings
-        self._block_id, self._owner = block_id, owner
+        self._work, self._owner = work, owner
         self._on_interrupt, self._stop = on_interrupt, stop
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -56,7 +58,7 @@ class LeaseKeeper:
         self._lease_until = time.monotonic() + settings.lease_seconds
         self._give_up = time.monotonic() + settings.recipe_seconds
         self.interrupt: BlockInterrupt | None = None
-        self._thread = threading.Thread(target=self._run, name=f"lease-{block_id}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"lease-{work.block_id}{work.part}", daemon=True)
 
     def __enter__(self) -> LeaseKeeper:
         self._thread.start()
@@ -79,6 +81,13 @@ class LeaseKeeper:
         """Raise the interrupt, if there is one."""
         if self.interrupt is not None:
             raise self.interrupt
+
+    def confirm(self) -> None:
+        """Ask the archive now; raise if the work is held no longer."""
+        reason = self._beat(time.monotonic())
+        if reason is not None and self.interrupt is None:
+            self.interrupt = reason
+        self.check()
 
     def _run(self) -> None:
         last = time.monotonic()
@@ -103,19 +112,19 @@ class LeaseKeeper:
 
     def _beat(self, now: float) -> BlockInterrupt | None:
         with self._lock:
-            progress, self._changed = dict(self._progress), False
+            progress, self._changed = dict(self._progress) if self._changed else None, False
         try:
             with self._archive.write() as session:
                 answer = heartbeat(
                     session,
-                    self._block_id,
+                    self._work,
                     owner=self._owner,
                     lease_seconds=self._settings.lease_seconds,
                     progress=progress,
                 )
         except Exception as error:
             # Whatever it is: without this thread the lease would be lost, and orders would not be heard.
-            _LOG.warning("no heartbeat for block %d: %s", self._block_id, error)
+            _LOG.warning("no heartbeat for %s: %s", self._work, error)
             if now > self._lease_until:
                 return LeaseLost("the archive database did not answer until the lease ran out")
             return None

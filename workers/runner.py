@@ -14,11 +14,13 @@ from datetime import date
 
 from core.archive.base import utc_now
 from core.archive.leases import release_expired_leases
+from core.archive.queries import next_try_time, runnable_work
 from core.archive.sessions import Archive
-from core.archive.watch import next_try_time, runnable_blocks
 from core.settings import Settings
+from workers.attempt import EventSink
 from workers.definitions import register_definitions
-from workers.execute import BlockExecutor, EventSink, Outcome, release_dead
+from workers.execute import BlockExecutor, release_dead
+from workers.outcome import Outcome
 from workers.planning import Planner, save_nights
 
 __all__ = ["RunSummary", "run_until_idle"]
@@ -85,20 +87,22 @@ def run_until_idle(
         with archive.write() as session:
             release_expired_leases(session, actor="runner")
         with archive.read() as session:
-            blocks = runnable_blocks(session, nights)
+            todo = runnable_work(session, nights)
             pause_until = next_try_time(session, nights)
-        if not blocks and planner.behind:
+        if not todo and planner.behind:
             stop.wait(0.2)
             continue
-        if not blocks:
+        if not todo:
             if pause_until is None:
                 break
             stop.wait(min(max((pause_until - utc_now()).total_seconds(), 0.05), 5.0))
             continue
-        block_id, name = blocks[0]
-        if on_block is not None:
+        work, name = todo[0]
+        if on_block is not None and not work.part:
             on_block(name, None)
-        outcome = executor.execute(block_id)
+        outcome = executor.execute(work)
+        if not outcome.ends_block:
+            continue
         summary.outcomes[name] = outcome
         if on_block is not None:
             on_block(name, outcome)

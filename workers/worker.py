@@ -18,10 +18,11 @@ from typing import Any
 from celery import Celery, signals
 
 from core.archive.events import beat, worker_stopped
+from core.archive.records import Work
 from core.archive.schema import check_schema
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
-from core.errors import MuseError
+from core.errors import MuseError, NotFoundError
 from core.settings import Settings
 from workers.broker import EXECUTE_TASK, QUEUE, make_app
 from workers.definitions import register_definitions
@@ -38,13 +39,16 @@ def make_worker_app(settings: Settings, executor: BlockExecutor) -> Celery:
     app = make_app(settings)
 
     @app.task(name=EXECUTE_TASK)
-    def execute_block(block_id: int) -> str:
-        """Execute one block; the state of the block says how it ended, so the message is always used up."""
+    def execute_block(block_id: int, part: str = "") -> str:
+        """Execute one block or part; its state says how that ended, so the message is always used up."""
         try:
-            return executor.execute(int(block_id)).value
+            return executor.execute(Work(int(block_id), part)).value
+        except NotFoundError as error:  # an old message
+            _LOG.warning("%s", error)
+            return "not_found"
         except ArchiveUnavailableError as error:
-            # The block stays QUEUED or its lease runs out; the dispatcher sends it again.
-            _LOG.error("block %s: %s", block_id, error)
+            # It stays QUEUED or its lease runs out; the dispatcher sends it again.
+            _LOG.error("block %s %s: %s", block_id, part, error)
             return "archive_unavailable"
 
     return app

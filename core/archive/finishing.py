@@ -8,22 +8,22 @@ from sqlalchemy import and_, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.archive.base import utc_now
-from core.archive.leases import NO_LEASE, held_block
-from core.archive.models import Block, BlockInput, Product, unit_mask, units_of_mask
+from core.archive.models import Block, BlockInput, BlockPart, Product, unit_mask, units_of_mask
+from core.archive.parts import end_part, part_peaks
 from core.archive.queries import lacking_units
-from core.archive.records import BlockResult
+from core.archive.records import BlockResult, Work
 from core.archive.results import store_result
 from core.archive.states import BlockState, InputKind, ProductState
-from core.archive.transitions import change_block
+from core.archive.transitions import NO_LEASE, change_block, held_work
 from core.errors import MissingInputError, StateConflictError
 
 __all__ = ["finish_block", "settle_inputs"]
 
 
-def finish_block(
-    session: Session, block_id: int, result: BlockResult, *, owner: str, now: datetime | None = None
-) -> None:
+def finish_block(session: Session, work: Work, result: BlockResult, *, owner: str, now: datetime | None = None) -> None:
     """RUNNING becomes DONE: products, QC1 values, scores and state in one transaction.
+
+    ``work`` is the block, or the last step of a block that was done in parts: ``owner`` holds that.
 
     Blocks that only waited for this one become READY in the same transaction. Doing it again after a crash
     between rename and commit gives the same rows: earlier rows of the block are replaced. units that an earlier run of
@@ -37,7 +37,8 @@ def finish_block(
         If a QC1 value names a parameter that is not registered.
     """
     now = now or utc_now()
-    block = held_block(session, block_id, owner)
+    row = held_work(session, work, owner)
+    block, block_id = (row, row.id) if isinstance(row, Block) else (row.block, row.block_id)
     signature = result.signature or block.signature
     twin = None
     if signature is not None:
@@ -54,6 +55,10 @@ def finish_block(
     duration = result.duration
     if duration is None and block.started_at is not None:
         duration = (now - block.started_at).total_seconds()
+    peaks = [peak for peak in (block.peak_mb, result.peak_mb) if peak is not None]
+    if isinstance(row, BlockPart):
+        end_part(session, work, owner=owner, peak_mb=result.peak_mb, now=now)
+        peaks += part_peaks(session, block_id)
     outliers = sum(score == 1 for score in scores)
     scored = [score for score in scores if score is not None]
     done = change_block(
@@ -62,10 +67,12 @@ def finish_block(
         BlockState.DONE,
         from_states={BlockState.RUNNING},
         actor=owner,
-        owner=owner,
+        owner=None if work.part else owner,
         text=result.text,
         now=now,
         **NO_LEASE,
+        work_name=None,
+        peak_mb=max(peaks, default=None),
         signature=signature,
         finished_at=now,
         duration=duration,

@@ -49,8 +49,10 @@ __all__ = [
     "Base",
     "Block",
     "BlockInput",
+    "BlockPart",
     "Event",
     "Frame",
+    "LeaseColumns",
     "OutsideFile",
     "Product",
     "Qc1Parameter",
@@ -172,7 +174,29 @@ class Frame(SetupColumns, Base):
         return units_of_mask(self.unit_mask)
 
 
-class Block(SetupColumns, Base):
+class LeaseColumns:
+    """What the work of one worker at a time needs, held by a lease: the same columns on blocks and on their parts."""
+
+    state: Mapped[BlockState] = mapped_column(enum_type(BlockState))
+    state_reason: Mapped[str] = mapped_column(Text, default="")
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    max_tries: Mapped[int] = mapped_column(Integer, default=3)
+    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    heartbeat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    duration: Mapped[float | None] = mapped_column(Float(53))  # [s]
+    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)  # back-off before the next try
+    error_type: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    peak_mb: Mapped[float | None] = mapped_column(Float(53))  # largest memory of one process [MiB]
+    # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by part while it runs
+    progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True, sort_order=99)
+
+
+class Block(SetupColumns, LeaseColumns, Base):
     """One execution of one recipe on one group of raw frames (an association block)."""
 
     __tablename__ = "blocks"
@@ -189,8 +213,6 @@ class Block(SetupColumns, Base):
     n_raw: Mapped[int] = mapped_column(Integer)
     unit_mask: Mapped[int] = mapped_column(Integer)
 
-    state: Mapped[BlockState] = mapped_column(enum_type(BlockState))
-    state_reason: Mapped[str] = mapped_column(Text, default="")
     plan_signature: Mapped[str] = mapped_column(String(64))  # as planned: decides whether a new plan differs
     signature: Mapped[str | None] = mapped_column(String(64))  # of the work: inputs, parameters, versions
     # form of the two signatures, see `core.cascade.signature.SCHEME`
@@ -199,23 +221,11 @@ class Block(SetupColumns, Base):
     plan_version: Mapped[int] = mapped_column(Integer, default=1)
     superseded_by_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
-    tries: Mapped[int] = mapped_column(Integer, default=0)
-    max_tries: Mapped[int] = mapped_column(Integer, default=3)
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
-
-    lease_owner: Mapped[str | None] = mapped_column(String(128))
-    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    heartbeat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    started_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    duration: Mapped[float | None] = mapped_column(Float(53))  # [s]
-    not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)  # back-off before the next try
 
     log_path: Mapped[str | None] = mapped_column(Text)
-    error_type: Mapped[str | None] = mapped_column(String(64))
-    error_message: Mapped[str | None] = mapped_column(Text)
+    work_name: Mapped[str | None] = mapped_column(String(255))  # shared work directory, while its parts are done
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
     n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
     # units without products in a block that is done: those that failed, those that there was nothing to reduce (with)
@@ -225,8 +235,6 @@ class Block(SetupColumns, Base):
     parameters: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict)  # those that differ from defaults
     # [{"unit": 7, "failed": true, "error_type": "tracing", "message": "..."}, ...]: why, for each bit of the two masks
     lost_units: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, server_default="[]")
-    # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by unit while it runs
-    progress: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict, deferred=True, sort_order=99)
     # [{"name": "bias0-01", "title": ..., "caption": ..., "unit": 1, "path": ...}, ...]: PNG files beside the products
     plots: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, deferred=True, sort_order=100)
 
@@ -237,6 +245,9 @@ class Block(SetupColumns, Base):
         order_by="BlockInput.position",
     )
     products: Mapped[list[Product]] = relationship(back_populates="block", order_by="Product.id")
+    parts: Mapped[list[BlockPart]] = relationship(
+        back_populates="block", cascade="all, delete-orphan", passive_deletes=True, order_by="BlockPart.position"
+    )
 
     __table_args__ = (
         Index(None, "night", "state", "score", "failed_unit_mask", "skipped_unit_mask"),
@@ -277,6 +288,26 @@ class Block(SetupColumns, Base):
     def skipped_units(self) -> tuple[int, ...]:
         """Units that a block that is done left out: detector off, or no calibration."""
         return units_of_mask(self.skipped_unit_mask) if self.state is BlockState.DONE else ()
+
+
+class BlockPart(LeaseColumns, Base):
+    """A part of a block that is leased by itself: a slab of wavelength, or the last step, which waits for the others.
+
+    Only blocks of recipes whose parts are leased one by one have such rows, from the end of the preparation on.
+    """
+
+    __tablename__ = "block_parts"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(String(32))  # slab-012
+    label: Mapped[str] = mapped_column(String(64))  # 5850-5950 Angstrom
+    position: Mapped[int] = mapped_column(Integer)
+    required: Mapped[bool] = mapped_column(Boolean, default=True)  # without it the block fails
+
+    block: Mapped[Block] = relationship(back_populates="parts")
+
+    __table_args__ = (UniqueConstraint("block_id", "key"), Index(None, "state"))
 
 
 # Written with a literal number: only so do the databases see that the index of the few blocks concerned serves it.

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.models import Block, Product
+from core.archive.parts import drop_parts
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.transitions import change_block
 from core.errors import NotFoundError, StateConflictError
@@ -21,7 +22,7 @@ __all__ = ["cancel_block", "rerun_block", "set_priority", "set_product_state"]
 def cancel_block(
     session: Session, block_id: int, *, actor: str, reason: str = "", now: datetime | None = None
 ) -> BlockState:
-    """Stop a block. One that runs is stopped by its worker at the next heartbeat.
+    """Stop a block. One that runs is stopped by its workers at the next heartbeat.
 
     Returns
     -------
@@ -47,6 +48,9 @@ def cancel_block(
     ):
         return BlockState.CANCELLED
     block = session.get_one(Block, block_id)
+    if block.work_name is not None:  # nobody holds it as a whole
+        _cancel_divided(session, block, actor=actor, reason=reason or f"cancelled by {actor}", now=now)
+        return BlockState.CANCELLED
     if block.state is not BlockState.RUNNING:
         raise StateConflictError(
             f"block {block.name} is {block.state}: only a block that is still to be done can be cancelled",
@@ -55,6 +59,22 @@ def cancel_block(
     block.cancel_requested = True
     record_event(session, "block", block.name, actor=actor, text=f"cancel requested {reason}".strip(), now=now)
     return BlockState.RUNNING
+
+
+def _cancel_divided(session: Session, block: Block, *, actor: str, reason: str, now: datetime) -> None:
+    """Workers of its parts hear it at their next heartbeat."""
+    drop_parts(session, block.id, actor=actor, reason=reason, now=now)
+    change_block(
+        session,
+        block.id,
+        BlockState.CANCELLED,
+        from_states={BlockState.RUNNING},
+        actor=actor,
+        text=reason,
+        now=now,
+        finished_at=now,
+        work_name=None,
+    )
 
 
 def rerun_block(

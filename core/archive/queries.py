@@ -5,6 +5,7 @@ Every function takes a read session; none changes anything.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -13,20 +14,30 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
 from core.archive.base import utc_now
-from core.archive.models import Block, BlockInput, Frame, Product
+from core.archive.models import Block, BlockInput, BlockPart, Frame, Product, units_of_mask
 from core.archive.outside import files_of_set
-from core.archive.records import LostUnit
+from core.archive.records import LostUnit, Work
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
+from core.archive.transitions import row_of, table_of
 from core.errors import MissingInputError, NotFoundError
 
 __all__ = [
     "BlockTask",
     "TaskFile",
+    "block_recipe",
     "block_states",
     "block_task",
+    "block_units",
     "lacking_units",
+    "lost_parts",
+    "next_try_time",
     "nights_with_frames",
-    "ready_blocks",
+    "queued_count",
+    "ready_work",
+    "runnable_work",
+    "shared_work_name",
+    "shared_work_names",
+    "work_tries",
 ]
 
 
@@ -50,6 +61,8 @@ class BlockTask:
         Raw frames by time; calibrations by role, one per unit or merged.
     lacking : tuple of LostUnit
         Units that cannot be reduced, since a calibration of them does not exist.
+    work_name : str or None
+        Name of the work directory that the workers of its parts share.
     """
 
     block_id: int
@@ -72,18 +85,108 @@ class BlockTask:
     calibrations: tuple[TaskFile, ...]
     parameters: dict[str, Any] = field(default_factory=dict)
     lacking: tuple[LostUnit, ...] = ()
+    work_name: str | None = None
 
 
-def ready_blocks(session: Session, limit: int = 100, now: datetime | None = None) -> list[tuple[int, str]]:
-    """READY blocks whose pause after a failure is over: (id, recipe), most urgent and oldest data first."""
+def ready_work(session: Session, limit: int = 100, now: datetime | None = None) -> list[Work]:
+    """READY blocks and parts whose pause after a failure is over: most urgent, then begun, then oldest first."""
+    return [work for work, _ in _in_turn(session, {BlockState.READY}, now, limit=limit)]
+
+
+def runnable_work(
+    session: Session, nights: Iterable[date] | None = None, now: datetime | None = None
+) -> list[tuple[Work, str]]:
+    """What a runner may claim now, READY or QUEUED, with the name of its block, in the order of `ready_work`."""
+    return _in_turn(session, {BlockState.READY, BlockState.QUEUED}, now, nights=nights)
+
+
+def _in_turn(
+    session: Session,
+    states: Collection[BlockState],
+    now: datetime | None,
+    *,
+    nights: Iterable[date] | None = None,
+    limit: int | None = None,
+) -> list[tuple[Work, str]]:
+    """Work in some states whose pause is over, with the name of its block, the next first."""
     now = now or utc_now()
-    rows = session.execute(
-        select(Block.id, Block.recipe)
-        .where(Block.state == BlockState.READY, or_(Block.not_before.is_(None), Block.not_before <= now))
-        .order_by(Block.priority.desc(), Block.mjd_mid, Block.id)
-        .limit(limit)
+    found: list[tuple[tuple[Any, ...], Work, str]] = []
+    for table in (BlockPart, Block):
+        query: Any = select(Block.id, Block.name, Block.priority, Block.mjd_mid)
+        if table is BlockPart:
+            query = query.add_columns(BlockPart.key, BlockPart.position).join_from(Block, BlockPart)
+        if nights is not None:
+            query = query.where(Block.night.in_(sorted(nights)))
+        order = (Block.priority.desc(), Block.mjd_mid, Block.id, *((BlockPart.position,) if table is BlockPart else ()))
+        due = or_(table.not_before.is_(None), table.not_before <= now)
+        for number, name, priority, mjd, *part in session.execute(
+            query.where(table.state.in_(states), due).order_by(*order).limit(limit)
+        ):
+            key, position = part or ("", 0)
+            found.append(((-priority, not key, mjd, number, position), Work(number, key), name))
+    return [(work, name) for _, work, name in sorted(found, key=lambda entry: entry[0])[:limit]]
+
+
+def queued_count(session: Session) -> int:
+    """How many blocks and parts are on the broker."""
+    return sum(
+        session.scalar(select(func.count()).select_from(table).where(table.state == BlockState.QUEUED)) or 0
+        for table in (Block, BlockPart)
     )
-    return [(number, recipe) for number, recipe in rows]
+
+
+def next_try_time(session: Session, nights: Iterable[date] | None = None) -> datetime | None:
+    """When the pause of the next READY block or part ends; None if none pauses."""
+    ends: list[datetime] = []
+    for table in (Block, BlockPart):
+        query = select(func.min(table.not_before)).where(table.state == BlockState.READY)
+        if table is BlockPart:
+            query = query.join(Block, Block.id == BlockPart.block_id)
+        if nights is not None:
+            query = query.where(Block.night.in_(sorted(nights)))
+        end = session.scalar(query)
+        ends += [] if end is None else [end]
+    return min(ends, default=None)
+
+
+def work_tries(session: Session, work: Work) -> int:
+    """How often a block or part was begun; 0 if there is none such."""
+    return session.scalar(select(table_of(work).tries).where(row_of(work))) or 0
+
+
+def block_recipe(session: Session, block_id: int) -> str:
+    """Name of the recipe of a block.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such block.
+    """
+    recipe = session.scalar(select(Block.recipe).where(Block.id == block_id))
+    if recipe is None:
+        raise NotFoundError(f"there is no block number {block_id}", block=block_id)
+    return recipe
+
+
+def block_units(session: Session, block_id: int) -> tuple[int, ...]:
+    """Units that a block reduces; none if there is no such block."""
+    return units_of_mask(session.scalar(select(Block.unit_mask).where(Block.id == block_id)) or 0)
+
+
+def lost_parts(session: Session, block_id: int) -> list[BlockPart]:
+    """Parts of a block that failed, in order."""
+    query = select(BlockPart).where(BlockPart.block_id == block_id, BlockPart.state == BlockState.FAILED)
+    return list(session.scalars(query.order_by(BlockPart.position)))
+
+
+def shared_work_name(session: Session, block_id: int) -> str | None:
+    """Name of the work directory that the workers of the parts of a block share; None if there is none (any more)."""
+    return session.scalar(select(Block.work_name).where(Block.id == block_id))
+
+
+def shared_work_names(session: Session) -> frozenset[str]:
+    """Names of the work directories that the workers of parts share now."""
+    return frozenset(session.scalars(select(Block.work_name).where(Block.work_name.is_not(None))))
 
 
 def block_states(session: Session, night: date | None = None, only_open: bool = False) -> dict[BlockState, int]:
@@ -153,6 +256,7 @@ def block_task(session: Session, block_id: int) -> BlockTask:
         calibrations=tuple(calibrations),
         parameters=dict(block.parameters),
         lacking=lacking_units(session, block),
+        work_name=block.work_name,
     )
 
 

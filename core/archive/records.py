@@ -13,7 +13,34 @@ from typing import Any
 from core.archive.states import ProductState
 from core.qc1.axes import UNSPLIT, Position
 
-__all__ = ["BlockResult", "LostUnit", "NewPlot", "NewProduct", "NewQc1Text", "NewQc1Value", "NewScore", "Qc1Definition"]
+__all__ = [
+    "BlockResult",
+    "LostUnit",
+    "NewPart",
+    "NewPlot",
+    "NewProduct",
+    "NewQc1Text",
+    "NewQc1Value",
+    "NewScore",
+    "Qc1Definition",
+    "Work",
+]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one worker at a time does: a block or, if ``part`` is the key of one, a part of it."""
+
+    block_id: int
+    part: str = ""
+
+
+@dataclass(frozen=True)
+class NewPart:
+    """A part of a block that is leased by itself: its key and its name in sentences."""
+
+    key: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -134,6 +161,7 @@ class BlockResult:
     scores: tuple[NewScore, ...] = ()
     signature: str | None = None  # replaces the planned signature, if given
     duration: float | None = None  # [s]; taken from the start time, if not given
+    peak_mb: float | None = None  # largest memory of one process [MiB]
     text: str = ""  # goes into the event
     plots: tuple[NewPlot, ...] = ()
     lost: tuple[LostUnit, ...] = ()  # units without products

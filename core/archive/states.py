@@ -12,6 +12,7 @@ __all__ = [
     "BLOCK_CHANGES",
     "BLOCK_OPEN_STATES",
     "BLOCK_QUIET_STATES",
+    "PART_CHANGES",
     "BlockState",
     "FrameState",
     "InputKind",
@@ -31,7 +32,7 @@ class FrameState(StrEnum):
 
 
 class BlockState(StrEnum):
-    """The life of a block: one execution of one recipe on one group of frames."""
+    """The life of a block, one execution of one recipe on one group of frames; and of a part leased by itself."""
 
     INCOMPLETE = "incomplete"  # a needed calibration is missing
     WAITING = "waiting"  # inputs are planned, but not made yet
@@ -68,6 +69,17 @@ BLOCK_CHANGES: Final[dict[BlockState, frozenset[BlockState]]] = {
     BlockState.FAILED: frozenset({BlockState.WAITING, BlockState.READY, BlockState.SUPERSEDED}),
     BlockState.CANCELLED: frozenset({BlockState.WAITING, BlockState.READY, BlockState.SUPERSEDED}),
     BlockState.SUPERSEDED: frozenset(),
+}
+
+# The same for the parts of a block; they begin READY, and the last step WAITING.
+PART_CHANGES: Final[dict[BlockState, frozenset[BlockState]]] = {
+    BlockState.WAITING: frozenset({BlockState.READY, BlockState.CANCELLED}),
+    BlockState.READY: frozenset({BlockState.QUEUED, BlockState.RUNNING, BlockState.CANCELLED}),
+    BlockState.QUEUED: frozenset({BlockState.READY, BlockState.RUNNING, BlockState.CANCELLED}),
+    BlockState.RUNNING: frozenset({BlockState.DONE, BlockState.FAILED, BlockState.READY, BlockState.CANCELLED}),
+    BlockState.DONE: frozenset(),
+    BlockState.FAILED: frozenset(),
+    BlockState.CANCELLED: frozenset(),
 }
 
 # Work is still to come from these.

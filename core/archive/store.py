@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from io import RawIOBase
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from core.fitsfile.digest import file_sha256
 __all__ = ["PlacedFile", "ProductStore", "fsync_directory", "mtime"]
 
 _WORK = ".work"
+_PIECE = 8 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,21 @@ class ProductStore:
             path.mkdir(parents=True)
         return path
 
-    def place(self, temporary: Path, *, night: date, block: str) -> PlacedFile:
+    def shared_directory(self, name: str) -> Path:
+        """The work directory of that name, which several workers share."""
+        return self.root / _WORK / _safe(name)
+
+    def place(
+        self, temporary: Path, *, night: date, block: str, check: Callable[[], None] = lambda: None
+    ) -> PlacedFile:
         """Move a complete file to its final place, durably; a file of the same name is replaced atomically.
 
         Parameters
         ----------
         temporary : pathlib.Path
             The complete file, preferably in a `work_directory` (elsewhere it is copied).
+        check : callable
+            Called again and again while the file is read: what it raises breaks off, with the final name untouched.
 
         Returns
         -------
@@ -90,8 +100,9 @@ class ProductStore:
                 source, copied = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part"), True
             try:
                 if copied:
-                    shutil.copyfile(temporary, source)
-                size, digest = _flush_and_hash(source)
+                    _copy(temporary, source, check)
+                size, digest = _flush_and_hash(source, check)
+                check()
                 os.replace(source, target)
             finally:
                 if copied:
@@ -172,11 +183,26 @@ class ProductStore:
             return False
 
 
-def _flush_and_hash(path: Path) -> tuple[int, str]:
-    with path.open("rb+") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+def _flush_and_hash(path: Path, check: Callable[[], None]) -> tuple[int, str]:
+    digest = hashlib.sha256()
+    with path.open("rb+", buffering=0) as stream:
+        for piece in _pieces(stream, check):
+            digest.update(piece)
         os.fsync(stream.fileno())
-        return os.fstat(stream.fileno()).st_size, digest
+        return os.fstat(stream.fileno()).st_size, digest.hexdigest()
+
+
+def _copy(source: Path, target: Path, check: Callable[[], None]) -> None:
+    with source.open("rb", buffering=0) as stream, target.open("wb") as copy:
+        for piece in _pieces(stream, check):
+            copy.write(piece)
+
+
+def _pieces(stream: RawIOBase, check: Callable[[], None]) -> Iterator[memoryview]:
+    buffer = memoryview(bytearray(_PIECE))
+    while count := stream.readinto(buffer):
+        check()
+        yield buffer[:count]
 
 
 def _make_durable_directory(path: Path) -> None:

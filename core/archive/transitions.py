@@ -1,35 +1,70 @@
-"""The one way in which the state of a block changes: a compare-and-set and an event in one transaction.
+"""The one way in which the state of a block or of a part changes: a compare-and-set and an event in one transaction.
 
-Who changes what: the dispatcher sends blocks to the broker (here), workers hold them by a lease
-(`core.archive.leases`) and finish them (`core.archive.finishing`), persons give orders (`core.archive.orders`).
+Who changes what: the dispatcher sends work to the broker (here), workers hold it by a lease (`core.archive.leases`),
+divide blocks (`core.archive.parts`) and finish them (`core.archive.finishing`), persons give orders
+(`core.archive.orders`).
 
 Every function there and here takes the session of a write transaction (`Archive.write`) and leaves the commit to it, so
 that a caller may put several changes in one. ``now`` can be given for tests. A change that does not fit the present
 state raises `StateConflictError`, except where the answer "somebody else was faster" is a normal one
-(`queue_block`, `claim_block`, `heartbeat`): these return it.
+(`queue_work`, `claim_work`, `heartbeat`): these return it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import CursorResult, select, update
+from sqlalchemy import ColumnElement, CursorResult, Select, and_, select, update
 from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
 from core.archive.events import record_event
-from core.archive.models import Block
-from core.archive.states import BLOCK_CHANGES, BlockState
-from core.errors import NotFoundError
+from core.archive.models import Block, BlockPart
+from core.archive.records import Work
+from core.archive.states import BLOCK_CHANGES, PART_CHANGES, BlockState
+from core.errors import NotFoundError, StateConflictError
 
-__all__ = ["change_block", "changed_rows", "queue_block", "requeue_stale", "unqueue_block"]
+__all__ = [
+    "NO_LEASE",
+    "change_block",
+    "change_work",
+    "changed_rows",
+    "held_work",
+    "queue_work",
+    "requeue_stale",
+    "row_of",
+    "table_of",
+    "unqueue_work",
+    "work_of",
+]
+
+NO_LEASE: Final[dict[str, Any]] = {"lease_owner": None, "lease_until": None}
+_EVENT_KINDS: Final = {Block: "block", BlockPart: "part"}
+_CHANGES: Final = {Block: BLOCK_CHANGES, BlockPart: PART_CHANGES}
 
 
-def change_block(
+def table_of(work: Work) -> type[Block] | type[BlockPart]:
+    """The table in which a piece of work is a row."""
+    return BlockPart if work.part else Block
+
+
+def row_of(work: Work) -> ColumnElement[bool]:
+    """The condition that finds its row there."""
+    if work.part:
+        return and_(BlockPart.block_id == work.block_id, BlockPart.key == work.part)
+    return Block.id == work.block_id
+
+
+def work_of(row: Block | BlockPart) -> Work:
+    """The piece of work that a row is."""
+    return Work(row.id) if isinstance(row, Block) else Work(row.block_id, row.key)
+
+
+def change_work(
     session: Session,
-    block_id: int,
+    work: Work,
     to_state: BlockState,
     *,
     from_states: Collection[BlockState],
@@ -39,40 +74,59 @@ def change_block(
     now: datetime | None = None,
     **values: Any,
 ) -> bool:
-    """Change the state of a block if it is in one of ``from_states`` (and, if given, ``owner`` holds its lease).
+    """Change the state of a block or part that is in one of ``from_states`` (and held by ``owner``, if given).
 
     ``values`` are further columns set by the same statement.
 
     Returns
     -------
     bool
-        False if the block is in another state or held by somebody else; nothing is changed then.
+        False if it is in another state or held by somebody else; nothing is changed then.
 
     Raises
     ------
     NotFoundError
-        If there is no such block.
+        If there is no such block or part.
     """
     now = now or utc_now()
-    row = session.execute(select(Block.name, Block.state, Block.lease_owner).where(Block.id == block_id)).one_or_none()
+    table = table_of(work)
+    query = select(Block.name, table.state, table.lease_owner).where(row_of(work))
+    if table is BlockPart:
+        query = query.join(Block, Block.id == BlockPart.block_id)
+    row = session.execute(query).one_or_none()
     if row is None:
-        raise NotFoundError(f"there is no block number {block_id}", block=block_id)
+        raise _unknown(work)
     name, old, lease_owner = row
-    if old not in from_states or to_state not in BLOCK_CHANGES[old]:
+    if old not in from_states or to_state not in _CHANGES[table][old]:
         return False
     if owner is not None and lease_owner != owner:
         return False
     values.setdefault("state_reason", text)
     changed = session.execute(
-        update(Block)
-        .where(Block.id == block_id, Block.state == old)
+        update(table)
+        .where(row_of(work), table.state == old)
         .values(state=to_state, **values)
         .execution_options(synchronize_session="fetch")
     )
     if changed_rows(changed) != 1:
         return False
-    record_event(session, "block", name, actor=actor, text=text, from_state=old, to_state=to_state, now=now)
+    subject = f"{name} {work.part}".strip()
+    kind = _EVENT_KINDS[table]
+    record_event(session, kind, subject, actor=actor, text=text, from_state=old, to_state=to_state, now=now)
     return True
+
+
+def change_block(
+    session: Session,
+    block_id: int,
+    to_state: BlockState,
+    *,
+    from_states: Collection[BlockState],
+    actor: str,
+    **more: Any,
+) -> bool:
+    """Change the state of a block: `change_work` by its number."""
+    return change_work(session, Work(block_id), to_state, from_states=from_states, actor=actor, **more)
 
 
 def changed_rows(result: Any) -> int:
@@ -80,18 +134,44 @@ def changed_rows(result: Any) -> int:
     return result.rowcount if isinstance(result, CursorResult) else -1
 
 
-def queue_block(session: Session, block_id: int, *, actor: str, now: datetime | None = None) -> bool:
+def held_work(session: Session, work: Work, owner: str) -> Block | BlockPart:
+    """The row of the work that ``owner`` holds.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such block or part.
+    StateConflictError
+        If ``owner`` does not hold it any more.
+    """
+    query: Select[Any] = select(table_of(work)).where(row_of(work))
+    row: Block | BlockPart | None = session.scalar(query.execution_options(populate_existing=True))
+    if row is None:
+        raise _unknown(work)
+    if row.state is not BlockState.RUNNING or row.lease_owner != owner:
+        block = row if isinstance(row, Block) else row.block
+        part = f", {work.part}," if work.part else ""
+        raise StateConflictError(f"block {block.name}{part} is no longer held by {owner}", block=block.name)
+    return row
+
+
+def _unknown(work: Work) -> NotFoundError:
+    part = f" with a part {work.part}" if work.part else ""
+    return NotFoundError(f"there is no block number {work.block_id}{part}", block=work.block_id)
+
+
+def queue_work(session: Session, work: Work, *, actor: str, now: datetime | None = None) -> bool:
     """READY becomes QUEUED: call it, commit, then send the message (a lost message is sent again later).
 
     Returns
     -------
     bool
-        False if the block is not READY any more.
+        False if it is not READY any more.
     """
     now = now or utc_now()
-    return change_block(
+    return change_work(
         session,
-        block_id,
+        work,
         BlockState.QUEUED,
         from_states={BlockState.READY},
         actor=actor,
@@ -101,24 +181,26 @@ def queue_block(session: Session, block_id: int, *, actor: str, now: datetime | 
     )
 
 
-def unqueue_block(session: Session, block_id: int, *, actor: str, reason: str, now: datetime | None = None) -> bool:
+def unqueue_work(session: Session, work: Work, *, actor: str, reason: str, now: datetime | None = None) -> bool:
     """QUEUED becomes READY: the message could not be sent."""
-    return change_block(
-        session, block_id, BlockState.READY, from_states={BlockState.QUEUED}, actor=actor, text=reason, now=now
+    return change_work(
+        session, work, BlockState.READY, from_states={BlockState.QUEUED}, actor=actor, text=reason, now=now
     )
 
 
-def requeue_stale(session: Session, *, older_than: float, actor: str, now: datetime | None = None) -> list[int]:
-    """QUEUED blocks that no worker took within ``older_than`` seconds become READY again; returns their ids."""
+def requeue_stale(session: Session, *, older_than: float, actor: str, now: datetime | None = None) -> list[Work]:
+    """QUEUED blocks and parts that no worker took within ``older_than`` seconds become READY again; returns them."""
     now = now or utc_now()
     limit = now - timedelta(seconds=older_than)
-    stale = session.scalars(select(Block.id).where(Block.state == BlockState.QUEUED, Block.queued_at < limit))
+    stale: list[Block | BlockPart] = []
+    for table in (Block, BlockPart):
+        stale += session.scalars(select(table).where(table.state == BlockState.QUEUED, table.queued_at < limit))
     return [
-        block_id
-        for block_id in stale.all()
-        if change_block(
+        work
+        for work in map(work_of, stale)
+        if change_work(
             session,
-            block_id,
+            work,
             BlockState.READY,
             from_states={BlockState.QUEUED},
             actor=actor,

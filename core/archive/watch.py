@@ -13,7 +13,6 @@ from datetime import date, datetime
 from sqlalchemy import ColumnElement, String, cast, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from core.archive.base import utc_now
 from core.archive.models import Block, BlockInput, Event, Frame, OutsideFile, Product, Qc1Parameter, Qc1Value
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, FrameState, InputKind, ProductState
 from core.cascade.signature import signature_with
@@ -22,7 +21,6 @@ from core.qc1.axes import Position
 __all__ = [
     "PLANNER",
     "News",
-    "block_tries",
     "blocks_with_stale_inputs",
     "earlier_values",
     "failed_signatures",
@@ -30,7 +28,6 @@ __all__ = [
     "last_plan_id",
     "last_plan_time",
     "news",
-    "next_try_time",
     "nights_changed",
     "nights_executed",
     "nights_no_longer_running",
@@ -38,7 +35,6 @@ __all__ = [
     "nights_with_open_blocks",
     "products_before",
     "redone_signatures",
-    "runnable_blocks",
 ]
 
 
@@ -278,37 +274,6 @@ def redone_signatures(session: Session, first_mjd: float, last_mjd: float) -> di
         )
     )
     return {planned: signature_with(planned, parameters) for planned, parameters in rows if parameters}
-
-
-def runnable_blocks(
-    session: Session, nights: Iterable[date] | None = None, now: datetime | None = None
-) -> list[tuple[int, str]]:
-    """Blocks that a runner may claim now, READY or QUEUED: (id, name), most urgent and oldest data first."""
-    now = now or utc_now()
-    query = (
-        select(Block.id, Block.name)
-        .where(
-            Block.state.in_((BlockState.READY, BlockState.QUEUED)),
-            or_(Block.not_before.is_(None), Block.not_before <= now),
-        )
-        .order_by(Block.priority.desc(), Block.mjd_mid, Block.id)
-    )
-    if nights is not None:
-        query = query.where(Block.night.in_(sorted(nights)))
-    return [(number, name) for number, name in session.execute(query)]
-
-
-def next_try_time(session: Session, nights: Iterable[date] | None = None) -> datetime | None:
-    """When the pause of the next READY block ends; None if no READY block pauses."""
-    query = select(func.min(Block.not_before)).where(Block.state == BlockState.READY)
-    if nights is not None:
-        query = query.where(Block.night.in_(sorted(nights)))
-    return session.scalar(query)
-
-
-def block_tries(session: Session, block_id: int) -> int:
-    """How often a block was begun; 0 if there is no such block."""
-    return session.scalar(select(Block.tries).where(Block.id == block_id)) or 0
 
 
 def products_before(session: Session, block_id: int) -> list[tuple[str, int | None, str]]:

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from pkgutil import resolve_name
+from typing import Final
 
 from core.instruments.registry import instruments
 from core.procedures.model import PlotFile, Procedure, ProcedureInput
 from core.processes import die_with_parent
+from core.recipes.registry import named_in
 
-__all__ = ["Pictures", "make_plots", "procedure_of"]
+__all__ = ["ENVIRONMENT", "Pictures", "make_plots", "procedure_of"]
+
+ENVIRONMENT: Final = "CASCADE_PROCEDURES"  # further ones, name=module:PROCEDURE, as `core.recipes.registry` has recipes
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,15 @@ class Pictures:
 
 @cache
 def procedure_of(recipe: str) -> Procedure | None:
-    """The procedure that the instrument of a recipe declares for it; None if there is none.
+    """The procedure that an instrument declares for a recipe, or the environment names; None if there is none.
 
     Raises
     ------
     TypeError
         If what is declared is no procedure.
     """
-    reference = next((item.procedures[recipe] for item in instruments() if recipe in item.procedures), None)
+    declared = {name: reference for item in instruments() for name, reference in item.procedures.items()}
+    reference = (declared | named_in(ENVIRONMENT)).get(recipe)
     if reference is None:
         return None
     procedure = resolve_name(reference)

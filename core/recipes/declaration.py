@@ -378,6 +378,7 @@ class Recipe(ABC):
     qc: ClassVar[tuple[QcSpec, ...]]
     parts: ClassVar[PartKind] = PartKind.WHOLE
     survives_loss: ClassVar[bool] = False  # the result is worth having when a part failed
+    leased_parts: ClassVar[bool] = False  # the service gives its parts to several workers, on several hosts
     memory: ClassVar[MemoryNeed]
     differences: ClassVar[tuple[Difference, ...]] = ()
     manual_notes: ClassVar[tuple[ManualNote, ...]] = ()

@@ -15,21 +15,32 @@ from core.errors import NotFoundError, ParameterError
 from core.instruments.registry import instruments
 from core.recipes.declaration import Recipe
 
-__all__ = ["ENVIRONMENT", "all_recipes", "get_recipe", "recipe_names"]
+__all__ = ["ENVIRONMENT", "all_recipes", "get_recipe", "named_in", "recipe_names"]
 
 ENVIRONMENT: Final = "CASCADE_RECIPES"
 
 
 def _table() -> dict[str, str]:
     declared = {name: reference for item in instruments() for name, reference in item.recipes.items()}
-    further = dict(_entry(text) for text in os.environ.get(ENVIRONMENT, "").split(",") if text.strip())
+    further = named_in(ENVIRONMENT)
     return declared | further
 
 
-def _entry(text: str) -> tuple[str, str]:
+def named_in(variable: str) -> dict[str, str]:
+    """What a variable of the environment adds: name to ``module:thing``.
+
+    Raises
+    ------
+    ParameterError
+        If it says something else.
+    """
+    return dict(_entry(text, variable) for text in os.environ.get(variable, "").split(",") if text.strip())
+
+
+def _entry(text: str, variable: str) -> tuple[str, str]:
     name, _, reference = text.strip().partition("=")
     if not name or reference.count(":") != 1:
-        raise ParameterError(f"{ENVIRONMENT} has {text.strip()!r}, not name=module:Class", parameter=ENVIRONMENT)
+        raise ParameterError(f"{variable} has {text.strip()!r}, not name=module:Class", parameter=variable)
     return name, reference
 
 

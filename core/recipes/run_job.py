@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import core.recipes.startup  # noqa: F401  (before all others)
 from core.errors import MuseError
 from core.processes import die_with_parent
+from core.recipes.declaration import Recipe, RecipeParameters
 from core.recipes.engine import run_recipe
 from core.recipes.events import Event, RunDone, RunError, event_line
 from core.recipes.frames import Frame, FrameSet
@@ -25,7 +26,9 @@ from core.recipes.logs import LogSettings, configure_logging
 from core.recipes.registry import get_recipe
 from core.recipes.results import RunResult
 
-__all__ = ["emit", "main", "run"]
+__all__ = ["emit", "inputs", "main", "run", "whole"]
+
+Act = Callable[[Mapping[str, Any], LogSettings], RunResult]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,26 +38,41 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if result is not None and result.ok else 1
 
 
-def run(job: Mapping[str, Any]) -> RunResult | None:
-    """Run the job and tell its result or its error as an event; None after an error."""
+def inputs(job: Mapping[str, Any]) -> tuple[Recipe, FrameSet, RecipeParameters]:
+    """Recipe, frames and parameters of a job.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such recipe.
+    ParameterError
+        If a parameter is not accepted.
+    """
+    recipe = get_recipe(job["recipe"])
+    frames = FrameSet(tuple(Frame(Path(item["path"]), item["tag"]) for item in job["frames"]))
+    return recipe, frames, recipe.Params.parse(job.get("parameters", {}))
+
+
+def whole(job: Mapping[str, Any], logs: LogSettings) -> RunResult:
+    """Run all of the recipe; for errors see `core.recipes.engine.run_recipe`."""
+    return run_recipe(
+        *inputs(job),
+        Path(job["output_dir"]),
+        units=job.get("units"),
+        at_once=job.get("at_once"),
+        logs=logs,
+        on_event=emit,
+    )
+
+
+def run(job: Mapping[str, Any], do: Act = whole) -> RunResult | None:
+    """Run the job, or what ``do`` does of it, and tell its result or its error as an event; None after an error."""
     die_with_parent()
     try:
         log_file = Path(job["log_file"]) if job.get("log_file") else None
         logs = LogSettings(msg_level="off", log_level=job.get("log_level", "info"), log_file=log_file)
         configure_logging(logs)
-        recipe = get_recipe(job["recipe"])
-        frames = FrameSet(tuple(Frame(Path(item["path"]), item["tag"]) for item in job["frames"]))
-        params = recipe.Params.parse(job.get("parameters", {}))
-        result = run_recipe(
-            recipe,
-            frames,
-            params,
-            Path(job["output_dir"]),
-            units=job.get("units"),
-            at_once=job.get("at_once"),
-            logs=logs,
-            on_event=emit,
-        )
+        result = do(job, logs)
     except MuseError as error:
         emit(RunError(error.error_type, str(error), error.retriable))
         return None

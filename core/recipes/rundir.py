@@ -15,7 +15,7 @@ from typing import Any
 from core.errors import NotFoundError, ProductStoreError
 from core.recipes.engine import Run
 from core.recipes.parts import Part
-from core.recipes.results import PartOutcome
+from core.recipes.results import PartOutcome, RunResult
 
 __all__ = ["RunDirectory"]
 
@@ -74,6 +74,21 @@ class RunDirectory:
         """Outcomes of the parts that came to their end, in the order of the run."""
         return tuple(outcome for part in self.run().parts if (outcome := self.outcome(part)) is not None)
 
+    def save_result(self, result: RunResult) -> None:
+        """Keep the result of the run: it is finished, and must not be finished again.
+
+        Raises
+        ------
+        ProductStoreError
+            If disk or permissions fail.
+        """
+        self._save("result", result)
+
+    def result(self) -> RunResult | None:
+        """The result of the run, None if it is not finished."""
+        found = self._load("result")
+        return found if isinstance(found, RunResult) else None
+
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.pickle"
 
@@ -81,7 +96,10 @@ class RunDirectory:
         file = self._file(name)
         draft = file.with_name(f".{file.name}.{socket.gethostname()}.{os.getpid()}.part")
         try:
-            draft.write_bytes(pickle.dumps(value))
+            with draft.open("wb") as stream:
+                pickle.dump(value, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
             os.replace(draft, file)
         except OSError as error:
             draft.unlink(missing_ok=True)

@@ -21,11 +21,12 @@ from service.dependencies import After, ArchiveDep, SessionDep
 from service.download import OpenFileResponse
 from service.explain import explain_block
 from service.files import block_plots, existing, tail_text
-from service.progress import progress_of
+from service.progress import memory_note, progress_of
 from service.schemas import (
     BlockDetail,
     BlockInputOut,
     BlockOut,
+    BlockPartOut,
     BlockProgress,
     BlockQc1,
     EventOut,
@@ -65,6 +66,8 @@ def get_block(session: SessionDep, name: str) -> BlockDetail:
     return BlockDetail(
         **BlockOut.of(block).model_dump(),
         lost_units=[LostUnitOut(**item) for item in block.lost_units],
+        parts=[BlockPartOut.of(part) for part in block.parts],
+        memory_note=memory_note(block),
         parameters=block.parameters,
         signature=block.signature,
         rules_hash=block.rules_hash,
@@ -102,7 +105,7 @@ def _fresh(archive: Archive, name: str) -> BlockOut:
 
 @router.get("/{name}/progress", summary="Progress of a block")
 def get_progress(session: SessionDep, name: str) -> BlockProgress:
-    """By unit while it runs."""
+    """By part while it runs."""
     return progress_of(session, queries.find_block(session, name))
 
 

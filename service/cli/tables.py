@@ -19,7 +19,7 @@ from core.archive.states import InputKind
 from service.cli.common import console, state_text
 from service.explain import waits_for
 from service.status import Status
-from service.text import age, duration, mjd_moment, moment, qc1_number, signed_age, unit_text
+from service.text import age, duration, mebibytes, mjd_moment, moment, qc1_number, signed_age, unit_text
 from service.web.cascade_graph import cascade_order
 from service.web.templating import block_mark
 
@@ -46,8 +46,17 @@ def print_cascade(session: Session, night: date) -> None:
     for item in calibration_inputs(session, [block.id for block in blocks]):
         inputs[item.block_id].append(item)
     table = _table(
-        f"Cascade of night {night}", "tag", "raw", "recipe", "state", "time", "score", "takes", right=("raw", "time")
-    )
+        f"Cascade of night {night}",
+        "tag",
+        "raw",
+        "recipe",
+        "state",
+        "time",
+        "memory",
+        "score",
+        "takes",
+        right=("raw", "time", "memory"),
+    )  # fmt: skip
     for block in cascade_order(blocks, inputs):
         takes = ", ".join(_choice(item) for item in inputs[block.id])
         kind, _, word = block_mark(block)
@@ -64,6 +73,7 @@ def print_cascade(session: Session, night: date) -> None:
             block.recipe,
             state,
             duration(block.duration),
+            mebibytes(block.peak_mb),
             _score(block),
             takes or "nothing",
         )

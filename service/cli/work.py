@@ -20,8 +20,8 @@ from service.cli.progress import BlockProgressBars
 from service.cli.tables import print_cascade
 from service.web.words import QUARANTINE_CURES
 from workers import ingest as ingest_worker
-from workers.execute import Outcome
 from workers.ingest import IngestReport, ingest_once
+from workers.outcome import Outcome
 from workers.planning import plan_nights, save_nights
 from workers.runner import run_until_idle
 

@@ -91,6 +91,7 @@ def environment() -> Environment:
         {
             "age": text.age,
             "bytes": text.byte_count,
+            "mebibytes": text.mebibytes,
             "clock": text.clock,
             "duration": text.duration,
             "moment": text.moment,

@@ -15,7 +15,7 @@ from core.archive.pages.blocks import last_failed
 from core.archive.pages.health import partial_blocks
 from core.archive.pages.nights import nights_between
 from core.archive.queries import block_task
-from core.archive.records import BlockResult, LostUnit
+from core.archive.records import BlockResult, LostUnit, Work
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState
 from core.errors import MissingInputError
@@ -44,8 +44,8 @@ def run(archive: Archive, new_product: Any) -> Callable[..., None]:
         gone = {entry.unit for entry in lost}
         products = tuple(new_product(f"/p/{number}/{tag}-{unit}", tag, unit) for unit in (1, 2) if unit not in gone)
         with archive.write() as session:
-            assert leases.claim_block(session, number, owner="w", lease_seconds=60)
-            finishing.finish_block(session, number, BlockResult(products, lost=lost), owner="w")
+            assert leases.claim_work(session, Work(number), owner="w", lease_seconds=60)
+            finishing.finish_block(session, Work(number), BlockResult(products, lost=lost), owner="w")
 
     return execute
 
@@ -132,13 +132,13 @@ def test_an_ifu_that_came_while_a_dependant_ran_is_not_forgotten(
     again(archive, arc)
     lacking = skipped(archive, arc)
     with archive.write() as session:
-        leases.claim_block(session, arc, owner="slow", lease_seconds=60)
+        leases.claim_work(session, Work(arc), owner="slow", lease_seconds=60)
     again(archive, flat)
     run(flat, "TRACE_TABLE")
     assert states(archive, arc) == [BlockState.RUNNING]
     result = BlockResult((new_product(f"/p/{arc}/WAVECAL_TABLE-1", "WAVECAL_TABLE", 1),), lost=lacking)
     with archive.write() as session:
-        finishing.finish_block(session, arc, result, owner="slow")
+        finishing.finish_block(session, Work(arc), result, owner="slow")
     assert states(archive, arc) == [BlockState.READY]
 
 
@@ -156,9 +156,9 @@ def test_a_merged_product_has_the_ifus_that_its_block_did_not_lose(
     flat = add_block("flat")
     arc = add_block("arc", BlockState.WAITING, (("TRACE_TABLE", InputKind.PLANNED, flat),))
     with archive.write() as session:
-        leases.claim_block(session, flat, owner="w", lease_seconds=60)
+        leases.claim_work(session, Work(flat), owner="w", lease_seconds=60)
         merged = new_product("/p/TRACE_TABLE", "TRACE_TABLE", None)
-        finishing.finish_block(session, flat, BlockResult((merged,), lost=(FAILED,)), owner="w")
+        finishing.finish_block(session, Work(flat), BlockResult((merged,), lost=(FAILED,)), owner="w")
     assert [entry.unit for entry in skipped(archive, arc)] == [2]
     with archive.read() as session:
         (candidate,) = planning_products(session, SPANS)

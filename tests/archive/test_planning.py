@@ -11,7 +11,7 @@ from core.archive import finishing, leases, orders
 from core.archive.candidates import planning_frames, planning_products
 from core.archive.models import Block, BlockInput, Event, Product, setup_columns
 from core.archive.planning import SavedPlan, plan_parts, save_plan
-from core.archive.records import BlockResult
+from core.archive.records import BlockResult, Work
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState
 from core.cascade.model import Plan
@@ -77,8 +77,8 @@ def by_tag(archive: Archive, tag: str) -> Block:
 
 def execute(archive: Archive, block: Block, products: tuple[Any, ...]) -> None:
     with archive.write() as session:
-        assert leases.claim_block(session, block.id, owner="w", lease_seconds=60)
-        finishing.finish_block(session, block.id, BlockResult(products), owner="w")
+        assert leases.claim_work(session, Work(block.id), owner="w", lease_seconds=60)
+        finishing.finish_block(session, Work(block.id), BlockResult(products), owner="w")
 
 
 def test_frames_come_as_the_planner_wants_them(archive: Archive, take: Callable[..., None]) -> None:
@@ -188,7 +188,7 @@ def test_a_running_block_is_left_alone_until_it_is_done(archive: Archive, take: 
     save(archive)
     block = by_tag(archive, "BIAS")
     with archive.write() as session:
-        leases.claim_block(session, block.id, owner="w", lease_seconds=60)
+        leases.claim_work(session, Work(block.id), owner="w", lease_seconds=60)
     take("BIAS", 33.5, count=1, tpl_start=datetime(2026, 11, 2, 9, tzinfo=UTC))
     assert save(archive).postponed == (block.name,)
     assert by_tag(archive, "BIAS").n_raw == 3

@@ -12,7 +12,7 @@ from core.archive import finishing, leases, orders, transitions
 from core.archive.leases import LeaseAnswer
 from core.archive.models import Block, BlockInput, Event, Product, Qc1Parameter, Qc1Value, Score
 from core.archive.queries import block_states, block_task
-from core.archive.records import BlockResult, NewQc1Value, NewScore, Qc1Definition
+from core.archive.records import BlockResult, NewQc1Value, NewScore, Qc1Definition, Work
 from core.archive.results import register_parameters
 from core.archive.sessions import Archive
 from core.archive.states import BLOCK_CHANGES, BlockState, InputKind, ProductState
@@ -35,12 +35,12 @@ def block(archive: Archive, block_id: int) -> Block:
 
 def claim(archive: Archive, block_id: int, owner: str = "w1", now: datetime = T0) -> bool:
     with archive.write() as session:
-        return leases.claim_block(session, block_id, owner=owner, lease_seconds=60, now=now)
+        return leases.claim_work(session, Work(block_id), owner=owner, lease_seconds=60, now=now)
 
 
 def finish(archive: Archive, block_id: int, result: BlockResult, owner: str = "w1", now: datetime = T0) -> None:
     with archive.write() as session:
-        finishing.finish_block(session, block_id, result, owner=owner, now=now)
+        finishing.finish_block(session, Work(block_id), result, owner=owner, now=now)
 
 
 def history(archive: Archive, name: str) -> list[tuple[str | None, str | None]]:
@@ -83,8 +83,8 @@ def test_a_message_that_comes_twice_does_nothing(archive: Archive, add_block: Ad
 def test_the_way_over_the_broker_is_in_the_events(archive: Archive, add_block: Add) -> None:
     number = add_block("b")
     with archive.write() as session:
-        assert transitions.queue_block(session, number, actor="dispatch", now=T0)
-        assert not transitions.queue_block(session, number, actor="dispatch", now=T0)
+        assert transitions.queue_work(session, Work(number), actor="dispatch", now=T0)
+        assert not transitions.queue_work(session, Work(number), actor="dispatch", now=T0)
     assert claim(archive, number, now=after(5))
     finish(archive, number, BlockResult(), now=after(65))
     assert history(archive, "b") == [("ready", "queued"), ("queued", "running"), ("running", "done")]
@@ -164,16 +164,16 @@ def test_a_worker_that_lost_its_lease_can_write_nothing(archive: Archive, add_bl
     claim(archive, number, "dead")
     with archive.write() as session:
         assert leases.release_expired_leases(session, actor="dispatch", now=after(59)) == []
-        assert leases.release_expired_leases(session, actor="dispatch", now=after(61)) == [number]
+        assert leases.release_expired_leases(session, actor="dispatch", now=after(61)) == [Work(number)]
     assert block(archive, number).state is BlockState.READY
     assert claim(archive, number, "alive", now=after(62))
     with archive.write() as session:
-        answer = leases.heartbeat(session, number, owner="dead", lease_seconds=60, now=after(63))
+        answer = leases.heartbeat(session, Work(number), owner="dead", lease_seconds=60, now=after(63))
         assert answer is LeaseAnswer.LOST
     with pytest.raises(StateConflictError, match="no longer held by dead"):
         finish(archive, number, BlockResult((new_product("/p/1.fits"),)), owner="dead")
     with pytest.raises(StateConflictError), archive.write() as session:
-        leases.fail_block(session, number, owner="dead", error_type="x", message="x", retriable=False)
+        leases.fail_work(session, Work(number), owner="dead", error_type="x", message="x", retriable=False)
     assert block(archive, number).lease_owner == "alive"
 
 
@@ -182,7 +182,7 @@ def test_a_heartbeat_prolongs_the_lease_and_shows_progress(archive: Archive, add
     claim(archive, number)
     progress = {"01": {"phase": "combine", "fraction": 0.4}}
     with archive.write() as session:
-        answer = leases.heartbeat(session, number, owner="w1", lease_seconds=60, progress=progress, now=after(50))
+        answer = leases.heartbeat(session, Work(number), owner="w1", lease_seconds=60, progress=progress, now=after(50))
         assert answer is LeaseAnswer.HELD
         assert leases.release_expired_leases(session, actor="dispatch", now=after(100)) == []
     with archive.read() as session:
@@ -206,9 +206,9 @@ def test_a_retriable_error_pauses_and_comes_back_until_tries_are_used_up(archive
         assert claim(archive, number, now=after(29)) is (expected is BlockState.READY)
         assert expected is BlockState.READY or claim(archive, number, now=after(30))
         with archive.write() as session:
-            state = leases.fail_block(
+            state = leases.fail_work(
                 session,
-                number,
+                Work(number),
                 owner="w1",
                 error_type="product_store",
                 message="disk full",
@@ -225,8 +225,8 @@ def test_an_error_that_repeats_itself_fails_at_once(archive: Archive, add_block:
     number = add_block("b")
     claim(archive, number)
     with archive.write() as session:
-        state = leases.fail_block(
-            session, number, owner="w1", error_type="tracing", message="no slices", retriable=False, now=after(9)
+        state = leases.fail_work(
+            session, Work(number), owner="w1", error_type="tracing", message="no slices", retriable=False, now=after(9)
         )
     row = block(archive, number)
     assert (state, row.state_reason, row.duration) == (BlockState.FAILED, "no slices", 9.0)
@@ -236,7 +236,7 @@ def test_an_orderly_stop_does_not_cost_a_try(archive: Archive, add_block: Add) -
     number = add_block("b")
     claim(archive, number)
     with archive.write() as session:
-        assert leases.release_block(session, number, owner="w1", reason="worker stops", now=T0)
+        assert leases.release_work(session, Work(number), owner="w1", reason="worker stops", now=T0)
     row = block(archive, number)
     assert (row.state, row.tries, row.lease_owner) == (BlockState.READY, 0, None)
 
@@ -244,9 +244,9 @@ def test_an_orderly_stop_does_not_cost_a_try(archive: Archive, add_block: Add) -
 def test_queued_blocks_that_nobody_takes_are_ready_again(archive: Archive, add_block: Add) -> None:
     number = add_block("b")
     with archive.write() as session:
-        transitions.queue_block(session, number, actor="dispatch", now=T0)
+        transitions.queue_work(session, Work(number), actor="dispatch", now=T0)
         assert transitions.requeue_stale(session, older_than=100, actor="dispatch", now=after(99)) == []
-        assert transitions.requeue_stale(session, older_than=100, actor="dispatch", now=after(101)) == [number]
+        assert transitions.requeue_stale(session, older_than=100, actor="dispatch", now=after(101)) == [Work(number)]
     assert block(archive, number).state is BlockState.READY
 
 
@@ -307,8 +307,8 @@ def test_cancelling_a_running_block_needs_its_worker(archive: Archive, add_block
     claim(archive, number)
     with archive.write() as session:
         assert orders.cancel_block(session, number, actor="astronomer", now=T0) is BlockState.RUNNING
-        assert leases.heartbeat(session, number, owner="w1", lease_seconds=60, now=T0) is LeaseAnswer.CANCEL
-        assert leases.confirm_cancel(session, number, owner="w1", now=T0)
+        assert leases.heartbeat(session, Work(number), owner="w1", lease_seconds=60, now=T0) is LeaseAnswer.CANCEL
+        assert leases.confirm_cancel(session, Work(number), owner="w1", now=T0)
     row = block(archive, number)
     assert (row.state, row.lease_owner) == (BlockState.CANCELLED, None)
     with archive.write() as session:
@@ -335,10 +335,10 @@ def test_a_cancelled_block_that_ends_otherwise_first_is_not_repeated(
     with archive.write() as session:
         orders.cancel_block(session, number, actor="astronomer", now=T0)
         if end == "orderly stop":
-            assert leases.release_block(session, number, owner="w1", reason="worker stops", now=T0)
+            assert leases.release_work(session, Work(number), owner="w1", reason="worker stops", now=T0)
         else:
             error = {"error_type": "child_died", "message": "killed", "retriable": True}
-            assert leases.fail_block(session, number, owner="w1", now=T0, **error) is BlockState.CANCELLED
+            assert leases.fail_work(session, Work(number), owner="w1", now=T0, **error) is BlockState.CANCELLED
     row = block(archive, number)
     assert (row.state, row.lease_owner, row.finished_at) == (BlockState.CANCELLED, None, T0)
 
@@ -379,8 +379,8 @@ def test_no_way_leads_out_of_the_table_of_changes(archive: Archive, add_block: A
 def test_unknown_things_are_named(archive: Archive) -> None:
     with archive.write() as session:
         for call in (
-            lambda: transitions.queue_block(session, 77, actor="x"),
-            lambda: finishing.finish_block(session, 77, BlockResult(), owner="x"),
+            lambda: transitions.queue_work(session, Work(77), actor="x"),
+            lambda: finishing.finish_block(session, Work(77), BlockResult(), owner="x"),
             lambda: orders.rerun_block(session, 77, actor="x"),
             lambda: orders.set_priority(session, 77, 1, actor="x"),
         ):

@@ -71,7 +71,7 @@ def test_a_block_explains_its_inputs(client: httpx.Client) -> None:
 
 def test_progress_is_told_by_ifu(client: httpx.Client) -> None:
     (running,) = client.get("/api/blocks/running/progress").json()
-    assert running["units"]["01"] == {"phase": "combining rows", "fraction": 0.75}
+    assert running["parts"]["01"] == {"label": "IFU 1", "state": "running", "phase": "combining rows", "fraction": 0.75}
     assert running["fraction"] == pytest.approx(0.5)
     # the median of the last runs with two IFUs, all between 35 and 60 s
     assert 35 <= running["expected"] <= 60

@@ -21,9 +21,10 @@ import workers.dispatch
 import workers.housekeeping
 from core.archive.base import utc_now
 from core.archive.events import beat, record_event
-from core.archive.leases import claim_block
+from core.archive.leases import claim_work
 from core.archive.models import Event, Product, WorkerHeartbeat
 from core.archive.orders import cancel_block, rerun_block
+from core.archive.records import Work
 from core.archive.schema import upgrade
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, WorkerKind
@@ -32,10 +33,11 @@ from core.archive.upkeep import remove_old_events
 from core.archive.watch import PLANNER
 from core.errors import ParameterError
 from core.settings import Settings
-from workers.broker import EXECUTE_TASK, make_app, send_block
+from workers.broker import EXECUTE_TASK, make_app, send_work
 from workers.dispatch import Dispatcher
-from workers.execute import BlockExecutor, Outcome
+from workers.execute import BlockExecutor
 from workers.housekeeping import Cleaned, Housekeeping
+from workers.outcome import Outcome
 from workers.planning import Planner
 from workers.runner import run_until_idle
 from workers.supervisor import DAEMONS, Supervisor
@@ -43,10 +45,10 @@ from workers.worker import make_worker_app
 
 
 @pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Block numbers that were sent to the broker."""
-    numbers: list[int] = []
-    monkeypatch.setattr(workers.dispatch, "send_block", lambda app, number: numbers.append(number))
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
+    """What was sent to the broker."""
+    numbers: list[Work] = []
+    monkeypatch.setattr(workers.dispatch, "send_work", lambda app, work: numbers.append(work))
     return numbers
 
 
@@ -59,13 +61,14 @@ def messages(settings: Settings) -> list[dict[str, Any]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("*.msg"))]
 
 
-def test_a_message_is_a_block_number_and_nothing_else(tmp_path: Path) -> None:
+def test_a_message_is_a_block_number_and_the_key_of_a_part_and_nothing_else(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path)
     app = make_app(settings)
-    send_block(app, 42)
-    (message,) = messages(settings)
-    assert message["headers"]["task"] == EXECUTE_TASK
-    assert message["headers"]["argsrepr"] == "[42]"
+    send_work(app, Work(42))
+    send_work(app, Work(42, "slab-003"))
+    sent = messages(settings)
+    assert {message["headers"]["task"] for message in sent} == {EXECUTE_TASK}
+    assert {message["headers"]["argsrepr"] for message in sent} == {"[42, '']", "[42, 'slab-003']"}
     assert app.conf.task_acks_late
     assert app.conf.worker_prefetch_multiplier == 1
     app.close()
@@ -82,18 +85,18 @@ def test_other_brokers_are_refused_with_what_is_accepted(tmp_path: Path) -> None
         make_app(Settings(data_dir=tmp_path, broker_url="amqp://localhost"))
 
 
-def test_a_round_plans_and_queues_what_is_ready(house: Any, sent: list[int]) -> None:
+def test_a_round_plans_and_queues_what_is_ready(house: Any, sent: list[Work]) -> None:
     rounds = dispatcher(house)
     time.sleep(0.15)  # the template is complete as soon as nothing came in for template_seconds
     tick = rounds.tick()
     assert tick.planned is not None
     blocks = house.blocks()
-    assert sent == [blocks["muse_bias"].id]
+    assert sent == [Work(blocks["muse_bias"].id)]
     assert (blocks["muse_bias"].state, blocks["muse_dark"].state) == (BlockState.QUEUED, BlockState.WAITING)
     assert rounds.tick().queued == 0
 
 
-def test_a_lost_message_is_sent_again(make_house: Callable[..., Any], sent: list[int]) -> None:
+def test_a_lost_message_is_sent_again(make_house: Callable[..., Any], sent: list[Work]) -> None:
     house = make_house(resend_seconds=0.2)
     house.ingest()
     rounds = dispatcher(house)
@@ -105,18 +108,18 @@ def test_a_lost_message_is_sent_again(make_house: Callable[..., Any], sent: list
     assert sent == [sent[0]] * 2
 
 
-def test_the_block_of_a_silent_worker_is_sent_again(house: Any, sent: list[int]) -> None:
+def test_the_block_of_a_silent_worker_is_sent_again(house: Any, sent: list[Work]) -> None:
     rounds = dispatcher(house)
     rounds.tick()
     with house.archive.write() as session:
-        assert claim_block(session, sent[0], owner="dead", lease_seconds=0.01)
+        assert claim_work(session, sent[0], owner="dead", lease_seconds=0.01)
     time.sleep(0.05)
     tick = rounds.tick()
     assert (tick.released, tick.queued) == (1, 1)
 
 
 def test_the_queue_is_kept_short_so_that_urgent_blocks_come_first(
-    make_house: Callable[..., Any], sent: list[int]
+    make_house: Callable[..., Any], sent: list[Work]
 ) -> None:
     house = make_house(queue_depth=1)
     house.ingest()
@@ -130,7 +133,7 @@ def test_the_queue_is_kept_short_so_that_urgent_blocks_come_first(
 
 
 def test_the_dispatcher_survives_a_broker_that_is_away(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[int] = []
+    calls: list[Work] = []
 
     def away(app: object, number: int) -> None:
         calls.append(number)
@@ -138,7 +141,7 @@ def test_the_dispatcher_survives_a_broker_that_is_away(house: Any, monkeypatch: 
             raise ConnectionRefusedError("no broker")
         stop.set()
 
-    monkeypatch.setattr(workers.dispatch, "send_block", away)
+    monkeypatch.setattr(workers.dispatch, "send_work", away)
     stop = threading.Event()
     thread = threading.Thread(target=dispatcher(house).run, args=(stop,))
     thread.start()
@@ -154,8 +157,8 @@ def test_the_dispatcher_survives_a_broker_that_is_away(house: Any, monkeypatch: 
 
 def test_the_task_answers_with_the_outcome(house: Any) -> None:
     class Executor(BlockExecutor):
-        def execute(self, block_id: int) -> Outcome:
-            return Outcome.SKIPPED if block_id == 7 else Outcome.DONE
+        def execute(self, work: Work) -> Outcome:
+            return Outcome.SKIPPED if work == Work(7) else Outcome.DONE
 
     app = make_worker_app(house.settings, Executor(house.archive, house.settings, threading.Event()))
     assert app.tasks[EXECUTE_TASK](7) == "skipped"
@@ -241,7 +244,7 @@ def test_a_file_that_becomes_known_while_housekeeping_looks_is_kept(
         product = session.scalars(select(Product).where(Product.path == str(placed))).one()
         product.path, product.night = "/elsewhere/x.fits", product.night - timedelta(days=9)
     look = workers.housekeeping.known_files
-    answers: list[int] = []
+    answers: list[Work] = []
 
     def late(session: Any, night: Any, found: Any) -> Any:
         answers.append(len(found))
@@ -258,7 +261,7 @@ def test_a_file_that_becomes_known_while_housekeeping_looks_is_kept(
 
 
 def test_housekeeping_does_not_hold_up_the_dispatcher_and_ends_with_it(
-    house: Any, sent: list[int], monkeypatch: pytest.MonkeyPatch
+    house: Any, sent: list[Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for day in range(1, 31):
         (house.settings.product_dir / f"2026-10-{day:02d}").mkdir(parents=True)
@@ -284,7 +287,7 @@ def test_housekeeping_does_not_hold_up_the_dispatcher_and_ends_with_it(
 
 
 def test_the_dispatcher_says_that_it_lives_while_it_plans(
-    make_house: Callable[..., Any], sent: list[int], monkeypatch: pytest.MonkeyPatch
+    make_house: Callable[..., Any], sent: list[Work], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     house = make_house(heartbeat_seconds=0.1)
     planning, go_on, stop = threading.Event(), threading.Event(), threading.Event()
@@ -308,7 +311,7 @@ def test_the_dispatcher_says_that_it_lives_while_it_plans(
 def test_housekeeping_that_fails_is_tried_again(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.housekeeping._AGAIN_SECONDS", 0.01)
     stop = threading.Event()
-    tries: list[int] = []
+    tries: list[Work] = []
 
     def failing(self: Housekeeping, stop: threading.Event) -> Cleaned:
         tries.append(1)

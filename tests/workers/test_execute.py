@@ -18,22 +18,24 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import undefer
 
-import workers.execute
+import workers.attempt
 from core.archive.base import utc_now
-from core.archive.leases import claim_block, release_expired_leases
+from core.archive.leases import claim_work, release_expired_leases
 from core.archive.models import Block, BlockInput, Event, Product, Qc1Value, Score
 from core.archive.orders import cancel_block
+from core.archive.queries import runnable_work
+from core.archive.records import Work
 from core.archive.states import BlockState, InputKind
 from core.archive.store import ProductStore
 from core.archive.transitions import change_block
-from core.archive.watch import runnable_blocks
 from core.errors import ProductStoreError
 from core.recipes.events import Event as RecipeEvent
 from core.recipes.events import RunStarted
 from workers.child import RecipeChild
 from workers.definitions import register_definitions
-from workers.execute import BlockExecutor, Outcome, release_dead
+from workers.execute import BlockExecutor, release_dead
 from workers.interrupts import LeaseLost
+from workers.outcome import Outcome
 from workers.planning import Planner
 from workers.runner import run_until_idle
 
@@ -56,7 +58,7 @@ def children(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[RecipeChild]]:
             super().__init__(job_file, log_file)
             started.append(self)
 
-    monkeypatch.setattr(workers.execute, "RecipeChild", Watched)
+    monkeypatch.setattr(workers.attempt, "RecipeChild", Watched)
     yield started
     for child in started:
         child.kill()
@@ -88,7 +90,7 @@ def wait_out_the_pause(house: Any) -> None:
     limit = time.monotonic() + 10
     while True:
         with house.archive.read() as session:
-            if runnable_blocks(session):
+            if runnable_work(session):
                 return
         assert time.monotonic() < limit
         time.sleep(0.02)
@@ -160,12 +162,12 @@ def test_a_worker_that_holds_its_block_no_longer_places_no_further_file(
                     cancel_block(session, number, actor="astronomer")
                 else:  # as if the disk had stood still for longer than the lease
                     release_expired_leases(session, actor="dispatch", now=utc_now() + timedelta(hours=1))
-                    assert claim_block(session, number, owner="another", lease_seconds=60)
+                    assert claim_work(session, Work(number), owner="another", lease_seconds=60)
         placed.append(temporary.name)
         return place(self, temporary, **where)
 
     monkeypatch.setattr(ProductStore, "place", watched)
-    assert executor(planned).execute(number) is expected
+    assert executor(planned).execute(Work(number)) is expected
     assert placed == ["MASTER_BIAS-01.fits"]
 
 
@@ -195,21 +197,21 @@ def test_the_lease_is_prolonged_with_each_file_that_is_placed_or_adopted(
         def away(*_: Any, **__: Any) -> None:
             raise ProductStoreError("gone")
 
-        patch.setattr(workers.execute, "finish_block", away)
-        assert executor(planned).execute(number) is Outcome.RETRY
+        patch.setattr(workers.attempt, "finish_block", away)
+        assert executor(planned).execute(Work(number)) is Outcome.RETRY
     placed = len(left)
     assert placed > 2
     with planned.archive.write() as session:
         session.get_one(Block, number).not_before = None
-    assert executor(planned).execute(number) is Outcome.DONE
+    assert executor(planned).execute(Work(number)) is Outcome.DONE
     assert len(left) == placed + 2
     assert min(left) > planned.settings.lease_seconds / 2
 
 
 def test_a_doubled_message_does_nothing(planned: Any) -> None:
     number = bias_id(planned)
-    assert executor(planned).execute(number) is Outcome.DONE
-    assert executor(planned).execute(number) is Outcome.SKIPPED
+    assert executor(planned).execute(Work(number)) is Outcome.DONE
+    assert executor(planned).execute(Work(number)) is Outcome.SKIPPED
     assert planned.blocks()["muse_bias"].tries == 1
 
 
@@ -220,8 +222,8 @@ def test_products_of_a_try_that_died_before_the_commit_are_adopted(
         raise LeaseLost("the machine went off")
 
     with monkeypatch.context() as patch:
-        patch.setattr(workers.execute, "finish_block", die)
-        assert executor(planned).execute(bias_id(planned)) is Outcome.LOST
+        patch.setattr(workers.attempt, "finish_block", die)
+        assert executor(planned).execute(Work(bias_id(planned))) is Outcome.LOST
     files = {p: p.stat().st_ino for p in planned.settings.product_dir.rglob("MASTER_BIAS*.fits")}
     assert len(files) == 2
     assert planned.scalar(select(func.count()).select_from(Product)) == 0
@@ -234,7 +236,7 @@ def test_products_of_a_try_that_died_before_the_commit_are_adopted(
             actor="test",
             lease_owner=None,
         )
-    assert executor(planned).execute(bias_id(planned)) is Outcome.DONE
+    assert executor(planned).execute(Work(bias_id(planned))) is Outcome.DONE
     assert len(children) == 1  # the recipe ran once
     assert {p: p.stat().st_ino for p in files} == files
     block = planned.blocks()["muse_bias"]
@@ -246,14 +248,14 @@ def test_a_damaged_product_of_an_earlier_try_is_not_adopted(
     planned: Any, children: list[RecipeChild], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(workers.execute, "finish_block", _raise(ProductStoreError("no space left on device")))
-        assert executor(planned).execute(bias_id(planned)) is Outcome.RETRY
+        patch.setattr(workers.attempt, "finish_block", _raise(ProductStoreError("no space left on device")))
+        assert executor(planned).execute(Work(bias_id(planned))) is Outcome.RETRY
     victim = next(planned.settings.product_dir.rglob("MASTER_BIAS-01.fits"))
     with victim.open("rb+") as stream:
         stream.seek(-100, os.SEEK_END)
         stream.write(b"\x55")
     wait_out_the_pause(planned)
-    assert executor(planned).execute(bias_id(planned)) is Outcome.DONE
+    assert executor(planned).execute(Work(bias_id(planned))) is Outcome.DONE
     assert len(children) == 2
 
 
@@ -271,7 +273,7 @@ def test_cancelling_ends_the_recipe_and_its_processes(planned: Any, children: li
         with planned.archive.write() as session:
             assert cancel_block(session, number, actor="astronomer") is BlockState.RUNNING
 
-    outcome = executor(planned, on_event=freezing(children, cancel)).execute(number)
+    outcome = executor(planned, on_event=freezing(children, cancel)).execute(Work(number))
     assert outcome is Outcome.CANCELLED
     assert planned.blocks()["muse_bias"].state is BlockState.CANCELLED
     assert gone(children[0].pid)
@@ -280,7 +282,7 @@ def test_cancelling_ends_the_recipe_and_its_processes(planned: Any, children: li
 
 def test_a_worker_that_ends_gives_its_block_back(planned: Any, children: list[RecipeChild]) -> None:
     stop = threading.Event()
-    outcome = executor(planned, stop=stop, on_event=freezing(children, stop.set)).execute(bias_id(planned))
+    outcome = executor(planned, stop=stop, on_event=freezing(children, stop.set)).execute(Work(bias_id(planned)))
     assert outcome is Outcome.RELEASED
     block = planned.blocks()["muse_bias"]
     assert (block.state, block.tries) == (BlockState.READY, 0)
@@ -295,7 +297,7 @@ def test_a_worker_that_lost_its_lease_writes_nothing(planned: Any, children: lis
             block = session.get(type(planned.blocks()["muse_bias"]), number)
             block.lease_owner = "somebody else"
 
-    outcome = executor(planned, on_event=freezing(children, steal)).execute(number)
+    outcome = executor(planned, on_event=freezing(children, steal)).execute(Work(number))
     assert outcome is Outcome.LOST
     block = planned.blocks()["muse_bias"]
     assert (block.state, block.lease_owner) == (BlockState.RUNNING, "somebody else")
@@ -321,12 +323,12 @@ def test_a_killed_recipe_is_tried_again(planned: Any, children: list[RecipeChild
             os.killpg(children[0].pid, signal.SIGKILL)
 
     number = bias_id(planned)
-    assert executor(planned, on_event=kill).execute(number) is Outcome.RETRY
+    assert executor(planned, on_event=kill).execute(Work(number)) is Outcome.RETRY
     block = planned.blocks()["muse_bias"]
     assert block.error_type == "child_died"
     assert "SIGKILL" in block.error_message
     wait_out_the_pause(planned)
-    assert executor(planned, on_event=kill).execute(number) is Outcome.DONE
+    assert executor(planned, on_event=kill).execute(Work(number)) is Outcome.DONE
     assert planned.blocks()["muse_bias"].error_message is None
 
 
@@ -336,7 +338,7 @@ def test_broken_raw_frames_fail_the_block_which_says_so(planned: Any) -> None:
         with victim.open("rb+") as stream:
             stream.truncate(victim.stat().st_size // 2)  # in the data of the first of two IFUs
     number = bias_id(planned)
-    assert executor(planned).execute(number) is Outcome.FAILED
+    assert executor(planned).execute(Work(number)) is Outcome.FAILED
     block = planned.blocks()["muse_bias"]
     assert block.state is BlockState.FAILED
     assert "IFU 1" in block.error_message
@@ -351,8 +353,8 @@ def test_broken_raw_frames_fail_the_block_which_says_so(planned: Any) -> None:
 
 
 def test_an_unexpected_error_is_a_failure_with_its_name(planned: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workers.execute, "place", _raise(ZeroDivisionError("oh")))
-    assert executor(planned).execute(bias_id(planned)) is Outcome.FAILED
+    monkeypatch.setattr(workers.attempt, "place", _raise(ZeroDivisionError("oh")))
+    assert executor(planned).execute(Work(bias_id(planned))) is Outcome.FAILED
     block = planned.blocks()["muse_bias"]
     assert (block.error_type, block.error_message) == ("non_retriable", "ZeroDivisionError: oh")
 
@@ -362,12 +364,12 @@ def test_the_silence_of_a_dead_worker_returns_its_block(make_house: Callable[...
     house.ingest()
     Planner(house.archive, house.settings).plan_changes(wait_for_templates=False)
     with house.archive.write() as session:
-        assert workers.execute.claim_block(session, bias_id(house), owner="dead", lease_seconds=0.01)
+        assert claim_work(session, Work(bias_id(house)), owner="dead", lease_seconds=0.01)
     threading.Event().wait(0.05)
     with house.archive.write() as session:
-        assert release_expired_leases(session, actor="test") == [bias_id(house)]
+        assert release_expired_leases(session, actor="test") == [Work(bias_id(house))]
     with house.archive.read() as session:
-        assert bias_id(house) in [number for number, _ in runnable_blocks(session)]
+        assert bias_id(house) in [work.block_id for work, _ in runnable_work(session)]
     texts = house.rows(select(Event.text).where(Event.to_state == "ready"))
     assert any("worker dead is silent" in text for text in texts)
 
@@ -380,11 +382,11 @@ def test_the_block_of_a_worker_that_was_killed_on_this_machine_is_back_at_once(p
     for owner, back in (
         (f"execute@{host}:{os.getpid()}:7f", []),  # it lives
         (f"execute@elsewhere:{dead.pid}:7f", []),  # nobody can say
-        (f"execute@{host}:{dead.pid}:7f", [number]),
+        (f"execute@{host}:{dead.pid}:7f", [Work(number)]),
     ):
         with planned.archive.write() as session:
             if planned.blocks()["muse_bias"].state is BlockState.READY:
-                assert workers.execute.claim_block(session, number, owner=owner, lease_seconds=60)
+                assert claim_work(session, Work(number), owner=owner, lease_seconds=60)
             else:
                 session.get(type(planned.blocks()["muse_bias"]), number).lease_owner = owner
         assert release_dead(planned.archive, "test") == back
@@ -396,7 +398,7 @@ def test_a_keyboard_interrupt_gives_the_block_back(planned: Any, children: list[
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        executor(planned, on_event=press).execute(bias_id(planned))
+        executor(planned, on_event=press).execute(Work(bias_id(planned)))
     block = planned.blocks()["muse_bias"]
     assert (block.state, block.tries) == (BlockState.READY, 0)
     assert gone(children[0].pid)

@@ -13,18 +13,19 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
-import workers.execute
+import workers.attempt
 from core.archive.leases import end_lease, release_expired_leases
 from core.archive.models import Block, Product, Qc1Value
 from core.archive.orders import rerun_block
 from core.archive.queries import BlockTask
-from core.archive.records import LostUnit
+from core.archive.records import LostUnit, Work
 from core.archive.states import BlockState, ProductState
 from core.recipes.muse.units import ifu_part
 from core.recipes.results import PartFailure, RecipeFailedError, RunResult
 from workers.definitions import register_definitions
-from workers.execute import BlockExecutor, Outcome
+from workers.execute import BlockExecutor
 from workers.interrupts import LeaseLost
+from workers.outcome import Outcome
 from workers.planning import Planner
 from workers.runner import run_until_idle
 from workers.verdict import judge
@@ -102,11 +103,11 @@ def test_run_again_with_whole_frames_it_is_made_up_for_and_so_is_what_depends_on
 def test_an_ifu_that_a_later_run_loses_has_no_product_any_more(planned: Any) -> None:
     executor = BlockExecutor(planned.archive, planned.settings, threading.Event())
     number = planned.blocks()["muse_bias"].id
-    assert executor.execute(number) is Outcome.DONE
+    assert executor.execute(Work(number)) is Outcome.DONE
     with planned.archive.write() as session:
         rerun_block(session, number, actor="astronomer")
     with broken_ifu_2(planned):
-        assert executor.execute(number) is Outcome.PARTIAL
+        assert executor.execute(Work(number)) is Outcome.PARTIAL
     assert products(planned) == [("MASTER_BIAS", 1)]
 
 
@@ -120,12 +121,12 @@ def test_a_crash_before_the_commit_keeps_what_is_known_of_the_lost_ifus(
         raise LeaseLost("the machine went off")
 
     with broken_ifu_2(planned), monkeypatch.context() as patch:
-        patch.setattr(workers.execute, "finish_block", die)
-        assert executor.execute(number) is Outcome.LOST
+        patch.setattr(workers.attempt, "finish_block", die)
+        assert executor.execute(Work(number)) is Outcome.LOST
     with planned.archive.write() as session:
-        end_lease(session, number, session.get_one(Block, number).lease_owner)
-        assert release_expired_leases(session, actor="test") == [number]
-    assert executor.execute(number) is Outcome.PARTIAL
+        end_lease(session, Work(number), session.get_one(Block, number).lease_owner)
+        assert release_expired_leases(session, actor="test") == [Work(number)]
+    assert executor.execute(Work(number)) is Outcome.PARTIAL
     block = planned.blocks()["muse_bias"]
     assert "of an earlier try are complete: adopted" in Path(block.log_path).read_text()
     assert block.failed_units == (2,)
@@ -141,7 +142,7 @@ def test_a_block_without_any_calibration_fails_and_names_them(planned: Any, raw_
         for product in bias.products:
             product.unit = 3  # none of IFUs 1 and 2 is left
         rerun_block(session, dark.id, actor="astronomer")
-    assert BlockExecutor(planned.archive, planned.settings, threading.Event()).execute(dark.id) is Outcome.FAILED
+    assert BlockExecutor(planned.archive, planned.settings, threading.Event()).execute(Work(dark.id)) is Outcome.FAILED
     dark = planned.blocks()["muse_dark"]
     assert dark.error_type == "missing_input"
     assert "no IFU has all calibrations: IFU 1 skipped" in dark.error_message

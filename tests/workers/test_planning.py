@@ -16,11 +16,11 @@ from sqlalchemy import func, select, update
 
 import workers.planning
 from core.archive.finishing import finish_block
-from core.archive.leases import claim_block, fail_block
+from core.archive.leases import claim_work, fail_work
 from core.archive.models import Block, BlockInput, Event, Frame, Product
 from core.archive.orders import rerun_block, set_product_state
 from core.archive.planning import plan_parts, save_plan
-from core.archive.records import BlockResult, NewProduct
+from core.archive.records import BlockResult, NewProduct, Work
 from core.archive.sessions import ArchiveUnavailableError
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.turns import PlanningBusyError, planning_turn
@@ -74,9 +74,9 @@ def finish(house: Any, recipe: str, tag: str) -> Block:
         for unit in block.units
     )
     with house.archive.write() as session:
-        assert claim_block(session, block.id, owner="test", lease_seconds=60)
+        assert claim_work(session, Work(block.id), owner="test", lease_seconds=60)
         signature = signature_with(block.plan_signature, block.parameters)
-        finish_block(session, block.id, BlockResult(products=products, signature=signature), owner="test")
+        finish_block(session, Work(block.id), BlockResult(products=products, signature=signature), owner="test")
     return block
 
 
@@ -90,8 +90,8 @@ def let_time_pass(house: Any, seconds: float) -> None:
 def fail(house: Any, recipe: str) -> None:
     with house.archive.write() as session:
         number = house.blocks()[recipe].id
-        assert claim_block(session, number, owner="test", lease_seconds=60)
-        fail_block(session, number, owner="test", error_type="data", message="all dark", retriable=False)
+        assert claim_work(session, Work(number), owner="test", lease_seconds=60)
+        fail_work(session, Work(number), owner="test", error_type="data", message="all dark", retriable=False)
 
 
 def test_new_frames_become_blocks_and_planning_again_changes_nothing(house: Any, planner: Planner) -> None:
@@ -173,13 +173,13 @@ def test_a_frame_that_comes_while_its_block_runs_is_not_forgotten(
     plan(planner)
     block = house.blocks()["muse_bias"]
     with house.archive.write() as session:
-        claim_block(session, block.id, owner="test", lease_seconds=60)
+        claim_work(session, Work(block.id), owner="test", lease_seconds=60)
     shutil.copy(raw_night / late.name, late)
     house.ingest()
     assert plan(planner).postponed == (block.name,)
     assert plan(planner) is None  # it still runs
     with house.archive.write() as session:
-        finish_block(session, block.id, BlockResult(), owner="test")
+        finish_block(session, Work(block.id), BlockResult(), owner="test")
     saved = plan(planner)
     assert saved.superseded == (block.name,)
     assert house.blocks()["muse_bias"].n_raw == 4

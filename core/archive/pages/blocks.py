@@ -9,7 +9,17 @@ from datetime import date, datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, selectinload, undefer
 
-from core.archive.models import HAS_FAILED_UNITS, Block, BlockInput, Event, Frame, Product, Qc1Parameter, Score
+from core.archive.models import (
+    HAS_FAILED_UNITS,
+    Block,
+    BlockInput,
+    BlockPart,
+    Event,
+    Frame,
+    Product,
+    Qc1Parameter,
+    Score,
+)
 from core.archive.states import BlockState, InputKind
 from core.errors import NotFoundError
 
@@ -33,6 +43,9 @@ __all__ = [
 ]
 
 
+_PARTS = selectinload(Block.parts).undefer(BlockPart.progress)
+
+
 @dataclass(frozen=True)
 class Outlier:
     """An outlier score with what it belongs to."""
@@ -54,7 +67,7 @@ class LastDone:
 
 
 def find_block(session: Session, name: str) -> Block:
-    """A block by its name, with its progress and plots.
+    """A block by its name, with its progress, parts and plots.
 
     Raises
     ------
@@ -62,7 +75,7 @@ def find_block(session: Session, name: str) -> Block:
         If the archive has no such block.
     """
     block = session.scalar(
-        select(Block).where(Block.name == name).options(undefer(Block.progress), undefer(Block.plots))
+        select(Block).where(Block.name == name).options(undefer(Block.progress), undefer(Block.plots), _PARTS)
     )
     if block is None:
         raise NotFoundError(f"the archive has no block {name}; see the page of its night", block=name)
@@ -190,7 +203,7 @@ def running_blocks(session: Session) -> list[Block]:
         session.scalars(
             select(Block)
             .where(Block.state == BlockState.RUNNING)
-            .options(undefer(Block.progress))
+            .options(undefer(Block.progress), _PARTS)
             .order_by(Block.started_at)
         )
     )

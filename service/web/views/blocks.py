@@ -20,7 +20,7 @@ from service.declarations import installed_recipe
 from service.explain import LEVELS, waits_for
 from service.files import Plot, block_plots, tail_text
 from service.places import place
-from service.progress import progress_of
+from service.progress import memory_note, progress_of
 from service.web.page import PageDep
 from service.web.sentences import block_sentence
 from workers.definitions import block_parameters
@@ -52,6 +52,7 @@ def block_page(
         calibrations=[item for item in inputs if item.kind is not InputKind.RAW],
         levels=LEVELS,
         progress=progress,
+        memory_note=memory_note(block),
         parameters=_parameters(block),
         qc1=block_qc1(session, block.id),
         texts=block_texts(session, block.id),

@@ -8,13 +8,13 @@ function words(seconds) {
 }
 
 function show(place, block) {
-  for (const box of place.querySelectorAll("[data-unit]")) {
-    const unit = block.units[box.dataset.unit];
-    if (!unit) continue;
-    const bar = box.querySelector(".progress"), fraction = Math.round(100 * (unit.fraction ?? 0));
+  for (const box of place.querySelectorAll("[data-part]")) {
+    const part = block.parts[box.dataset.part];
+    if (!part) continue;
+    const bar = box.querySelector(".progress"), fraction = Math.round(100 * part.fraction);
     bar.firstElementChild.style.width = `${fraction}%`;
     bar.setAttribute("aria-valuenow", fraction);
-    box.querySelector(".phase").textContent = unit.phase ?? "";
+    box.querySelector(".phase").textContent = part.phase;
   }
   const times = place.querySelector(".times") ?? place.closest("section")?.querySelector(".times");
   if (times) times.textContent = words(block.elapsed) + (block.expected ? ` of about ${words(block.expected)}` : "");
@@ -55,8 +55,9 @@ export function watchProgress() {
     let state = null;
     poll(async () => {
       const block = await read(`${address}/progress`);
-      if (state !== null && block.state !== state) { location.reload(); return IDLE; }
-      state = block.state;
+      const now = `${block.state} ${Object.keys(block.parts).length}`; // a block that is divided has other parts
+      if (state !== null && now !== state) { location.reload(); return IDLE; }
+      state = now;
       const place = document.querySelector(".run");
       if (place) show(place, block);
       if (log && block.state === "running") {
