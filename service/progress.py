@@ -11,7 +11,6 @@ from core.archive.models import Block
 from core.archive.pages.blocks import expected_seconds
 from core.archive.states import BlockState
 from core.errors import NotFoundError
-from core.instruments.registry import instrument_of_recipe
 from core.recipes.registry import get_recipe
 from service.schemas import BlockProgress, PartProgress
 
@@ -62,11 +61,7 @@ def _divided(block: Block) -> dict[str, PartProgress]:
 def _whole(block: Block) -> dict[str, PartProgress]:
     """Parts of a block that one worker does: its units, and what else was heard of."""
     heard = block.progress or {}
-    try:
-        word = instrument_of_recipe(block.recipe).units.word
-    except NotFoundError:
-        word = "unit"
-    labels = {f"{unit:02d}": f"{word} {unit}" for unit in block.units} | {
+    labels = {f"{unit:02d}": f"{block.unit_words.word} {unit}" for unit in block.units} | {
         key: key for key in heard if not key.isdigit()
     }
     return {key: _step(label, heard.get(key, {}), block.state) for key, label in labels.items()}

@@ -19,11 +19,13 @@ from sqlalchemy.orm import undefer
 
 import workers.attempt
 from core.archive.base import utc_now
+from core.archive.leases import running_leases
 from core.archive.models import Block, BlockPart, Event, Product, Qc1Parameter, Qc1Value
 from core.archive.orders import cancel_block, rerun_block
 from core.archive.parts import FINISH
 from core.archive.queries import runnable_work
 from core.archive.records import Work
+from core.archive.schema import upgrade
 from core.archive.sessions import Archive
 from core.archive.states import BlockState
 from core.fitsfile.scan import scan_fits
@@ -38,7 +40,7 @@ from workers.outcome import Outcome
 
 ROOT = Path(__file__).parents[2]
 DATES = ("DATE", "CHECKSUM", "DATASUM")
-KILLS = 3  # parts that must be done again, before the workers are left alone
+KILLS = 6  # workers that are killed while they have something in work
 
 
 class House:
@@ -277,29 +279,30 @@ def test_twenty_slabs_and_three_workers_that_are_killed_make_the_file_of_one_lef
     alone = tmp_path / "alone"
     alone.mkdir()
     store = Archive(f"sqlite:///{alone / 'cascade.sqlite'}")
-    from core.archive.schema import upgrade
-
     upgrade(store.database_url)
     single = House(alone, store, "whole_cube", slabs=20)
     single.run_out()
     expected = content(next(single.settings.product_dir.rglob("TOY_CUBE.fits")))
     store.dispose()
 
-    house = House(tmp_path / "many", archive, slabs=20, max_tries=50) if (tmp_path / "many").mkdir() is None else None
-    assert house is not None
-    workers_ = Workers(house, 3)
+    many = tmp_path / "many"
+    many.mkdir()
+    house = House(many, archive, slabs=20, max_tries=50)
+    crew = Workers(house, 3)
     try:
-        order, until = random.Random(8), time.monotonic() + 240
+        order, until, killed = random.Random(8), time.monotonic() + 280, 0
         while house.block().state is not BlockState.DONE:
             assert time.monotonic() < until, house.parts()
             assert house.block().state in (BlockState.READY, BlockState.RUNNING), house.block().error_message
-            time.sleep(order.uniform(0.2, 1.0))
-            if sum(part.tries > 1 for part in house.parts().values()) < KILLS:
-                workers_.kill(order.randrange(3))
-            workers_.keep()
+            time.sleep(order.uniform(0.0, 0.6))
+            holders = crew.holders()
+            if holders and killed < KILLS and order.random() < 0.5:
+                killed += crew.kill(order.choice(holders))
+            crew.keep()
     finally:
-        workers_.close()
-    assert sum(part.tries > 1 for part in house.parts().values()) >= KILLS
+        crew.close()
+    assert killed == KILLS
+    assert sum(part.tries > 1 for part in house.parts().values()) >= KILLS / 2
     units, cards = content(next(house.settings.product_dir.rglob("TOY_CUBE.fits")))
     assert units == expected[0]
     assert [[card for card in header if "REC1" not in card[0]] for header in cards] == [
@@ -311,7 +314,7 @@ class Workers:
     """Processes that work on the block of a house."""
 
     def __init__(self, house: House, number: int) -> None:
-        self._settings = house.settings
+        self._settings, self._archive = house.settings, house.archive
         self._seed = 0
         self._processes = [self._start() for _ in range(number)]
 
@@ -328,9 +331,20 @@ class Workers:
         command = [sys.executable, "-m", "tests.workers.part_worker", str(self._seed)]
         return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
 
-    def kill(self, number: int) -> None:
-        self._processes[number].send_signal(signal.SIGKILL)
-        self._processes[number].wait()
+    def holders(self) -> list[int]:
+        """Process numbers of those that have something in work."""
+        with self._archive.read() as session:
+            leases = running_leases(session)
+        return sorted(int(owner.split(":")[1]) for _, owner in leases)
+
+    def kill(self, pid: int) -> bool:
+        """Kill one of ours, whatever it does; False if it is none of ours or gone."""
+        for one in self._processes:
+            if one.pid == pid and one.poll() is None:
+                one.send_signal(signal.SIGKILL)
+                one.wait()
+                return True
+        return False
 
     def keep(self) -> None:
         """Start those again that were killed."""

@@ -200,7 +200,7 @@ def add_toy_block(archive: Archive, folder: Path, recipe: str = "slab_cube", max
         )  # fmt: skip
         block = Block(
             name=f"{recipe}-block", group_key=recipe, recipe=recipe, recipe_version="1", tag="TOY", night=night,
-            mjd_mid=61345.9, n_raw=1, unit_mask=0, state=BlockState.READY, rules_hash="r",
+            instrument="MUSE", mjd_mid=61345.9, n_raw=1, unit_mask=0, state=BlockState.READY, rules_hash="r",
             plan_signature=f"signature of {recipe}", signature=f"signature of {recipe}", parameters=params,
             max_tries=max_tries,
         )  # fmt: skip
