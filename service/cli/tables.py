@@ -52,10 +52,9 @@ def print_cascade(session: Session, night: date) -> None:
         "recipe",
         "state",
         "time",
-        "memory",
         "score",
         "takes",
-        right=("raw", "time", "memory"),
+        right=("raw", "time"),
     )  # fmt: skip
     for block in cascade_order(blocks, inputs):
         takes = ", ".join(_choice(item) for item in inputs[block.id])
@@ -72,8 +71,7 @@ def print_cascade(session: Session, night: date) -> None:
             str(block.n_raw),
             block.recipe,
             state,
-            duration(block.duration),
-            mebibytes(block.peak_mb),
+            f"{duration(block.duration)} {mebibytes(block.peak_mb)}".strip(),
             _score(block),
             takes or "nothing",
         )
