@@ -38,7 +38,7 @@ from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
 from core.settings import Settings
 from workers.definitions import installed_recipes, recipe_versions
-from workers.statics import ensure_line_catalog, static_calibrations
+from workers.statics import build_statics, static_calibrations
 
 __all__ = ["Planner", "plan_nights", "save_nights"]
 
@@ -60,7 +60,7 @@ def plan_nights(
     wait_for_templates : bool
         Leave alone templates of which exposures may still come in.
     """
-    ensure_line_catalog(settings.static_dir)
+    build_statics(settings.static_dir)
     with archive.read() as session:
         rows = outside_statics(session)
     statics = {item.name: static_calibrations(settings.static_dir, item, rows) for item in instruments()}

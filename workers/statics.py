@@ -1,8 +1,8 @@
 """The directory of static calibrations becomes candidates for the planner, and alarms for what cannot be used.
 
-What each file is and when it may be used: `core.staticcal.directory`. The arc line catalogue is built from published
-data if there is none. A file that cannot be used is named in the log, on the pages and by ``cascade status``, and is
-left out: it must not keep the nights from being planned.
+What each file is and when it may be used: `core.staticcal.directory`. Those that an instrument can build from published
+data are built if there are none. A file that cannot be used is named in the log, on the pages and by ``cascade status``,
+and is left out: it must not keep the nights from being planned.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Final
 
 from core.archive.outside import StaticRow
@@ -20,9 +21,8 @@ from core.cascade.model import Origin, ProductInfo, Quality
 from core.instruments.declaration import Instrument
 from core.instruments.registry import instruments
 from core.staticcal.directory import StaticFault, StaticFile, StaticListing, list_statics, paired, static_file
-from core.staticcal.line_catalog import write_line_catalog
 
-__all__ = ["ensure_line_catalog", "faults", "static_calibrations"]
+__all__ = ["build_statics", "faults", "static_calibrations"]
 
 _LOG = logging.getLogger(__name__)
 _QUALITY: Final = {
@@ -80,11 +80,14 @@ def _candidate(file: StaticFile, instrument: Instrument, quality: Quality) -> Pr
     )
 
 
-def ensure_line_catalog(directory: Path) -> None:
-    """Write the arc line catalogue if the directory has none."""
-    if not any(file.tag == "LINE_CATALOG" for item in instruments() for file in _listing(directory, item).files):
-        directory.mkdir(parents=True, exist_ok=True)
-        write_line_catalog(directory / "line_catalog.fits")
+def build_statics(directory: Path) -> None:
+    """Write the static calibrations that instruments can build, as far as the directory has none of their tags."""
+    for item in instruments():
+        known = {file.tag for file in _listing(directory, item).files}
+        for built in item.statics.built:
+            if built.tag not in known:
+                directory.mkdir(parents=True, exist_ok=True)
+                resolve_name(built.builder)(directory / built.file_name)
 
 
 def _listing(directory: Path, instrument: Instrument) -> StaticListing:

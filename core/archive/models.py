@@ -40,7 +40,7 @@ from core.archive.states import (
     WorkerKind,
 )
 from core.cascade.signature import SCHEME
-from core.instruments.registry import instrument
+from core.instruments.registry import instrument, setup_of
 from core.instruments.setup import Setup, UnitSpec
 from core.qc1.axes import Position
 
@@ -95,7 +95,7 @@ class SetupColumns:
     @property
     def setup(self) -> Setup:
         """The set-up with its words."""
-        return instrument(self.instrument).setup.parse(self.setup_text)
+        return setup_of(self.instrument, self.setup_text)
 
     @property
     def unit_words(self) -> UnitSpec:

@@ -9,6 +9,7 @@ from pkgutil import iter_modules, resolve_name
 import core.instruments
 from core.errors import NotFoundError
 from core.instruments.declaration import Instrument
+from core.instruments.setup import Setup
 
 __all__ = [
     "UnknownInstrumentError",
@@ -17,6 +18,7 @@ __all__ = [
     "instrument_of_recipe",
     "instruments",
     "is_kept",
+    "setup_of",
 ]
 
 # Keywords of the primary header that the archive keeps of any instrument; the rest stays in the file.
@@ -81,6 +83,20 @@ def instrument_of_recipe(recipe: str) -> Instrument:
         if any(task.recipe == recipe for task in item.plan.tasks):
             return item
     raise NotFoundError(f"no calibration plan has the recipe {recipe}", recipe=recipe)
+
+
+@lru_cache(maxsize=8192)
+def setup_of(name: str, text: str) -> Setup:
+    """The set-up of an instrument that a canonical text says.
+
+    Raises
+    ------
+    UnknownInstrumentError
+        If no instrument of that name is declared.
+    DataError
+        If the text is none.
+    """
+    return instrument(name).setup.parse(text)
 
 
 @lru_cache(maxsize=8192)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 
-__all__ = ["DatedName", "DeclaredFile", "NamedSetup", "ProductCode", "StaticRules", "stem_of"]
+__all__ = ["BuiltFile", "DatedName", "DeclaredFile", "NamedSetup", "ProductCode", "StaticRules", "stem_of"]
 
 _SUFFIXES = (".fits", ".fits.fz", ".fits.gz")
 _DATED = re.compile(
@@ -63,6 +63,18 @@ class DeclaredFile:
 
 
 @dataclass(frozen=True)
+class BuiltFile:
+    """A static calibration that is made from published data where there is none of its tag.
+
+    ``builder`` names what writes it, ``module:function``; it takes the path.
+    """
+
+    tag: str
+    file_name: str
+    builder: str
+
+
+@dataclass(frozen=True)
 class NamedSetup:
     """Word of a file name (between underscores) that says the set-up, for headers that do not say it."""
 
@@ -87,6 +99,7 @@ class StaticRules:
         Tags that must be taken together: the first one is an input of the second.
     only_static : tuple of str
         Tags that no recipe makes for a night.
+    built : tuple of BuiltFile
     """
 
     prefix: str
@@ -96,6 +109,7 @@ class StaticRules:
     not_after: tuple[tuple[str, date], ...] = ()
     pairs: tuple[tuple[str, str], ...] = ()
     only_static: tuple[str, ...] = ()
+    built: tuple[BuiltFile, ...] = ()
 
     @cached_property
     def _declared(self) -> Mapping[str, DeclaredFile]:

@@ -14,6 +14,7 @@ def forget() -> None:
     for cached in (
         registry.instruments,
         registry.is_kept,
+        registry.setup_of,
         registry._kept,
         definitions.installed_recipes,
         definitions.recipe_versions,

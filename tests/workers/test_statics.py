@@ -12,7 +12,7 @@ from astropy.io import fits
 from core.cascade.model import Origin, Quality
 from core.instruments.muse.declaration import INSTRUMENT
 from service.status import read_status
-from workers.statics import ensure_line_catalog, static_calibrations
+from workers.statics import build_statics, static_calibrations
 
 
 def write(path: Path, tag: str, **keywords: str) -> None:
@@ -24,11 +24,11 @@ def write(path: Path, tag: str, **keywords: str) -> None:
 
 
 def test_the_line_catalogue_is_built_once(tmp_path: Path) -> None:
-    ensure_line_catalog(tmp_path)
+    build_statics(tmp_path)
     (found,) = static_calibrations(tmp_path, INSTRUMENT)
     assert (found.tag, Path(found.id).name) == ("LINE_CATALOG", "line_catalog.fits")
     before = Path(found.id).stat().st_mtime_ns
-    ensure_line_catalog(tmp_path)
+    build_statics(tmp_path)
     assert Path(found.id).stat().st_mtime_ns == before
 
 

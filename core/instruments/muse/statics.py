@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Final
 
-from core.instruments.statics import DeclaredFile, NamedSetup, ProductCode, StaticRules
+from core.instruments.statics import BuiltFile, DeclaredFile, NamedSetup, ProductCode, StaticRules
 
 __all__ = ["MUSE_STATICS"]
 
@@ -79,4 +79,5 @@ MUSE_STATICS: Final = StaticRules(
         "TELLURIC_REGIONS",
         "VIGNETTING_MASK",
     ),
+    built=(BuiltFile("LINE_CATALOG", "line_catalog.fits", "core.staticcal.line_catalog:write_line_catalog"),),
 )
