@@ -1,8 +1,8 @@
 """The directory of static calibrations becomes candidates for the planner, and alarms for what cannot be used.
 
 What each file is and when it may be used: `core.staticcal.directory`. Those that an instrument can build from published
-data are built if there are none. A file that cannot be used is named in the log, on the pages and by ``cascade status``,
-and is left out: it must not keep the nights from being planned.
+data are built if there are none. A file that cannot be used is named in the log, on the pages and by
+``cascade status``, and is left out: it must not keep the nights from being planned.
 """
 
 from __future__ import annotations
