@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from astropy.io import fits
+from astropy.time import Time
 
-from core.cascade.model import Origin, Quality
+from core.cascade.model import FrameInfo, Origin, Quality
+from core.cascade.plan import make_plan
+from core.cascade.rules import InputRule, MasterSource, RawSource, Rules, Task
 from core.instruments.muse.declaration import INSTRUMENT
 from service.status import read_status
 from workers.statics import build_statics, static_calibrations
@@ -85,3 +88,43 @@ def test_a_static_calibration_that_does_not_tell_its_mode_serves_any(tmp_path: P
     nfm = INSTRUMENT.setup.of_keywords({"INS.MODE": "NFM-AO-N"})
     assert INSTRUMENT.setup.key("mode").difference(geometry.setup.mode, nfm.mode) == ""
     assert INSTRUMENT.setup.key("field").difference(geometry.setup.get("field"), nfm.get("field")) != ""
+
+
+PAIRED = Rules(
+    setup=INSTRUMENT.setup,
+    units=INSTRUMENT.units,
+    raws=(RawSource("OBJECT"),),
+    masters=(
+        MasterSource("GEOMETRY_TABLE", "geometry-1", ("field",)),
+        MasterSource("ASTROMETRY_WCS", "wcs-1", ("field",)),
+    ),
+    tasks=(Task("toy", "OBJECT", (InputRule("GEOMETRY_TABLE"), InputRule("ASTROMETRY_WCS")), ("DATACUBE_FINAL",)),),
+    pairs=INSTRUMENT.statics.pairs,
+)
+
+
+@pytest.mark.parametrize(
+    ("day", "geometry", "astrometry"),
+    [
+        ("2014-02-21", "geometry_table_wfm_comm1", "astrometry_wcs_wfm_comm1"),
+        ("2014-05-01", "geometry_table_wfm_comm2a", "astrometry_wcs_wfm_comm2"),
+        ("2014-11-30", "geometry_table_wfm_comm2b", "astrometry_wcs_wfm_comm2b"),
+        ("2015-01-01", "geometry_table_wfm", "astrometry_wcs_wfm"),
+        ("2018-01-01", "MU_GEOT_171001A_geometry_table_wfm", "MU_GASW_171001A_astrom_wcs_wfm"),
+        ("2020-01-01", "MU_GEOT_171001A_geometry_table_wfm", "MU_GASW_171001A_astrom_wcs_wfm"),
+    ],
+)
+def test_geometry_and_astrometry_are_the_pair_of_their_time(
+    tmp_path: Path, day: str, geometry: str, astrometry: str
+) -> None:
+    for word in ("_comm1", "_comm2a", "_comm2b", ""):
+        write(tmp_path / f"geometry_table_wfm{word}.fits", "GEOMETRY_TABLE")
+    for word in ("_comm1", "_comm2", "_comm2b", ""):
+        write(tmp_path / f"astrometry_wcs_wfm{word}.fits", "ASTROMETRY_WCS")
+    write(tmp_path / "MU_GEOT_171001A_geometry_table_wfm.fits", "GEOMETRY_TABLE")
+    write(tmp_path / "MU_GASW_171001A_astrom_wcs_wfm.fits", "ASTROMETRY_WCS")
+    write(tmp_path / "MU_GEOT_190101A_geometry_table_wfm.fits", "GEOMETRY_TABLE")  # of which the astrometry is missing
+    frame = FrameInfo("frame", "OBJECT", INSTRUMENT.setup.of_values({}), Time(day).mjd, units=(1,), night=day)
+    (block,) = make_plan(PAIRED, [frame], static_calibrations(tmp_path, INSTRUMENT)).blocks
+    chosen = {choice.role: Path(choice.product.id).stem for choice in block.inputs}
+    assert chosen == {"GEOMETRY_TABLE": geometry, "ASTROMETRY_WCS": astrometry}

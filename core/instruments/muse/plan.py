@@ -12,6 +12,7 @@ from typing import Final
 
 from core.cascade.rules import UNITS_KEY, InputRule, MasterSource, RawSource, Rules, Task
 from core.instruments.muse.setup import SETUP, UNITS
+from core.instruments.muse.statics import MUSE_STATICS
 
 __all__ = ["RULES"]
 
@@ -88,4 +89,5 @@ RULES: Final = Rules(
         ("DETMON_LAMP_OFF", "detector monitoring is not part of the cascade"),
         ("DETMON_LAMP_ON", "detector monitoring is not part of the cascade"),
     ),
+    pairs=MUSE_STATICS.pairs,
 )
