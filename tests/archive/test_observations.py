@@ -11,11 +11,11 @@ from sqlalchemy import select, update
 
 from core.archive.candidates import planning_frames, planning_products
 from core.archive.finishing import finish_block
-from core.archive.leases import claim_block
+from core.archive.leases import claim_work
 from core.archive.models import Block, BlockInput
 from core.archive.planning import SavedPlan, save_plan
 from core.archive.queries import block_task
-from core.archive.records import BlockResult
+from core.archive.records import BlockResult, Work
 from core.archive.sessions import Archive
 from core.archive.signing import sign_anew
 from core.archive.states import BlockState, InputKind
@@ -85,8 +85,8 @@ def do(archive: Archive, block: Block, new_product: Any) -> None:
         for unit in ((1, 2) if tag.startswith("PIXTABLE") else (None,))
     )
     with archive.write() as session:
-        assert claim_block(session, block.id, owner="w", lease_seconds=60)
-        finish_block(session, block.id, BlockResult(made, signature=block.signature), owner="w")
+        assert claim_work(session, Work(block.id), owner="w", lease_seconds=60)
+        finish_block(session, Work(block.id), BlockResult(made, signature=block.signature), owner="w")
 
 
 def test_a_raw_frame_is_stored_as_an_input_with_its_reason_and_given_to_the_recipe(night: Archive) -> None:

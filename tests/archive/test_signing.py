@@ -16,11 +16,11 @@ from sqlalchemy import select
 from core.archive import schema
 from core.archive.candidates import planning_frames, planning_products
 from core.archive.finishing import finish_block
-from core.archive.leases import claim_block, fail_block
+from core.archive.leases import claim_work, fail_work
 from core.archive.models import Block, BlockInput
 from core.archive.orders import rerun_block
 from core.archive.planning import SavedPlan, save_plan
-from core.archive.records import BlockResult
+from core.archive.records import BlockResult, Work
 from core.archive.sessions import Archive, make_engine
 from core.archive.signing import sign_anew
 from core.archive.states import BlockState
@@ -124,8 +124,8 @@ def old_archive(archive: Archive, add_frame: Callable[..., int], new_product: An
         product = new_product(f"/p/{tag}.fits", tag=names[tag], unit=None, mjd_mid=row.mjd_mid)
         signature = signature_with(row.plan_signature, row.parameters)
         with archive.write() as session:
-            assert claim_block(session, row.id, owner="w", lease_seconds=60)
-            finish_block(session, row.id, BlockResult((product,), signature=signature), owner="w")
+            assert claim_work(session, Work(row.id), owner="w", lease_seconds=60)
+            finish_block(session, Work(row.id), BlockResult((product,), signature=signature), owner="w")
 
     done("BIAS")
     done("FLAT")
@@ -134,8 +134,8 @@ def old_archive(archive: Archive, add_frame: Callable[..., int], new_product: An
     done("FLAT")
     with archive.write() as session:
         number = blocks(archive)["DARK"].id
-        assert claim_block(session, number, owner="w", lease_seconds=60)
-        fail_block(session, number, owner="w", error_type="data", message="light leak", retriable=False)
+        assert claim_work(session, Work(number), owner="w", lease_seconds=60)
+        fail_work(session, Work(number), owner="w", error_type="data", message="light leak", retriable=False)
     through_the_older_schema(archive)
     return archive
 
@@ -173,12 +173,12 @@ def test_signing_twice_changes_nothing(old_archive: Archive) -> None:
 def test_a_block_that_runs_is_signed_when_it_has_ended(old_archive: Archive) -> None:
     arc = blocks(old_archive)["ARC"]
     with old_archive.write() as session:
-        assert claim_block(session, arc.id, owner="w", lease_seconds=60)
+        assert claim_work(session, Work(arc.id), owner="w", lease_seconds=60)
     assert sign_anew(old_archive, [RULES], STATICS) == 3
     assert blocks(old_archive)["ARC"].plan_signature == arc.plan_signature
     assert save(old_archive, plan_night(old_archive)).postponed == (arc.name,)
     with old_archive.write() as session:
-        finish_block(session, arc.id, BlockResult((), signature=arc.signature), owner="w")
+        finish_block(session, Work(arc.id), BlockResult((), signature=arc.signature), owner="w")
     assert sign_anew(old_archive, [RULES], STATICS) == 1
     assert len(save(old_archive, plan_night(old_archive)).unchanged) == 4
 
