@@ -31,6 +31,7 @@ from core.archive.transitions import change_block
 from core.errors import ProductStoreError
 from core.recipes.events import Event as RecipeEvent
 from core.recipes.events import RunStarted
+from core.recipes.registry import get_recipe
 from workers.child import RecipeChild
 from workers.definitions import register_definitions
 from workers.execute import BlockExecutor, release_dead
@@ -131,6 +132,8 @@ def test_a_night_runs_to_the_end_and_leaves_products_qc1_scores_plots_and_logs(h
     assert house.scalar(select(func.count()).select_from(Score).where(Score.score == 0)) > 8
     dark = blocks["muse_dark"]
     assert dark.score is not None
+    for recipe, block in blocks.items():
+        assert 10 < block.peak_mb <= get_recipe(recipe).memory.total(1), recipe
     used = house.rows(select(BlockInput).where(BlockInput.block_id == dark.id, BlockInput.role == "MASTER_BIAS"))
     assert [(entry.kind, entry.source_block_id) for entry in used] == [(InputKind.PRODUCT, blocks["muse_bias"].id)]
     with house.archive.read() as session:

@@ -18,14 +18,17 @@ from sqlalchemy import func, select
 
 import workers.dispatch
 from core.archive.models import Block, BlockInput, Product, Qc1Value
+from core.archive.records import Work
 from core.archive.states import BlockState, InputKind
 from core.ccd.geometry import Detector
 from core.formats.tables import TRACE_TABLE, WAVECAL_TABLE, read_table
+from core.recipes.registry import get_recipe
 from core.simulator.night import NightPlan, simulate_night
 from workers.broker import make_app
 from workers.definitions import register_definitions
 from workers.dispatch import Dispatcher
-from workers.execute import BlockExecutor, Outcome
+from workers.execute import BlockExecutor
+from workers.outcome import Outcome
 
 IFU = 7
 SMALL = Detector(nx=2048, ny=400)
@@ -42,14 +45,14 @@ def raw_house(make_house: Callable[..., Any], tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def queue(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
     """Blocks in the order in which the dispatcher sent them."""
-    sent: list[int] = []
-    monkeypatch.setattr(workers.dispatch, "send_block", lambda app, number: sent.append(number))
+    sent: list[Work] = []
+    monkeypatch.setattr(workers.dispatch, "send_work", lambda app, work: sent.append(work))
     return sent
 
 
-def test_bias_flat_and_arc_become_masters(raw_house: Any, queue: list[int]) -> None:
+def test_bias_flat_and_arc_become_masters(raw_house: Any, queue: list[Work]) -> None:
     house = raw_house
     register_definitions(house.archive)
     house.ingest()
@@ -64,6 +67,8 @@ def test_bias_flat_and_arc_become_masters(raw_house: Any, queue: list[int]) -> N
     blocks = house.blocks()
     assert {name: block.state for name, block in blocks.items()} == dict.fromkeys(blocks, BlockState.DONE)
     assert MASTERS.keys() <= blocks.keys()
+    for name, block in blocks.items():  # on the width of real detectors, of which rows are streamed
+        assert 50 < block.peak_mb <= get_recipe(name).memory.total(1), name
     for recipe, tags in MASTERS.items():
         products = house.rows(select(Product).where(Product.block_id == blocks[recipe].id).order_by(Product.tag))
         assert [(product.tag, product.unit) for product in products] == [(tag, IFU) for tag in tags]
