@@ -26,7 +26,7 @@ from core.archive.candidates import planning_frames, planning_products
 from core.archive.leases import LeaseAnswer
 from core.archive.models import Block, BlockInput, Event, Frame, Product, setup_columns
 from core.archive.planning import save_plan
-from core.archive.records import BlockResult, NewProduct
+from core.archive.records import BlockResult, NewProduct, Work
 from core.archive.sessions import Archive
 from core.archive.states import BLOCK_CHANGES, BlockState, InputKind, ProductState
 from core.cascade.plan import make_plan
@@ -93,7 +93,7 @@ class BlockLife(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def queue(self, pick: int) -> None:
-        self._change(transitions.queue_block, pick, actor="dispatch")
+        self._change(transitions.queue_work, pick, actor="dispatch")
 
     @rule()
     def resend(self) -> None:
@@ -103,7 +103,7 @@ class BlockLife(RuleBasedStateMachine):
     @rule(pick=PICK, worker=WORKER)
     def claim(self, pick: int, worker: str) -> None:
         number = self._block(pick)
-        if self._change(leases.claim_block, pick, owner=worker, lease_seconds=LEASE):
+        if self._change(leases.claim_work, pick, owner=worker, lease_seconds=LEASE):
             assert number not in self.holders, "two workers hold the block"
             self.holders[number] = (worker, self.now + timedelta(seconds=LEASE))
 
@@ -118,11 +118,11 @@ class BlockLife(RuleBasedStateMachine):
     @rule(pick=PICK, worker=WORKER, retriable=st.booleans())
     def fail(self, pick: int, worker: str, retriable: bool) -> None:
         values = {"error_type": "data", "message": "no light", "retriable": retriable, "retry_seconds": 5.0}
-        self._give_up(leases.fail_block, pick, worker, **values)
+        self._give_up(leases.fail_work, pick, worker, **values)
 
     @rule(pick=PICK, worker=WORKER)
     def release(self, pick: int, worker: str) -> None:
-        self._give_up(leases.release_block, pick, worker, reason="told to stop")
+        self._give_up(leases.release_work, pick, worker, reason="told to stop")
 
     @rule(pick=PICK, worker=WORKER)
     def confirm_cancel(self, pick: int, worker: str) -> None:
@@ -149,17 +149,17 @@ class BlockLife(RuleBasedStateMachine):
         silent = {number for number, (_, until) in self.holders.items() if until < self.now}
         with self.archive.write() as session:
             released = leases.release_expired_leases(session, actor="dispatch", now=self.now)
-        assert set(released) == silent
+        assert set(released) == {Work(number) for number in silent}
         for number in silent:
             del self.holders[number]
 
     @rule(pick=PICK)
     def cancel(self, pick: int) -> None:
-        self._change(orders.cancel_block, pick, actor="astronomer")
+        self._order(orders.cancel_block, pick)
 
     @rule(pick=PICK)
     def run_again(self, pick: int) -> None:
-        self._change(orders.rerun_block, pick, actor="astronomer")
+        self._order(orders.rerun_block, pick)
 
     @rule(pick=PICK, state=st.sampled_from((ProductState.REJECTED, ProductState.CERTIFIED)))
     def judge(self, pick: int, state: ProductState) -> None:
@@ -238,9 +238,19 @@ class BlockLife(RuleBasedStateMachine):
 
     def _change(self, change: Callable[..., Any], pick: int, **values: Any) -> Any:
         """Try a change in a transaction of its own; None if it does not fit the state of the block."""
+        number = self._block(pick)
         try:
             with self.archive.write() as session:
-                return change(session, self._block(pick), now=self.now, **values)
+                return change(session, Work(number), now=self.now, **values)
+        except StateConflictError:
+            return None
+
+    def _order(self, order: Callable[..., Any], pick: int) -> Any:
+        """A person's order; None if it does not fit the state of the block."""
+        number = self._block(pick)
+        try:
+            with self.archive.write() as session:
+                return order(session, number, now=self.now, actor="astronomer")
         except StateConflictError:
             return None
 

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from core.archive.models import Block, Product
 from core.archive.queries import block_task
+from core.archive.records import Work
 from core.archive.schema import upgrade
 from core.archive.sessions import Archive
 from core.archive.states import BlockState
@@ -24,8 +25,9 @@ from core.settings import Settings
 from core.simulator.night import NightPlan, simulate_night
 from service.cli.export import run_export
 from workers.definitions import register_definitions
-from workers.execute import BlockExecutor, Outcome
+from workers.execute import BlockExecutor
 from workers.ingest import ingest_once
+from workers.outcome import Outcome
 from workers.planning import save_nights
 from workers.runner import run_until_idle
 
@@ -92,7 +94,7 @@ def test_another_archive_plans_and_reduces_with_the_exported_bias(
 
     with second.read() as session:
         number = session.scalar(select(Block.id).where(Block.recipe == "muse_dark"))
-    assert BlockExecutor(second, others, threading.Event()).execute(number) is Outcome.DONE
+    assert BlockExecutor(second, others, threading.Event()).execute(Work(number)) is Outcome.DONE
     with second.read() as session:
         dark = session.scalar(select(Product.path).where(Product.tag == "MASTER_DARK", Product.unit == 2))
     header = fits.getheader(dark)
