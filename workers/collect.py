@@ -24,7 +24,7 @@ from core.archive.watch import earlier_values
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, scan_fits
-from core.instruments.registry import instrument_of_recipe
+from core.instruments.registry import instrument
 from core.instruments.setup import UnitSpec
 from core.qc1.extract import Extraction, Measurement, Source, TextMeasurement, extract
 from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
@@ -122,7 +122,7 @@ def place(
         If disk or permissions fail.
     """
     products = []
-    pictured = instrument_of_recipe(task.recipe).plan.pictured(task.recipe)
+    pictured = instrument(task.instrument).plan.pictured(task.recipe)
     unkept = {tag for name, tag in pictured.items() if name not in task.parameters}
     for product in result.run.products:
         if product.tag in unkept or (product.unit is not None and product.unit not in verdict.good):
@@ -183,9 +183,9 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
         )
         for entry, header in zip(receipt.products, headers, strict=True)
     )
-    found = _measure(instrument_of_recipe(task.recipe).units, receipt.products, scans)
+    found = _measure(instrument(task.instrument).units, receipt.products, scans)
     paths = [product.path for product in products]
-    version = instrument_of_recipe(task.recipe).qc1.rules_version
+    version = instrument(task.instrument).qc1.rules_version
     verdicts = _scores(archive, task, found.measurements, headers[0] if headers else {})
     return BlockResult(
         products=products,
@@ -233,11 +233,11 @@ def _odd(found: Extraction) -> Iterable[str]:
 def _scores(
     archive: Archive, task: BlockTask, measurements: Iterable[Measurement], header: Mapping[str, Any]
 ) -> tuple[Verdict, ...]:
-    setup = instrument_of_recipe(task.recipe).setup.of_keywords(header)
+    setup = instrument(task.instrument).setup.of_keywords(header)
     measured = tuple(measurements)
     present = {entry.parameter.name for entry in measured}
     history: dict[HistoryKey, list[float]] = {}
-    rules = instrument_of_recipe(task.recipe).qc1.score_rules
+    rules = instrument(task.instrument).qc1.score_rules
     for name, rule in statistical_rules(rules).items():
         if name not in present:
             continue

@@ -95,8 +95,6 @@ class Instrument:
         Recipe name to its class, ``module:class``, in cascade order.
     procedures : mapping
         Recipe name to the QC procedure that draws its pictures, ``module:object``.
-    lamps : mapping
-        Number to name.
     lamps_of : callable
         Names of the lamps whose light enters, from keywords.
     ambient : str
@@ -119,7 +117,6 @@ class Instrument:
     qc1: Qc1Declaration = field(default_factory=Qc1Declaration)
     recipes: Mapping[str, str] = field(default_factory=dict)
     procedures: Mapping[str, str] = field(default_factory=dict)
-    lamps: Mapping[int, str] = field(default_factory=dict)
     lamps_of: Callable[[Mapping[str, Any]], tuple[str, ...]] = no_lamps
     ambient: str = ""
     noon_ut: timedelta = PARANAL_NOON_UT

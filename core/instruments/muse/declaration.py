@@ -7,7 +7,6 @@ from typing import Final
 
 from core.instruments.declaration import Instrument
 from core.instruments.muse.classification import KEPT, KEYWORD_TYPES, RAW_RULES, REQUIRED, lamps_of
-from core.instruments.muse.facts import LAMPS
 from core.instruments.muse.plan import RULES
 from core.instruments.muse.qc import QC1
 from core.instruments.muse.setup import SETUP, UNITS
@@ -41,7 +40,6 @@ INSTRUMENT: Final = Instrument(
         "muse_flat": "core.procedures.muse_lampflat:PROCEDURE",
         "muse_wavecal": "core.procedures.muse_arc:PROCEDURE",
     },
-    lamps=LAMPS,
     lamps_of=lamps_of,
     ambient="INS.TEMP4.VAL",
 )
