@@ -65,6 +65,13 @@ class Settings(BaseSettings):
     queue_depth: Annotated[int, Field(ge=1)] = Field(
         16, description="Blocks on the broker at once; the others wait in the database, where priorities count."
     )
+    with_recipes: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Recipes on request that are run for every night, separated by commas: muse_lsf."
+    )
+    with_inputs: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Inputs on request that every block takes, separated by commas: MASTER_DARK."
+    )
+    older_only: bool = Field(False, description="Use only calibrations taken before the data.")
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
     preview_mb: Annotated[int, Field(ge=1)] = Field(
         1000, description="Pictures kept below data_dir/previews [MB]; those whose last use is longest ago go first."
@@ -76,6 +83,13 @@ class Settings(BaseSettings):
     def _split_path_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
+        return value
+
+    @field_validator("with_recipes", "with_inputs", mode="before")
+    @classmethod
+    def _split_list(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
     @model_validator(mode="before")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from core.archive.models import Block, BlockInput, BlockPart, Event, Frame, Product, Qc1Parameter, QuarantinedFile
 from core.archive.pages.nights import NightSummary
@@ -20,6 +20,7 @@ from core.archive.states import (
     QuarantineReason,
     QuarantineState,
 )
+from core.cascade.model import Request
 from core.instruments.setup import Setup
 from service.web.words import QUARANTINE_CURES
 
@@ -356,6 +357,25 @@ class BlockDetail(BlockOut):
     products: list[ProductOut]
     events: list[EventOut]
     plots: list[str]
+
+
+class PlanRequest(BaseModel):
+    """What is wanted of a night otherwise than usual."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    with_recipes: list[str] = Field([], max_length=100, description="Recipes on request to run: muse_lsf")
+    with_inputs: list[str] = Field([], max_length=100, description="Inputs on request to take: MASTER_DARK")
+    older_only: bool = Field(False, description="Use only calibrations taken before the data")
+
+    @classmethod
+    def of(cls, request: Request) -> PlanRequest:
+        """As REST says it."""
+        return cls(
+            with_recipes=sorted(request.with_recipes),
+            with_inputs=sorted(request.with_roles),
+            older_only=request.older_only,
+        )
 
 
 class BlockQc1(BaseModel):

@@ -44,12 +44,9 @@ def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
-def recipe_versions(with_recipes: frozenset[str] = frozenset()) -> dict[str, str]:
-    """Version of each recipe that the cascade runs."""
-    plans = [item.plan.installed(installed_recipes()) for item in instruments()]
-    tasks = [task for plan in plans for task in plan.tasks]
-    names = [task.recipe for task in tasks if not task.asked or task.recipe in with_recipes]
-    return {name: get_recipe(name).version for name in names}
+def recipe_versions() -> dict[str, str]:
+    """Version of each recipe that the cascade can run."""
+    return {name: get_recipe(name).version for name in installed_recipes()}
 
 
 @cache

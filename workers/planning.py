@@ -13,6 +13,7 @@ from core.archive.candidates import Span, planning_frames, planning_products
 from core.archive.events import record_event
 from core.archive.outside import outside_statics
 from core.archive.planning import SavedPlan, plan_parts, save_plan
+from core.archive.requests import requests_of
 from core.archive.sessions import Archive
 from core.archive.signing import sign_anew
 from core.archive.turns import PlanningBusyError, planning_turn
@@ -31,13 +32,14 @@ from core.archive.watch import (
     nights_with_open_blocks,
     redone_signatures,
 )
-from core.cascade.model import BlockPlan, FrameInfo, Plan, ProductInfo
+from core.cascade.model import BlockPlan, FrameInfo, Plan, ProductInfo, Request
 from core.cascade.plan import PlanOptions, make_plan, merge_plans
 from core.instruments.declaration import Instrument
 from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
 from core.settings import Settings
 from workers.definitions import installed_recipes, recipe_versions
+from workers.requests import usual_request
 from workers.statics import build_statics, static_calibrations
 
 __all__ = ["Planner", "plan_nights", "save_nights"]
@@ -48,7 +50,12 @@ _PATIENCE = 600.0  # [s]; the first plan of an archive of ten years takes minute
 
 
 def plan_nights(
-    archive: Archive, settings: Settings, nights: Collection[date], *, wait_for_templates: bool = False
+    archive: Archive,
+    settings: Settings,
+    nights: Collection[date],
+    *,
+    wait_for_templates: bool = False,
+    request: Request | None = None,
 ) -> Plan:
     """Plan nights without saving the plan; signatures of an older form are brought up to date first.
 
@@ -59,6 +66,8 @@ def plan_nights(
         that masters that are still to be made there are seen.
     wait_for_templates : bool
         Leave alone templates of which exposures may still come in.
+    request : Request, optional
+        What is wanted of the nights, instead of what was stored with them.
     """
     build_statics(settings.static_dir)
     with archive.read() as session:
@@ -74,12 +83,20 @@ def plan_nights(
         products = planning_products(session, _spans(first, last))
         failed = failed_signatures(session, first, last)
         redone = redone_signatures(session, first, last)
+        wanted = requests_of(session, {date.fromisoformat(frame.night) for frame in frames})
         fresh = (
             fresh_frames(session, utc_now() - timedelta(seconds=settings.template_seconds))
             if wait_for_templates
             else frozenset[str]()
         )
-    options = PlanOptions(versions=recipe_versions(), failed=failed, fresh=fresh, redone=redone)
+    options = PlanOptions(
+        request=usual_request(settings),
+        of_nights=wanted if request is None else wanted | {night.isoformat(): request for night in nights},
+        versions=recipe_versions(),
+        failed=failed,
+        fresh=fresh,
+        redone=redone,
+    )
     return merge_plans(
         make_plan(
             rules.installed(installed_recipes()),

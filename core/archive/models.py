@@ -54,6 +54,7 @@ __all__ = [
     "Frame",
     "LeaseColumns",
     "OutsideFile",
+    "PlanRequest",
     "Product",
     "Qc1Parameter",
     "Qc1Value",
@@ -565,6 +566,17 @@ class QuarantinedFile(Base):
     state: Mapped[QuarantineState] = mapped_column(enum_type(QuarantineState), default=QuarantineState.HELD)
 
     __table_args__ = (Index(None, "state", "last_seen"), Index(None, "night", "state"))
+
+
+class PlanRequest(Base):
+    """What a person wants done otherwise than usual in a night; no row: nothing."""
+
+    __tablename__ = "plan_requests"
+
+    night: Mapped[date] = mapped_column(Date, primary_key=True)
+    with_recipes: Mapped[list[str]] = mapped_column(JsonDoc, default=list)
+    with_inputs: Mapped[list[str]] = mapped_column(JsonDoc, default=list)
+    older_only: Mapped[bool] = mapped_column(Boolean, default=False)
 
 
 class WorkerHeartbeat(Base):

@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, String, cast, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from core.archive.models import Block, BlockInput, Event, Frame, OutsideFile, Product, Qc1Parameter, Qc1Value
+from core.archive.requests import EVENT_KIND as REQUEST
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, FrameState, InputKind, ProductState
 from core.cascade.signature import signature_with
 from core.qc1.axes import Position
@@ -73,7 +74,7 @@ class News:
         Number of frames, and the highest number of one.
     last_event : int
     frames_changed : bool
-        A frame or a product from outside disappeared, came back, or was excluded.
+        Something else is wanted of a night; a frame or a product from outside disappeared, came back, or was excluded.
     run_again : bool
         A person let a block run again.
     redone : int
@@ -107,7 +108,8 @@ def news(session: Session, after_event: int | None) -> News:
         frames,
         last,
         frames_changed=any(
-            event.kind == "frame" or (event.kind == "product" and event.to_state in _OF_FILES) for event in events
+            event.kind in ("frame", REQUEST) or (event.kind == "product" and event.to_state in _OF_FILES)
+            for event in events
         ),
         run_again=any(event.from_state in _ENDED and event.to_state in _TO_RUN for event in blocks),
         redone=_redone(session) if done else 0,
@@ -164,6 +166,8 @@ def nights_changed(session: Session, since: datetime | None, after: News | None 
         session.scalars(frames.join(Event, Event.subject == Frame.dp_id).where(Event.kind == "frame", recent))
     )
     nights |= _nights_of_outside_files(session, recent)
+    requested = session.scalars(select(Event.subject).where(Event.kind == REQUEST, recent))
+    nights |= {date.fromisoformat(night) for night in requested}
     blocks = select(Block.night).distinct()
     nights |= set(
         session.scalars(

@@ -11,9 +11,12 @@ from fastapi import APIRouter, Query
 from core.archive.pages import blocks as block_queries
 from core.archive.pages import frames as frame_queries
 from core.archive.pages import nights as queries
+from core.archive.requests import request_of, store_request
 from core.errors import NotFoundError
-from service.dependencies import SessionDep
-from service.schemas import BlockOut, NightDetail, NightOut, QuarantinedOut
+from service.actions import ActorDep
+from service.dependencies import ArchiveDep, SessionDep
+from service.schemas import BlockOut, NightDetail, NightOut, PlanRequest, QuarantinedOut
+from workers.requests import make_request
 
 router = APIRouter(prefix="/nights", tags=["nights"])
 
@@ -41,3 +44,20 @@ def get_night(session: SessionDep, night: date) -> NightDetail:
         block_list=[BlockOut.of(block) for block in block_queries.blocks_of_night(session, night)],
         quarantine=[QuarantinedOut.of(row) for row in frame_queries.list_quarantine(session, night=night)],
     )
+
+
+@router.get("/{night}/request", summary="What is wanted of a night")
+def get_request(session: SessionDep, night: date) -> PlanRequest:
+    """Recipes and inputs that are used on request only, besides those that the settings want of every night."""
+    return PlanRequest.of(request_of(session, night))
+
+
+@router.put("/{night}/request", summary="Want something of a night")
+def put_request(archive: ArchiveDep, actor: ActorDep, night: date, wanted: PlanRequest) -> PlanRequest:
+    """Replaces what was wanted before and stays with the night, which is planned again. An empty one is as usual."""
+    request = make_request(wanted.with_recipes, wanted.with_inputs, older_only=wanted.older_only)
+    with archive.write() as session:
+        if not queries.nights_between(session, night, night):
+            raise NotFoundError(f"the archive has nothing of the night {night}", night=night)
+        store_request(session, night, request, actor=actor)
+    return PlanRequest.of(request)

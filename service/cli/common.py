@@ -95,6 +95,9 @@ def environment_of(settings: Settings) -> Mapping[str, str]:
         "CASCADE_PRODUCT_DIR": str(settings.product_dir),
         "CASCADE_LOG_DIR": str(settings.log_dir),
         "CASCADE_STATIC_DIR": str(settings.static_dir),
+        "CASCADE_WITH_RECIPES": ",".join(settings.with_recipes),
+        "CASCADE_WITH_INPUTS": ",".join(settings.with_inputs),
+        "CASCADE_OLDER_ONLY": str(settings.older_only).lower(),
     }
 
 

@@ -84,11 +84,25 @@ def plan(
     explain: Annotated[bool, typer.Option("--explain", help="Say why each calibration was taken or refused.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Save nothing.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The explanation as JSON.")] = False,
+    with_recipes: Annotated[
+        list[str] | None, typer.Option("--with", metavar="RECIPE", help="Run a recipe that is run on request only.")
+    ] = None,
+    with_inputs: Annotated[
+        list[str] | None,
+        typer.Option("--with-input", metavar="TAG", help="Take an input that is taken on request only."),
+    ] = None,
+    older_only: Annotated[
+        bool, typer.Option("--older-only", help="Use only calibrations taken before the data.")
+    ] = False,
+    as_usual: Annotated[
+        bool, typer.Option("--as-usual", help="Forget what was requested of the nights before.")
+    ] = False,
 ) -> None:
-    """Plan the cascade of nights (the latest one if none is given)."""
-    from service.cli.work import run_plan
+    """Plan the cascade of nights (the latest one if none is given); what is requested of a night stays with it."""
+    from service.cli.work import Wish, run_plan
 
-    raise typer.Exit(run_plan(nights or [], data_dir, explain=explain, dry_run=dry_run, as_json=as_json))
+    wish = Wish(tuple(with_recipes or ()), tuple(with_inputs or ()), older_only, as_usual)
+    raise typer.Exit(run_plan(nights or [], data_dir, wish, explain=explain, dry_run=dry_run, as_json=as_json))
 
 
 @app.command()

@@ -6,14 +6,17 @@ import json
 import signal
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from core.archive.pages.frames import list_quarantine
 from core.archive.pages.nights import latest_night
 from core.archive.queries import nights_with_frames
+from core.archive.requests import store_request
 from core.archive.sessions import Archive
 from core.cascade import explain as explanations
-from core.errors import NotFoundError
+from core.cascade.model import Request
+from core.errors import NotFoundError, ParameterError
 from core.settings import Settings
 from service.cli.common import console, open_installation, parse_nights, settings_of, state_text
 from service.cli.progress import BlockProgressBars
@@ -23,6 +26,7 @@ from workers import ingest as ingest_worker
 from workers.ingest import IngestReport, ingest_once
 from workers.outcome import Outcome
 from workers.planning import plan_nights, save_nights
+from workers.requests import make_request
 from workers.runner import run_until_idle
 
 __all__ = ["run_blocks", "run_ingest", "run_plan"]
@@ -73,8 +77,29 @@ def _no_frames(settings: Settings) -> NotFoundError:
     )
 
 
-def run_plan(nights: Sequence[str], data_dir: Path | None, *, explain: bool, dry_run: bool, as_json: bool) -> int:
+@dataclass(frozen=True)
+class Wish:
+    """What the command line asks of nights; see `workers.requests`."""
+
+    recipes: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    older_only: bool = False
+    as_usual: bool = False
+
+    def request(self) -> Request | None:
+        """The request; None if nothing is asked, so that what was asked before holds."""
+        if self == Wish():
+            return None
+        if self.as_usual and self != Wish(as_usual=True):
+            raise ParameterError("--as-usual forgets requests: give it without --with, --with-input and --older-only")
+        return make_request(self.recipes, self.inputs, older_only=self.older_only)
+
+
+def run_plan(
+    nights: Sequence[str], data_dir: Path | None, wish: Wish, *, explain: bool, dry_run: bool, as_json: bool
+) -> int:
     """Plan nights, save the plan, print it; 1 if a block is incomplete."""
+    request = wish.request()
     settings = settings_of(data_dir)
     wanted = parse_nights(nights)
     with open_installation(settings) as archive:
@@ -88,8 +113,12 @@ def run_plan(nights: Sequence[str], data_dir: Path | None, *, explain: bool, dry
                 raise NotFoundError(f"the archive has no frame of the night {night}", night=night)
         wanted = wanted or [latest]
         if dry_run:
-            plan = plan_nights(archive, settings, wanted)
+            plan = plan_nights(archive, settings, wanted, request=request)
         else:
+            if request is not None:
+                with archive.write() as session:
+                    for night in wanted:
+                        store_request(session, night, request, actor="cascade plan")
             plan, saved = save_nights(archive, settings, wanted, actor="cascade plan")
         shown = [block for block in plan.blocks if block.night in {night.isoformat() for night in wanted}]
         if as_json:

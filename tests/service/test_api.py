@@ -99,6 +99,20 @@ def test_a_block_is_cancelled_and_run_again_with_who_and_why(own: httpx.Client) 
     assert events[-1]["actor"] == "person at 127.0.0.1"
 
 
+def test_what_is_wanted_of_a_night_is_kept_and_checked(own: httpx.Client) -> None:
+    night = own.get("/api/nights").json()[0]["night"]
+    usual = {"with_recipes": [], "with_inputs": [], "older_only": False}
+    assert own.get(f"/api/nights/{night}/request").json() == usual
+    wanted = {"with_recipes": ["muse_lsf"], "with_inputs": ["MASTER_DARK"], "older_only": True}
+    assert own.put(f"/api/nights/{night}/request", json=wanted).json() == wanted
+    assert own.get(f"/api/nights/{night}/request").json() == wanted
+    refused = own.put(f"/api/nights/{night}/request", json={"with_recipes": ["muse_bias"]})
+    assert refused.status_code == 422
+    assert "there are: muse_lsf" in refused.json()["detail"]
+    assert own.put("/api/nights/1999-01-01/request", json=usual).status_code == 404
+    assert own.put(f"/api/nights/{night}/request", json={}).json() == usual
+
+
 def test_orders_from_pages_of_other_sites_are_refused(own: httpx.Client) -> None:
     name = own.get("/api/blocks", params={"state": "done"}).json()["items"][0]["name"]
     answer = own.post(f"/api/blocks/{name}/rerun", json={}, headers={"Sec-Fetch-Site": "cross-site"})

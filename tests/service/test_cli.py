@@ -86,6 +86,8 @@ def test_help_imports_no_numerics() -> None:
         (("up", "/nowhere/at/all"), "there is no such directory of raw frames"),
         (("plan",), "run cascade ingest"),
         (("plan", "yesterday"), "is not a night like 2026-11-01"),
+        (("plan", "--with", "muse_bias"), "muse_bias is no recipe on request; there are: muse_lsf"),
+        (("plan", "--as-usual", "--older-only"), "--as-usual forgets requests: give it without"),
         (("ingest", "/nowhere/at/all"), "there is no such file or directory"),
         (("demo", "--units", "25", "--no-serve"), "is not between 1 and 24"),
     ],

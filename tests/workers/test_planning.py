@@ -21,15 +21,19 @@ from core.archive.models import Block, BlockInput, Event, Frame, Product
 from core.archive.orders import rerun_block, set_product_state
 from core.archive.planning import plan_parts, save_plan
 from core.archive.records import BlockResult, NewProduct, Work
+from core.archive.requests import request_of, store_request
 from core.archive.sessions import ArchiveUnavailableError
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.turns import PlanningBusyError, planning_turn
 from core.archive.watch import blocks_with_stale_inputs
 from core.cascade.explain import explain
+from core.cascade.model import Request
 from core.cascade.signature import signature_with
+from core.errors import ParameterError
 from workers.definitions import qc1_definitions, recipe_versions, register_definitions
 from workers.ingest_daemon import Hasher
 from workers.planning import Planner, plan_nights, save_nights
+from workers.requests import make_request, usual_request
 from workers.runner import RunSummary, run_until_idle
 
 NIGHT = date(2026, 11, 1)
@@ -237,6 +241,42 @@ def test_an_archive_of_an_older_program_is_planned_as_it_is(house: Any, planner:
     assert {name: block.plan_signature for name, block in house.blocks().items()} == signed
 
 
+def test_what_is_requested_of_a_night_stays_with_it(
+    house: Any, planner: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan(planner)
+    wanted = make_request(inputs=["MASTER_DARK"], older_only=True)
+    with house.archive.write() as session:
+        assert store_request(session, NIGHT, wanted, actor="astronomer")
+        assert not store_request(session, NIGHT, wanted, actor="astronomer")
+    seen: list[Request] = []
+    make_plan = workers.planning.make_plan
+
+    def spy(rules: Any, frames: Any, products: Any, options: Any) -> Any:
+        seen.append(options.wanted(NIGHT.isoformat()))
+        return make_plan(rules, frames, products, options)
+
+    monkeypatch.setattr(workers.planning, "make_plan", spy)
+    assert plan(planner) is not None  # the automatic planner hears of it, and keeps to it
+    assert set(seen) == {wanted}
+    assert plan(planner) is None
+    with house.archive.write() as session:
+        store_request(session, NIGHT, make_request(), actor="astronomer")
+        assert request_of(session, NIGHT) == Request()
+    seen.clear()
+    assert plan(planner) is not None
+    assert set(seen) == {Request()}
+
+
+def test_what_the_settings_want_is_wanted_of_every_night(make_house: Callable[..., Any]) -> None:
+    house = make_house(with_inputs="MASTER_DARK", with_recipes="muse_lsf", older_only=True)
+    assert usual_request(house.settings) == make_request(["muse_lsf"], ["MASTER_DARK"], older_only=True)
+    with pytest.raises(ParameterError, match="muse_bias is no recipe on request; there are: muse_lsf"):
+        make_request(["muse_bias"])
+    with pytest.raises(ParameterError, match="there are: MASTER_DARK, MASTER_FLAT"):
+        make_request(inputs=["MASTER_BIAS"])
+
+
 def test_a_rejected_master_is_withdrawn_from_all_that_used_it(house: Any, planner: Planner) -> None:
     plan(planner)
     finish(house, "muse_bias", "MASTER_BIAS")
@@ -435,4 +475,4 @@ def test_inputs_keep_their_reasons(house: Any, planner: Planner) -> None:
 def test_the_definitions_of_all_recipes_are_registered_once(house: Any) -> None:
     assert register_definitions(house.archive) == len(qc1_definitions())
     assert register_definitions(house.archive) == 0
-    assert set(recipe_versions()) == {"muse_bias", "muse_dark", "muse_flat", "muse_wavecal"}
+    assert set(recipe_versions()) == {"muse_bias", "muse_dark", "muse_flat", "muse_wavecal", "muse_lsf"}
