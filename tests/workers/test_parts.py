@@ -25,12 +25,14 @@ from core.archive.orders import cancel_block, rerun_block
 from core.archive.parts import FINISH
 from core.archive.queries import runnable_work
 from core.archive.records import Work
-from core.archive.schema import upgrade
 from core.archive.sessions import Archive
 from core.archive.states import BlockState
 from core.fitsfile.scan import scan_fits
+from core.recipes.engine import run_recipe
 from core.recipes.events import Event as RecipeEvent
 from core.recipes.events import PartProgress
+from core.recipes.frames import Frame, FrameSet
+from core.recipes.registry import get_recipe
 from core.settings import Settings
 from tests.workers.toys import add_toy_block, installed
 from workers.definitions import register_definitions
@@ -276,18 +278,13 @@ def test_work_that_needs_more_memory_than_is_free_waits(make: Callable[..., Hous
 def test_twenty_slabs_and_three_workers_that_are_killed_make_the_file_of_one_left_alone(
     tmp_path: Path, archive: Archive
 ) -> None:
+    house = House(tmp_path, archive, slabs=20, max_tries=50)
     alone = tmp_path / "alone"
     alone.mkdir()
-    store = Archive(f"sqlite:///{alone / 'cascade.sqlite'}")
-    upgrade(store.database_url)
-    single = House(alone, store, "whole_cube", slabs=20)
-    single.run_out()
-    expected = content(next(single.settings.product_dir.rglob("TOY_CUBE.fits")))
-    store.dispose()
-
-    many = tmp_path / "many"
-    many.mkdir()
-    house = House(many, archive, slabs=20, max_tries=50)
+    recipe = get_recipe("slab_cube")
+    frames = FrameSet((Frame(tmp_path / "slab_cube.fits", "TOY"),))
+    result = run_recipe(recipe, frames, recipe.Params.parse({"slabs": 20}), alone)
+    expected = content(result.products[0].path)
     crew = Workers(house, 3)
     try:
         order, until, killed = random.Random(8), time.monotonic() + 280, 0
@@ -296,18 +293,15 @@ def test_twenty_slabs_and_three_workers_that_are_killed_make_the_file_of_one_lef
             assert house.block().state in (BlockState.READY, BlockState.RUNNING), house.block().error_message
             time.sleep(order.uniform(0.0, 0.6))
             holders = crew.holders()
-            if holders and killed < KILLS and order.random() < 0.5:
+            wanted = KILLS if house.parts() else 1  # one while it is prepared, the others among the slabs
+            if holders and killed < wanted and order.random() < 0.5:
                 killed += crew.kill(order.choice(holders))
             crew.keep()
     finally:
         crew.close()
     assert killed == KILLS
-    assert sum(part.tries > 1 for part in house.parts().values()) >= KILLS / 2
-    units, cards = content(next(house.settings.product_dir.rglob("TOY_CUBE.fits")))
-    assert units == expected[0]
-    assert [[card for card in header if "REC1" not in card[0]] for header in cards] == [
-        [card for card in header if "REC1" not in card[0]] for header in expected[1]
-    ]
+    assert house.block().tries + sum(part.tries - 1 for part in house.parts().values()) > KILLS / 2
+    assert content(next(house.settings.product_dir.rglob("TOY_CUBE.fits"))) == expected
 
 
 class Workers:

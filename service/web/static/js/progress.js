@@ -40,7 +40,7 @@ async function read(address) {
 export function watchProgress() {
   const all = document.querySelector("#running");
   if (all) {
-    const shown = new Set([...all.querySelectorAll(".run")].map((item) => item.dataset.name));
+    const shown = new Set([...all.querySelectorAll(".run[data-name]")].map((item) => item.dataset.name));
     poll(async () => {
       const blocks = await read(all.dataset.poll);
       if (blocks.length !== shown.size || blocks.some((block) => !shown.has(block.name))) { location.reload(); return IDLE; }
@@ -58,7 +58,7 @@ export function watchProgress() {
       const now = `${block.state} ${Object.keys(block.parts).length}`; // a block that is divided has other parts
       if (state !== null && now !== state) { location.reload(); return IDLE; }
       state = now;
-      const place = document.querySelector(".run");
+      const place = document.querySelector(".run[data-name]");
       if (place) show(place, block);
       if (log && block.state === "running") {
         const response = await fetch(`${address}/log?tail=200`);
