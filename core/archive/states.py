@@ -63,7 +63,17 @@ BLOCK_CHANGES: Final[dict[BlockState, frozenset[BlockState]]] = {
             BlockState.SUPERSEDED,
         }
     ),
-    BlockState.QUEUED: frozenset({BlockState.READY, BlockState.RUNNING, BlockState.CANCELLED, BlockState.SUPERSEDED}),
+    # A new plan may change a block that is on the broker: its message then finds nothing to claim.
+    BlockState.QUEUED: frozenset(
+        {
+            BlockState.INCOMPLETE,
+            BlockState.WAITING,
+            BlockState.READY,
+            BlockState.RUNNING,
+            BlockState.CANCELLED,
+            BlockState.SUPERSEDED,
+        }
+    ),
     BlockState.RUNNING: frozenset({BlockState.DONE, BlockState.FAILED, BlockState.READY, BlockState.CANCELLED}),
     BlockState.DONE: frozenset({BlockState.WAITING, BlockState.READY, BlockState.SUPERSEDED}),
     BlockState.FAILED: frozenset({BlockState.WAITING, BlockState.READY, BlockState.SUPERSEDED}),
