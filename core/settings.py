@@ -6,14 +6,34 @@ Nothing set: everything lives below ``./cascade-data``, with SQLite and a broker
 
 from __future__ import annotations
 
+import difflib
+import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-__all__ = ["Settings"]
+from core.errors import ParameterError
+from core.sqliteurl import sqlite_url
+
+__all__ = ["DATA_DIR_VARIABLE", "OTHER_VARIABLES", "Settings", "join_paths", "setting_faults", "unknown_variables"]
+
+PREFIX: Final = "CASCADE_"
+DATA_DIR_VARIABLE: Final = f"{PREFIX}DATA_DIR"
+# Variables that are read, but not as a setting of the installation.
+OTHER_VARIABLES: Final[Mapping[str, str]] = {
+    "CASCADE_RECIPES": "Further recipes: name=module:Class,name=module:Class.",
+    "CASCADE_PROCEDURES": "Further QC procedures: name=module:PROCEDURE,name=module:PROCEDURE.",
+    "OMP_NUM_THREADS": "Cores that one recipe may use; all if not set.",
+    "NUMBA_CACHE_DIR": "Where compiled kernels are kept; beside the modules, or in the user's cache, if not set.",
+    "MUSE_EXPERT_USER": "Set: muserex shows hidden parameters, too.",
+    "PGPASSWORD": "Password of the database, so that it need not stand in the URL (libpq reads it).",
+    "TMPDIR": "Scratch of muserex --compile and of exports; /tmp if not set.",
+    "NO_COLOR": "Set: the terminal shows no colours.",
+}
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
@@ -24,11 +44,12 @@ class Settings(BaseSettings):
     Directories and URLs that are not set are derived from ``data_dir``. The object is immutable.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CASCADE_", frozen=True, extra="forbid", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     data_dir: Path = Field(Path("cascade-data"), description="Everything that has no place of its own.")
     archive_dirs: Annotated[tuple[Path, ...], NoDecode] = Field(
-        (), description="Directories of raw frames, separated as in PATH; <data_dir>/raw if not set."
+        (),
+        description="Directories of raw frames, separated as in PATH, or a JSON list; <data_dir>/raw if not set.",
     )
     database_url: str = Field("", description="SQLAlchemy URL; an SQLite file in data_dir if not set.")
     broker_url: str = Field("", description="Celery broker; files below data_dir if not set.")
@@ -81,6 +102,8 @@ class Settings(BaseSettings):
     @field_validator("archive_dirs", mode="before")
     @classmethod
     def _split_path_list(cls, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("["):
+            return tuple(Path(part) for part in json.loads(value))
         if isinstance(value, str):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
@@ -99,7 +122,7 @@ class Settings(BaseSettings):
         data_dir = Path(values.get("data_dir") or "cascade-data").expanduser().absolute()
         values["data_dir"] = data_dir
         values["archive_dirs"] = values.get("archive_dirs") or (data_dir / "raw",)
-        values["database_url"] = values.get("database_url") or f"sqlite:///{data_dir / 'cascade.sqlite'}"
+        values["database_url"] = values.get("database_url") or sqlite_url(data_dir / "cascade.sqlite")
         values["broker_url"] = values.get("broker_url") or "filesystem://"
         for name, folder in (("product_dir", "products"), ("log_dir", "logs"), ("static_dir", "static")):
             values[name] = Path(values.get(name) or data_dir / folder).expanduser().absolute()
@@ -119,8 +142,50 @@ class Settings(BaseSettings):
         return self.data_dir / "broker"
 
     def make_directories(self) -> None:
-        """Create the directories that do not exist yet."""
-        for path in (self.data_dir, *self.archive_dirs, self.product_dir, self.log_dir, self.static_dir):
-            path.mkdir(parents=True, exist_ok=True)
-        if self.broker_url.startswith("filesystem:"):
-            self.broker_dir.mkdir(parents=True, exist_ok=True)
+        """Create the directories that do not exist yet.
+
+        Raises
+        ------
+        ParameterError
+            If one is a file, or cannot be made.
+        """
+        broker = (self.broker_dir,) if self.broker_url.startswith("filesystem:") else ()
+        for path in (self.data_dir, *self.archive_dirs, self.product_dir, self.log_dir, self.static_dir, *broker):
+            try:
+                path.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError) as error:
+                raise ParameterError("this is a file, or below one: name a directory", file=path) from error
+            except OSError as error:
+                raise ParameterError(
+                    f"the directory cannot be made ({error.strerror}): name another, e.g. with --data-dir", file=path
+                ) from error
+
+
+def join_paths(paths: Iterable[Path]) -> str:
+    """Paths as the value of ``CASCADE_ARCHIVE_DIRS``, also those that the separator occurs in."""
+    texts = [str(path) for path in paths]
+    plain = os.pathsep.join(texts)
+    return json.dumps(texts) if plain.startswith("[") or any(os.pathsep in text for text in texts) else plain
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like a setting and is none, such as a misspelt one."""
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | set(OTHER_VARIABLES)
+    sentences = []
+    for name in sorted(environment):
+        if not name.startswith(PREFIX) or name in known:
+            continue
+        close = difflib.get_close_matches(name.removeprefix(PREFIX).lower(), Settings.model_fields, 1)
+        meant = f"; is {PREFIX}{close[0].upper()} meant?" if close else ""
+        sentences.append(f"{name} is no setting and has no effect{meant}")
+    return sentences
+
+
+def setting_faults(error: ValidationError) -> list[str]:
+    """A sentence for each setting that is not accepted."""
+    sentences = []
+    for item in error.errors():
+        name = "".join(str(part) for part in item["loc"][:1])
+        what = f"{PREFIX}{name.upper()} is not accepted" if name else "the settings do not fit each other"
+        sentences.append(f"{what}: {item['msg'].removeprefix('Value error, ')}")
+    return sentences

@@ -1,5 +1,7 @@
 """``python -m service`` is the command ``cascade``."""
 
-from service.cli.main import main
+import sys
 
-main()
+from service.launch import cascade
+
+sys.exit(cascade())

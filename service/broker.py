@@ -9,6 +9,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from core.settings import Settings
+from service.commands import command_line
 
 __all__ = ["broker_state"]
 
@@ -19,7 +20,11 @@ def broker_state(settings: Settings) -> dict[str, Any]:
     if url.startswith("filesystem:"):
         folder = settings.broker_dir
         ok = folder.is_dir() and os.access(folder, os.W_OK)
-        return {"kind": "filesystem", "ok": ok, "text": "" if ok else f"{folder} cannot be written: run cascade up"}
+        return {
+            "kind": "filesystem",
+            "ok": ok,
+            "text": "" if ok else f"{folder} cannot be written: run {command_line(settings, 'cascade up')}",
+        }
     kind = url.split(":", 1)[0]
     if kind not in ("redis", "rediss"):
         return {"kind": kind, "ok": True, "text": "not checked: only Redis and the file system are"}

@@ -13,6 +13,7 @@ from core.archive.models import WorkerHeartbeat
 from core.archive.pages.health import Freshness, daemons, freshness
 from core.archive.states import WorkerKind
 from core.settings import Settings
+from service.commands import command_line
 from service.text import age
 from workers.statics import faults
 
@@ -85,7 +86,7 @@ def read_status(session: Session, settings: Settings) -> Status:
     states = tuple(_state(row, now, limit) for row in daemons(session) if now - row.last_seen < _FORGOTTEN)
     states = tuple(item for item in states if item.state == "alive" or not _replaced(item, states))
     boxes = _boxes(freshness(session), now)
-    alarms = (*_daemon_alarms(states, now), *_feed_alarms(boxes), *_static_alarms(settings))
+    alarms = (*_daemon_alarms(states, now, settings), *_feed_alarms(boxes), *_static_alarms(settings))
     return Status(now, states, boxes, alarms)
 
 
@@ -97,9 +98,10 @@ def _state(row: WorkerHeartbeat, now: datetime, limit: timedelta) -> DaemonState
     return DaemonState(row.name, row.kind, state, row.started_at, row.last_seen, row.host, row.pid, row.doing)
 
 
-def _daemon_alarms(states: tuple[DaemonState, ...], now: datetime) -> list[Alarm]:
+def _daemon_alarms(states: tuple[DaemonState, ...], now: datetime, settings: Settings) -> list[Alarm]:
+    start = command_line(settings, "cascade up")
     if not any(item.kind in NEEDED for item in states):
-        return [Alarm("No daemon runs: nothing is ingested or reduced by itself.", "Start them: cascade up")]
+        return [Alarm("No daemon runs: nothing is ingested or reduced by itself.", f"Start them: {start}")]
     dead = [item for item in states if item.kind in NEEDED and item.state == "dead" and not _replaced(item, states)]
     alive = {item.kind for item in states if item.state == "alive"}
     lacking = [kind for kind in NEEDED if kind not in alive]
@@ -109,10 +111,10 @@ def _daemon_alarms(states: tuple[DaemonState, ...], now: datetime) -> list[Alarm
         last = max(item.last_seen for item in dead)
         where = ", ".join(f"process {item.pid} on {item.host}" for item in dead)
         text = f"The daemon{'s' if len(dead) > 1 else ''} {names} fell silent {age(now - last)} ago"
-        return [Alarm(f"{text}: {effects}." if effects else f"{text}.", f"Look at {where}; start again: cascade up")]
+        return [Alarm(f"{text}: {effects}." if effects else f"{text}.", f"Look at {where}; start again: {start}")]
     if lacking:
         kinds = ", ".join(kind.value for kind in lacking)
-        return [Alarm(f"No daemon runs for {kinds}: {effects}.", "Start: cascade up")]
+        return [Alarm(f"No daemon runs for {kinds}: {effects}.", f"Start: {start}")]
     return []
 
 

@@ -57,7 +57,7 @@ class RecipeChild:
         self._killed = False
         with log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", ENTRY, str(job_file), str(os.getpid())],
+                [sys.executable, "-P", "-m", ENTRY, str(job_file), str(os.getpid())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -31,7 +31,7 @@ from workers.definitions import register_definitions
 from workers.execute import release_dead, worker_name
 from workers.housekeeping import Housekeeping
 from workers.planning import Planner
-from workers.process import run_daemon
+from workers.process import read_settings, run_daemon
 
 __all__ = ["Dispatcher", "Tick", "main"]
 
@@ -167,7 +167,7 @@ def _words(tick: Tick) -> str:
 
 def main() -> int:
     """Run the dispatcher until SIGTERM or SIGINT."""
-    settings = Settings()
+    settings = read_settings("dispatch")
 
     def work(stop: threading.Event) -> None:
         archive = Archive(settings.database_url)

@@ -43,6 +43,7 @@ from core.archive.outside import (
 )
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import QuarantineReason
+from core.cascade.words import count_words
 from core.errors import NotFoundError
 from core.settings import Settings
 from workers.ingest_examine import FileStat, examine, is_candidate, printable, stat_file
@@ -116,11 +117,11 @@ class IngestReport:
 
     def sentence(self) -> str:
         """One line for logs and people."""
-        parts = [f"{self.new} new frames"]
+        parts = [count_words(self.new, "new frame")]
         parts += [
             f"{count} {word}"
             for count, word in (
-                (self.products, "products" if self.products > 1 else "product"),
+                (self.products, "product" if self.products == 1 else "products"),
                 (self.updated, "written again"),
                 (self.moved, "moved"),
                 (self.released, "released from quarantine"),

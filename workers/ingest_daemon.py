@@ -24,7 +24,7 @@ from core.fitsfile.digest import file_sha256
 from core.settings import Settings
 from workers.ingest import Ingestor
 from workers.ingest_examine import is_candidate, stat_file
-from workers.process import run_daemon
+from workers.process import read_settings, run_daemon
 
 __all__ = ["Hasher", "ingest_forever"]
 
@@ -211,7 +211,7 @@ def _hash_for_ever(archive: Archive, stop: threading.Event) -> None:
 
 def main() -> int:
     """Ingest until SIGTERM or SIGINT."""
-    settings = Settings()
+    settings = read_settings("ingest")
 
     def work(stop: threading.Event) -> None:
         archive = Archive(settings.database_url)

@@ -7,6 +7,7 @@ import logging
 import logging.handlers
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,11 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
+from pydantic import ValidationError
+
 from core.archive.schema import check_schema
 from core.errors import MuseError
-from core.settings import Settings
+from core.settings import Settings, setting_faults, unknown_variables
 
-__all__ = ["configure_daemon_logging", "idle_name", "run_daemon"]
+__all__ = ["configure_daemon_logging", "idle_name", "read_settings", "run_daemon"]
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s [%(levelname)-7s] %(name)s: %(message)s"
@@ -29,8 +32,30 @@ class _UtFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
 
-def configure_daemon_logging(name: str, settings: Settings) -> None:
-    """Log in UT to standard error and to ``<log_dir>/<name>.log`` (five files of 10 MB are kept).
+def read_settings(name: str) -> Settings:
+    """The settings of the environment, with their directories made.
+
+    Raises
+    ------
+    SystemExit
+        With code 1, after a sentence for each fault on standard error.
+    """
+    try:
+        settings = Settings()
+        settings.make_directories()
+    except ValidationError as error:
+        faults = setting_faults(error)
+    except MuseError as error:
+        faults = [str(error)]
+    else:
+        return settings
+    for fault in faults:
+        print(f"{name}: {fault}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+def configure_daemon_logging(name: str, settings: Settings, *, to_terminal: bool = True) -> None:
+    """Log in UT to standard error (if ``to_terminal``) and to ``<log_dir>/<name>.log`` (five files of 10 MB are kept).
 
     A second daemon of the same name that runs at the same time has ``<name>-2.log``, and so on: two processes cannot
     turn over one file. A name is free again when its process ends, so that starts do not add up to files.
@@ -42,10 +67,12 @@ def configure_daemon_logging(name: str, settings: Settings) -> None:
         backupCount=4,
         encoding="utf-8",
     )
-    handlers: tuple[logging.Handler, ...] = (logging.StreamHandler(), file)
+    handlers: list[logging.Handler] = [file, *([logging.StreamHandler()] if to_terminal else [])]
     for handler in handlers:
         handler.setFormatter(_UtFormatter(_FORMAT))
     logging.basicConfig(level=logging.INFO, handlers=handlers, force=True)
+    for sentence in unknown_variables(os.environ):
+        _LOG.warning("%s", sentence)
 
 
 def _free_name(name: str, folder: Path) -> str:
@@ -115,6 +142,9 @@ def run_daemon(name: str, settings: Settings, work: Callable[[threading.Event], 
         work(stop)
     except MuseError as error:
         _LOG.error("%s: %s", name, error)
+        return 1
+    except Exception:  # a defect: the log must have it, too
+        _LOG.exception("%s: ended by an error", name)
         return 1
     _LOG.info("%s: stopped", name)
     return 0

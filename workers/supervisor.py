@@ -12,8 +12,10 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import IO
 
 from core.processes import die_with_parent
 
@@ -31,6 +33,9 @@ _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 _STEADY_SECONDS = 60.0  # after this a daemon counts as healthy again
 _STOP_SECONDS = 20.0
+_LAST_LINES = 12  # of standard error, told when a daemon ends with an error
+# Without the working directory in the path of modules: a `core` or `service` that lies there is not ours.
+_INTERPRETER = (sys.executable, "-P")
 
 
 @dataclass
@@ -42,6 +47,29 @@ class _Child:
     pause: float = _FIRST_PAUSE
     next_start: float = 0.0
     starts: int = 0
+    last_lines: deque[str] = field(default_factory=lambda: deque(maxlen=_LAST_LINES))
+    reader: threading.Thread | None = None
+
+    def listen(self, *, quiet: bool) -> None:
+        """Keep the last lines of standard error; without ``quiet`` pass them on."""
+        if self.process is not None and self.process.stderr is not None:
+            self.last_lines.clear()
+            self.reader = threading.Thread(target=self._read, args=(self.process.stderr, quiet), daemon=True)
+            self.reader.start()
+
+    def _read(self, stream: IO[bytes], quiet: bool) -> None:
+        with stream:
+            for line in stream:
+                text = line.decode(errors="replace")
+                self.last_lines.append(text.rstrip())
+                if not quiet:
+                    sys.stderr.write(text)
+
+    def last_words(self) -> str:
+        """What it wrote last, an indented line each; empty if nothing."""
+        if self.reader is not None:
+            self.reader.join(timeout=1.0)  # its children may hold the pipe open
+        return "".join(f"\n    {line}" for line in tuple(self.last_lines) if line)
 
 
 @dataclass
@@ -57,7 +85,8 @@ class Supervisor:
     on_change : callable, optional
         Called with name and text when a daemon starts, dies or stops.
     quiet : bool
-        Do not show the output of the daemons; their log files have it.
+        Do not show the output of the daemons; their log files have it, and what a daemon said last before it ended
+        with an error is told with its end.
     """
 
     commands: Mapping[str, Sequence[str]]
@@ -66,7 +95,7 @@ class Supervisor:
     quiet: bool = False
 
     def __post_init__(self) -> None:
-        self._children = [_Child(name, (sys.executable, *command)) for name, command in self.commands.items()]
+        self._children = [_Child(name, (*_INTERPRETER, *command)) for name, command in self.commands.items()]
 
     @property
     def pids(self) -> dict[str, int]:
@@ -105,7 +134,10 @@ class Supervisor:
             steady = now - child.started > _STEADY_SECONDS
             child.pause = _FIRST_PAUSE if steady else min(2 * child.pause, _LONGEST_PAUSE)
             child.process, child.next_start = None, now + child.pause
-            self._tell(child.name, f"ended with code {code}, starts again in {child.pause:g} s")
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+            said = child.last_words() if code > 0 else ""
+            last = f"; its last words:{said}" if said else ""
+            self._tell(child.name, f"{how}, starts again in {child.pause:g} s{last}", unexpected=True)
 
     def stop(self) -> None:
         """SIGTERM to all, SIGKILL to those that do not end in time."""
@@ -133,14 +165,15 @@ class Supervisor:
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if self.quiet else None,
-            stderr=subprocess.DEVNULL if self.quiet else None,
+            stderr=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone, which stops them in order
             preexec_fn=die_with_parent,  # and should the supervisor be killed, the daemons do not outlive it
         )
+        child.listen(quiet=self.quiet)
         child.started, child.starts = now, child.starts + 1
         self._tell(child.name, f"started, process {child.process.pid}")
 
-    def _tell(self, name: str, text: str) -> None:
-        _LOG.info("%s: %s", name, text)
+    def _tell(self, name: str, text: str, *, unexpected: bool = False) -> None:
+        _LOG.log(logging.ERROR if unexpected else logging.INFO, "%s: %s", name, text)
         if self.on_change is not None:
             self.on_change(name, text)

@@ -27,7 +27,7 @@ from core.settings import Settings
 from workers.broker import EXECUTE_TASK, QUEUE, make_app
 from workers.definitions import register_definitions
 from workers.execute import BlockExecutor, worker_name
-from workers.process import configure_daemon_logging
+from workers.process import configure_daemon_logging, read_settings
 
 __all__ = ["main", "make_worker_app"]
 
@@ -93,7 +93,7 @@ def _end_at_once(number: int, _frame: FrameType | None) -> None:
 
 def main() -> int:
     """Run the worker until SIGTERM or SIGINT."""
-    settings = Settings()
+    settings = read_settings("worker")
     configure_daemon_logging("worker", settings)
     stop = threading.Event()
     # Until Celery has handlers of its own: the heartbeat says that the worker lives, so it must be one that can be told
@@ -106,6 +106,9 @@ def main() -> int:
         app = make_worker_app(settings, BlockExecutor(archive, settings, stop))
     except MuseError as error:
         _LOG.error("worker: %s", error)
+        return 1
+    except Exception:  # a defect: the log must have it, too
+        _LOG.exception("worker: ended by an error")
         return 1
 
     @signals.worker_shutting_down.connect(weak=False)

@@ -16,7 +16,7 @@ from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.transitions import change_block
 from core.errors import NotFoundError, StateConflictError
 
-__all__ = ["cancel_block", "rerun_block", "set_priority", "set_product_state"]
+__all__ = ["cancel_block", "judge_block", "rerun_block", "set_priority", "set_product_state"]
 
 
 def cancel_block(
@@ -140,12 +140,54 @@ def set_priority(session: Session, block_id: int, priority: int, *, actor: str) 
     block.priority = priority
 
 
+def judge_block(
+    session: Session, block_id: int, state: ProductState, *, actor: str, comment: str = ""
+) -> list[Product]:
+    """Certify or reject all products of a block.
+
+    Parameters
+    ----------
+    state : ProductState
+        CERTIFIED or REJECTED, or PROVISIONAL to take a verdict back.
+
+    Returns
+    -------
+    list of Product
+        Those that have the state now.
+
+    Raises
+    ------
+    StateConflictError
+        If the block has no products.
+    """
+    block = session.get_one(Block, block_id)
+    products = [product for product in block.products if product.state is not ProductState.SUPERSEDED]
+    if not products:
+        raise StateConflictError(f"block {block.name} is {block.state} and has no products", block=block.name)
+    for product in products:
+        set_product_state(session, product.id, state, actor=actor, text=comment)
+    return products
+
+
 def set_product_state(session: Session, product_id: int, state: ProductState, *, actor: str, text: str = "") -> None:
-    """Certify, reject or supersede a product; the former state stays in the events."""
+    """Certify, reject or supersede a product; the former state stays in the events.
+
+    Raises
+    ------
+    NotFoundError
+        If there is no such product.
+    StateConflictError
+        If a later run of its block has replaced it.
+    """
     product = session.get(Product, product_id)
     if product is None:
         raise NotFoundError(f"there is no product number {product_id}", product=product_id)
     old = product.state
+    if old is ProductState.SUPERSEDED:
+        raise StateConflictError(
+            f"product {product.file_name} was replaced by a later run of its block and cannot be judged",
+            product=product_id,
+        )
     product.state = state
     # By number: nights have files of the same names.
     record_event(session, "product", str(product.id), actor=actor, text=text, from_state=old, to_state=state)

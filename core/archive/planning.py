@@ -25,7 +25,7 @@ from core.cascade.model import BlockPlan, Origin, Plan
 from core.cascade.signature import SCHEME
 from core.errors import NotFoundError
 
-__all__ = ["SavedPlan", "plan_parts", "save_plan"]
+__all__ = ["SavedPlan", "kept_states", "plan_parts", "save_plan"]
 
 T = TypeVar("T")
 
@@ -162,6 +162,16 @@ def save_plan(
     for source_id in _done_sources(session, written):
         settle_inputs(session, source_block_id=source_id, actor=actor, now=now)
     return SavedPlan(*(tuple(outcome[name]) for name in ("created", "changed", "unchanged", "superseded", "postponed")))
+
+
+def kept_states(session: Session, plan: Plan) -> dict[str, BlockState]:
+    """The states that blocks of a plan have in the archive, by key: of those that are stored just as planned."""
+    current = _current_blocks(session, plan)
+    return {
+        item.key: current[item.key].state
+        for item in plan.blocks
+        if item.key in current and current[item.key].plan_signature == item.signature
+    }
 
 
 def _current_blocks(session: Session, plan: Plan) -> dict[str, Block]:

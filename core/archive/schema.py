@@ -65,19 +65,24 @@ def head_revision() -> str:
     return head
 
 
-def check_schema(database_url: str) -> None:
+def check_schema(database_url: str, *, cure: str = "cascade db upgrade") -> None:
     """Refuse a database of another version.
+
+    Parameters
+    ----------
+    database_url : str
+    cure : str
+        The command that upgrades this database.
 
     Raises
     ------
     SchemaVersionError
-        With the command that cures it.
+        With that command.
     """
     current, head = current_revision(database_url), head_revision()
     if current != head:
         raise SchemaVersionError(
-            f"the archive database has schema version {current or 'none'}, this program needs {head}: "
-            "run `cascade db upgrade`"
+            f"the archive database has schema version {current or 'none'}, this program needs {head}: run `{cure}`"
         )
 
 

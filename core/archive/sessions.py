@@ -21,6 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from core.errors import ParameterError, RetriableError
+from core.sqliteurl import sqlite_path
 
 __all__ = ["Archive", "ArchiveUnavailableError", "archive_errors", "make_engine"]
 
@@ -59,7 +60,9 @@ def make_engine(database_url: str, *, foreign_keys: bool = True) -> Engine:
     if url.drivername == "postgresql+psycopg":
         return _postgresql_engine(url)
     if url.get_backend_name() == "sqlite":
-        return _sqlite_engine(url, foreign_keys)
+        path = sqlite_path(database_url)
+        # SQLAlchemy 2.0 and 2.1 disagree about quoted characters of a path.
+        return _sqlite_engine(url if path is None else url.set(database=str(path)), foreign_keys)
     raise ParameterError(
         f"database_url is not accepted ({url.drivername}): it takes sqlite:////directory/file or "
         "postgresql://user:password@host/database",

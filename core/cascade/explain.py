@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,22 +30,30 @@ class Explanation:
     text: str
 
 
-def explain(plan: Plan) -> Explanation:
-    """Explain each choice, each refusal, and what is missing."""
-    states = Counter(block.state.value for block in plan.blocks)
+def explain(plan: Plan, kept: Mapping[str, str] | None = None) -> Explanation:
+    """Explain each choice, each refusal, and what is missing.
+
+    Parameters
+    ----------
+    plan : Plan
+    kept : mapping, optional
+        Key to state of the blocks that the archive has as they are planned, such as ``done``.
+    """
+    state = {block.key: block.state.value for block in plan.blocks} | dict(kept or {})
+    states = Counter(state[block.key] for block in plan.blocks)
     data = {
         "rules_version": plan.rules_version,
         "summary": {"blocks": len(plan.blocks), **dict(sorted(states.items()))},
-        "blocks": [explain_block(block) for block in plan.blocks],
+        "blocks": [explain_block(block, state[block.key]) for block in plan.blocks],
         "not_processed": [
             {"frame": entry.frame, "tag": entry.tag, "reason": entry.reason} for entry in plan.not_processed
         ],
     }
-    return Explanation(data, _plan_text(plan, states))
+    return Explanation(data, _plan_text(plan, state, states))
 
 
-def explain_block(block: BlockPlan) -> dict[str, Any]:
-    """One block as plain values."""
+def explain_block(block: BlockPlan, state: str) -> dict[str, Any]:
+    """One block in its present state as plain values."""
     return {
         "key": block.key,
         "recipe": block.recipe,
@@ -52,7 +61,7 @@ def explain_block(block: BlockPlan) -> dict[str, Any]:
         "setup": block.setup.label,
         "night": block.night,
         "mid_exposure": iso_minutes(block.mjd),
-        "state": block.state.value,
+        "state": state,
         "units": list(block.units),
         "frames": list(block.frames),
         "inputs": [
@@ -87,11 +96,11 @@ def explain_block(block: BlockPlan) -> dict[str, Any]:
     }
 
 
-def block_text(block: BlockPlan) -> str:
-    """One block as a few lines of text."""
+def block_text(block: BlockPlan, state: str) -> str:
+    """One block in its present state as a few lines of text."""
     head = (
         f"{block.key}: {block.recipe} on {count_words(len(block.frames), f'{block.tag} frame')}, "
-        f"{block.setup.label}, {iso_minutes(block.mjd)}: {block.state.value}"
+        f"{block.setup.label}, {iso_minutes(block.mjd)}: {state}"
     )
     lines = [head]
     lines += [f"  missing {lack.reason}" for lack in block.missing]
@@ -102,10 +111,10 @@ def block_text(block: BlockPlan) -> str:
     return "\n".join(lines)
 
 
-def _plan_text(plan: Plan, states: Counter[str]) -> str:
+def _plan_text(plan: Plan, state: Mapping[str, str], states: Counter[str]) -> str:
     parts = ", ".join(f"{number} {state}" for state, number in sorted(states.items()))
     lines = [f"{count_words(len(plan.blocks), 'block')}{f' ({parts})' if parts else ''}, rules {plan.rules_version}"]
-    lines += [block_text(block) for block in plan.blocks]
+    lines += [block_text(block, state[block.key]) for block in plan.blocks]
     reasons: dict[tuple[str, str], int] = Counter((entry.tag, entry.reason) for entry in plan.not_processed)
     for (tag, reason), number in sorted(reasons.items()):
         lines.append(f"not processed: {count_words(number, f'{tag} frame')}: {reason}")

@@ -26,7 +26,8 @@ from core.errors import RetriableError
 from core.instruments.declaration import PARANAL_NOON_UT
 from core.settings import Settings
 from core.simulator.night import NightPlan, simulate_night
-from service.cli.common import console, environment_of, open_installation, parse_nights, unit_list
+from core.sqliteurl import sqlite_url
+from service.cli.common import console, environment_of, make_installation, parse_nights, unit_list
 from service.cli.progress import BlockProgressBars
 from service.cli.tables import print_cascade, print_qc1
 from service.cli.up import api_command, check_port
@@ -74,7 +75,7 @@ def run_demo(directory: Path, *, port: int, serve: bool, units: str, night: str 
         check_port(_HOST, port)
     chosen = parse_nights([night])[0] if night else _last_night()
     made = _simulate(settings, chosen, unit_list(units), nights)
-    with open_installation(settings) as archive:
+    with make_installation(settings) as archive:
         supervisor = Supervisor(DAEMONS, {**environment_of(settings), "CASCADE_SETTLE_SECONDS": "1"}, quiet=True)
         stop = threading.Event()
         _stop_on_signals(stop)
@@ -96,7 +97,7 @@ def _own_settings(folder: Path) -> Settings:
     return Settings(
         data_dir=folder,
         archive_dirs=(folder / "raw",),
-        database_url=f"sqlite:///{folder / 'cascade.sqlite'}",
+        database_url=sqlite_url(folder / "cascade.sqlite"),
         broker_url="filesystem://",
         product_dir=folder / "products",
         log_dir=folder / "logs",

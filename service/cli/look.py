@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from core.archive.pages.frames import quarantine_count
 from core.archive.pages.health import partial_blocks, state_counts
 from core.archive.pages.nights import latest_night, nights_between
-from core.archive.pages.qc1 import browse_rows, parameters_of_table, qc1_tables
+from core.archive.pages.qc1 import browse_rows, last_values, parameters_of_table, qc1_tables
 from core.archive.schema import current_revision, upgrade
 from core.archive.sessions import Archive
+from core.cascade.words import count_words
 from core.errors import NotFoundError
 from core.qc1.axes import place_words
 from core.qc1.names import find_named, resolve_name
 from service.broker import broker_state
-from service.cli.common import check_archive, console, settings_of, state_text
+from service.cli.common import check_archive, console, database_words, print_json, settings_of, state_text
 from service.cli.tables import print_cascade, print_daemons, print_qc1
+from service.commands import command_line
 from service.selection import SeriesRequest
 from service.series import csv_lines, read_series
 from service.status import read_status
@@ -46,7 +49,7 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
         if as_json:
             data = {
                 "ok": not failed,
-                "database": settings.database_url.split("@")[-1],
+                "database": database_words(settings),
                 "broker": broker,
                 "archive_dirs": [str(path) for path in settings.archive_dirs],
                 "blocks": {state.value: count for state, count in counts.items()},
@@ -59,25 +62,30 @@ def run_status(data_dir: Path | None, *, as_json: bool) -> int:
                 ],
                 "alarms": [f"{alarm.text} {alarm.cure}" for alarm in status.alarms],
             }
-            print(json.dumps(data, indent=2))
+            print_json(data)
             return int(failed)
         console.print(f"Archive directories: {', '.join(str(path) for path in settings.archive_dirs)}", soft_wrap=True)
         print_daemons(status)
         open_blocks = ", ".join(f"{count} {state_text(state.value)}" for state, count in counts.items())
         some = f"; [bold red]{partial} done with failed units[/]" if partial else ""
-        console.print(f"Blocks: {open_blocks or 'nothing open, nothing failed'}{some}; {held} files in quarantine")
+        console.print(
+            f"Blocks: {open_blocks or 'nothing open, nothing failed'}{some}; {count_words(held, 'file')} in quarantine",
+            soft_wrap=True,
+        )
         if night:
             console.print(f"Night {night}: {night_sentence(summary)}")
             print_cascade(session, night)
         for alarm in status.alarms:
-            console.print(f"[bold red]✕ {alarm.text}[/] {alarm.cure}")
+            console.print(f"[bold red]✕ {alarm.text}[/] {alarm.cure}", soft_wrap=True)
         if not broker["ok"]:
-            console.print(f"[bold red]✕ broker {broker['kind']}:[/] {broker['text']}")
+            console.print(f"[bold red]✕ broker {broker['kind']}:[/] {broker['text']}", soft_wrap=True)
     archive.dispose()
     return int(failed)
 
 
-def run_qc(name: str | None, column: str | None, data_dir: Path | None, *, last: int, as_csv: bool) -> int:
+def run_qc(
+    name: str | None, column: str | None, data_dir: Path | None, *, last: int, as_csv: bool, as_json: bool
+) -> int:
     """Print the newest QC1 values of all tables, of one, or the series of one column."""
     settings = settings_of(data_dir)
     check_archive(settings)
@@ -87,13 +95,15 @@ def run_qc(name: str | None, column: str | None, data_dir: Path | None, *, last:
         if request is None:
             if as_csv:
                 raise NotFoundError("CSV is of one column: give it like TABLE..COLUMN")
-            if not print_qc1(session, name):
-                console.print("No QC1 value yet. Reduce a night: cascade run")
+            if as_json:
+                print_json(_last_values(session, name))
+            elif not print_qc1(session, name):
+                console.print(f"No QC1 value yet. Reduce a night: {command_line(settings, 'cascade run')}")
         elif as_csv:
             for text in csv_lines(read_series(session, request)):
                 sys.stdout.write(text)
         else:
-            _print_series(session, request, last)
+            _print_series(session, request, last, as_json=as_json)
     archive.dispose()
     return 0
 
@@ -118,11 +128,35 @@ def _named_series(session: Session, name: str) -> SeriesRequest | None:
     return SeriesRequest.make(table=named.parameter.table, columns=[named.column])
 
 
-def _print_series(session: Session, request: SeriesRequest, last: int) -> None:
+def _last_values(session: Session, name: str | None) -> list[dict[str, Any]]:
+    last = last_values(session)
+    return [
+        {"table": table, "column": item.column_name, "unit": item.unit, "class": item.qc_class, **asdict(last[item.id])}
+        for table, parameters in qc1_tables(session).items()
+        for item in parameters
+        if item.id in last and name in (None, table)
+    ]
+
+
+def _print_series(session: Session, request: SeriesRequest, last: int, *, as_json: bool) -> None:
     selection = request.selections(session)[0]
     parameter = selection.parameter
     axes = qc1_definitions().axes(request.table, [parameter.column_name])
     rows, blocks = browse_rows(session, [parameter.id], request.narrowed(selection.fixed), 0, last)
+    if as_json:
+        print_json(
+            [
+                {
+                    "mjd_obs": row.mjd_obs,
+                    "value": row.values[parameter.id],
+                    "unit": parameter.unit,
+                    "mode": blocks[row.block_id].mode,
+                    **{axis: value for axis, value in row.position._asdict().items() if value is not None},
+                }
+                for row in rows
+            ]
+        )
+        return
     console.print(f"{request.table}..{selection.column}: {parameter.description}", soft_wrap=True)
     for row in rows:
         found = row.values[parameter.id]
@@ -131,14 +165,17 @@ def _print_series(session: Session, request: SeriesRequest, last: int) -> None:
         console.print(f"{mjd_moment(row.mjd_obs)}  {where:24s} {value:>14s}  {blocks[row.block_id].mode}")
 
 
-def run_db_upgrade(data_dir: Path | None) -> int:
-    """Migrate the database."""
+def run_db_upgrade(data_dir: Path | None, *, as_json: bool) -> int:
+    """Migrate the database, or begin one, with the directories around it."""
     settings = settings_of(data_dir)
     settings.make_directories()
     before = current_revision(settings.database_url)
     upgrade(settings.database_url)
     after = current_revision(settings.database_url)
-    shown = settings.database_url.split("@")[-1]
+    shown = database_words(settings)
+    if as_json:
+        print_json({"data_dir": settings.data_dir, "database": shown, "before": before, "now": after})
+        return 0
     console.print(
         f"{shown}: already at {after}" if before == after else f"{shown}: {before or 'empty'} → {after}", soft_wrap=True
     )

@@ -14,9 +14,10 @@ __all__ = ["BlockProgressBars"]
 
 
 class BlockProgressBars:
-    """One bar per running block, with its phase; finished blocks become a line."""
+    """One bar per running block, with its phase; finished blocks become a line. Nothing at all if ``quiet``."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
@@ -25,6 +26,7 @@ class BlockProgressBars:
             TextColumn("[dim]{task.fields[phase]}[/]"),
             console=console,
             transient=True,
+            disable=quiet,
         )
         self._tasks: dict[str, TaskID] = {}
         self._parts: dict[str, dict[str, float]] = {}
@@ -70,4 +72,5 @@ class BlockProgressBars:
             seconds = f" {elapsed:.1f} s" if elapsed is not None else ""
             self._progress.remove_task(task)
         self._parts.pop(name, None)
-        console.print(f"{name} {state_text(word)}{seconds}", soft_wrap=True)
+        if not self._quiet:
+            console.print(f"{name} {state_text(word)}{seconds}", soft_wrap=True)

@@ -11,10 +11,11 @@ from types import FrameType
 
 from core.errors import NonRetriableError, NotFoundError
 from core.settings import Settings
-from service.cli.common import console, environment_of, open_installation, settings_of
+from service.cli.common import console, environment_of, make_installation, settings_of
+from workers.process import configure_daemon_logging
 from workers.supervisor import DAEMONS, Supervisor
 
-__all__ = ["PortTakenError", "api_command", "check_port", "run_up"]
+__all__ = ["PortTakenError", "api_command", "check_port", "run_up", "tell"]
 
 
 class PortTakenError(NonRetriableError):
@@ -60,8 +61,9 @@ def run_up(archive_dirs: Sequence[Path], data_dir: Path | None, *, host: str, po
             raise NotFoundError("there is no such directory of raw frames: mount or make it first", file=path)
     settings = settings_of(data_dir, archive_dirs)
     check_port(host, port)
-    with open_installation(settings):
+    with make_installation(settings):
         pass
+    configure_daemon_logging("supervisor", settings, to_terminal=False)
     _say(settings, host, port)
     stop = threading.Event()
 
@@ -74,11 +76,17 @@ def run_up(archive_dirs: Sequence[Path], data_dir: Path | None, *, host: str, po
     supervisor = Supervisor(
         commands,
         environment_of(settings),
-        on_change=lambda name, text: console.print(f"[dim]{name}:[/] {text}"),
+        on_change=tell,
         quiet=True,
     )
     supervisor.run(stop)
     return 0
+
+
+def tell(name: str, text: str) -> None:
+    """Print what became of a daemon; also what it said before it ended, as it is."""
+    console.print(f"[dim]{name}:[/]", end=" ")
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _say(settings: Settings, host: str, port: int) -> None:

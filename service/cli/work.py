@@ -2,25 +2,39 @@
 
 from __future__ import annotations
 
-import json
+import os
 import signal
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
+from core.archive.models import QuarantinedFile
 from core.archive.pages.frames import list_quarantine
 from core.archive.pages.nights import latest_night
+from core.archive.planning import kept_states
 from core.archive.queries import nights_with_frames
 from core.archive.requests import store_request
 from core.archive.sessions import Archive
 from core.cascade import explain as explanations
 from core.cascade.model import Request
+from core.cascade.words import count_words
 from core.errors import NotFoundError, ParameterError
-from core.settings import Settings
-from service.cli.common import console, open_installation, parse_nights, settings_of, state_text
+from core.settings import DATA_DIR_VARIABLE, Settings
+from service.cli.common import (
+    console,
+    is_new,
+    make_installation,
+    open_installation,
+    parse_nights,
+    print_json,
+    settings_of,
+    state_text,
+)
 from service.cli.progress import BlockProgressBars
 from service.cli.tables import print_cascade
+from service.commands import command_line
 from service.web.words import QUARANTINE_CURES
 from workers import ingest as ingest_worker
 from workers.ingest import IngestReport, ingest_once
@@ -32,34 +46,65 @@ from workers.runner import run_until_idle
 __all__ = ["run_blocks", "run_ingest", "run_plan"]
 
 
-def run_ingest(paths: Sequence[Path], data_dir: Path | None, *, release: bool) -> int:
-    """Ingest once; 1 if files went to quarantine."""
+def run_ingest(paths: Sequence[Path], data_dir: Path | None, *, release: bool, as_json: bool) -> int:
+    """Ingest once; 1 if files went to quarantine.
+
+    An archive is begun only where its directory is named, and not where the command happens to be called.
+    """
     settings = settings_of(data_dir)
     for path in paths:
         if not path.exists():
             raise NotFoundError("there is no such file or directory", file=path)
-    with open_installation(settings) as archive:
+    begins = is_new(settings) and (data_dir is not None or DATA_DIR_VARIABLE in os.environ)
+    with make_installation(settings) if begins else open_installation(settings) as archive:
+        if begins and not as_json:
+            console.print(f"A new archive is begun in {settings.data_dir}", soft_wrap=True)
         if release:
             report = _release(archive, settings, paths)
         else:
-            with console.status("Reading headers …") as spinner:
-
-                def show(total: IngestReport) -> None:
-                    spinner.update(f"{total.sentence()} …")
-
-                report = ingest_once(archive, settings, paths or None, actor="cascade ingest", progress=show)
-        console.print(f"{report.sentence()} in {report.seconds:.1f} s")
-        if not paths and not report.stored and not report.held:
-            looked = ", ".join(str(path) for path in settings.archive_dirs)
-            console.print(f"Looked into {looked}; other files and directories are given as arguments.", soft_wrap=True)
-        if report.nights:
-            console.print(f"Nights: {', '.join(sorted(report.nights))}")
-        if report.held:
-            with archive.read() as session:
-                for row in list_quarantine(session, limit=20):
-                    console.print(f"[yellow]{row.reason.value}[/] {row.file_name}: {row.text}", soft_wrap=True)
-                    console.print(f"  {QUARANTINE_CURES[row.reason]}", soft_wrap=True)
+            report = _ingest(archive, settings, paths, quiet=as_json)
+        with archive.read() as session:
+            held = list_quarantine(session, limit=20) if report.held else []
+        if as_json:
+            print_json(_report_data(report))
+        else:
+            _print_report(report, held, settings, told_where=bool(paths))
     return int(bool(report.held))
+
+
+def _ingest(archive: Archive, settings: Settings, paths: Sequence[Path], *, quiet: bool) -> IngestReport:
+    if quiet:
+        return ingest_once(archive, settings, paths or None, actor="cascade ingest")
+    with console.status("Reading headers …") as spinner:
+
+        def show(total: IngestReport) -> None:
+            spinner.update(f"{total.sentence()} …")
+
+        return ingest_once(archive, settings, paths or None, actor="cascade ingest", progress=show)
+
+
+def _report_data(report: IngestReport) -> dict[str, Any]:
+    counts = {item.name: getattr(report, item.name) for item in fields(report)}
+    return counts | {
+        "held": {reason.value: number for reason, number in report.held.items()},
+        "nights": sorted(report.nights),
+    }
+
+
+def _print_report(
+    report: IngestReport, held: Sequence[QuarantinedFile], settings: Settings, *, told_where: bool
+) -> None:
+    console.print(f"{report.sentence()} in {report.seconds:.1f} s", soft_wrap=True)
+    if not told_where and not report.stored and not report.held:
+        looked = ", ".join(str(path) for path in settings.archive_dirs)
+        console.print(f"Looked into {looked}; other files and directories are given as arguments.", soft_wrap=True)
+    if report.nights:
+        console.print(f"Nights: {', '.join(sorted(report.nights))}", soft_wrap=True)
+    for row in held:
+        console.print(f"[yellow]{row.reason.value}[/] {row.file_name}: {row.text}", soft_wrap=True)
+        console.print(f"  {QUARANTINE_CURES[row.reason]}", soft_wrap=True)
+    if report.held.total() > len(held):
+        console.print(f"All of them: {command_line(settings, 'cascade quarantine')}", soft_wrap=True)
 
 
 def _release(archive: Archive, settings: Settings, paths: Sequence[Path]) -> IngestReport:
@@ -71,9 +116,11 @@ def _release(archive: Archive, settings: Settings, paths: Sequence[Path]) -> Ing
 
 def _no_frames(settings: Settings) -> NotFoundError:
     directories = ", ".join(str(path) for path in settings.archive_dirs)
+    cure = command_line(settings, "cascade ingest")
+    cure = command_line(settings, "cascade ingest")
     return NotFoundError(
-        f"the archive has no frames: put them into {directories} and run cascade ingest, or name another installation "
-        "with --data-dir"
+        f"the archive has no frames: put them into {directories} and run {cure}, or name another installation with "
+        "--data-dir"
     )
 
 
@@ -121,26 +168,30 @@ def run_plan(
                         store_request(session, night, request, actor="cascade plan")
             plan, saved = save_nights(archive, settings, wanted, actor="cascade plan")
         shown = [block for block in plan.blocks if block.night in {night.isoformat() for night in wanted}]
+        with archive.read() as session:
+            kept = {key: state.value for key, state in kept_states(session, plan).items()}
         if as_json:
-            print(json.dumps(explanations.explain(plan).data, indent=2))
+            print_json(explanations.explain(plan, kept).data)
         elif explain:
-            console.print(explanations.explain(plan).text, markup=False, soft_wrap=True)
+            console.print(explanations.explain(plan, kept).text, markup=False, soft_wrap=True)
         elif dry_run:
             for block in shown:
-                console.print(f"{block.key}: {block.recipe}, {state_text(block.state.value)}", soft_wrap=True)
+                state = state_text(kept.get(block.key, block.state.value))
+                console.print(f"{block.key}: {block.recipe}, {state}", soft_wrap=True)
         else:
             with archive.read() as session:
                 for night in wanted:
                     print_cascade(session, night)
         if not dry_run and not as_json:
             console.print(
-                f"Saved: {len(saved.created)} blocks created, {len(saved.changed)} changed, "
-                f"{len(saved.superseded)} superseded, {len(saved.unchanged)} as before"
+                f"Saved: {count_words(len(saved.created), 'block')} created, {len(saved.changed)} changed, "
+                f"{len(saved.superseded)} superseded, {len(saved.unchanged)} as before",
+                soft_wrap=True,
             )
     return int(any(block.missing for block in shown))
 
 
-def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
+def run_blocks(nights: Sequence[str], data_dir: Path | None, *, as_json: bool) -> int:
     """Plan and execute until idle; 1 if a block or one of its units failed, 143 if it was stopped by SIGTERM.
 
     A block that runs when SIGTERM comes is given back.
@@ -157,7 +208,7 @@ def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
         for night in wanted:
             if night not in known:
                 raise NotFoundError(f"the archive has no frame of the night {night}", night=night)
-        with BlockProgressBars() as bars:
+        with BlockProgressBars(quiet=as_json) as bars:
             try:
                 summary = run_until_idle(
                     archive,
@@ -170,13 +221,17 @@ def run_blocks(nights: Sequence[str], data_dir: Path | None) -> int:
             except KeyboardInterrupt:
                 stop.set()
                 raise
+        counts = {outcome.value: number for outcome, number in summary.counts.items()}
+        if as_json:
+            print_json({"stopped": stop.is_set(), "blocks": counts})
         if stop.is_set():
-            console.print("Stopped; what was not finished is left to the next run.")
+            if not as_json:
+                console.print("Stopped; what was not finished is left to the next run.")
             return 128 + signal.SIGTERM
-        with archive.read() as session:
-            latest = latest_night(session)
-            for night in wanted or ([latest] if latest else []):
-                print_cascade(session, night)
-    counts = ", ".join(f"{number} {outcome.value}" for outcome, number in summary.counts.items())
-    console.print(counts or "Nothing was left to do.")
+        if not as_json:
+            with archive.read() as session:
+                latest = latest_night(session)
+                for night in wanted or ([latest] if latest else []):
+                    print_cascade(session, night)
+            console.print(", ".join(f"{number} {word}" for word, number in counts.items()) or "Nothing was left to do.")
     return int(summary.counts[Outcome.FAILED] + summary.counts[Outcome.PARTIAL] > 0)

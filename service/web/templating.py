@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Callable, Mapping
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from core.archive.models import Block
 from core.archive.states import BlockState, ProductState
 from service import text
+from service.commands import command_line
 from service.web.words import lost_words
 
 __all__ = ["STATES", "STATIC_DIR", "VERDICTS", "block_mark", "environment", "render", "static_url"]
@@ -112,7 +113,15 @@ def environment() -> Environment:
     return env
 
 
+def _with_data_dir(request: Request) -> Callable[[str], str]:
+    return partial(command_line, request.app.state.settings)
+
+
 def render(request: Request, template: str, context: Mapping[str, Any], status_code: int = 200) -> HTMLResponse:
     """Render a page; ``status`` (the alarms of the installation) may be missing, e.g. on error pages."""
-    html = environment().get_template(template).render({"request": request, "status": None, **context})
+    html = (
+        environment()
+        .get_template(template)
+        .render({"request": request, "status": None, "here": _with_data_dir(request), **context})
+    )
     return HTMLResponse(html, status_code=status_code)

@@ -416,7 +416,7 @@ def test_an_explanation_names_every_decision():
     arc = explanation.data["blocks"][-1]
     assert [entry["role"] for entry in arc["inputs"]] == ["MASTER_BIAS", "TRACE_TABLE", "LINE_CATALOG"]
     assert arc["refused"][0]["code"] == "window"
-    assert block_text(plan.blocks[-1]) in explanation.text
+    assert block_text(plan.blocks[-1], plan.blocks[-1].state.value) in explanation.text
 
 
 SETUPS = st.sampled_from([NOAO, EXTENDED, AO, SETUP.of_values({"readout": "2"})])

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from core.archive.models import Block
+from core.archive.models import Block, Event
 from core.archive.sessions import Archive
 from core.archive.states import BlockState
 from core.ccd.geometry import Detector
@@ -81,13 +81,17 @@ def test_help_imports_no_numerics() -> None:
     ("arguments", "text"),
     [
         (("status",), "name its directory with --data-dir"),
-        (("qc",), "begin one with cascade up"),
-        (("run",), "put them into "),
-        (("up", "/nowhere/at/all"), "there is no such directory of raw frames"),
-        (("plan",), "run cascade ingest"),
+        (("qc",), "or begin one: cascade init --data-dir "),
+        (("run",), "or begin one: cascade init --data-dir "),
+        (("plan",), "there is no archive in "),
         (("plan", "yesterday"), "is not a night like 2026-11-01"),
         (("plan", "--with", "muse_bias"), "muse_bias is no recipe on request; there are: muse_lsf"),
         (("plan", "--as-usual", "--older-only"), "--as-usual forgets requests: give it without"),
+        (("logs",), "there is no archive in "),
+        (("quarantine",), "there is no archive in "),
+        (("rerun", "x"), "there is no archive in "),
+        (("reject", "x", "--comment", "y"), "there is no archive in "),
+        (("up", "/nowhere/at/all"), "there is no such directory of raw frames"),
         (("ingest", "/nowhere/at/all"), "there is no such file or directory"),
         (("demo", "--units", "25", "--no-serve"), "is not between 1 and 24"),
     ],
@@ -105,12 +109,72 @@ def test_a_wrong_setting_is_named(cascade: Callable[..., Any]) -> None:
     assert "CASCADE_MAX_TRIES is not accepted" in result.stderr
 
 
-def test_a_wrong_option_is_a_usage_error(cascade: Callable[..., Any]) -> None:
-    assert cascade("ingest", "--nonsense").returncode == 2
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ingest", "--nonsense"),
+        ("demo", "--port", "99999"),
+        ("up", "--port", "0"),
+        ("rerun",),
+        ("reject", "muse_bias-2026-11-18"),
+    ],
+)
+def test_a_wrong_command_line_is_a_usage_error(cascade: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    result = cascade(*arguments)
+    assert result.returncode == 2
+    assert "Error: " in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [("demo", "FILE"), ("status", "--data-dir", "FILE"), ("init", "--data-dir", "FILE")]
+)
+def test_a_file_is_no_data_directory(cascade: Callable[..., Any], tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    result = cascade(*(str(file) if word == "FILE" else word for word in arguments))
+    assert result.returncode == 1
+    assert "a file" in result.stderr
+    assert str(file) in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "run", "ingest", "status", "qc", "logs"])
+def test_no_archive_is_begun_by_the_way(tmp_path: Path, command: str) -> None:
+    variables = environment(tmp_path)
+    del variables["CASCADE_DATA_DIR"]
+    result = subprocess.run(
+        [sys.executable, "-P", "-m", "service", command],
+        env=variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert f"cascade init --data-dir {tmp_path / 'cascade-data'}" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_misspelt_variable_is_told(cascade: Callable[..., Any]) -> None:
+    assert "is CASCADE_MAX_TRIES meant?" in cascade("init", CASCADE_MAXTRIES="3").stderr
+
+
+def test_version_short_help_and_completion(cascade: Callable[..., Any]) -> None:
+    from core import __version__
+
+    assert cascade("--version").stdout == f"cascade {__version__}\n"
+    assert cascade("-h").stdout == cascade("--help").stdout
+    assert "--night" in cascade("export-masters", "-h").stdout
+    assert "..." not in cascade("-h", COLUMNS="300").stdout.partition("Commands:")[2].replace(
+        "(MU_MBIA_261101A_...)", ""
+    )
+    assert "_cascade_completion cascade" in cascade("--show-completion", "bash").stdout
 
 
 def test_the_database_is_made_once(cascade: Callable[..., Any]) -> None:
-    assert "empty → " in cascade("db", "upgrade").stdout
+    assert "empty → " in cascade("init").stdout
     assert "already at " in cascade("db", "upgrade").stdout
 
 
@@ -137,6 +201,9 @@ def test_frames_are_ingested_planned_reduced_and_shown(cascade: Callable[..., An
     ran = cascade("run", NIGHT)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "1 done" in ran.stdout
+    again = json.loads(cascade("plan", "--json", "--dry-run").stdout)
+    assert again["summary"] == {"blocks": 1, "done": 1}
+    assert [block["state"] for block in again["blocks"]] == ["done"]
     assert "Nothing was left to do" in cascade("run", NIGHT).stdout
 
     assert "master_ron" in cascade("qc", "muse_bias").stdout
@@ -151,6 +218,40 @@ def test_frames_are_ingested_planned_reduced_and_shown(cascade: Callable[..., An
     assert status["latest_night"] == NIGHT
     assert status["quarantine"] == 1
     assert any("cascade up" in alarm for alarm in status["alarms"])
+
+
+def test_persons_order_from_the_terminal(cascade: Callable[..., Any], tmp_path: Path) -> None:
+    """Reject, certify, rerun and cancel with a comment that is kept; logs and quarantine are read."""
+    raw = tmp_path / "data" / "raw"
+    plan = NightPlan(n_bias=3, n_flat=0, n_arc=0, n_illum=0)
+    simulate_night(raw, NIGHT, (1,), plan, detector=Detector(nx=300, ny=256), truth_directory=tmp_path / "truth")
+    (raw / "MUSE.bad.fits").write_text("no fits")
+    assert json.loads(cascade("ingest", "--json").stdout)["new"] == 3
+    held = cascade("quarantine", "--json")
+    assert held.returncode == 1
+    assert [row["reason"] for row in json.loads(held.stdout)] == ["not_fits"]
+    assert json.loads(cascade("run", "--json").stdout) == {"stopped": False, "blocks": {"done": 1}}
+    (block,) = json.loads(cascade("plan", "--json", "--dry-run").stdout)["blocks"]
+    name = block["key"]
+
+    assert "muse_bias" in cascade("logs", name, "-n", "100").stdout
+    assert json.loads(cascade("logs", "--json").stdout) == []  # no daemon ran
+    rejected = cascade("reject", name, "--comment", "light leak")
+    assert rejected.stdout == f"{name}: rejected, 1 product\n"
+    assert json.loads(cascade("certify", "1", "--comment", "it was not", "--json").stdout)[0]["state"] == "certified"
+    refused = cascade("cancel", name)
+    assert refused.returncode == 1
+    assert "only a block that is still to be done can be cancelled" in refused.stderr
+    assert "ready" in cascade("rerun", name, "--comment", "once more").stdout
+    assert "cancelled" in cascade("cancel", name).stdout
+    unknown = cascade("rerun", name, "no-such-block")
+    assert unknown.returncode == 1
+    archive = Archive(f"sqlite:///{tmp_path / 'data' / 'cascade.sqlite'}")
+    with archive.read() as session:
+        texts = {event.text for event in session.scalars(select(Event))}
+        assert session.scalars(select(Block.state)).all() == [BlockState.CANCELLED]  # of two orders none was done
+    archive.dispose()
+    assert {"light leak", "it was not", "once more"} <= texts
 
 
 def test_run_gives_its_block_back_on_sigterm(cascade: Callable[..., Any], tmp_path: Path) -> None:

@@ -418,7 +418,7 @@ def test_the_supervisor_starts_again_what_dies_and_stops_all(monkeypatch: pytest
     for number in running.values():
         with pytest.raises(ProcessLookupError):
             os.kill(number, 0)
-    assert any(text.startswith("a ended with code -9, starts again in") for text in told)
+    assert any(text.startswith("a was ended by SIGKILL, starts again in") for text in told)
     assert told[-2:] == ["a stopped", "b stopped"]
 
 
@@ -429,6 +429,33 @@ def test_a_daemon_that_dies_at_once_is_started_less_and_less_often() -> None:
     thread.join(timeout=90)
     pauses = [text.rpartition(" in ")[2] for text in told if "ended" in text]
     assert pauses[:2] == ["2 s", "4 s"]
+
+
+def test_the_last_words_of_a_daemon_that_cannot_start_are_told_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    _, stop, thread, told = supervised({"broken": ("-c", "raise RuntimeError('no such detector')")})
+    until(lambda: any("ended with code 1" in text for text in told))
+    stop.set()
+    thread.join(timeout=90)
+    (ended,) = [text for text in told if "ended" in text][:1]
+    assert ended.endswith("\n    RuntimeError: no such detector")
+    assert any("no such detector" in record.getMessage() and record.levelname == "ERROR" for record in caplog.records)
+
+
+@pytest.mark.parametrize("name", sorted(DAEMONS))
+def test_what_lies_in_the_working_directory_is_not_taken_for_our_modules(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("core", "workers", "service", "json"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise RuntimeError('not ours')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("CASCADE_MAX_TRIES", "many")  # so that it ends at once, by its own word
+    _, stop, thread, told = supervised({name: DAEMONS[name]})
+    until(lambda: any("ended with code" in text for text in told))
+    stop.set()
+    thread.join(timeout=90)
+    assert any(f"{name}: CASCADE_MAX_TRIES is not accepted" in text for text in told), told
 
 
 def test_the_daemons_of_a_killed_supervisor_do_not_outlive_it(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from core.archive.pages import frames as frame_queries
 from core.archive.pages import nights as queries
 from core.archive.states import InputKind, QuarantineState
 from core.errors import NotFoundError
+from service.commands import command_line
 from service.web.calendar import calendar_weeks
 from service.web.cascade_graph import cascade_graph, cascade_order
 from service.web.page import PageDep
@@ -70,7 +71,8 @@ def night_page(page: PageDep, night: date) -> HTMLResponse:
     before, after = queries.neighbours(page.session, night)
     held = frame_queries.list_quarantine(page.session, night=night, state=QuarantineState.HELD)
     if not found and before is None and after is None:
-        raise NotFoundError(f"the archive is empty, so it has nothing of the night {night}: run cascade ingest")
+        cure = command_line(page.settings, "cascade ingest")
+        raise NotFoundError(f"the archive is empty, so it has nothing of the night {night}: run {cure}")
     blocks = block_queries.blocks_of_night(page.session, night)
     inputs: dict[int, list[BlockInput]] = defaultdict(list)
     for item in block_queries.calibration_inputs(page.session, [block.id for block in blocks]):

@@ -1,0 +1,86 @@
+"""``cascade rerun``, ``cancel``, ``certify`` and ``reject``: what persons order, with their name and their reason."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from core.archive.orders import cancel_block, judge_block, rerun_block, set_product_state
+from core.archive.pages.blocks import find_block
+from core.archive.pages.products import find_product
+from core.archive.states import ProductState
+from core.cascade.words import count_words
+from service.cli.common import console, open_installation, print_json, settings_of, state_text
+
+__all__ = ["run_cancel", "run_judge", "run_rerun"]
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """What an order did: the name that was given, the state that it led to, and how many products it concerned."""
+
+    name: str
+    state: str
+    products: int | None = None
+
+
+Order = Callable[[Session, str], Ordered]
+
+
+def run_rerun(names: Sequence[str], data_dir: Path | None, *, comment: str, as_json: bool) -> int:
+    """Do blocks again; all or, if one cannot be, none."""
+
+    def order(session: Session, name: str) -> Ordered:
+        block = find_block(session, name)
+        return Ordered(name, rerun_block(session, block.id, actor=_person(), reason=comment).value)
+
+    return _carry_out(names, data_dir, order, as_json)
+
+
+def run_cancel(names: Sequence[str], data_dir: Path | None, *, comment: str, as_json: bool) -> int:
+    """Stop blocks; all or, if one cannot be, none."""
+
+    def order(session: Session, name: str) -> Ordered:
+        block = find_block(session, name)
+        return Ordered(name, cancel_block(session, block.id, actor=_person(), reason=comment).value)
+
+    return _carry_out(names, data_dir, order, as_json)
+
+
+def run_judge(names: Sequence[str], data_dir: Path | None, state: ProductState, *, comment: str, as_json: bool) -> int:
+    """Certify or reject products, by the name of their block or by number; all or, if one cannot be, none."""
+
+    def order(session: Session, name: str) -> Ordered:
+        if name.isdecimal():
+            product = find_product(session, int(name))
+            set_product_state(session, product.id, state, actor=_person(), text=comment)
+            return Ordered(product.file_name, state.value, 1)
+        block = find_block(session, name)
+        judged = judge_block(session, block.id, state, actor=_person(), comment=comment)
+        return Ordered(name, state.value, len(judged))
+
+    return _carry_out(names, data_dir, order, as_json)
+
+
+def _carry_out(names: Sequence[str], data_dir: Path | None, order: Order, as_json: bool) -> int:
+    with open_installation(settings_of(data_dir)) as archive, archive.write() as session:
+        done = [order(session, name) for name in names]
+    if as_json:
+        print_json([{"name": item.name, "state": item.state, "products": item.products} for item in done])
+        return 0
+    for item in done:
+        some = "" if item.products is None else f", {count_words(item.products, 'product')}"
+        console.print(f"{item.name}: {state_text(item.state)}{some}", soft_wrap=True)
+    return 0
+
+
+def _person() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in a container
+        return f"user {os.getuid()}"
