@@ -19,6 +19,7 @@ __all__ = ["EXECUTE_TASK", "QUEUE", "make_app", "send_work"]
 
 EXECUTE_TASK = "cascade.execute_block"
 QUEUE = "cascade-blocks"
+_FILES = "workers.messages:FileTransport"
 _VISIBILITY_SECONDS = 6 * 3600  # Redis gives an unacknowledged message to another worker after this
 
 
@@ -32,6 +33,7 @@ def make_app(settings: Settings) -> Celery:
     """
     app = Celery("cascade", broker=settings.broker_url, set_as_current=False)
     app.conf.update(
+        broker_transport=_FILES if settings.broker_url.startswith("filesystem:") else None,
         broker_transport_options=_transport_options(settings),
         broker_connection_retry_on_startup=True,
         task_default_queue=QUEUE,

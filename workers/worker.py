@@ -134,9 +134,13 @@ def main() -> int:
             ]
         )
     finally:
+        told = stop.is_set()
         stop.set()
         heartbeat.join(timeout=10)
         archive.dispose()
+    if not told:
+        _LOG.error("worker: ended without being told to stop; the lines above say why")
+        return 1
     _LOG.info("worker: stopped")
     return 0
 

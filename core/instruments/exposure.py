@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -15,6 +16,9 @@ __all__ = ["BadDateError", "Exposure", "exposure_of", "night_of", "parse_date"]
 
 _MJD_ZERO: Final = datetime(1858, 11, 17, tzinfo=UTC)
 _MJD_TOLERANCE: Final = 120.0 / 86400.0  # early headers have MJD-OBS in single precision: off by up to a minute [d]
+_AHEAD: Final = timedelta(days=1)  # the clock of this host may be behind
+_DAY_ONLY = re.compile(r"\d{4}-\d\d-\d\d")
+_LEAP_SECOND = re.compile(r"(.*T\d\d:\d\d):60(\.\d*)?(.*)")
 
 
 class BadDateError(NonRetriableError):
@@ -47,27 +51,39 @@ class Exposure:
     night: date
 
 
-def exposure_of(keywords: Mapping[str, Any], instrument: Instrument) -> Exposure:
+def exposure_of(keywords: Mapping[str, Any], instrument: Instrument, now: datetime | None = None) -> Exposure:
     """Time of a frame of an instrument.
 
-    ``MJD-OBS`` counts where it is given (it is what calibrations are matched by), else ``DATE-OBS``.
+    ``MJD-OBS`` counts where it is given (it is what calibrations are matched by), else ``DATE-OBS``. A ``DATE-OBS``
+    without time of day gets that of ``MJD-OBS``.
+
+    Parameters
+    ----------
+    now : datetime.datetime, optional
+        The present, of which no frame is more than a day ahead.
 
     Raises
     ------
     BadDateError
-        If ``DATE-OBS`` is no date, is before the first light of the instrument, or disagrees with ``MJD-OBS`` by more
-        than two minutes; or ``EXPTIME`` is negative.
+        If ``DATE-OBS`` is no date, is before the first light of the instrument or in the future, or disagrees with
+        ``MJD-OBS`` by more than two minutes; or ``EXPTIME`` is negative.
     """
     text = keywords.get("DATE-OBS")
     moment = parse_date(text) if isinstance(text, str) else None
     if moment is None:
         raise BadDateError(f"DATE-OBS is {text!r}, not a date", keyword="DATE-OBS")
+    mjd = keywords.get("MJD-OBS")
+    if mjd is not None and (isinstance(mjd, bool) or not isinstance(mjd, int | float) or not math.isfinite(mjd)):
+        raise BadDateError(f"MJD-OBS is {mjd!r}, not a number", keyword="MJD-OBS")
+    if _DAY_ONLY.fullmatch(str(text).strip()):
+        moment = _with_time_of_day(moment, mjd)
     if moment < instrument.first_light:
         raise BadDateError(f"DATE-OBS is {text}: {instrument.name} did not exist then", keyword="DATE-OBS")
+    if moment > (now or datetime.now(UTC)) + _AHEAD:
+        raise BadDateError(f"DATE-OBS is {text}, in the future", keyword="DATE-OBS")
     from_date = (moment - _MJD_ZERO) / timedelta(days=1)
-    mjd = keywords.get("MJD-OBS", from_date)
-    if isinstance(mjd, bool) or not isinstance(mjd, int | float) or not math.isfinite(mjd):
-        raise BadDateError(f"MJD-OBS is {mjd!r}, not a number", keyword="MJD-OBS")
+    if mjd is None:
+        mjd = from_date
     if abs(mjd - from_date) > _MJD_TOLERANCE:
         raise BadDateError(
             f"MJD-OBS is {mjd}, but DATE-OBS {text} is MJD {from_date:.5f}: they disagree", keyword="MJD-OBS"
@@ -82,12 +98,28 @@ def exposure_of(keywords: Mapping[str, Any], instrument: Instrument) -> Exposure
 
 
 def parse_date(text: str) -> datetime | None:
-    """A FITS date as an aware moment in UT; None if it is none."""
+    """A FITS date as an aware moment in UT; None if it is none.
+
+    A leap second (``23:59:60.4``) is the first second of the next day, as in all counts of days.
+    """
+    text = text.strip()
+    leap = _LEAP_SECOND.fullmatch(text)
+    if leap:
+        text = f"{leap[1]}:59{leap[2] or ''}{leap[3]}"
     try:
-        moment = datetime.fromisoformat(text.strip())
-    except ValueError:
+        moment = datetime.fromisoformat(text) + timedelta(seconds=1 if leap else 0)
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):  # the first and last hours of the calendar
         return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _with_time_of_day(day: datetime, mjd: float | None) -> datetime:
+    if mjd is None:
+        raise BadDateError("DATE-OBS has no time of day, and there is no MJD-OBS", keyword="DATE-OBS")
+    fraction = mjd - (day - _MJD_ZERO) / timedelta(days=1)
+    if not 0 <= fraction < 1:
+        raise BadDateError(f"MJD-OBS is {mjd}, on another day than DATE-OBS {day:%Y-%m-%d}", keyword="MJD-OBS")
+    return day + timedelta(milliseconds=round(fraction * 86_400_000))
 
 
 def night_of(moment: datetime, noon_ut: timedelta = PARANAL_NOON_UT) -> date:
