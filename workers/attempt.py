@@ -17,6 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from core.archive.earlier import products_before
 from core.archive.finishing import finish_block
 from core.archive.leases import heartbeat
 from core.archive.parts import FINISH, divide_block, end_part
@@ -24,7 +25,6 @@ from core.archive.queries import BlockTask, block_task, lost_parts
 from core.archive.records import NewPart, Work
 from core.archive.sessions import Archive
 from core.archive.store import ProductStore
-from core.archive.watch import products_before
 from core.cascade.signature import signature_with
 from core.errors import MuseError
 from core.recipes.events import Event, RunStarted, ignore

@@ -16,11 +16,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from core.archive.earlier import earlier_values
 from core.archive.queries import BlockTask
 from core.archive.records import BlockResult, LostUnit, NewPlot, NewProduct, NewQc1Text, NewQc1Value, NewScore
 from core.archive.sessions import Archive
 from core.archive.store import ProductStore
-from core.archive.watch import earlier_values
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, scan_fits

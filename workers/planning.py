@@ -11,27 +11,22 @@ from sqlalchemy.orm import Session
 from core.archive.base import utc_now
 from core.archive.candidates import Span, planning_frames, planning_products
 from core.archive.events import record_event
+from core.archive.news import PLANNER, News, fresh_frames, last_plan_time, news, nights_changed
 from core.archive.outside import outside_statics
 from core.archive.planning import SavedPlan, plan_parts, save_plan
 from core.archive.requests import requests_of
 from core.archive.sessions import Archive
 from core.archive.signing import sign_anew
-from core.archive.turns import PlanningBusyError, planning_turn
-from core.archive.watch import (
-    PLANNER,
-    News,
+from core.archive.standing import (
     blocks_with_stale_inputs,
     failed_signatures,
-    fresh_frames,
-    last_plan_time,
-    news,
-    nights_changed,
     nights_executed,
     nights_no_longer_running,
     nights_waiting_for_frames,
     nights_with_open_blocks,
     redone_signatures,
 )
+from core.archive.turns import PlanningBusyError, planning_turn
 from core.cascade.model import BlockPlan, FrameInfo, Plan, ProductInfo, Request
 from core.cascade.plan import PlanOptions, make_plan, merge_plans
 from core.instruments.declaration import Instrument

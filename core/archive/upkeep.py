@@ -13,8 +13,8 @@ from sqlalchemy import CursorResult, delete, select
 from sqlalchemy.orm import Session
 
 from core.archive.models import Block, Event, Product
+from core.archive.news import last_plan_id
 from core.archive.states import BLOCK_OPEN_STATES
-from core.archive.watch import last_plan_id
 
 __all__ = ["known_files", "open_block_names", "remove_old_events"]
 

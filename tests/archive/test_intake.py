@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from core.archive.intake import NewFrame, Outcome, frames_to_hash, store_frames, store_hash
 from core.archive.models import Event, Frame
+from core.archive.news import news, nights_changed
 from core.archive.sessions import Archive
-from core.archive.watch import news, nights_changed
 
 START = datetime(2026, 11, 1, 22, tzinfo=UTC)
 COLUMNS: dict[str, Any] = {

@@ -23,8 +23,8 @@ from core.archive.planning import SavedPlan, save_plan
 from core.archive.records import BlockResult, Work
 from core.archive.sessions import Archive, make_engine
 from core.archive.signing import sign_anew
+from core.archive.standing import failed_signatures, redone_signatures
 from core.archive.states import BlockState
-from core.archive.watch import failed_signatures, redone_signatures
 from core.cascade.model import BlockPlan, Origin, Plan, ProductInfo
 from core.cascade.plan import PlanOptions, make_plan
 from core.cascade.signature import SCHEME, signature_with

@@ -23,6 +23,7 @@ from core.archive.base import utc_now
 from core.archive.events import beat, record_event
 from core.archive.leases import claim_work
 from core.archive.models import Event, Product, WorkerHeartbeat
+from core.archive.news import PLANNER
 from core.archive.orders import cancel_block, rerun_block
 from core.archive.records import Work
 from core.archive.schema import upgrade
@@ -30,7 +31,6 @@ from core.archive.sessions import Archive
 from core.archive.states import BlockState, WorkerKind
 from core.archive.store import ProductStore
 from core.archive.upkeep import remove_old_events
-from core.archive.watch import PLANNER
 from core.errors import ParameterError
 from core.settings import Settings
 from workers.broker import EXECUTE_TASK, make_app, send_work

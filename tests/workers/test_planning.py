@@ -23,9 +23,9 @@ from core.archive.planning import plan_parts, save_plan
 from core.archive.records import BlockResult, NewProduct, Work
 from core.archive.requests import request_of, store_request
 from core.archive.sessions import ArchiveUnavailableError
+from core.archive.standing import blocks_with_stale_inputs
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.turns import PlanningBusyError, planning_turn
-from core.archive.watch import blocks_with_stale_inputs
 from core.cascade.explain import explain
 from core.cascade.model import Request
 from core.cascade.signature import signature_with
