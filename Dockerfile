@@ -1,7 +1,7 @@
 # One image for all processes; the command says which (see docker-compose.yml).
 FROM python:3.11-slim
 WORKDIR /app
-COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY pyproject.toml setup.py README.md LICENSE constraints.txt ./
 COPY core core
 COPY workers workers
 COPY service service

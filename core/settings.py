@@ -19,7 +19,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from core.errors import ParameterError
 from core.sqliteurl import sqlite_url
 
-__all__ = ["DATA_DIR_VARIABLE", "OTHER_VARIABLES", "Settings", "join_paths", "setting_faults", "unknown_variables"]
+__all__ = [
+    "DATA_DIR_VARIABLE",
+    "OTHER_VARIABLES",
+    "PREFIX",
+    "Settings",
+    "join_paths",
+    "setting_faults",
+    "unknown_variables",
+]
 
 PREFIX: Final = "CASCADE_"
 DATA_DIR_VARIABLE: Final = f"{PREFIX}DATA_DIR"

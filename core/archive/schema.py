@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
@@ -88,5 +88,11 @@ def check_schema(database_url: str, *, cure: str = "cascade db upgrade") -> None
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(files("migrations")).replace("%", "%%"))
+    config.set_main_option("script_location", str(_migrations()).replace("%", "%%"))
     return config
+
+
+def _migrations() -> Path:
+    """Directory of the migrations: inside this package when installed (``setup.py``), in a checkout beside ``core``."""
+    installed = Path(__file__).with_name("_migrations")
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "migrations"

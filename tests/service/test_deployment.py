@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from core.archive.sessions import make_engine
-from core.settings import Settings
+from core.settings import OTHER_VARIABLES, Settings
 
 ROOT = Path(__file__).parents[2]
 yaml = pytest.importorskip("yaml")
@@ -49,7 +49,7 @@ def test_commands_exist(compose: dict[str, Any]) -> None:
 
 
 def test_settings_exist(compose: dict[str, Any]) -> None:
-    names = {f"CASCADE_{name.upper()}" for name in Settings.model_fields}
+    names = {f"CASCADE_{name.upper()}" for name in Settings.model_fields} | set(OTHER_VARIABLES)
     for name, service in compose["services"].items():
         used = {key for key in service.get("environment", {}) if key.startswith("CASCADE_")}
         assert used <= names, name
@@ -107,8 +107,55 @@ def test_the_image_copies_what_it_installs() -> None:
     for word in re.findall(r"^COPY (.+) \S+$", docker, re.M):
         for name in word.split():
             assert (ROOT / name).exists(), name
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
-    assert {name.rstrip("*") for name in packages} <= set(re.findall(r"^COPY (\w+) \w+$", docker, re.M))
+    assert {"core", "workers", "service", "migrations", "setup.py"} <= set(re.findall(r"[\w.]+", docker))
+
+
+def test_the_installed_package_has_three_names_and_the_migrations_inside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    build = pytest.importorskip("distutils.core")  # of setuptools; a Python without it cannot build here
+    monkeypatch.chdir(ROOT)
+    package = build.run_setup("setup.py", stop_after="init")
+    assert {name.partition(".")[0] for name in package.packages} == {"core", "service", "workers"}
+    assert package.package_dir["core.archive._migrations"] == "migrations"
+    found = {str(path.parent.relative_to(ROOT)).replace("/", ".") for path in ROOT.glob("core/**/__init__.py")}
+    assert found <= set(package.packages)
+
+
+def test_the_source_archive_is_complete() -> None:
+    said = (ROOT / "MANIFEST.in").read_text()
+    for name in ("tests", "docs", "benchmarks", "migrations", "constraints.txt", "docker-compose.yml"):
+        assert (ROOT / name).exists()
+        assert re.search(rf"\b{re.escape(name)}\b", said), name
+
+
+def test_links_of_the_readme_work_outside_the_repository() -> None:
+    links = re.findall(r"\]\(([^)]+)\)", (ROOT / "README.md").read_text())
+    assert [link for link in links if not link.startswith("http")] == []
+
+
+def test_one_tagged_image_for_all_without_root_and_with_health(compose: dict[str, Any]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    for name, service in compose["services"].items():
+        assert re.fullmatch(r"[a-z-]+:[\d.]+", service["image"]), name
+        if "build" in service:
+            assert service["image"] == f"cascade-muse:{version}"
+            assert service["user"] == "cascade"
+        if service["restart"] != "no":
+            assert "healthcheck" in service, name
+            command = service["healthcheck"]["test"]
+            if "-m" in command:
+                assert importlib.util.find_spec(command[3]) is not None
+    assert re.search(r"^USER cascade$", (ROOT / "Dockerfile").read_text(), re.M)
+
+
+def test_database_and_broker_are_not_open_beyond_their_network(compose: dict[str, Any]) -> None:
+    assert compose["networks"]["inside"]["internal"] is True
+    for name in ("postgres", "redis"):
+        assert compose["services"][name]["networks"] == ["inside"]
+        assert "ports" not in compose["services"][name]
+    assert [name for name, service in compose["services"].items() if "ports" in service] == ["api"]
+    assert compose["services"]["api"]["ports"] == ["127.0.0.1:8000:8000"]
 
 
 def test_the_operators_page_names_programs_that_exist() -> None:
