@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.instruments import registry
+from core.instruments import plans, registry
 from workers import definitions
 
 
@@ -16,6 +16,7 @@ def forget() -> None:
         registry.is_kept,
         registry.setup_of,
         registry._kept,
+        plans.calibration_plan,
         definitions.installed_recipes,
         definitions.recipe_versions,
         definitions.qc1_definitions,

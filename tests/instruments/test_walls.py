@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from pkgutil import iter_modules
 
 import pytest
 
+import core.instruments
 from core.instruments.registry import instruments
 
 ROOT = Path(__file__).parents[2]
@@ -62,3 +65,13 @@ def test_no_text_of_a_module_names_an_instrument_or_its_units(path: Path) -> Non
 @pytest.mark.parametrize("path", sources(".html", ".js"), ids=name)
 def test_no_page_names_an_instrument_or_its_units(path: Path) -> None:
     assert WORDS.findall(path.read_text(encoding="utf-8")) == []
+
+
+def test_the_import_wall_knows_every_instrument() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"][
+        "contracts"
+    ]
+    (wall,) = [item for item in contracts if item["name"] == "rooms for all instruments import none by name"]
+    folders = [module.name for module in iter_modules(core.instruments.__path__) if module.ispkg]
+    assert sorted(wall["forbidden_modules"]) == [f"core.instruments.{folder}" for folder in sorted(folders)]
+    assert sorted(wall["source_modules"]) == sorted(room.replace("/", ".") for room in ROOMS)
