@@ -24,9 +24,9 @@ from core.archive.models import Block, Frame, Product
 from core.archive.schema import upgrade
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, ProductState
-from core.cascade.rules import OBSERVATION_KEY, UNITS_KEY, GroupBy, InputRule, MasterSource, RawSource, Rules, Task
 from core.instruments.muse.setup import SETUP, UNITS
 from core.instruments.registry import instrument
+from core.instruments.rules import OBSERVATION_KEY, UNITS_KEY, GroupBy, InputRule, MasterSource, RawSource, Rules, Task
 from core.settings import Settings
 
 _FIRST = date(2016, 11, 1)

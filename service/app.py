@@ -13,8 +13,10 @@ from fastapi import FastAPI, Request, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from core.archive.definitions import register_definitions
 from core.archive.schema import check_schema
 from core.archive.sessions import Archive
+from core.instruments.catalogue import qc1_definitions
 from core.instruments.registry import instruments
 from core.settings import Settings
 from service import api
@@ -24,7 +26,6 @@ from service.previews import PreviewCache
 from service.problems import PROBLEM_RESPONSES, install_error_handlers
 from service.web import views
 from service.web.templating import STATIC_DIR
-from workers.definitions import register_definitions
 
 __all__ = ["create_app"]
 
@@ -55,7 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     check_schema(settings.database_url)
     archive = Archive(settings.database_url)
-    register_definitions(archive)
+    register_definitions(archive, qc1_definitions())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

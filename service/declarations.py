@@ -6,9 +6,9 @@ from dataclasses import asdict
 from typing import Any
 
 from core.errors import NotFoundError
+from core.instruments.catalogue import installed_recipes
 from core.recipes.declaration import Recipe
 from core.recipes.registry import get_recipe
-from workers.definitions import installed_recipes
 
 __all__ = ["installed", "installed_recipe", "recipe_data"]
 

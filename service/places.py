@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.archive.models import PositionColumns, Qc1Parameter
+from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import Position, place_words
-from workers.definitions import qc1_definitions
 
 __all__ = ["place"]
 

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from core.archive.models import Qc1Parameter
 from core.archive.pages.qc1 import SeriesFilter, parameters_of_table
 from core.errors import NotFoundError, ParameterError
+from core.instruments.catalogue import qc1_definitions
 from core.qc1.names import column_named
-from workers.definitions import qc1_definitions
 
 __all__ = ["MAX_POINTS", "MJD_EPOCH", "Selection", "SeriesRequest", "mjd_of_text", "numbers_of_text"]
 

@@ -17,9 +17,9 @@ from sqlalchemy.orm import Session
 
 from core.archive.pages.qc1 import Band, BlockKey, Series, series
 from core.errors import ParameterError
+from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import AXIS_COLUMNS, Position, axis_words
 from service.selection import MAX_POINTS, MJD_EPOCH, Selection, SeriesRequest
-from workers.definitions import qc1_definitions
 
 __all__ = ["SeriesAnswer", "csv_lines", "last_months", "read_series", "series_json", "table_file", "whole"]
 

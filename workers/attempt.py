@@ -27,6 +27,7 @@ from core.archive.sessions import Archive
 from core.archive.store import ProductStore
 from core.cascade.signature import signature_with
 from core.errors import MuseError
+from core.instruments.catalogue import block_parameters
 from core.recipes.events import Event, RunStarted, ignore
 from core.recipes.parts import Part
 from core.recipes.registry import get_recipe
@@ -35,7 +36,6 @@ from core.recipes.threads import thread_limit
 from core.settings import Settings
 from workers.child import ChildError, ChildResult, RecipeChild
 from workers.collect import Receipt, adopt, block_result, night_folder, place, receipt_path
-from workers.definitions import block_parameters
 from workers.lease import LeaseKeeper
 from workers.outcome import Outcome
 from workers.verdict import RunVerdict, judge, units_to_reduce

@@ -24,13 +24,13 @@ from core.archive.store import ProductStore
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, scan_fits
+from core.instruments.catalogue import qc1_definitions
 from core.instruments.registry import instrument
 from core.instruments.setup import UnitSpec
 from core.qc1.extract import Extraction, Measurement, Source, TextMeasurement, extract
 from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
 from core.recipes.results import PlotFile
 from workers.child import ChildResult
-from workers.definitions import qc1_definitions
 from workers.lease import LeaseKeeper
 from workers.verdict import RunVerdict
 

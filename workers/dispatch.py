@@ -17,6 +17,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError as BrokerError
 
 from core.archive.base import utc_now
+from core.archive.definitions import register_definitions
 from core.archive.events import beat, worker_stopped
 from core.archive.leases import release_expired_leases
 from core.archive.planning import SavedPlan
@@ -25,9 +26,9 @@ from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
 from core.archive.transitions import queue_work, requeue_stale, unqueue_work
 from core.errors import MuseError
+from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings
 from workers.broker import make_app, send_work
-from workers.definitions import register_definitions
 from workers.execute import release_dead, worker_name
 from workers.housekeeping import Housekeeping
 from workers.planning import Planner
@@ -171,7 +172,7 @@ def main() -> int:
 
     def work(stop: threading.Event) -> None:
         archive = Archive(settings.database_url)
-        register_definitions(archive)
+        register_definitions(archive, qc1_definitions())
         try:
             Dispatcher(archive, settings, make_app(settings)).run(stop)
         finally:

@@ -29,11 +29,11 @@ from core.archive.standing import (
 from core.archive.turns import PlanningBusyError, planning_turn
 from core.cascade.model import BlockPlan, FrameInfo, Plan, ProductInfo, Request
 from core.cascade.plan import PlanOptions, make_plan, merge_plans
+from core.instruments.catalogue import installed_recipes, recipe_versions
 from core.instruments.declaration import Instrument
 from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
 from core.settings import Settings
-from workers.definitions import installed_recipes, recipe_versions
 from workers.requests import usual_request
 from workers.statics import build_statics, static_calibrations
 

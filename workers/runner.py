@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from core.archive.base import utc_now
+from core.archive.definitions import register_definitions
 from core.archive.leases import release_expired_leases
 from core.archive.queries import next_try_time, runnable_work
 from core.archive.sessions import Archive
+from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings
 from workers.attempt import EventSink
-from workers.definitions import register_definitions
 from workers.execute import BlockExecutor, release_dead
 from workers.outcome import Outcome
 from workers.planning import Planner, save_nights
@@ -77,7 +78,7 @@ def run_until_idle(
     executor = BlockExecutor(archive, settings, stop, on_event)
     planner = Planner(archive, settings)
     summary = RunSummary()
-    register_definitions(archive)
+    register_definitions(archive, qc1_definitions())
     settings.make_directories()
     if nights is not None:
         save_nights(archive, settings, nights, actor="cascade run")

@@ -17,15 +17,16 @@ from typing import Any
 
 from celery import Celery, signals
 
+from core.archive.definitions import register_definitions
 from core.archive.events import beat, worker_stopped
 from core.archive.records import Work
 from core.archive.schema import check_schema
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
 from core.errors import MuseError, NotFoundError
+from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings
 from workers.broker import EXECUTE_TASK, QUEUE, make_app
-from workers.definitions import register_definitions
 from workers.execute import BlockExecutor, worker_name
 from workers.process import configure_daemon_logging, read_settings
 
@@ -102,7 +103,7 @@ def main() -> int:
     try:
         check_schema(settings.database_url)
         archive = Archive(settings.database_url)
-        register_definitions(archive)
+        register_definitions(archive, qc1_definitions())
         app = make_worker_app(settings, BlockExecutor(archive, settings, stop))
     except MuseError as error:
         _LOG.error("worker: %s", error)

@@ -22,41 +22,12 @@ from core.archive.models import (
     setup_columns,
     unit_mask,
 )
-from core.archive.records import BlockResult, NewProduct, NewQc1Text, NewQc1Value, NewScore, Qc1Definition
+from core.archive.records import BlockResult, NewProduct, NewQc1Text, NewQc1Value, NewScore
 from core.archive.states import ProductState
 from core.errors import NotFoundError
 from core.instruments.registry import instrument
 
-__all__ = ["register_parameters", "store_result"]
-
-
-def register_parameters(session: Session, definitions: Iterable[Qc1Definition]) -> int:
-    """Add or update QC1 definitions; returns how many were added or changed.
-
-    Call it at the start of workers and services with the definitions derived from the recipes.
-    """
-    known = {(row.table_name, row.column_name): row for row in session.scalars(select(Qc1Parameter))}
-    changes = 0
-    for item in definitions:
-        row = known.get((item.table, item.column))
-        if row is None:
-            row = Qc1Parameter(table_name=item.table, column_name=item.column)
-            known[item.table, item.column] = row
-            session.add(row)
-        wanted = {
-            "keyword": item.keyword,
-            "unit": item.unit,
-            "qc_class": item.qc_class,
-            "value_type": item.value_type,
-            "axes": ",".join(item.axes),
-            "description": item.description,
-        }
-        if any(getattr(row, name) != value for name, value in wanted.items()):
-            changes += 1
-            for name, value in wanted.items():
-                setattr(row, name, value)
-    session.flush()
-    return changes
+__all__ = ["store_result"]
 
 
 def store_result(session: Session, block: Block, result: BlockResult, now: datetime) -> list[int | None]:

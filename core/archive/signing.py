@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from core.archive.models import Block, BlockInput, Frame, Product, units_of_mask
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind
-from core.cascade.rules import Rules, Task
 from core.cascade.signature import SCHEME, Work, deciding_rules, product_identity, sign, signature_with
+from core.instruments.rules import Rules, Task
 
 __all__ = ["sign_anew"]
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from core.cascade.fit import Ranked, Target, by_validity, judge
 from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Refusal
 from core.cascade.reasons import choice_reason, lack, not_best, not_paired
-from core.cascade.rules import InputRule, MasterSource, Rules
+from core.instruments.rules import InputRule, MasterSource, Rules
 
 __all__ = ["Candidate", "CandidateIndex", "RoleResult", "associate", "fitting_pairs"]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from sys import maxsize
 
-from core.cascade.rules import InputRule, Rules, Task
+from core.instruments.rules import InputRule, Rules, Task
 
 __all__ = ["Declared", "derive"]
 

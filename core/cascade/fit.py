@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.cascade.model import Origin, ProductInfo, Quality
-from core.cascade.rules import OBSERVATION_KEY, UNITS_KEY, MasterSource, Rules
 from core.cascade.words import duration_words, iso_day
+from core.instruments.rules import OBSERVATION_KEY, UNITS_KEY, MasterSource, Rules
 from core.instruments.setup import Setup, UnitSpec
 
 __all__ = ["Ranked", "Target", "by_validity", "judge"]

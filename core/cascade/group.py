@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from core.cascade.model import FrameInfo, Missing, ProductInfo
-from core.cascade.rules import GroupBy, RawSource
+from core.instruments.rules import GroupBy, RawSource
 from core.instruments.setup import Setup, UnitSpec
 
 __all__ = ["Group", "group_frames", "group_products", "slug"]

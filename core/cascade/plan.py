@@ -28,9 +28,9 @@ from core.cascade.model import (
     Request,
 )
 from core.cascade.reasons import member_reason
-from core.cascade.rules import InputRule, Rules, Task
 from core.cascade.shelf import Shelf
 from core.cascade.signature import Work, considered, deciding_rules, rules_hash, sign
+from core.instruments.rules import InputRule, Rules, Task
 
 __all__ = ["PlanOptions", "make_plan", "merge_plans"]
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from core.cascade.fit import Ranked, by_validity
 from core.cascade.model import Missing, Origin, ProductInfo, Refusal
-from core.cascade.rules import GroupBy, InputRule, MasterSource
 from core.cascade.words import age_words, duration_words, iso_day, iso_minutes
+from core.instruments.rules import GroupBy, InputRule, MasterSource
 from core.instruments.setup import UnitSpec
 
 __all__ = ["choice_reason", "lack", "member_reason", "not_best", "not_paired"]

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from core.cascade.associate import Candidate, CandidateIndex
 from core.cascade.model import BlockPlan, Origin, ProductInfo, Quality
-from core.cascade.rules import Rules
+from core.instruments.rules import Rules
 
 __all__ = ["Shelf"]
 

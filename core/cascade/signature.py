@@ -27,7 +27,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from core.cascade.rules import InputRule, MasterSource, Rules, Task
+from core.instruments.rules import InputRule, MasterSource, Rules, Task
 
 __all__ = ["SCHEME", "Work", "considered", "deciding_rules", "product_identity", "rules_hash", "sign", "signature_with"]
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from pkgutil import resolve_name
 from typing import Any, Final
 
-from core.cascade.rules import Rules
+from core.instruments.rules import Rules
 from core.instruments.setup import SetupSpec, UnitSpec
 from core.instruments.statics import StaticRules
 from core.qc1.declaration import Qc1Declaration

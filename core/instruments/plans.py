@@ -8,9 +8,9 @@ from __future__ import annotations
 from functools import cache
 
 from core.cascade.derive import Declared, derive
-from core.cascade.rules import Rules
 from core.instruments.declaration import Instrument
 from core.instruments.registry import instruments
+from core.instruments.rules import Rules
 from core.recipes.declaration import Recipe
 from core.recipes.registry import get_recipe
 

@@ -14,12 +14,12 @@ from core.archive.pages import qc1 as queries
 from core.archive.pages.blocks import find_block
 from core.archive.pages.qc1 import LastValue
 from core.archive.pages.qc1_texts import LastText, last_texts
+from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import Position
 from service.dependencies import SessionDep
 from service.schemas import Qc1ParameterOut, Qc1TableOut
 from service.selection import MAX_POINTS, SeriesRequest
 from service.series import csv_lines, read_series, series_json, table_file, whole
-from workers.definitions import qc1_definitions
 
 router = APIRouter(prefix="/qc1", tags=["QC1"])
 

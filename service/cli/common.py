@@ -13,13 +13,14 @@ from typing import Any
 
 from rich.console import Console
 
+from core.archive.definitions import register_definitions
 from core.archive.schema import check_schema, upgrade
 from core.archive.sessions import Archive
 from core.errors import NotFoundError, ParameterError
+from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings, join_paths, unknown_variables
 from core.sqliteurl import sqlite_path
 from service.commands import command_line
-from workers.definitions import register_definitions
 
 __all__ = [
     "check_archive",
@@ -133,7 +134,7 @@ def open_installation(settings: Settings) -> Iterator[Archive]:
 def _archive(settings: Settings) -> Iterator[Archive]:
     archive = Archive(settings.database_url)
     try:
-        register_definitions(archive)
+        register_definitions(archive, qc1_definitions())
         yield archive
     finally:
         archive.dispose()

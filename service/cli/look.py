@@ -17,6 +17,7 @@ from core.archive.schema import current_revision, upgrade
 from core.archive.sessions import Archive
 from core.cascade.words import count_words
 from core.errors import NotFoundError
+from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import place_words
 from core.qc1.names import find_named, resolve_name
 from service.broker import broker_state
@@ -28,7 +29,6 @@ from service.series import csv_lines, read_series
 from service.status import read_status
 from service.text import mjd_moment, qc1_number, unit_text
 from service.web.sentences import night_sentence
-from workers.definitions import qc1_definitions
 
 __all__ = ["run_db_upgrade", "run_qc", "run_status"]
 

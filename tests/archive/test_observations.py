@@ -20,8 +20,8 @@ from core.archive.sessions import Archive
 from core.archive.signing import sign_anew
 from core.archive.states import BlockState, InputKind
 from core.cascade.plan import make_plan
-from core.cascade.rules import GroupBy, InputRule, MasterSource, RawSource, Rules, Task
 from core.instruments.muse.setup import SETUP, UNITS
+from core.instruments.rules import GroupBy, InputRule, MasterSource, RawSource, Rules, Task
 
 NIGHT = date(2026, 11, 1)
 WINDOW = ((1.0, 0),)

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import StatementError
 
+from core.archive.definitions import register_parameters
 from core.archive.events import beat, record_event, worker_stopped
 from core.archive.models import Event, WorkerHeartbeat, unit_mask, units_of_mask
 from core.archive.records import Qc1Definition
-from core.archive.results import register_parameters
 from core.archive.schema import check_schema, upgrade
 from core.archive.sessions import Archive, ArchiveUnavailableError, make_engine
 from core.archive.states import WorkerKind

@@ -9,11 +9,11 @@ import pytest
 from sqlalchemy import func, select
 
 from core.archive import finishing, leases, orders, transitions
+from core.archive.definitions import register_parameters
 from core.archive.leases import LeaseAnswer
 from core.archive.models import Block, BlockInput, Event, Product, Qc1Parameter, Qc1Value, Score
 from core.archive.queries import block_states, block_task
 from core.archive.records import BlockResult, NewQc1Value, NewScore, Qc1Definition, Work
-from core.archive.results import register_parameters
 from core.archive.sessions import Archive
 from core.archive.states import BLOCK_CHANGES, BlockState, InputKind, ProductState
 from core.errors import MissingInputError, NotFoundError, StateConflictError

@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 
 from core.cascade.derive import Declared, derive
-from core.cascade.rules import InputRule, Task
 from core.instruments.muse.plan import RULES
 from core.instruments.plans import calibration_plan, declared
+from core.instruments.rules import InputRule, Task
 from core.recipes.registry import get_recipe
 
 

@@ -13,9 +13,9 @@ from core.cascade.explain import explain
 from core.cascade.group import group_frames, slug
 from core.cascade.model import BlockPlan, BlockState, FrameInfo, Origin, Plan, ProductInfo, Quality, Request
 from core.cascade.plan import PlanOptions, make_plan
-from core.cascade.rules import OBSERVATION_KEY, UNITS_KEY, GroupBy, InputRule, MasterSource, RawSource, Rules, Task
 from core.instruments.muse.setup import SETUP as MUSE
 from core.instruments.muse.setup import UNITS
+from core.instruments.rules import OBSERVATION_KEY, UNITS_KEY, GroupBy, InputRule, MasterSource, RawSource, Rules, Task
 
 NIGHT = 61345.0  # 2026-11-01T00:00 UTC
 SETUP = MUSE.of_values({})

@@ -14,9 +14,9 @@ import core.cascade.plan
 from core.cascade.explain import block_text, explain
 from core.cascade.model import BlockState, FrameInfo, Origin, ProductInfo, Quality, Request
 from core.cascade.plan import PlanOptions
-from core.cascade.rules import MasterSource
 from core.instruments.muse.setup import SETUP
 from core.instruments.plans import calibration_plan
+from core.instruments.rules import MasterSource
 
 RULES = calibration_plan("MUSE")
 make_plan = partial(core.cascade.plan.make_plan, RULES)

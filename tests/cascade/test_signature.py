@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from core.cascade.model import FrameInfo, Origin, Plan, ProductInfo, Request
 from core.cascade.plan import PlanOptions, make_plan
-from core.cascade.rules import InputRule, MasterSource, RawSource, Rules, Task
 from core.cascade.signature import rules_hash
 from core.instruments.muse.setup import SETUP as MUSE
 from core.instruments.plans import calibration_plan
+from core.instruments.rules import InputRule, MasterSource, RawSource, Rules, Task
 
 RULES = calibration_plan("MUSE")
 SETUP = MUSE.of_values({})

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from core.instruments import plans, registry
-from workers import definitions
+from core.instruments import catalogue, plans, registry
 
 
 def forget() -> None:
@@ -17,9 +16,9 @@ def forget() -> None:
         registry.setup_of,
         registry._kept,
         plans.calibration_plan,
-        definitions.installed_recipes,
-        definitions.recipe_versions,
-        definitions.qc1_definitions,
+        catalogue.installed_recipes,
+        catalogue.recipe_versions,
+        catalogue.qc1_definitions,
     ):
         cached.cache_clear()
 

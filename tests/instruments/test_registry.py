@@ -9,10 +9,10 @@ import pytest
 import core.instruments
 from core.cascade.model import FrameInfo
 from core.cascade.plan import make_plan
+from core.instruments.catalogue import installed_recipes, recipe_versions
 from core.instruments.classification import classify
 from core.instruments.registry import UnknownInstrumentError, instrument, instrument_of_recipe, instruments
 from core.recipes.registry import recipe_names
-from workers.definitions import installed_recipes, recipe_versions
 
 # All that a contributor writes to add an instrument with one recipe.
 DECLARATION = '''
@@ -20,7 +20,7 @@ DECLARATION = '''
 
 from datetime import UTC, datetime
 
-from core.cascade.rules import RawSource, Rules, Task
+from core.instruments.rules import RawSource, Rules, Task
 from core.instruments.declaration import Instrument, RawRule
 from core.instruments.setup import SetupKey, SetupSpec, UnitSpec
 from core.instruments.statics import StaticRules

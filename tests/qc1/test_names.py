@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import NotFoundError
+from core.instruments.catalogue import installed_recipes, qc1_definitions
 from core.instruments.muse.qc import QC1
 from core.qc1.axes import AXIS_COLUMNS, Position, indices_of
 from core.qc1.definitions import Parameter, define
@@ -14,7 +15,6 @@ from core.qc1.extract import Source, extract
 from core.qc1.names import column_named, find_named, resolve_name
 from core.recipes.declaration import QcSpec
 from core.recipes.registry import get_recipe
-from workers.definitions import installed_recipes, qc1_definitions
 
 
 @pytest.mark.parametrize(

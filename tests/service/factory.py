@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import insert, select
 from sqlalchemy.orm import Session
 
+from core.archive.definitions import register_definitions
 from core.archive.models import (
     Block,
     BlockInput,
@@ -32,9 +33,9 @@ from core.archive.models import (
 )
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, ProductState, QuarantineReason, QuarantineState, WorkerKind
+from core.instruments.catalogue import qc1_definitions
 from core.instruments.muse.declaration import INSTRUMENT
 from core.qc1.axes import Position
-from workers.definitions import register_definitions
 
 MJD_EPOCH = datetime(1858, 11, 17, tzinfo=UTC)
 MODE = "WFM-NOAO-N"
@@ -100,7 +101,7 @@ class Filler:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        register_definitions(self.archive)
+        register_definitions(self.archive, qc1_definitions())
         with self.archive.read() as session:
             rows = session.scalars(select(Qc1Parameter)).all()
             self.parameters = {(row.table_name, row.column_name): row for row in rows}

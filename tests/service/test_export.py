@@ -12,6 +12,7 @@ import pytest
 from astropy.io import fits
 from sqlalchemy import select
 
+from core.archive.definitions import register_definitions
 from core.archive.models import Block, Product
 from core.archive.queries import block_task
 from core.archive.records import Work
@@ -21,10 +22,10 @@ from core.archive.states import BlockState
 from core.ccd.geometry import Detector
 from core.errors import NotFoundError
 from core.fitsfile.digest import file_sha256
+from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings
 from core.simulator.night import NightPlan, simulate_night
 from service.cli.export import run_export
-from workers.definitions import register_definitions
 from workers.execute import BlockExecutor
 from workers.ingest import ingest_once
 from workers.outcome import Outcome
@@ -47,7 +48,7 @@ def houses(tmp_path: Path, urls: list[str]) -> Iterator[list[tuple[Archive, Sett
         settings.make_directories()
         upgrade(url)
         archive = Archive(url)
-        register_definitions(archive)
+        register_definitions(archive, qc1_definitions())
         made.append((archive, settings))
     yield made
     for archive, _ in made:

@@ -20,6 +20,7 @@ from sqlalchemy.orm import undefer
 
 import workers.attempt
 from core.archive.base import utc_now
+from core.archive.definitions import register_definitions
 from core.archive.leases import claim_work, release_expired_leases
 from core.archive.models import Block, BlockInput, Event, Product, Qc1Value, Score
 from core.archive.orders import cancel_block
@@ -29,11 +30,11 @@ from core.archive.states import BlockState, InputKind
 from core.archive.store import ProductStore
 from core.archive.transitions import change_block
 from core.errors import ProductStoreError
+from core.instruments.catalogue import qc1_definitions
 from core.recipes.events import Event as RecipeEvent
 from core.recipes.events import RunStarted
 from core.recipes.registry import get_recipe
 from workers.child import RecipeChild
-from workers.definitions import register_definitions
 from workers.execute import BlockExecutor, release_dead
 from workers.interrupts import LeaseLost
 from workers.outcome import Outcome
@@ -44,7 +45,7 @@ from workers.runner import run_until_idle
 @pytest.fixture
 def planned(house: Any) -> Any:
     """The small night, planned and not yet executed."""
-    register_definitions(house.archive)
+    register_definitions(house.archive, qc1_definitions())
     Planner(house.archive, house.settings).plan_changes(wait_for_templates=False)
     return house
 

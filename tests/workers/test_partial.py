@@ -14,15 +14,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
 import workers.attempt
+from core.archive.definitions import register_definitions
 from core.archive.leases import end_lease, release_expired_leases
 from core.archive.models import Block, Product, Qc1Value
 from core.archive.orders import rerun_block
 from core.archive.queries import BlockTask
 from core.archive.records import LostUnit, Work
 from core.archive.states import BlockState, ProductState
+from core.instruments.catalogue import qc1_definitions
 from core.recipes.muse.units import ifu_part
 from core.recipes.results import PartFailure, RecipeFailedError, RunResult
-from workers.definitions import register_definitions
 from workers.execute import BlockExecutor
 from workers.interrupts import LeaseLost
 from workers.outcome import Outcome
@@ -37,7 +38,7 @@ TAIL = 20_000
 @pytest.fixture
 def planned(house: Any) -> Any:
     """The small night, planned and not yet executed."""
-    register_definitions(house.archive)
+    register_definitions(house.archive, qc1_definitions())
     Planner(house.archive, house.settings).plan_changes(wait_for_templates=False)
     return house
 

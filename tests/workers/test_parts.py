@@ -19,6 +19,7 @@ from sqlalchemy.orm import undefer
 
 import workers.attempt
 from core.archive.base import utc_now
+from core.archive.definitions import register_definitions
 from core.archive.leases import running_leases
 from core.archive.models import Block, BlockPart, Event, Product, Qc1Parameter, Qc1Value
 from core.archive.orders import cancel_block, rerun_block
@@ -28,6 +29,7 @@ from core.archive.records import Work
 from core.archive.sessions import Archive
 from core.archive.states import BlockState
 from core.fitsfile.scan import scan_fits
+from core.instruments.catalogue import qc1_definitions
 from core.recipes.engine import run_recipe
 from core.recipes.events import Event as RecipeEvent
 from core.recipes.events import PartProgress
@@ -35,7 +37,6 @@ from core.recipes.frames import Frame, FrameSet
 from core.recipes.registry import get_recipe
 from core.settings import Settings
 from tests.workers.toys import add_toy_block, installed
-from workers.definitions import register_definitions
 from workers.execute import BlockExecutor
 from workers.housekeeping import Housekeeping
 from workers.outcome import Outcome
@@ -55,7 +56,7 @@ class House:
             retry_seconds=0.05,
         )  # fmt: skip
         self.settings.make_directories()
-        register_definitions(archive)
+        register_definitions(archive, qc1_definitions())
         self.block_id = add_toy_block(archive, folder, recipe, **params)
         self.executor = BlockExecutor(archive, self.settings, threading.Event())
 

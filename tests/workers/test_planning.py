@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import func, select, update
 
 import workers.planning
+from core.archive.definitions import register_definitions
 from core.archive.finishing import finish_block
 from core.archive.leases import claim_work, fail_work
 from core.archive.models import Block, BlockInput, Event, Frame, Product
@@ -30,7 +31,7 @@ from core.cascade.explain import explain
 from core.cascade.model import Request
 from core.cascade.signature import signature_with
 from core.errors import ParameterError
-from workers.definitions import qc1_definitions, recipe_versions, register_definitions
+from core.instruments.catalogue import qc1_definitions, recipe_versions
 from workers.ingest_daemon import Hasher
 from workers.planning import Planner, plan_nights, save_nights
 from workers.requests import make_request, usual_request
@@ -473,6 +474,6 @@ def test_inputs_keep_their_reasons(house: Any, planner: Planner) -> None:
 
 
 def test_the_definitions_of_all_recipes_are_registered_once(house: Any) -> None:
-    assert register_definitions(house.archive) == len(qc1_definitions())
-    assert register_definitions(house.archive) == 0
+    assert register_definitions(house.archive, qc1_definitions()) == len(qc1_definitions())
+    assert register_definitions(house.archive, qc1_definitions()) == 0
     assert set(recipe_versions()) == {"muse_bias", "muse_dark", "muse_flat", "muse_wavecal", "muse_lsf"}

@@ -17,15 +17,16 @@ import pytest
 from sqlalchemy import func, select
 
 import workers.dispatch
+from core.archive.definitions import register_definitions
 from core.archive.models import Block, BlockInput, Product, Qc1Value
 from core.archive.records import Work
 from core.archive.states import BlockState, InputKind
 from core.ccd.geometry import Detector
 from core.formats.tables import TRACE_TABLE, WAVECAL_TABLE, read_table
+from core.instruments.catalogue import qc1_definitions
 from core.recipes.registry import get_recipe
 from core.simulator.night import NightPlan, simulate_night
 from workers.broker import make_app
-from workers.definitions import register_definitions
 from workers.dispatch import Dispatcher
 from workers.execute import BlockExecutor
 from workers.outcome import Outcome
@@ -54,7 +55,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
 
 def test_bias_flat_and_arc_become_masters(raw_house: Any, queue: list[Work]) -> None:
     house = raw_house
-    register_definitions(house.archive)
+    register_definitions(house.archive, qc1_definitions())
     house.ingest()
     executor = BlockExecutor(house.archive, house.settings, threading.Event())
     dispatcher = Dispatcher(house.archive, house.settings, make_app(house.settings))

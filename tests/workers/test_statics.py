@@ -12,8 +12,8 @@ from astropy.time import Time
 
 from core.cascade.model import FrameInfo, Origin, Quality
 from core.cascade.plan import make_plan
-from core.cascade.rules import InputRule, MasterSource, RawSource, Rules, Task
 from core.instruments.muse.declaration import INSTRUMENT
+from core.instruments.rules import InputRule, MasterSource, RawSource, Rules, Task
 from service.status import read_status
 from workers.statics import build_statics, static_calibrations
 

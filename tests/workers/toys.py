@@ -22,13 +22,14 @@ import core.instruments.muse.declaration as muse
 from core.archive.models import Block, BlockInput, Frame
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind
-from core.cascade.rules import Task
 from core.errors import DataError, RetriableError
 from core.fitsfile.header import Header
 from core.fitsfile.scan import scan_fits
 from core.fitsfile.writer import FitsWriter
 from core.formats.cube import CubeFile
+from core.instruments import catalogue
 from core.instruments.registry import instruments
+from core.instruments.rules import Task
 from core.procedures.model import PlotFile, Procedure, ProcedureInput
 from core.procedures.run import ENVIRONMENT as PROCEDURES
 from core.recipes.declaration import FrameSpec, ProductSpec, QcSpec, Recipe, RecipeParameters, parameter
@@ -37,7 +38,6 @@ from core.recipes.frames import FrameSet
 from core.recipes.parts import MemoryNeed, Part, PartKind, slabs
 from core.recipes.qcwriter import QcWriter
 from core.recipes.registry import ENVIRONMENT as RECIPES
-from workers import definitions
 
 SHAPE = (6, 8)
 MODULE = __name__
@@ -161,7 +161,7 @@ def installed() -> Iterator[None]:
     """MUSE with a calibration plan that runs the toys."""
     plain = muse.INSTRUMENT
     tasks = tuple(Task(name, "TOY", (), ("TOY_CUBE",)) for name in ("slab_cube", "slab_lossy", "whole_cube"))
-    caches = (instruments, definitions.installed_recipes, definitions.qc1_definitions)
+    caches = (instruments, catalogue.installed_recipes, catalogue.qc1_definitions)
     muse.INSTRUMENT = replace(plain, plan=replace(plain.plan, tasks=plain.plan.tasks + tasks))  # type: ignore[misc]
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)

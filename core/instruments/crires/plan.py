@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.cascade.rules import UNITS_KEY, InputRule, MasterSource, RawSource, Rules, Task
 from core.instruments.crires.setup import SETUP, UNITS
+from core.instruments.rules import UNITS_KEY, InputRule, MasterSource, RawSource, Rules, Task
 
 __all__ = ["RULES"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from core.cascade.rules import UNITS_KEY, InputRule, MasterSource, RawSource, Rules, Task
 from core.instruments.muse.setup import SETUP, UNITS
 from core.instruments.muse.statics import MUSE_STATICS
+from core.instruments.rules import UNITS_KEY, InputRule, MasterSource, RawSource, Rules, Task
 
 __all__ = ["RULES"]
 

@@ -15,6 +15,7 @@ from core.archive.pages.qc1_block import block_qc1
 from core.archive.pages.qc1_texts import block_texts
 from core.archive.states import InputKind
 from core.errors import NotFoundError, ParameterError
+from core.instruments.catalogue import block_parameters
 from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
 from service.explain import LEVELS, waits_for
@@ -23,7 +24,6 @@ from service.places import place
 from service.progress import memory_note, progress_of
 from service.web.page import PageDep
 from service.web.sentences import block_sentence
-from workers.definitions import block_parameters
 
 router = APIRouter()
 LOG_LINES = 200

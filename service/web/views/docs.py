@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from core.archive.states import BlockState, ProductState, QuarantineReason
 from core.errors import NotFoundError
+from core.instruments.catalogue import qc1_definitions
 from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
 from core.qc1.rules import FixedRule
@@ -15,7 +16,6 @@ from service.text import number, range_text
 from service.web.page import PageDep
 from service.web.views.qc1 import CLASS_WORDS
 from service.web.words import QUARANTINE_CURES, STATE_WORDS
-from workers.definitions import qc1_definitions
 
 router = APIRouter()
 

@@ -14,13 +14,13 @@ from core.archive.models import Qc1Parameter
 from core.archive.pages import qc1 as queries
 from core.archive.pages.qc1_texts import last_texts
 from core.errors import NotFoundError
+from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import axis_words
 from service.api.qc1 import position_filters
 from service.selection import Selection, SeriesRequest
 from service.series import last_months
 from service.web.page import PageDep
 from service.web.sentences import plural
-from workers.definitions import qc1_definitions
 
 router = APIRouter()
 BROWSE_ROWS: Final = 200

@@ -12,10 +12,10 @@ from fastapi.responses import RedirectResponse
 
 from core.archive.pages.frames import find_held, find_names
 from core.archive.pages.qc1 import qc1_tables
+from core.instruments.catalogue import installed_recipes, qc1_definitions
 from core.instruments.registry import instruments
 from core.qc1.names import NamedParameter, find_named
 from service.web.page import PageDep
-from workers.definitions import installed_recipes, qc1_definitions
 
 router = APIRouter()
 LIMIT = 20

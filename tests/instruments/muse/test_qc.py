@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from core.instruments.catalogue import installed_recipes, qc1_definitions
 from core.instruments.muse.qc import QC1
 from core.qc1.definitions import define
 from core.qc1.rules import FixedRule, rules_version
 from core.recipes.declaration import QcSpec
-from workers.definitions import installed_recipes, qc1_definitions
 
 # Declared keyword, name, and column with all running numbers 1. The first ones stand on the observatory's quality
 # control pages: bias, dark, lamp flat, sky flat, geometry and astrometry, throughput.

@@ -1,4 +1,7 @@
-"""What the installed recipes declare, in the form in which planning and QC1 need it."""
+"""The catalogue of what is installed: recipes, their versions and parameters of a block, QC1 parameters.
+
+Apart from the declarations, which name recipes without loading them: here they are loaded.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,11 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from core.archive.records import Qc1Definition
-from core.archive.results import register_parameters
-from core.archive.sessions import Archive
 from core.instruments.registry import instrument_of_recipe, instruments
 from core.qc1.definitions import Definitions, Parameter, define
 from core.recipes.registry import get_recipe, recipe_names
 
-__all__ = ["block_parameters", "installed_recipes", "qc1_definitions", "recipe_versions", "register_definitions"]
+__all__ = ["block_parameters", "installed_recipes", "qc1_definitions", "recipe_versions"]
 
 
 @cache
@@ -65,22 +65,3 @@ def qc1_definitions() -> Definitions:
         item.qc1.check(definitions)
         found += definitions
     return Definitions(found)
-
-
-def register_definitions(archive: Archive) -> int:
-    """Bring the QC1 definitions of the archive up to date; returns how many changed."""
-    rows = [
-        Qc1Definition(
-            table=parameter.table,
-            column=parameter.column,
-            keyword=parameter.shown_keyword,
-            unit=parameter.unit,
-            qc_class=parameter.klass,
-            value_type=parameter.type,
-            axes=tuple(axis.name for axis in parameter.axes),
-            description=parameter.description,
-        )
-        for parameter in qc1_definitions()
-    ]
-    with archive.write() as session:
-        return register_parameters(session, rows)
