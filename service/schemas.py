@@ -364,8 +364,8 @@ class PlanRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    with_recipes: list[str] = Field([], max_length=100, description="Recipes on request to run: muse_lsf")
-    with_inputs: list[str] = Field([], max_length=100, description="Inputs on request to take: MASTER_DARK")
+    with_recipes: list[str] = Field([], max_length=100, description="Recipes on request to run, by name")
+    with_inputs: list[str] = Field([], max_length=100, description="Inputs on request to take, by tag")
     older_only: bool = Field(False, description="Use only calibrations taken before the data")
 
     @classmethod

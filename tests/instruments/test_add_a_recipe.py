@@ -16,6 +16,7 @@ from core.archive.sessions import Archive
 from core.ccd.geometry import Detector
 from core.fitsfile.keywords import get_key
 from core.formats.image import read_image
+from core.instruments.catalogue import qc1_definitions
 from core.instruments.muse import plan, qc
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
@@ -24,7 +25,6 @@ from core.recipes.registry import get_recipe
 from core.settings import Settings
 from core.simulator.night import NightPlan, simulate_night
 from service.declarations import installed, recipe_data
-from workers.definitions import qc1_definitions
 from workers.ingest import ingest_once
 from workers.planning import plan_nights
 

@@ -72,7 +72,7 @@ def test_another_archive_plans_and_reduces_with_the_exported_bias(
 
     folder = others.archive_dirs[0] / "masters"
     monkeypatch.setenv("CASCADE_DATABASE_URL", settings.database_url)
-    assert run_export(folder, [NIGHT.isoformat()], settings.data_dir) == 0
+    assert run_export(folder, [NIGHT.isoformat()], settings.data_dir, as_json=False) == 0
     assert "2 files exported" in capsys.readouterr().out
     exported = sorted(folder.iterdir())
     assert [path.name.split("_")[:3] for path in exported] == [["MU", "MBIA", "261101A"]] * 2
@@ -108,5 +108,5 @@ def test_a_night_without_products_is_said(
     _, settings = houses[0]
     monkeypatch.setenv("CASCADE_DATABASE_URL", settings.database_url)
     with pytest.raises(NotFoundError, match="no products of 2026-11-01"):
-        run_export(tmp_path / "out", [NIGHT.isoformat()], settings.data_dir)
+        run_export(tmp_path / "out", [NIGHT.isoformat()], settings.data_dir, as_json=False)
     assert not (tmp_path / "out").exists()
