@@ -38,6 +38,7 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "OMP_NUM_THREADS": "Cores that one recipe may use; all if not set.",
     "NUMBA_CACHE_DIR": "Where compiled kernels are kept; beside the modules, or in the user's cache, if not set.",
     "MUSE_EXPERT_USER": "Set: muserex shows hidden parameters, too.",
+    "MUSE_PIXTABLE_SAVE_AS_TABLE": "A number above 0: pixel tables are binary tables, not images.",
     "PGPASSWORD": "Password of the database, so that it need not stand in the URL (libpq reads it).",
     "TMPDIR": "Scratch of muserex --compile and of exports; /tmp if not set.",
     "NO_COLOR": "Set: the terminal shows no colours.",

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from core.settings import OTHER_VARIABLES, PREFIX, Settings
+from core.settings import PREFIX, Settings
+from core.variables import OTHER_VARIABLES
 
 __all__ = ["main", "settings_tables", "with_settings"]
 

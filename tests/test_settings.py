@@ -6,8 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import ParameterError
-from core.settings import OTHER_VARIABLES, Settings, join_paths, setting_faults, unknown_variables
+from core.settings import Settings, join_paths, setting_faults, unknown_variables
 from core.sqliteurl import sqlite_path
+from core.variables import OTHER_VARIABLES
 
 
 @pytest.fixture(autouse=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.recipes.registry import ENVIRONMENT
-from core.settings import OTHER_VARIABLES, Settings
+from core.settings import Settings
 from core.settings_reference import main, settings_tables, with_settings
+from core.variables import OTHER_VARIABLES
 
 PAGE = Path(__file__).parents[1] / "docs/operators.md"
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +31,20 @@ class Descriptor:
         Where the first pixel is [byte].
     """
 
+    open_now: ClassVar[int] = 0  # in this process, about: threads may lose a count
+
     def __init__(self, number: int, offset: int) -> None:
         self.number, self.offset = number, offset
+        Descriptor.open_now += 1
 
     def __del__(self) -> None:
+        Descriptor.open_now -= 1
         os.close(self.number)
+
+    @staticmethod
+    def to_spare() -> bool:
+        """Whether fewer than half of the descriptors that the process may have are in use this way."""
+        return Descriptor.open_now <= resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
 
 
 def unpack(path: Path, hdu: HduScan, encode: Callable[[npt.NDArray[Any]], npt.NDArray[Any]]) -> Descriptor:

@@ -319,8 +319,9 @@ def write_pixtable(
     columns: Mapping[str, npt.NDArray[Any]],
     ifu: int | None = None,
     units: Mapping[str, str] | None = None,
+    form: PixtableForm = "image",
 ) -> Path:
-    """Write a pixel table that is in memory, in the form of images.
+    """Write a pixel table that is in memory.
 
     Parameters
     ----------
@@ -333,6 +334,7 @@ def write_pixtable(
         Sets ``EXTNAME`` of the primary HDU.
     units : mapping, optional
         Column to unit; unless told otherwise those of a table without geometry, in counts.
+    form : {'image', 'table'}
 
     Raises
     ------
@@ -345,7 +347,7 @@ def write_pixtable(
     kinds = {name: values.dtype for name, values in columns.items()}
     rows = len(next(iter(columns.values())))
     told = {**pixtable_units(), "orig": "count"} if units is None else units
-    with PixtableFile.create(path, primary, [rows], told, columns=kinds, room=0) as table:
+    with PixtableFile.create(path, primary, [rows], told, columns=kinds, form=form, room=0) as table:
         try:
             table.put(0, columns)
             return table.finish()

@@ -167,7 +167,8 @@ class RawChannel:
         if out is None:
             out = np.empty((y1 - y0, nx), np.uint16)
         view = out.reshape(-1).view(np.uint8).data
-        if not read_at(self._pixels.number, view, self._pixels.offset + y0 * nx * 2):
+        pixels = self._pixels()
+        if not read_at(pixels.number, view, pixels.offset + y0 * nx * 2):
             raise BadFitsError(f"the file is cut inside extension {self.hdu.extname}", file=self.path)
         unsigned_from_disk(out, self.offset)
         return out
@@ -176,12 +177,21 @@ class RawChannel:
         """The whole raw image, uint16 ``(ny, nx)`` [adu]."""
         return self.read_rows(0, self.shape[0])
 
-    @cached_property
     def _pixels(self) -> Descriptor:
-        if self.hdu.kind == "compressed":  # unpacked as on disk in a plain frame
-            sign_bit = np.uint16(0x8000 if self.offset else 0)
-            return unpack(self.path, self.hdu, lambda rows: (rows.astype(np.uint16) ^ sign_bit).byteswap())
+        """The open file; kept open while there are descriptors to spare, else opened for each read."""
+        kept: Descriptor | None = self.__dict__.get("_kept")
+        if kept is None:
+            kept = self._unpacked() if self.hdu.kind == "compressed" else self._opened()
+            if self.hdu.kind == "compressed" or Descriptor.to_spare():
+                self.__dict__["_kept"] = kept
+        return kept
+
+    def _opened(self) -> Descriptor:
         return Descriptor(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), self.hdu.data_offset)
+
+    def _unpacked(self) -> Descriptor:
+        sign_bit = np.uint16(0x8000 if self.offset else 0)  # as on disk in a plain frame
+        return unpack(self.path, self.hdu, lambda rows: (rows.astype(np.uint16) ^ sign_bit).byteswap())
 
 
 def open_raw(path: str | os.PathLike[str]) -> RawFile:

@@ -163,6 +163,8 @@ def prepare_run(
     recipe.check_parameters(frames, params)
     parts = _chosen(recipe, recipe.list_parts(frames, params), units)
     log.info("%s, version %s: %d frames, %s", recipe.name, recipe.version, len(frames), words_for(parts))
+    for frame in frames:
+        log.info("input %s: %s", frame.tag, frame.path)
     _tell_parameters(params, parts, log)
     emit(RunStarted(recipe.name, parts))
     with _as_muse_error(log, "the preparation"):
@@ -192,7 +194,7 @@ def run_part(run: Run, part: Part, *, threads: int = 1, emit: EventSink = ignore
     recipe = get_recipe(run.recipe)
     log = recipe_logger(run.recipe, part)
     emit(PartStarted(part))
-    context = RecipeContext(log, _part_progress(part, emit), threads, run.output_dir, run.prepared)
+    context = RecipeContext(log, _part_progress(part, emit, log), threads, run.output_dir, run.prepared)
     failure: PartFailure | None = None
     output = PartOutput()
     try:
@@ -333,11 +335,16 @@ def _run_progress(phase: Literal["prepare", "finish"], emit: EventSink) -> Calla
     return progress
 
 
-def _part_progress(part: Part, emit: EventSink) -> Callable[[float, str], None]:
+def _part_progress(part: Part, emit: EventSink, log: Logger) -> Callable[[float, str], None]:
+    """Tells each step as an event, and once in the log."""
     lock = threading.Lock()
+    told: set[str] = set()
 
     def progress(fraction: float, text: str) -> None:
         with lock:
+            if text not in told:
+                told.add(text)
+                log.info("%s", text)
             emit(PartProgress(part, round(fraction, 3), text))
 
     return progress
@@ -373,5 +380,5 @@ def _failed(run: Run, outcome: PartOutcome) -> bool:
 def _write(run: Run, product: Product, part: Part | None, log: Logger) -> WrittenProduct:
     unit = part.unit if part is not None else None
     written = write_product(product, get_recipe(run.recipe), run.params, run.output_dir, unit)
-    log.info("saved %s", written.path.name)
+    log.info("saved %s: %s", product.tag, written.path.name)
     return written

@@ -10,28 +10,36 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import core.recipes.startup  # noqa: F401  (before all others)
 from core import __version__
 from core.errors import MuseError, ParameterError, ProductStoreError
 from core.fitsfile.sof import read_sof
 from core.formats.dicd import format_value
-from core.recipes.declaration import ParameterInfo, Recipe
+from core.recipes.declaration import ParameterInfo, Recipe, RecipeParameters
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import LEVELS, LogSettings, configure_logging
-from core.recipes.registry import ENVIRONMENT as EXTRA_RECIPES
+from core.recipes.rcfiles import caller_options, config_text, recipe_values
 from core.recipes.registry import get_recipe, recipe_names
+from core.variables import OTHER_VARIABLES
 
 __all__ = ["command", "main"]
 
 EXPERT_VARIABLE = "MUSE_EXPERT_USER"
+_READ_HERE = re.compile(r"MUSE_|OMP_|NUMBA_|CASCADE_RECIPES")
+_ENVIRONMENT = "\n".join(
+    textwrap.fill(text, 110, initial_indent=f"  {name:34s}", subsequent_indent=" " * 36)
+    for name, text in OTHER_VARIABLES.items()
+    if _READ_HERE.match(name)
+)
 USAGE = f"""\
 Usage: muserex [options] [recipe [recipe options] [sof [sof]...]]
 
@@ -44,13 +52,15 @@ Options:
   --log-level=LEVEL     lowest level written to the log file: {", ".join(LEVELS)} [info]
   --msg-level=LEVEL     lowest level shown on the terminal: {", ".join(LEVELS)} [info]
   --output-dir=DIR      directory for the products [.]
+  --config=FILE         options of this list from a file as EsoRex has it (esorex.caller.output-dir=...)
+  --recipe-config=FILE  parameters from a file as EsoRex has it (muse.muse_bias.nifu=...); the command line goes first
+  --create-config=FILE  write such a file for the recipe, with its present values
+  --suppress-prefix     taken for the sake of scripts: products have the names of their tags always
   --compile             compile the modules and numerical kernels of all recipes once, after installation
   --version             show the version
 
 Environment:
-  OMP_NUM_THREADS       cores to use: parts at once (IFUs with --nifu=-1), threads of one part else [all]
-  {EXPERT_VARIABLE}      set to show hidden parameters, too; they are accepted always
-  {EXTRA_RECIPES}       further recipes: name=module:Class,name=module:Class
+{_ENVIRONMENT}
 """
 
 
@@ -62,8 +72,9 @@ class _CommandLine:
     sofs: list[str] = field(default_factory=list)
 
 
-_VALUED = {"log-file", "log-dir", "log-level", "msg-level", "output-dir"}
-_PLAIN = {"help", "recipes", "params", "version", "compile"}
+_FROM_FILE = frozenset({"log-file", "log-dir", "log-level", "msg-level", "output-dir"})
+_VALUED = _FROM_FILE | {"config", "recipe-config", "create-config"}
+_PLAIN = {"help", "recipes", "params", "version", "compile", "suppress-prefix"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,6 +126,12 @@ def _parse(arguments: list[str]) -> _CommandLine:
                 raise ParameterError(f"there is no option --{name}; see muserex --help", parameter=name)
         elif name == "help":
             line.options["help"] = ""
+        elif name in _VALUED | _PLAIN and name not in {info.name for info in get_recipe(line.recipe).Params.listing()}:
+            raise ParameterError(
+                f"--{name} is an option of muserex: give it before the recipe (muserex --{name}"
+                f"{'=...' if name in _VALUED else ''} {line.recipe} ...)",
+                parameter=name,
+            )
         else:
             line.parameters[name] = _parameter_value(line.recipe, name, equals, value, words)
     return line
@@ -148,19 +165,36 @@ def _run(line: _CommandLine) -> int:
         print(USAGE)
         return 0 if "help" in line.options or not line.options else 1
     recipe = get_recipe(line.recipe)
+    if "config" in line.options:
+        line.options = caller_options(Path(line.options["config"]), _FROM_FILE) | line.options
+    params = _parameters(recipe, line)
     if "params" in line.options:
-        print(_parameter_list(recipe))
+        print(_parameter_list(recipe, params))
         return 0
     if "help" in line.options:
-        print(_recipe_help(recipe))
+        print(_recipe_help(recipe, params))
         return 0
-    return _execute(recipe, line)
+    if "create-config" in line.options:
+        return _create_config(Path(line.options["create-config"]), recipe, params)
+    return _execute(recipe, params, line)
 
 
-def _execute(recipe: Recipe, line: _CommandLine) -> int:
+def _parameters(recipe: Recipe, line: _CommandLine) -> RecipeParameters:
+    file = line.options.get("recipe-config")
+    return recipe.Params.parse((recipe_values(Path(file), recipe) if file else {}) | line.parameters)
+
+
+def _create_config(path: Path, recipe: Recipe, params: RecipeParameters) -> int:
+    if path.exists():
+        raise ParameterError("the file exists: name another for --create-config, or remove it", file=path)
+    path.write_text(config_text(recipe, params), encoding="utf-8")
+    print(f"{path} written")
+    return 0
+
+
+def _execute(recipe: Recipe, params: RecipeParameters, line: _CommandLine) -> int:
     if not line.sofs:
         raise ParameterError(f"{recipe.name} needs a set of frames: muserex {recipe.name} [parameters] frames.sof")
-    params = recipe.Params.parse(dict(line.parameters))
     logs = LogSettings(line.options.get("msg-level", "info"), line.options.get("log-level", "info"))
     frames = FrameSet(tuple(Frame(path, tag) for path, tag in read_sof(line.sofs)))
     output = _directory(line.options.get("output-dir", "."), "output-dir")
@@ -195,23 +229,31 @@ def _new_log(path: Path) -> Path:
     return path
 
 
-def _parameter_line(info: ParameterInfo) -> str:
+def _parameter_line(info: ParameterInfo, value: Any) -> str:
     head = f"  --{info.name}"
     expert = "hidden; " if info.hidden else ""
-    default = format_value(info.default) if info.default != "" else "''"
-    if info.unit:
-        default += f" {info.unit}"
     only = f"only with {info.only}; " if info.only else ""
-    text = f"{info.help} ({expert}{only}{info.type}; {info.accepts}) [{default}]"
+    default = "" if value == info.default else f"; else {_shown(info, info.default)}"
+    text = f"{info.help} ({expert}{only}{info.type}; {info.accepts}) [{_shown(info, value)}{default}]"
     return textwrap.fill(text, 110, initial_indent=f"{head:24s}", subsequent_indent=" " * 24)
 
 
-def _parameter_list(recipe: Recipe) -> str:
+def _shown(info: ParameterInfo, value: Any) -> str:
+    text = format_value(value) if value != "" else "''"
+    return f"{text} {info.unit}" if info.unit else text
+
+
+def _parameter_list(recipe: Recipe, params: RecipeParameters) -> str:
+    """All parameters with their present values: of the command line, of a configuration file, or the defaults."""
     every = bool(os.environ.get(EXPERT_VARIABLE))
-    return "\n".join(_parameter_line(info) for info in recipe.Params.listing() if every or not info.hidden)
+    return "\n".join(
+        _parameter_line(info, getattr(params, info.name))
+        for info in recipe.Params.listing()
+        if every or not info.hidden
+    )
 
 
-def _recipe_help(recipe: Recipe) -> str:
+def _recipe_help(recipe: Recipe, params: RecipeParameters) -> str:
     inputs = "\n".join(
         f"  {spec.tag:20s} {spec.kind:6s} {f'min {spec.min}' if spec.min else 'optional':9s} {spec.description}"
         for spec in recipe.inputs
@@ -221,7 +263,7 @@ def _recipe_help(recipe: Recipe) -> str:
     description = "\n\n".join(textwrap.fill(part, 110) for part in recipe.description.split("\n\n"))
     return (
         f"{recipe.name}: {recipe.summary}\n\n{description}\n\nInput frames:\n{inputs}\n\n"
-        f"Parameters:\n{_parameter_list(recipe)}\n\nProducts:\n{products}\n\nQC parameters:\n{qc}"
+        f"Parameters:\n{_parameter_list(recipe, params)}\n\nProducts:\n{products}\n\nQC parameters:\n{qc}"
     )
 
 

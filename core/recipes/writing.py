@@ -14,7 +14,7 @@ from core.fitsfile.writer import FitsWriter
 from core.formats.dicd import Provenance, product_header
 from core.formats.image import write_image
 from core.formats.merge import merge_products
-from core.formats.pixtable import write_pixtable
+from core.formats.pixtable import default_form, write_pixtable
 from core.formats.tables import MuseTable, write_table
 from core.instruments.muse.facts import chip_name
 from core.recipes.declaration import Recipe, RecipeParameters
@@ -53,7 +53,7 @@ def _write_table(product: TableProduct, header: Header, path: Path, unit: int | 
 
 
 def _write_pixtable(product: PixtableProduct, header: Header, path: Path, unit: int | None) -> None:
-    write_pixtable(path, header, product.columns, unit)
+    write_pixtable(path, header, product.columns, unit, form=default_form())
 
 
 def _write_array(product: ArrayProduct, header: Header, path: Path, unit: int | None) -> None:

@@ -363,7 +363,7 @@ def test_a_job_reports_events_and_a_result(biases: tuple[Path, ...], tmp_path: P
     ]
     assert last.result.peak_mb > 10
     assert [part.number for part, cost in last.result.parts if cost.peak_mb > 10] == [3, 9, 17]
-    assert "saved MASTER_BIAS-03.fits" in (tmp_path / "job.log").read_text()
+    assert "saved MASTER_BIAS: MASTER_BIAS-03.fits" in (tmp_path / "job.log").read_text()
 
 
 def test_a_job_that_cannot_start_tells_its_error_type(tmp_path: Path) -> None:

@@ -180,7 +180,7 @@ def test_muserex_runs_recipes_that_are_registered(frames: FrameSet, output: Path
     assert (done.returncode, done.stdout) == (0, "TOY_CUBE.fits TOY_CUBE\n"), done.stderr
     log = (output / "toy.log").read_text()
     assert "toy_cube, version 1: 2 frames, 3 slabs, 4750-5050 Angstrom" in log
-    assert "toy_cube: saved TOY_CUBE.fits" in log
+    assert "toy_cube: saved TOY_CUBE: TOY_CUBE.fits" in log
     failed = muserex("toy_cube", "--fail=2", "in.sof")
     assert failed.returncode == 1
     assert "[slab=002] no light" in failed.stderr

@@ -12,7 +12,8 @@ import psycopg
 import pytest
 
 from core.archive.sessions import make_engine
-from core.settings import OTHER_VARIABLES, Settings
+from core.settings import Settings
+from core.variables import OTHER_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 yaml = pytest.importorskip("yaml")

@@ -222,8 +222,8 @@ class MuseWavecal(IfuRecipe):
             "",
             "int",
             "ENG",
-            "Number of saturated pixels in raw arc i in input list",
-            ("ARC_RED_LAMP",),
+            "Number of saturated pixels in raw arc i in input list (in an ARC_RED_LAMP: in the list of its lamp)",
+            (_TABLE, "ARC_RED_LAMP"),
         ),
         QcSpec(
             "QC.WAVECAL.LAMP{lamp}.INPUT{input}.NSATURATED",

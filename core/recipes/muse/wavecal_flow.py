@@ -367,6 +367,13 @@ class WavecalFlow:
         for lamp in self._lamps:
             for number in lamp.group.numbers[:1]:
                 qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", lamp.n_saturated, lamp=number)
+        saturated_of = {
+            position: count
+            for lamp in self._lamps
+            for position, count in zip(lamp.group.frames, lamp.input_saturated, strict=True)
+        }
+        for position, count in sorted(saturated_of.items()):
+            qc.write("QC.WAVECAL.INPUT{input}.NSATURATED", count, input=position + 1)
         if self._summed is not None:
             saturated = self._summed.n_saturated
             qc.write("QC.WAVECAL.NSATURATED.LAMP{lamp}", saturated, lamp=_SUMMED)

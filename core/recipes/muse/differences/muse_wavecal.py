@@ -23,7 +23,7 @@ MANUAL_NOTES: Final = (
         here=f"only in slices whose rms is above {TARGET_RMS:g} Angstrom",
     ),
     ManualNote(
-        where="QC.WAVECAL.INPUTi.NSATURATED, QC.WAVECAL.NSATURATED",
+        where="QC.WAVECAL.NSATURATED",
         manual="in the WAVECAL_TABLE",
         here="in ARC_RED_LAMP; the WAVECAL_TABLE has QC.WAVECAL.NSATURATED.LAMPl",
     ),

@@ -75,6 +75,9 @@ def test_qc_of_a_slice(narrow, calibrated):
             true = narrow.truth.wavelength(number, left, y) - narrow.truth.wavelength(number, right, y)
             assert header[f"{s}DWLEN {end}"] == pytest.approx(float(true), abs=0.1)  # corners are extrapolated
     assert [header[f"{QC}NSATURATED LAMP{lamp}"] for lamp in (3, 4, 5)] == [0, 0, 0]
+    assert {key: header[key] for key in header if key.startswith(f"{QC}INPUT")} == {
+        f"{QC}INPUT{number} NSATURATED": 0 for number in (1, 2, 3)
+    }
     assert f"{QC}SLICE20 LINES NDET" in header
     assert f"{QC}SLICE20 FIT RMS" not in header
 

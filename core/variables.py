@@ -1,0 +1,24 @@
+"""Variables of the environment that are read, but are no setting of an installation (`core.settings`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+__all__ = ["OTHER_VARIABLES"]
+
+OTHER_VARIABLES: Final[Mapping[str, str]] = {
+    "CASCADE_RECIPES": "Further recipes: name=module:Class,name=module:Class.",
+    "CASCADE_PROCEDURES": "Further QC procedures: name=module:PROCEDURE,name=module:PROCEDURE.",
+    "OMP_NUM_THREADS": "Cores that one recipe may use; all if not set.",
+    "NUMBA_CACHE_DIR": "Where compiled kernels are kept; beside the modules, or in the user's cache, if not set.",
+    "MUSE_EXPERT_USER": "Set: muserex shows hidden parameters, too.",
+    "MUSE_DEBUG_IGNORE_INSMODE": "A number above 0: frames and masters of another instrument mode are taken.",
+    "MUSE_DEBUG_IGNORE_READOUT": "A number above 0: masters of another read-out mode are taken.",
+    "MUSE_BASICPROC_SKIP_GAIN_OVERRIDE": "A number above 0: the gains of the headers, not of a table, are used.",
+    "MUSE_BASICPROC_SKIP_NONLIN_CORR": "A number above 0: the non-linearity is not corrected.",
+    "MUSE_PIXTABLE_SAVE_AS_TABLE": "A number above 0: pixel tables are binary tables, not images.",
+    "PGPASSWORD": "Password of the database, so that it need not stand in the URL (libpq reads it).",
+    "TMPDIR": "Scratch of muserex --compile and of exports; /tmp if not set.",
+    "NO_COLOR": "Set: the terminal shows no colours.",
+}
