@@ -134,6 +134,7 @@ class FrameOut(BaseModel):
     ambient_temp: float | None = Field(description="[deg C]")
     size: int = Field(description="[byte]")
     state: FrameState
+    notes: str = Field(description="What a reader should know, of its header; empty if nothing")
 
     @classmethod
     def of(cls, row: Frame) -> FrameOut:

@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from core.archive.intake import (
     HeldFile,
     Known,
@@ -268,12 +266,13 @@ class Ingestor:
         except ArchiveUnavailableError:
             self._open.update(paths)
             raise
-        except SQLAlchemyError as error:
+        except Exception as error:
             # One row that the database refuses must not keep the others out: store them one by one.
             log.warning("a batch of %d files was refused (%s): one by one", len(paths), error)
             for item in found:
                 self._store_alone(item, files[item.path], report)
-            self._store([], held, report)
+            for file_held in held:
+                self._hold_alone(file_held, report)
         for path in decided:
             self._done(path)
 
@@ -322,11 +321,22 @@ class Ingestor:
     def _store_alone(self, item: NewFrame | NewOutside, file: FileStat, report: IngestReport) -> None:
         try:
             self._store([item], [], report)
-        except SQLAlchemyError as error:
-            text = f"the archive refused it: {str(error).splitlines()[0]}"
+        except ArchiveUnavailableError:
+            raise
+        except Exception as error:
+            text = f"the archive refused it: {str(error).partition(chr(10))[0]}"
             name = os.path.basename(item.path)
             held = HeldFile(item.path, name, file.size, file.mtime, QuarantineReason.UNREADABLE, text)
-            self._store([], [held], report)
+            self._hold_alone(held, report)
+
+    def _hold_alone(self, file: HeldFile, report: IngestReport) -> None:
+        try:
+            self._store([], [file], report)
+        except ArchiveUnavailableError:
+            raise
+        except Exception:
+            # It is read again at the next rescan; the log is what is left to say it.
+            log.exception("%s cannot even be held (%s: %s)", file.path, file.reason, file.text)
 
     def _count(self, result: Stored | StoredOutside, report: IngestReport) -> None:
         if result.outcome is Outcome.DUPLICATE:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from core.archive.intake import HeldFile, NewFrame
@@ -15,7 +18,7 @@ from core.archive.models import setup_columns, unit_mask
 from core.archive.outside import NewOutside
 from core.archive.states import QuarantineReason
 from core.errors import BadFitsError, ClassificationError, MissingKeywordError
-from core.fitsfile.cards import CardValue, parse_cards
+from core.fitsfile.cards import CardValue, foreign_cards, parse_cards
 from core.fitsfile.scan import FitsScan, scan_fits
 from core.instruments.classification import Classification, classify
 from core.instruments.declaration import Instrument
@@ -26,7 +29,14 @@ from workers.ingest_products import outside_product
 __all__ = ["FileStat", "dp_id_of", "examine", "is_candidate", "printable", "stat_file"]
 
 _SUFFIXES = (".fits", ".fits.fz")
+# Compressed as a whole: nothing of them can be read without unpacking all of it. Seen and named, not read.
+_PACKED = (".fits.gz", ".fits.z", ".fits.bz2", ".fits.xz", ".fits.zst", ".fits.fz.gz")
+_KEPT_KEYWORDS = 2000  # in the archive, of a header; usual are some 300
+_DAY_LENGTH = len("2026-11-01")
 _TEXT_LIMITS = {
+    "dpr_catg": 32,
+    "dpr_type": 64,
+    "dpr_tech": 64,
     "archive_name": 128,
     "tpl_id": 64,
     "prog_id": 64,
@@ -44,8 +54,8 @@ class FileStat:
 
 
 def is_candidate(name: str) -> bool:
-    """Whether a file name is that of a raw frame to be: ``*.fits`` or ``*.fits.fz``, not hidden."""
-    return not name.startswith(".") and name.lower().endswith(_SUFFIXES)
+    """Whether a file name is that of a raw frame to be: ``*.fits``, ``*.fits.fz`` or a packed one, not hidden."""
+    return not name.startswith(".") and name.lower().endswith((*_SUFFIXES, *_PACKED))
 
 
 def dp_id_of(name: str) -> str:
@@ -97,6 +107,8 @@ def examine(path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
         return held(QuarantineReason.UNREADABLE, file.problem)
     if printable(path) != path:
         return held(QuarantineReason.UNREADABLE, "the file name is not UTF-8")
+    if name.lower().endswith(_PACKED):
+        return held(QuarantineReason.COMPRESSED, f"the file is compressed as a whole ({name.rpartition('.')[2]})")
     try:
         scan = scan_fits(path)
         keywords = parse_cards(scan.hdus[0].header_bytes, keep=is_kept)
@@ -105,16 +117,17 @@ def examine(path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
                 QuarantineReason.TRUNCATED,
                 f"the headers promise {scan.expected_size} bytes, the file has {scan.size}",
             )
-        if not (keywords.get("DPR.CATG") or keywords.get("DPR.TYPE")):
-            product = outside_product(scan, file.mtime or 0.0)
-            if product is not None:
-                return product
+        # Of these no raw frame has PRO.CATG, but some products keep the DPR keywords of what they were made from.
+        product = outside_product(scan, file.mtime or 0.0)
+        if product is not None:
+            return product
         classification = classify(keywords)
         declared = instrument(classification.instrument)
-        units = declared.live_units(scan)
-        exposure = exposure_of(keywords, declared)
-        start = keywords.get("TPL.START")
-        if start is not None and (not isinstance(start, str) or parse_date(start) is None):
+        units = () if classification.kept_only else declared.live_units(scan)
+        usable = {key: value for key, value in keywords.items() if key not in classification.unusable}
+        exposure = exposure_of(usable, declared)
+        start = usable.get("TPL.START")
+        if start is not None and not _is_time_of(start, declared):
             raise BadDateError(f"TPL.START is {start!r}, not a date", keyword="TPL.START")
     except BadFitsError as error:
         reason = QuarantineReason.TRUNCATED if error.context.get("reason") == "truncated" else QuarantineReason.NOT_FITS
@@ -127,7 +140,34 @@ def examine(path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
         return held(QuarantineReason.BAD_DATE, error.message)
     except OSError as error:
         return held(QuarantineReason.UNREADABLE, _os_problem(error, path))
-    return _frame(path, name, file, scan, keywords, declared, classification, exposure, units)
+    frame = _frame(path, name, file, scan, usable, declared, classification, exposure, units)
+    notes = "; ".join(_notes(scan, keywords, classification, declared, units))
+    return replace(frame, columns={**frame.columns, "notes": notes})
+
+
+def _is_time_of(value: CardValue, declared: Instrument) -> bool:
+    moment = parse_date(value) if isinstance(value, str) else None
+    return moment is not None and declared.first_light <= moment < datetime.now(UTC) + timedelta(days=2)
+
+
+def _notes(
+    scan: FitsScan,
+    keywords: dict[str, CardValue],
+    classification: Classification,
+    declared: Instrument,
+    units: tuple[int, ...],
+) -> Iterator[str]:
+    """What a reader should know of a frame that was taken although something of it is not as it should be."""
+    foreign = foreign_cards(scan.hdus[0].header_bytes)
+    if foreign:
+        yield f"bytes that are not ASCII, read as ?, in {', '.join(foreign[:5])}"
+    for key in classification.unusable:
+        yield f"{key} has the unusable value {str(keywords[key])[:40]!r} and counts as not given"
+    if len(str(keywords.get("DATE-OBS")).strip()) == _DAY_LENGTH:
+        yield "DATE-OBS has no time of day: that of MJD-OBS counts"
+    chips = keywords.get(declared.chips)
+    if isinstance(chips, int) and units and len(units) < chips <= declared.units.number:
+        yield f"{declared.units.counted(len(units))} of {chips} ({declared.chips}) are in the file"
 
 
 def _frame(
@@ -165,7 +205,7 @@ def _frame(
         "object": _text(keywords, "OBJECT"),
         "unit_mask": unit_mask(units),
         "ambient_temp": _number(keywords, declared.ambient),
-        "header": keywords,
+        "header": dict(islice(keywords.items(), _KEPT_KEYWORDS)),
         **setup_columns(declared.setup.of_keywords(keywords)),
     }
     for column, limit in _TEXT_LIMITS.items():

@@ -40,6 +40,8 @@ __all__ = [
 ]
 
 _CHUNK = 500
+_NAME_LENGTH = 200  # characters, where more follow
+_FILE_NAME_LENGTH = 255
 _HELD = QuarantinedFile.state == QuarantineState.HELD
 
 T = TypeVar("T")
@@ -141,8 +143,9 @@ def store_frames(
 ) -> list[Stored]:
     """Store frames that were read; find those that the archive has already.
 
-    A frame is a duplicate if the archive has its name (without ``.fits`` or ``.fits.fz``) or its instrument and
-    ``DATE-OBS``, under a path that still exists. If that path is gone, the file has moved.
+    A frame is a duplicate if the archive has its instrument and ``DATE-OBS`` under a path that still exists. If that
+    path is gone, the file has moved. A name that another exposure has already (some come again every year) gets the
+    time added.
 
     Parameters
     ----------
@@ -156,11 +159,12 @@ def store_frames(
     results: list[Stored] = []
     for frame in frames:
         same = by_path.get(frame.path)
-        twin = by_name.get(frame.dp_id) or by_date.get((frame.instrument, frame.date_obs))
+        twin = by_date.get((frame.instrument, frame.date_obs))
         if twin is not None and twin is not same and exists.get(twin.path, True):
             results.append(Stored(frame, Outcome.DUPLICATE, twin=twin.path))
             continue
         old = same or twin
+        frame = replace(frame, dp_id=_free_name(frame, old, by_name))
         if old is None:
             row = Frame(path=frame.path, dp_id=frame.dp_id)  # only for the look-ups of this batch
             new.append({**frame.row(), "state": FrameState.PRESENT, "ingested_at": now})
@@ -193,6 +197,16 @@ def store_frames(
     return [replace(result, released=result.frame.path in released) for result in results]
 
 
+def _free_name(frame: NewFrame, old: Frame | None, by_name: Mapping[str, Frame]) -> str:
+    """The name of the file; with the time of the exposure if another frame has it."""
+    owner = by_name.get(frame.dp_id)
+    if owner is None or owner is old:
+        return frame.dp_id
+    if old is not None:
+        return old.dp_id
+    return f"{frame.dp_id[:_NAME_LENGTH]}@{frame.date_obs:%Y%m%dT%H%M%S.%f}-{frame.instrument}"
+
+
 def _expect_hash(old: Frame, new: NewFrame) -> None:
     """A known file that was written again is hashed again; is it another edition, or the same content?
 
@@ -209,9 +223,9 @@ def _expect_hash(old: Frame, new: NewFrame) -> None:
 
 
 def twin_paths(session: Session, frames: Sequence[NewFrame]) -> set[str]:
-    """Paths of earlier frames with the name or the time of some new ones: see whether they still exist."""
-    _, by_name, by_date = _earlier(session, frames)
-    return {row.path for row in (*by_name.values(), *by_date.values())} - {frame.path for frame in frames}
+    """Paths of earlier frames with the time of some new ones: see whether they still exist."""
+    *_, by_date = _earlier(session, frames)
+    return {row.path for row in by_date.values()} - {frame.path for frame in frames}
 
 
 def hold_files(
@@ -245,7 +259,8 @@ def hold_files(
         row = rows.get(file.path)
         before = None if row is None else (row.state, row.reason)
         if row is None:
-            row = QuarantinedFile(path=file.path, file_name=file.file_name, first_seen=now, tries=0)
+            name = file.file_name[:_FILE_NAME_LENGTH]  # one that is not UTF-8 is written longer than it is
+            row = QuarantinedFile(path=file.path, file_name=name, first_seen=now, tries=0)
             session.add(row)
         row.size, row.mtime, row.night = file.size, file.mtime, file.night
         row.reason, row.text, row.state = file.reason, file.text, QuarantineState.HELD

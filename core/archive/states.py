@@ -135,6 +135,7 @@ class QuarantineReason(StrEnum):
     MISSING_KEYWORD = "missing_keyword"
     BAD_DATE = "bad_date"
     DUPLICATE = "duplicate"
+    COMPRESSED = "compressed"
     UNREADABLE = "unreadable"
 
 

@@ -12,8 +12,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from core.errors import BadFitsError
-
 __all__ = [
     "BLOCK",
     "CARD",
@@ -23,6 +21,7 @@ __all__ = [
     "card_value",
     "continuation",
     "dot_name",
+    "foreign_cards",
     "goes_on",
     "is_end",
     "joined",
@@ -38,6 +37,7 @@ COMMENTARY: Final = frozenset(("COMMENT", "HISTORY", ""))
 _CONTINUE: Final = "CONTINUE  "
 _INTEGER = re.compile(r"[+-]?\d+\Z")
 _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([ED][+-]?\d+)?\Z", re.IGNORECASE)
+_FORBIDDEN = re.compile(rb"[^ -~]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _STRING = re.compile(r"'((?:[^']|'')*)'")
 
@@ -57,16 +57,9 @@ def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) 
     dict
         Name in dot notation (``DET.OUT1.GAIN``, ``EXPTIME``) to value. Of a repeated keyword the first counts.
         Undefined values are None; a value that is neither string, number nor logical is kept as the text it is.
-        Control characters are ``?``.
-
-    Raises
-    ------
-    BadFitsError
-        If the header has bytes that FITS does not allow there (``reason=not_fits``).
+        Bytes that FITS forbids (control characters, letters that are not ASCII) are ``?``; see `foreign_cards`.
     """
-    if not header_bytes.isascii() or b"\0" in header_bytes:
-        raise _bad_byte(header_bytes)
-    text = printable(header_bytes.decode("ascii"))
+    text = printable(header_bytes.decode("ascii", "replace"))
     cards: dict[str, CardValue] = {}
     long_strings: dict[str, list[str]] = {}
     unfinished: list[str] | None = None  # the parts so far of the string that the next card may continue
@@ -169,11 +162,10 @@ def card_value(text: str) -> CardValue:
     return text
 
 
-def _bad_byte(header_bytes: bytes) -> BadFitsError:
-    position = next(i for i, byte in enumerate(header_bytes) if byte > 127 or byte == 0)
-    card = header_bytes[position - position % CARD :][:CARD].decode("latin-1").split("=", 1)[0].strip()
-    return BadFitsError(
-        f"the header has a byte that is not ASCII in card {card[:40]!r}: FITS headers are ASCII",
-        keyword=card[:40],
-        reason="not_fits",
-    )
+def foreign_cards(header_bytes: bytes) -> list[str]:
+    """Names, in dot notation, of the cards of a header that have bytes that FITS forbids."""
+    if not _FORBIDDEN.search(header_bytes):
+        return []
+    cards = (header_bytes[start : start + CARD] for start in range(0, len(header_bytes), CARD))
+    foreign = [printable(card.decode("ascii", "replace")) for card in cards if _FORBIDDEN.search(card)]
+    return [dot_name(card_field(card, 0)[0]) for card in foreign]

@@ -20,6 +20,8 @@ from core.fitsfile.header import Header
 __all__ = ["FitsScan", "HduScan", "scan_fits"]
 
 _MAX_HEADER_BLOCKS = 4096  # ~ 147 000 cards: more is not a header
+_MAX_HDUS = 1000  # products of 24 units have some 150
+_MAX_HEADER_BYTES = 64 << 20  # of all HDUs together: they are kept in memory
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,14 @@ def scan_fits(path: str | os.PathLike[str]) -> FitsScan:
     Raises
     ------
     BadFitsError
-        If the file does not start like FITS (``reason=not_fits``) or a header is broken or cut
-        (``reason=truncated``).
+        If the file does not start like FITS or has more HDUs or headers than any of ours (``reason=not_fits``), or a
+        header is broken or cut (``reason=truncated``).
     OSError
         If the file cannot be read.
     """
     path = Path(path)
     hdus: list[HduScan] = []
+    header_size = 0
     with path.open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
         offset = 0
@@ -126,6 +129,13 @@ def scan_fits(path: str | os.PathLike[str]) -> FitsScan:
                 break
             hdu = _describe(header_bytes, len(hdus), offset, path)
             hdus.append(hdu)
+            header_size += len(header_bytes)
+            if len(hdus) > _MAX_HDUS or header_size > _MAX_HEADER_BYTES:
+                raise BadFitsError(
+                    f"the file has more than {_MAX_HDUS} HDUs or {_MAX_HEADER_BYTES >> 20} MiB of headers",
+                    file=path,
+                    reason="not_fits",
+                )
             offset = hdu.data_offset + -(-hdu.data_bytes // BLOCK) * BLOCK
     if not hdus:
         raise BadFitsError("the file is empty", file=path, reason="truncated")

@@ -22,7 +22,15 @@ _INT_LIMIT = 1 << 31  # what the header dictionary calls an integer
 
 @dataclass(frozen=True)
 class Classification:
-    """The tag of a raw frame, and which rule of which table gave it."""
+    """The tag of a raw frame, and which rule of which table gave it.
+
+    Attributes
+    ----------
+    unusable : tuple of str
+        Keywords that the frame has with a value of another type or size, and that this tag does not need.
+    kept_only : bool
+        See `core.instruments.declaration.RawRule`.
+    """
 
     instrument: str
     tag: str
@@ -31,6 +39,8 @@ class Classification:
     catg: str
     type: str
     tech: str
+    unusable: tuple[str, ...] = ()
+    kept_only: bool = False
 
 
 def classify(keywords: Mapping[str, Any]) -> Classification:
@@ -60,9 +70,16 @@ def classify(keywords: Mapping[str, Any]) -> Classification:
     if instrument is None:
         raise MissingKeywordError("keyword INSTRUME is missing", keyword="INSTRUME")
     rule = _rule(instrument, catg, kind, tech, str(keywords.get("TPL.ID") or "").strip())
-    _check_keywords(instrument, rule, keywords)
     return Classification(
-        instrument.name, rule.tag, rule.name, instrument.raw_rules_version, catg, kind, tech or rule.tech
+        instrument.name,
+        rule.tag,
+        rule.name,
+        instrument.raw_rules_version,
+        catg,
+        kind,
+        tech or rule.tech or "",
+        unusable=_unusable_keywords(instrument, rule, keywords),
+        kept_only=rule.kept_only,
     )
 
 
@@ -98,26 +115,35 @@ def _rule(instrument: Instrument, catg: str, kind: str, tech: str, template: str
 
 
 def _fits(rule: RawRule, catg: str, kind: str, tech: str, template: str) -> bool:
-    same_type = set(rule.having) <= set(kind.split(",")) if rule.having else rule.type == kind
+    same_type = set(rule.having) <= set(kind.split(",")) if rule.having else rule.type in (None, kind)
     return (
         same_type
         and rule.catg == catg
-        and rule.tech in (tech or rule.tech).split(",")
+        and (rule.tech is None or not tech or rule.tech in tech.split(","))
         and (rule.template is None or re.fullmatch(rule.template, template, re.IGNORECASE) is not None)
     )
 
 
-def _check_keywords(instrument: Instrument, rule: RawRule, keywords: Mapping[str, Any]) -> None:
-    for key in (*instrument.required, *rule.required):
+def _unusable_keywords(instrument: Instrument, rule: RawRule, keywords: Mapping[str, Any]) -> tuple[str, ...]:
+    """Keywords that cannot be used; an error if the frame needs one of them, or lacks one that it needs."""
+    required = ("DATE-OBS",) if rule.kept_only else (*instrument.required, *rule.required)
+    for key in required:
         if keywords.get(key) is None or keywords[key] == "":
             raise MissingKeywordError(f"keyword {key} is missing; a {rule.tag} frame needs it", keyword=key)
-    for key, types in instrument.keyword_types.items():
-        value = keywords.get(key)
-        usable = isinstance(value, types) and isinstance(value, bool) is (types is bool)
-        if usable and isinstance(value, int):
-            usable = -_INT_LIMIT <= value < _INT_LIMIT
-        if value is not None and not usable:
-            raise MissingKeywordError(f"keyword {key} has the unusable value {value!r}", keyword=key)
+    needed = set(required) if rule.kept_only else {*required, *instrument.setup.keywords}
+    unusable = [key for key, types in instrument.keyword_types.items() if not _is_usable(keywords.get(key), types)]
+    for key in unusable:
+        if key in needed:
+            raise MissingKeywordError(f"keyword {key} has the unusable value {keywords[key]!r}", keyword=key)
+    return tuple(unusable)
+
+
+def _is_usable(value: Any, types: type | tuple[type, ...]) -> bool:
+    if value is None:
+        return True
+    if not isinstance(value, types) or isinstance(value, bool) is not (types is bool):
+        return False
+    return not isinstance(value, int) or -_INT_LIMIT <= value < _INT_LIMIT
 
 
 def _dpr(keywords: Mapping[str, Any], key: str) -> str:

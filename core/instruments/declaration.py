@@ -32,26 +32,34 @@ class RawRule:
 
     Attributes
     ----------
-    type : str
-        The whole ``DPR.TYPE``, in capitals; unused if ``having`` is given.
-    tech : str
-        Word that ``DPR.TECH`` must have among others; a frame that has none fits.
+    type : str or None
+        The whole ``DPR.TYPE``, in capitals; unused if ``having`` is given. None accepts any.
+    tech : str or None
+        Word that ``DPR.TECH`` must have among others; a frame that has none fits. None accepts any.
     template : str or None
         Regular expression for the whole ``TPL.ID`` (case ignored); None accepts any and none.
     having : tuple of str
         Words that ``DPR.TYPE`` must have among others.
     required : tuple of str
         Keywords without which a frame of this tag cannot be reduced or associated.
+    kept_only : bool
+        Nothing is ever made of such a frame: it needs nothing but a date, and may have any extensions.
     """
 
     name: str
     tag: str
     catg: str
-    type: str
-    tech: str
+    type: str | None
+    tech: str | None
     template: str | None = None
     having: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    kept_only: bool = False
+
+    @property
+    def type_text(self) -> str:
+        """What ``DPR.TYPE`` must be, for people."""
+        return " with ".join(self.having) if self.having else self.type or "any"
 
 
 def no_lamps(_: Mapping[str, Any]) -> tuple[str, ...]:
@@ -99,6 +107,8 @@ class Instrument:
         Names of the lamps whose light enters, from keywords.
     ambient : str
         Keyword of the ambient temperature [deg C]; empty if there is none.
+    chips : str
+        Keyword of the number of units that a raw frame should hold; empty if there is none.
     noon_ut : datetime.timedelta
         Time of the day (UT) at which a night ends.
     """
@@ -119,6 +129,7 @@ class Instrument:
     procedures: Mapping[str, str] = field(default_factory=dict)
     lamps_of: Callable[[Mapping[str, Any]], tuple[str, ...]] = no_lamps
     ambient: str = ""
+    chips: str = ""
     noon_ut: timedelta = PARANAL_NOON_UT
 
     @cached_property

@@ -25,13 +25,14 @@ STATE_WORDS: Final[dict[str, str]] = {
 }
 
 QUARANTINE_CURES: Final[dict[QuarantineReason, str]] = {
-    QuarantineReason.NOT_FITS: "The file does not start like FITS. Remove it from the archive directory.",
+    QuarantineReason.NOT_FITS: "It is no FITS file that can be read. Copy it again, or remove it.",
     QuarantineReason.TRUNCATED: "The file is shorter than its headers promise. Copy it again.",
     QuarantineReason.NO_DPR: "DPR.CATG, DPR.TYPE or DPR.TECH is missing. Repair the header; the next scan takes it.",
     QuarantineReason.UNKNOWN_TYPE: "No classification rule fits its DPR keywords; see the rules under Docs.",
     QuarantineReason.MISSING_KEYWORD: "A keyword that this type needs is missing. Repair the header.",
     QuarantineReason.BAD_DATE: "The time of observation cannot be read or is impossible. Repair the header.",
-    QuarantineReason.DUPLICATE: "The archive has this frame already under another path. Remove one of the two.",
+    QuarantineReason.DUPLICATE: "The archive has this exposure already under another path. Keep one of the two.",
+    QuarantineReason.COMPRESSED: "Unpack it (gunzip, uncompress), or compress it by fpack: .fits.fz is read.",
     QuarantineReason.UNREADABLE: "The file cannot be opened. Check permissions and the disk.",
 }
 

@@ -37,6 +37,11 @@ GOOD: dict[str, Any] = {
         ("CALIB", "WAVE,LSF", None, "ARC_LSF"),
         ("TECHNICAL", "FLAT,LAMP,THRUPUT", None, "AMPL"),
         ("CALIB", "BIAS,DETCHECK", None, "DETMON_LAMP_OFF"),
+        ("CALIB", "FLAT,LAMP,DETCHECK", None, "DETCHECK"),
+        ("CALIB", "FLAT,LAMP,ILLUM", "MUSE_wfm_cal_specflat", "FLAT"),  # the template decides
+        ("TECHNICAL", "OBJECT", None, "TECHNICAL"),
+        ("TEST", "BIAS", None, "TEST"),
+        ("ACQUISITION", "OBJECT", None, "ACQUISITION"),
         ("CALIB", "LINEARITY,FLAT,DETCHAR", None, "DETMON_LAMP_ON"),
     ],
 )
@@ -71,11 +76,12 @@ def test_what_no_rule_fits_is_refused_with_a_reason(change: dict[str, Any], reas
 
 @pytest.mark.parametrize("rule", RAW_RULES, ids=lambda rule: rule.name)
 def test_each_required_keyword_is_named_when_it_lacks(rule: Any) -> None:
-    header = {**GOOD, "DPR.CATG": rule.catg, "DPR.TYPE": rule.type or ",".join(rule.having)}
+    header = {**GOOD, "DPR.CATG": rule.catg, "DPR.TYPE": rule.type or ",".join(rule.having) or "SKY"}
     if rule.template:
         header["TPL.ID"] = rule.template.replace("[wn]", "w")
     assert classify(header).rule == rule.name
-    for key in ("DATE-OBS", "INS.MODE", "DET.READ.CURID", "INSTRUME", *rule.required):
+    every = ("DATE-OBS", "INSTRUME") if rule.kept_only else ("DATE-OBS", "INS.MODE", "DET.READ.CURID", "INSTRUME")
+    for key in (*every, *rule.required):
         with pytest.raises(MissingKeywordError) as caught:
             classify({name: value for name, value in header.items() if name != key})
         assert caught.value.context["keyword"] == key
@@ -90,12 +96,29 @@ def test_each_required_keyword_is_named_when_it_lacks(rule: Any) -> None:
         ("INS.MODE", 5),
         ("EXPTIME", "NaN"),
         ("INS.SHUT3.ST", "T"),
-        ("TPL.NEXP", 1.5),
+        ("DET.BINX", 1.5),
     ],
 )
 def test_a_value_of_the_wrong_type_is_not_usable(key: str, value: Any) -> None:
     with pytest.raises(MissingKeywordError, match="unusable value"):
         classify({**GOOD, "DPR.TYPE": "WAVE", key: value})
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("TPL.NEXP", 1.5), ("OBS.ID", "none"), ("EXPTIME", "NaN"), ("INS.SHUT3.ST", "T")]
+)
+def test_a_value_that_the_use_of_a_frame_does_not_need_may_be_anything(key: str, value: Any) -> None:
+    found = classify({**GOOD, key: value})
+    assert (found.tag, found.unusable) == ("BIAS", (key,))
+    assert classify(GOOD).unusable == ()
+
+
+def test_frames_of_which_nothing_is_made_need_a_date_only() -> None:
+    for catg in ("ACQUISITION", "TEST", "TECHNICAL"):
+        found = classify(
+            {"INSTRUME": "MUSE", "DATE-OBS": "2026-11-01", "DPR.CATG": catg, "DPR.TYPE": "X", "DPR.TECH": "IMAGE"}
+        )
+        assert (found.tag, found.kept_only) == (catg, True)
 
 
 def test_the_shutter_decides_which_lamp_shines() -> None:

@@ -544,3 +544,56 @@ def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(sqlit
     yard.once()
     assert sorted(yard.frames()) == [f"{number:04d}.fits" for number in range(count)]
     assert yard.held() == {}
+
+
+def test_the_same_file_name_in_another_year_is_another_exposure(yard: Yard) -> None:
+    for year in (2024, 2025):
+        folder = yard.raw / str(year)
+        folder.mkdir()
+        (folder / "MUSE_BIAS_0001.fits").write_bytes(yard.build({"DATE-OBS": f"{year}-11-01T09:00:00"}))
+    assert yard.once().new == 2
+    with yard.archive.read() as session:
+        names = {frame.dp_id: frame.night.year for frame in session.scalars(select(Frame))}
+    assert names == {"MUSE_BIAS_0001": 2024, "MUSE_BIAS_0001@20251101T090000.000000-MUSE": 2025}
+    assert yard.held() == {}
+    (yard.raw / "2025" / "MUSE_BIAS_0001.fits").rename(yard.raw / "2025" / "MUSE_BIAS_0002.fits")
+    assert yard.once().moved == 1
+    with yard.archive.read() as session:
+        assert set(session.scalars(select(Frame.dp_id))) == {"MUSE_BIAS_0001", "MUSE_BIAS_0002"}
+
+
+def test_what_a_frame_does_not_need_does_not_keep_it_out_but_is_noted(yard: Yard) -> None:
+    yard.write(1, "letter.fits", OBJECT="MARIA MU\xd1OZ")
+    yard.write(2, "number.fits", **{"TPL.NEXP": 2.5, "EXPTIME": "raw:NaN"})
+    (yard.raw / "day.fits").write_bytes(yard.build({"DATE-OBS": "2026-10-31", "MJD-OBS": 61344.25}))
+    (yard.raw / "leap.fits").write_bytes(yard.build({"DATE-OBS": "2016-12-31T23:59:60.4", "MJD-OBS": 57754.0}))
+    yard.write(3, "part.fits", **{"DET.CHIPS": 24})
+    yard.write(4, "good.fits")
+    assert yard.once().new == 6
+    notes = {name: frame.notes for name, frame in yard.frames().items()}
+    assert notes == {
+        "letter.fits": "bytes that are not ASCII, read as ?, in OBJECT",
+        "number.fits": "EXPTIME has the unusable value 'NaN' and counts as not given; "
+        "TPL.NEXP has the unusable value '2.5' and counts as not given",
+        "day.fits": "DATE-OBS has no time of day: that of MJD-OBS counts",
+        "leap.fits": "",
+        "part.fits": "2 IFUs of 24 (DET.CHIPS) are in the file",
+        "good.fits": "",
+    }
+
+
+def test_frames_of_which_nothing_is_made_are_frames(yard: Yard) -> None:
+    kinds = {"ACQUISITION": "OBJECT", "TEST": "BIAS", "TECHNICAL": "FLAT,SKY"}
+    for second, (catg, kind) in enumerate(kinds.items()):
+        path = yard.raw / f"{catg}.fits"
+        keywords = {"DPR.CATG": catg, "DPR.TYPE": kind, "DPR.TECH": "IMAGE", "DET.READ.CURID": None}
+        path.write_bytes(yard.build({"DATE-OBS": f"2026-11-01T22:00:{second:02d}", **keywords}, ifus=()))
+    assert yard.once().new == 3
+    assert {frame.tag for frame in yard.frames().values()} == set(kinds)
+
+
+def test_a_packed_file_is_named_and_not_ignored(yard: Yard) -> None:
+    yard.write(1).rename(yard.raw / "MUSE.1.fits.Z")
+    report = yard.once()
+    assert report.held == {QuarantineReason.COMPRESSED: 1}
+    assert yard.held()["MUSE.1.fits.Z"].text == "the file is compressed as a whole (Z)"

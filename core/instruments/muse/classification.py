@@ -26,13 +26,13 @@ _rule = partial(RawRule, tech="IFU")
 # fmt: off
 RAW_RULES: Final = (
     #     rule              tag           DPR.CATG     DPR.TYPE
+    _rule("flat_template",  "FLAT",       "CALIB",     "", having=("FLAT", "LAMP"), required=_EXPTIME,
+          template=r"MUSE_[wn]fm_cal_specflat"),
     _rule("bias",           "BIAS",       "CALIB",     "BIAS"),
     _rule("dark",           "DARK",       "CALIB",     "DARK",            required=_EXPTIME),
     _rule("flat_illum",     "ILLUM",      "CALIB",     "FLAT,LAMP,ILLUM", required=_EXPTIME),
     _rule("illum_template", "ILLUM",      "CALIB",     "FLAT,LAMP",       required=_EXPTIME,
           template=r"MUSE_[wn]fm_cal_illum"),
-    _rule("flat_template",  "FLAT",       "CALIB",     "FLAT,LAMP",       required=_EXPTIME,
-          template=r"MUSE_[wn]fm_cal_specflat"),
     _rule("flat_lamp",      "FLAT",       "CALIB",     "FLAT,LAMP",       required=_EXPTIME),
     _rule("sky_flat",       "SKYFLAT",    "CALIB",     "FLAT,SKY",        required=_EXPTIME),
     _rule("arc",            "ARC",        "CALIB",     "WAVE",            required=(*_EXPTIME, *_LAMPS)),
@@ -46,6 +46,10 @@ RAW_RULES: Final = (
     _rule("ampl",           "AMPL",       "TECHNICAL", "", having=("FLAT", "LAMP", "THRUPUT"), required=_EXPTIME),
     _rule("detmon_off", "DETMON_LAMP_OFF", "CALIB",    "", having=("BIAS", "DETCHECK")),
     _rule("detmon_on",  "DETMON_LAMP_ON",  "CALIB",    "", having=("LINEARITY", "FLAT", "DETCHAR"), required=_EXPTIME),
+    _rule("detector_check", "DETCHECK",   "CALIB",     "", having=("DETCHECK",)),
+    _rule("technical",      "TECHNICAL",  "TECHNICAL", None, tech=None, kept_only=True),
+    _rule("test",           "TEST",       "TEST",      None, tech=None, kept_only=True),
+    _rule("acquisition",  "ACQUISITION",  "ACQUISITION", None, tech=None, kept_only=True),
 )
 # fmt: on
 

@@ -42,4 +42,5 @@ INSTRUMENT: Final = Instrument(
     },
     lamps_of=lamps_of,
     ambient="INS.TEMP4.VAL",
+    chips="DET.CHIPS",
 )

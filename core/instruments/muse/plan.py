@@ -88,6 +88,10 @@ RULES: Final = Rules(
         ("AMPL", "muse_ampl is not part of the cascade yet"),
         ("DETMON_LAMP_OFF", "detector monitoring is not part of the cascade"),
         ("DETMON_LAMP_ON", "detector monitoring is not part of the cascade"),
+        ("DETCHECK", "detector monitoring is not part of the cascade"),
+        ("TECHNICAL", "nothing is made of technical frames"),
+        ("TEST", "nothing is made of tests"),
+        ("ACQUISITION", "nothing is made of acquisition images"),
     ),
     pairs=MUSE_STATICS.pairs,
 )
