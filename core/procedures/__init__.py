@@ -1,1 +1,1 @@
-"""QC procedures: the pictures of a finished block, one module per raw type."""
+"""QC procedures: the pictures of a finished block, one module per recipe."""

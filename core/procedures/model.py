@@ -51,22 +51,22 @@ class ProcedureInput:
         )
 
     def units(self, tag: str) -> tuple[int, ...]:
-        """IFUs that have a product file of their own with this tag, ascending."""
+        """Units that have a product file of their own with this tag, ascending."""
         return tuple(sorted(unit for found, unit in self.products if found == tag and unit is not None))
 
 
 @dataclass(frozen=True)
 class Procedure:
-    """The pictures of one raw type.
+    """The pictures of the blocks of a recipe.
 
     Attributes
     ----------
     tag : str
-        Product whose IFUs have pictures of their own.
+        Product whose units have pictures of their own.
     of_all : callable
-        Makes the pictures that show all IFUs, below a folder.
+        Makes the pictures that show all units, below a folder.
     of_unit : callable
-        Makes those of one IFU.
+        Makes those of one unit.
     """
 
     tag: str

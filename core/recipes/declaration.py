@@ -380,6 +380,7 @@ class Recipe(ABC):
     survives_loss: ClassVar[bool] = False  # the result is worth having when a part failed
     leased_parts: ClassVar[bool] = False  # the service gives its parts to several workers, on several hosts
     memory: ClassVar[MemoryNeed]
+    compiled_by: ClassVar[tuple[Mapping[str, Any], ...]] = ()  # parameters of runs that between them use all kernels
     differences: ClassVar[tuple[Difference, ...]] = ()
     manual_notes: ClassVar[tuple[ManualNote, ...]] = ()
 

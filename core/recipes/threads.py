@@ -1,4 +1,4 @@
-"""The engine spreads IFUs over processes and an IFU over threads: numerical libraries must start none on top.
+"""The engine spreads parts over processes and a part over threads: numerical libraries must start none on top.
 
 Importing this module before numpy keeps the user's limit (``OMP_NUM_THREADS``) for the engine and sets the libraries to
 one thread each.

@@ -75,3 +75,8 @@ def test_the_import_wall_knows_every_instrument() -> None:
     folders = [module.name for module in iter_modules(core.instruments.__path__) if module.ispkg]
     assert sorted(wall["forbidden_modules"]) == [f"core.instruments.{folder}" for folder in sorted(folders)]
     assert sorted(wall["source_modules"]) == sorted(room.replace("/", ".") for room in ROOMS)
+
+
+def test_the_kit_of_recipes_imports_no_recipe() -> None:
+    kit = sorted((ROOT / "core" / "recipes").glob("*.py"))
+    assert [name(path) for path in kit if "core.recipes.muse." in path.read_text(encoding="utf-8")] == []

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import core.recipes.compile as compiling
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
 from core.fitsfile.sof import format_sof
 from core.instruments.classification import classify
-from core.recipes.registry import recipe_names
+from core.recipes.declaration import Recipe
+from core.recipes.frames import Frame
+from core.recipes.registry import all_recipes, recipe_names
+from core.recipes.results import RunResult, WrittenProduct
 from core.simulator.night import NightPlan, simulate_night
 from core.staticcal.line_catalog import write_line_catalog
 
@@ -53,3 +59,22 @@ def test_one_command_compiles_all_that_recipes_need(tmp_path: Path) -> None:
         (tmp_path / "all.sof").write_text(format_sof([*frames, *products]))
         muserex("--msg-level=warning", recipe, "--nifu=1", *options, "all.sof")
         assert {path.name for path in cache.rglob("*.nbc")} == compiled, (recipe, options)
+
+
+def test_each_recipe_is_run_as_it_declares_on_what_those_before_it_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, dict[str, Any], set[str]]] = []
+
+    def run(recipe: Recipe, values: Mapping[str, Any], frames: list[Frame], work: Path) -> RunResult:
+        recipe.Params.parse(dict(values))
+        made.append((recipe.name, dict(values), {frame.tag for frame in frames}))
+        return RunResult(products=tuple(WrittenProduct(spec.tag, work, 1, None) for spec in recipe.products))
+
+    monkeypatch.setattr(compiling, "_run", run)
+    monkeypatch.setattr(compiling, "simulate_night", lambda *_: [])
+    monkeypatch.setattr(compiling.compileall, "compile_dir", lambda *_, **__: True)
+    compiling.compile_kernels(lambda _: None)
+    assert [(name, values) for name, values, _ in made] == [
+        (recipe.name, values) for recipe in all_recipes() for values in recipe.compiled_by
+    ]
+    assert {name for name, _, _ in made} == set(recipe_names())
+    assert {"MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"} <= made[-1][2]

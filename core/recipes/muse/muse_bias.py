@@ -50,6 +50,7 @@ class MuseBias(IfuRecipe):
     name = "muse_bias"
     version = "1"
     memory = MemoryNeed(fixed_mb=200, part_mb=350)
+    compiled_by = ({},)
     summary = "Combine several separate bias images into one master bias file."
     description = (
         "This recipe combines several separate bias images into one master bias file. The master bias contains the "

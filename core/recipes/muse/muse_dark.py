@@ -68,6 +68,7 @@ class MuseDark(IfuRecipe):
     name = "muse_dark"
     version = "1"
     memory = MemoryNeed(fixed_mb=200, part_mb=350)
+    compiled_by = ({"model": True},)
     summary = "Combine several separate dark images into one master dark file and locate hot pixels."
     description = (
         "This recipe combines several separate dark images into one master dark file. The master dark contains the "

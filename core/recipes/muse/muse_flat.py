@@ -99,6 +99,7 @@ class MuseFlat(IfuRecipe):
     name = "muse_flat"
     version = "1"
     memory = MemoryNeed(fixed_mb=200, part_mb=400)
+    compiled_by = ({"samples": True},)
     summary = (
         "Combine several separate flat images into one master flat file, trace slice locations, and locate dark pixels."
     )

@@ -75,6 +75,7 @@ class MuseLsf(IfuRecipe):
     name = "muse_lsf"
     version = "1"
     memory = MemoryNeed(fixed_mb=210, part_mb=650)
+    compiled_by = ({"save_subtracted": True}, {"method": "hermit"})
     summary = "Compute the LSF."
     description = "Compute the slice and wavelength dependent LSF from a lines spectrum (ARC lamp)."
     inputs = (

@@ -120,6 +120,7 @@ class MuseWavecal(IfuRecipe):
     name = "muse_wavecal"
     version = "1"
     memory = MemoryNeed(fixed_mb=200, part_mb=1200)
+    compiled_by = ({"residuals": True}, {"lampwise": False, "resample": True, "wavemap": True})
     summary = "Detect arc emission lines and determine the wavelength solution for each slice."
     description = (
         "This recipe detects arc emission lines and fits a wavelength solution to each slice of the instrument. The "
