@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from pkgutil import resolve_name
 
 from core.tools.reference import TOOLS, tools_page
 
@@ -19,4 +20,5 @@ def test_every_tool_that_is_installed_has_a_section() -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
     assert {tool.name for tool in TOOLS} == {name for name in scripts if name.startswith("muse_")}
     for tool in TOOLS:
-        assert scripts[tool.name].split(":")[0] == tool.module.__name__
+        name, reference = resolve_name(scripts[tool.name]).args  # of `core.launch.launch`
+        assert (name, reference.split(":")[0]) == (tool.name, tool.module.__name__)
