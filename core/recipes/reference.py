@@ -13,6 +13,7 @@ from pathlib import Path
 
 from core.formats.dicd import format_value
 from core.recipes.declaration import Recipe
+from core.recipes.differences import DIFFERENCES_OF_ALL
 from core.recipes.registry import all_recipes
 
 __all__ = ["differences_page", "main", "recipes_page"]
@@ -39,6 +40,7 @@ def differences_page() -> str:
         "agrees with the pipeline: `benchmarks/peer.py` measures it for the default options, `benchmarks/options.py` "
         "for all that both have (`benchmarks/options.md` is what it printed).\n",
     ]
+    parts.append("## All recipes\n\n" + _table(_DIFFERENCE_HEADINGS, map(astuple, DIFFERENCES_OF_ALL)))
     for recipe in all_recipes():
         if recipe.differences:
             parts.append(f"## {recipe.name}\n\n" + _table(_DIFFERENCE_HEADINGS, map(astuple, recipe.differences)))

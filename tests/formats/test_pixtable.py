@@ -176,6 +176,15 @@ def test_a_table_in_memory_is_written_at_once(tmp_path: Path, pixel_rows: Rows, 
     assert os.listdir(tmp_path) == ["a.fits"]
 
 
+def test_a_table_in_memory_is_written_as_a_binary_table_too(
+    tmp_path: Path, pixel_rows: Rows, pixtable_header: Headers
+) -> None:
+    columns = {**pixel_rows(1), "orig": pixel_rows(1)["data"]}
+    write_pixtable(tmp_path / "t.fits", pixtable_header(1), columns, 1, form="table")
+    with fits.open(tmp_path / "t.fits", checksum=True) as hdus:
+        np.testing.assert_array_equal(hdus[1].data["orig"], columns["orig"])
+
+
 @pytest.mark.esorex
 @pytest.mark.skipif(shutil.which("esorex") is None, reason="esorex is not installed")
 @pytest.mark.parametrize("form", ["image", "table"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from core.errors import (
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.fitsfile.scan import scan_fits
+from core.fitsfile.unpack import Descriptor
 from core.fitsfile.writer import FitsWriter
 from core.formats.raw import open_raw, write_raw
 from core.instruments.muse.facts import PORT_X, PORT_Y
@@ -56,6 +58,20 @@ def test_raw_frames_are_read_by_rows_and_wholly(raw_path: Path) -> None:
     assert channel.detector.gain == (1.1, 1.1, 1.1, 1.1)
     assert channel.header["ESO DPR TYPE"] == "BIAS"
     assert not [key for key in channel.header if key.startswith("Z") or key == "BZERO"]
+
+
+def test_files_are_opened_for_each_read_when_descriptors_run_out(
+    raw_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2, 2))
+    before = Descriptor.open_now
+    channels = [open_raw(raw_path).channel(24) for _ in range(5)]
+    for channel in channels:
+        np.testing.assert_array_equal(channel.read_rows(60, 75), raw_pixels(24)[60:75])
+    kept = Descriptor.open_now - before
+    assert kept <= 1 if raw_path.suffix == ".fits" else kept == 5  # unpacked ones have no file to be opened again
+    del channel, channels
+    assert Descriptor.open_now == before
 
 
 def test_astropy_reads_our_raw_frames_and_verifies_the_checksums(raw_path: Path) -> None:

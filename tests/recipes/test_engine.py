@@ -255,6 +255,31 @@ def test_muserex_runs_the_line_of_the_manual(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["MASTER_BIAS.fits", "bias.log", "bias.sof"]
     lines = Path("bias.log").read_text().splitlines()
     assert any("[ INFO  ] muse_bias: [ifu=17] " in line for line in lines)
+    text = "\n".join(lines)
+    assert all(f"muse_bias: input BIAS: {path}" in text for path in biases)
+    assert text.count("[ifu=17] combining") == 1  # a step, however often its progress is told
+    assert "[ifu=17] saved MASTER_BIAS: MASTER_BIAS-17.fits" in text
+
+
+def test_help_of_a_recipe_shows_present_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "muse_bias.rc"
+    assert muserex.main([f"--create-config={file}", "muse_bias", "--nifu=7", "--combine=median"]) == 0
+    assert muserex.main([f"--recipe-config={file}", "--help", "muse_bias", "--combine=average"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "[7; else 0]" in said
+    assert "[average; else sigclip]" in said
+    assert muserex.main([f"--create-config={file}", "muse_bias"]) == 1
+    assert "the file exists" in capsys.readouterr().err
+
+
+def test_options_come_from_a_file_of_the_reference_too(
+    biases: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bias.sof").write_text(format_sof((path, "BIAS") for path in biases))
+    Path("esorex.rc").write_text("esorex.caller.output-dir=here\nesorex.caller.msg-level=off\n")
+    assert muserex.main(["--config=esorex.rc", "--suppress-prefix", "muse_bias", "--nifu=17", "bias.sof"]) == 0
+    assert [path.name for path in Path("here").iterdir()] == ["MASTER_BIAS-17.fits"]
 
 
 @pytest.mark.parametrize(
@@ -266,6 +291,11 @@ def test_muserex_runs_the_line_of_the_manual(
         (["muse_bias"], "needs a set of frames"),
         (["muse_bios", "x.sof"], "there is no recipe muse_bios"),
         (["--loglevel=info", "muse_bias", "x.sof"], "there is no option --loglevel"),
+        (
+            ["muse_bias", "--output-dir=x", "x.sof"],
+            "before the recipe (muserex --output-dir=... muse_bias ...)",
+        ),
+        (["muse_bias", "--version", "x.sof"], "give it before the recipe (muserex --version muse_bias ...)"),
         (["--msg-level=loud", "muse_bias", "x.sof"], "msg-level=loud is not accepted"),
         (["muse_flat", "--smples", "x.sof"], "there is no parameter smples"),
         (["muse_bias", "--overscan=vpoly:31", "x.sof"], "an order from 0 to 30"),

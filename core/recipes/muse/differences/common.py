@@ -6,47 +6,7 @@ from typing import Final
 
 from core.recipes.declaration import Difference, ManualNote
 
-__all__ = ["COMMON_DIFFERENCES", "INPUT_DIFFERENCES", "MASTER_BIAS_NOTES"]
-
-_ROBUST = "one wrong line of a set of frames must neither stop the others nor change a result unseen"
-INPUT_DIFFERENCES: Final = (
-    Difference(
-        where="a raw frame given twice",
-        here="counts once, with a warning",
-        reference="is combined twice",
-        why=_ROBUST,
-        size="the noise of the combination, which a repeat makes look smaller than it is",
-    ),
-    Difference(
-        where="raw frames of another INS.MODE",
-        here="are left out with a warning where there is light; the mode of most frames is taken",
-        reference="combines all",
-        why=_ROBUST,
-        size="none where all frames have one mode",
-    ),
-    Difference(
-        where="a raw frame without the extension of the IFU",
-        here="is skipped for this IFU, with a warning, as is one that cannot be read; the others are combined",
-        reference="ends with an error",
-        why=_ROBUST,
-        size="as one frame fewer; no results to compare",
-    ),
-    Difference(
-        where="several master calibrations of one tag",
-        here="the first one that holds the IFU is taken, and the others are told",
-        reference="takes the first, without a word",
-        why=_ROBUST,
-        size="none",
-    ),
-    Difference(
-        where="DATAMD5",
-        here="the hash of the data units is in every product, and of each input in PRO.REC1.RAWi/CALi.DATAMD5",
-        reference="has it in products of recipes; inputs without one are hashed by none",
-        why="what was used can be told for sure",
-        size="keywords only",
-    ),
-)
-"""Differences of all recipes in what they take."""
+__all__ = ["COMMON_DIFFERENCES", "MASTER_BIAS_NOTES"]
 
 COMMON_DIFFERENCES: Final = (
     Difference(
