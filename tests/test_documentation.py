@@ -56,6 +56,12 @@ def test_commands_that_are_named_can_be_given(page: Path) -> None:
     assert set(named) <= known
 
 
+@pytest.mark.parametrize("command", [name for name in get_command(app).commands if name != "db"])  # type: ignore[attr-defined]
+def test_every_command_is_told(command: str) -> None:
+    told = "".join(text_of(page) for page in (ROOT / "README.md", DOCS / "operators.md"))
+    assert re.search(rf"\bcascade {command}\b", told)
+
+
 def test_the_map_has_every_room() -> None:
     the_map = text_of(DOCS / "architecture.md").split("## Who may import whom")[0]
     rooms = [path.parent.name for path in sorted((ROOT / "core").glob("*/__init__.py"))]
