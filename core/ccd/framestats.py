@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from core.ccd.statistics import ImageStatistics
+from core.ccd.statistics import ImageStatistics, row_moments
 from core.errors import DataError
 
 __all__ = ["StatisticsCollector", "accumulate_row", "collect_row"]
@@ -17,23 +17,14 @@ _MAX_KEPT, _MIN_KEPT = 0.02, 0.004
 _KEPT_VALUES = 1 << 20  # of all frames together
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
+@njit(cache=True, nogil=True)
 def accumulate_row(data, sums):  # type: ignore[no-untyped-def]
-    total = 0.0
-    square = 0.0
-    low = data[0]
-    high = data[0]
-    for x in range(data.shape[0]):
-        value = np.float64(data[x])
-        total += value
-        square += value * value
-        low = data[x] if data[x] < low else low
-        high = data[x] if data[x] > high else high
-    sums[0] += data.shape[0]
-    sums[1] += total
-    sums[2] += square
-    sums[3] = min(sums[3], np.float64(low))
-    sums[4] = max(sums[4], np.float64(high))
+    row_sum, row_squares, low, high = row_moments(data)
+    sums[0] += data.size
+    sums[1] += row_sum
+    sums[2] += row_squares
+    sums[3] = min(sums[3], low)
+    sums[4] = max(sums[4], high)
 
 
 @njit(cache=True, nogil=True)

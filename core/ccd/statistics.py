@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.errors import DataError
+from core.lanes import LANES, fma, greater, greatest, least, load, padded, smaller, spread, total
 
 __all__ = [
     "ImageStatistics",
@@ -22,6 +23,7 @@ __all__ = [
     "image_median_and_adev",
     "image_statistics",
     "line_slope",
+    "row_moments",
     "slopes",
 ]
 
@@ -97,88 +99,108 @@ def _count_lower(bits, dq, upper, histogram):  # type: ignore[no-untyped-def]
                 histogram[key & 65535] += 1
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
-def _row_moments(row):  # type: ignore[no-untyped-def]
-    total = 0.0
-    low = row[0]
-    high = row[0]
-    for x in range(row.shape[0]):
-        total += np.float64(row[x])
-        low = row[x] if row[x] < low else low
-        high = row[x] if row[x] > high else high
-    return total, np.float64(low), np.float64(high)
+@njit(cache=True, nogil=True)
+def row_moments(row):  # type: ignore[no-untyped-def]
+    """Sum, sum of squares, minimum and maximum of a contiguous row."""
+    whole = row.size // LANES * LANES
+    sums = squares = spread(0.0)
+    low = high = spread(row[0])
+    for x in range(0, whole, LANES):
+        value = load(row, x)
+        sums = sums + value
+        squares = fma(value, value, squares)
+        low = smaller(value, low)
+        high = greater(value, high)
+    row_sum, row_squares, lowest, highest = total(sums), total(squares), least(low), greatest(high)
+    for x in range(whole, row.size):
+        rest = np.float64(row[x])
+        row_sum += rest
+        row_squares += rest * rest
+        lowest = min(lowest, rest)
+        highest = max(highest, rest)
+    return row_sum, row_squares, lowest, highest
+
+
+@njit(cache=True, nogil=True)
+def _sum(row):  # type: ignore[no-untyped-def]
+    """Sum of a padded row."""
+    sums = spread(0.0)
+    for x in range(0, row.size, LANES):
+        sums = sums + load(row, x)
+    return total(sums)
 
 
 @njit(cache=True, nogil=True)
 def _moments(data, dq):  # type: ignore[no-untyped-def]
     use_dq = dq.size > 0
     count = 0
-    total = 0.0
+    all_rows = 0.0
     low = np.inf
     high = -np.inf
+    row = np.empty(data.shape[1], data.dtype)
     for y in range(data.shape[0]):
         if not use_dq:
-            row, least, most = _row_moments(data[y])
-            count += data.shape[1]
-            total += row
-            low = min(low, least)
-            high = max(high, most)
+            row[:] = data[y]  # rows of a window are not contiguous
+            row_sum, _, lowest, highest = row_moments(row)
+            count += row.size
+            all_rows += row_sum
+            low = min(low, lowest)
+            high = max(high, highest)
             continue
         for x in range(data.shape[1]):
             if dq[y, x] != 0:
                 continue
             value = np.float64(data[y, x])
-            total += value
+            all_rows += value
             count += 1
             low = min(low, value)
             high = max(high, value)
-    return count, total, low, high
+    return count, all_rows, low, high
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
+@njit(cache=True, nogil=True)
 def _squares(data, dq, centre):  # type: ignore[no-untyped-def]
     use_dq = dq.size > 0
-    total = 0.0
+    squares = np.zeros(padded(data.shape[1]))
+    all_rows = 0.0
     for y in range(data.shape[0]):
-        row = 0.0
         if use_dq:
             for x in range(data.shape[1]):
                 d = np.float64(data[y, x]) - centre
-                row += d * d if dq[y, x] == 0 else 0.0
+                squares[x] = d * d if dq[y, x] == 0 else 0.0
         else:
             for x in range(data.shape[1]):
                 d = np.float64(data[y, x]) - centre
-                row += d * d
-        total += row
-    return total
+                squares[x] = d * d
+        all_rows += _sum(squares)
+    return all_rows
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz", "nnan"})
+@njit(cache=True, nogil=True)
 def _absolute_deviation(data, dq, centre):  # type: ignore[no-untyped-def]
     use_dq = dq.size > 0
-    total = 0.0
+    deviations = np.zeros(padded(data.shape[1]))
+    all_rows = 0.0
     for y in range(data.shape[0]):
-        row = 0.0
         if use_dq:
             for x in range(data.shape[1]):
                 d = abs(np.float64(data[y, x]) - centre)
-                row += d if dq[y, x] == 0 else 0.0
+                deviations[x] = d if dq[y, x] == 0 else 0.0
         else:
             for x in range(data.shape[1]):
-                row += abs(np.float64(data[y, x]) - centre)
-        total += row
-    return total
+                deviations[x] = abs(np.float64(data[y, x]) - centre)
+        all_rows += _sum(deviations)
+    return all_rows
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "nsz"})
+@njit(cache=True, nogil=True)
 def _axis_sums(data, by_column, by_row):  # type: ignore[no-untyped-def]
+    row = np.zeros(padded(data.shape[1]))
     for y in range(data.shape[0]):
-        total = 0.0
         for x in range(data.shape[1]):
-            value = np.float64(data[y, x])
-            by_column[x] += value
-            total += value
-        by_row[y] = total
+            row[x] = data[y, x]
+            by_column[x] += row[x]
+        by_row[y] = _sum(row)
 
 
 def _key_value(key: int) -> float:

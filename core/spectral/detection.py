@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.instruments.muse.facts import FWHM_PER_SIGMA
+from core.lanes import padded
 from core.spectral.linefit import CONVERGED, NO_DATA, gauss_lm
 
 __all__ = ["DetectedLines", "central_spectrum", "detect_lines", "running_median"]
@@ -186,10 +187,8 @@ def _running_median(values, half, out):  # type: ignore[no-untyped-def]
 def _fit_runs(data, stat, signal, threshold, out):  # type: ignore[no-untyped-def]
     """Fit every run of at least two pixels above the threshold; returns the number of lines."""
     ny = data.size
-    x = np.empty(ny)
-    y = np.empty(ny)
-    w = np.empty(ny)
-    work = np.empty(ny + 64)
+    x, y, w = np.zeros(padded(ny)), np.zeros(padded(ny)), np.zeros(padded(ny))
+    work = np.empty(x.size + 64)
     par = np.empty(4)
     cov = np.empty((4, 4))
     count = 0
@@ -214,7 +213,8 @@ def _fit_runs(data, stat, signal, threshold, out):  # type: ignore[no-untyped-de
                 y[i] = data[lo + i]
                 w[i] = 1.0 / stat[lo + i]
                 peak = max(peak, y[i])
-            status = gauss_lm(x, y, w, n, True, True, False, par, cov, work)
+            w[n : padded(n)] = 0.0
+            status = gauss_lm(x, y, w, padded(n), True, True, False, par, cov, work)
             if status == CONVERGED and cov[0, 0] >= 0.0:
                 error = math.sqrt(cov[0, 0])
             else:

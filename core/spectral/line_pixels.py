@@ -15,8 +15,9 @@ from numba import njit
 from numpy.typing import NDArray
 
 from core.ccd.trace_model import Trace
+from core.lanes import padded
 from core.spectral.dispersion import Dispersion
-from core.spectral.linefit import CONVERGED, LANES, gauss_lm
+from core.spectral.linefit import CONVERGED, gauss_lm
 
 __all__ = ["LinePixels", "collect_line_pixels", "concatenate_pixels", "pixels_near_lines"]
 
@@ -139,8 +140,8 @@ def _collect(  # type: ignore[no-untyped-def]
     size = per_line
     t_wave, t_value, t_var = np.empty(size), np.empty(size), np.empty(size)
     t_x, t_y = np.empty(size, np.int16), np.empty(size, np.int16)
-    xs, ys, ws = np.zeros(size + LANES), np.zeros(size + LANES), np.zeros(size + LANES)
-    work = np.empty(size + LANES + 64)
+    xs, ys, ws = np.zeros(padded(size)), np.zeros(padded(size)), np.zeros(padded(size))
+    work = np.empty(xs.size + 64)
     par, cov = np.empty(4), np.zeros((4, 4))
     rows = np.empty(2, np.int64)
     good = 0
@@ -167,13 +168,12 @@ def _collect(  # type: ignore[no-untyped-def]
         background /= n_far
         mean_var /= n
         order = np.argsort(t_wave[:n])
-        padded = (n + LANES - 1) // LANES * LANES
-        for i in range(padded):
+        for i in range(padded(n)):
             xs[i] = t_wave[order[i]] - line if i < n else 0.0
             ys[i] = t_value[order[i]] if i < n else 0.0
             ws[i] = 1.0 if i < n else 0.0
         par[3] = background
-        status = gauss_lm(xs, ys, ws, padded, True, False, False, par, cov, work)
+        status = gauss_lm(xs, ys, ws, padded(n), True, False, False, par, cov, work)
         center, sigma, area = par[0], par[1], par[2]
         if status != CONVERGED or not SIGMA_LIMITS[0] <= sigma <= SIGMA_LIMITS[1]:
             continue

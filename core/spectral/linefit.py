@@ -19,10 +19,10 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from core.errors import DataError
+from core.lanes import LANES, fma, load, padded, smaller, spread, total
 
 __all__ = [
     "CONVERGED",
-    "LANES",
     "NOT_CONVERGED",
     "NO_DATA",
     "SINGULAR",
@@ -54,7 +54,6 @@ _SQRT_2PI: Final = math.sqrt(2.0 * math.pi)
 _QUARTILE: Final = 0.6744  # of a unit Gaussian
 _EXP_LIMIT: Final = 40.0  # exp(-40) is nothing
 _E2, _E3, _E4, _E5, _E6, _E7, _E8, _E9, _E10, _E11, _E12 = (1.0 / math.factorial(k) for k in range(2, 13))
-LANES: Final = 16
 
 
 @dataclass(frozen=True)
@@ -190,76 +189,79 @@ def _estimate(x, y, w, n, free_sigma, free_offset, par, buf):  # type: ignore[no
     return m
 
 
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp"})
+@njit(cache=True, nogil=True)
 def _curvature(x, y, w, n, free_sigma, free_offset, par, hess, grad):  # type: ignore[no-untyped-def]
     """Chi^2 of the model, half its gradient (downhill) and its curvature matrix (lower triangle).
 
-    One branch-free loop that compiles to vector instructions: the exponential is (Taylor series of z / 64) ^ 64, exact
-    to 2e-11, and reordering of sums is allowed.
+    One branch-free loop of vector instructions: the exponential is (Taylor series of z / 64) ^ 64, exact to 2e-11, and
+    sums run in lanes, so that their rounding is defined.
     """
     center, sigma, area, offset = par[0], par[1], par[2], par[3]
     inv = 1.0 / sigma
     norm = 1.0 / (_SQRT_2PI * abs(sigma))
-    chi2 = 0.0
-    h00 = h10 = h11 = h20 = h21 = h22 = h30 = h31 = h32 = h33 = 0.0
-    g0 = g1 = g2 = g3 = 0.0
-    for i in range(n):
-        t = (x[i] - center) * inv
-        z = 0.5 * t * t
-        z = (z if z < _EXP_LIMIT else _EXP_LIMIT) * (-1.0 / 64.0)
-        p = _E8 + z * (_E9 + z * (_E10 + z * (_E11 + z * _E12)))
-        p = 1.0 + z * (1.0 + z * (_E2 + z * (_E3 + z * (_E4 + z * (_E5 + z * (_E6 + z * (_E7 + z * p)))))))
+    scale = area * inv
+    none, one, limit = spread(0.0), spread(1.0), spread(_EXP_LIMIT)
+    chi2 = h00 = h10 = h11 = h20 = h21 = h22 = h30 = h31 = h32 = h33 = g0 = g1 = g2 = g3 = none
+    for i in range(0, n, LANES):
+        t = (load(x, i) - center) * inv
+        z = smaller(t * t * 0.5, limit) * (-1.0 / 64.0)
+        p = fma(z, _E12, _E11)
+        p = fma(z, p, _E10)
+        p = fma(z, p, _E9)
+        p = fma(z, p, _E8)
+        p = fma(z, p, _E7)
+        p = fma(z, p, _E6)
+        p = fma(z, p, _E5)
+        p = fma(z, p, _E4)
+        p = fma(z, p, _E3)
+        p = fma(z, p, _E2)
+        p = fma(z, p, one)
+        p = fma(z, p, one)
         p = p * p
         p = p * p
         p = p * p
         p = p * p
         p = p * p
         e = p * p * norm
-        wi = w[i]
-        r = y[i] - (area * e + offset)
-        ae = area * e * inv
+        wi = load(w, i)
+        r = load(y, i) - fma(e, area, offset)
+        ae = e * scale
         d0 = ae * t
-        d1 = ae * (t * t - 1.0)
+        d1 = ae * fma(t, t, -1.0)
         wr = wi * r
-        chi2 += wr * r
+        chi2 = fma(wr, r, chi2)
         w0 = wi * d0
         w1 = wi * d1
         we = wi * e
-        h00 += w0 * d0
-        h10 += w0 * d1
-        h11 += w1 * d1
-        h20 += w0 * e
-        h21 += w1 * e
-        h22 += we * e
-        h30 += w0
-        h31 += w1
-        h32 += we
-        h33 += wi
-        g0 += wr * d0
-        g1 += wr * d1
-        g2 += wr * e
-        g3 += wr
-    if not free_sigma:
-        h10 = h21 = h31 = g1 = 0.0
-        h11 = 1.0
-    if not free_offset:
-        h30 = h31 = h32 = g3 = 0.0
-        h33 = 1.0
-    hess[0, 0] = h00
-    hess[1, 0] = h10
-    hess[1, 1] = h11
-    hess[2, 0] = h20
-    hess[2, 1] = h21
-    hess[2, 2] = h22
-    hess[3, 0] = h30
-    hess[3, 1] = h31
-    hess[3, 2] = h32
-    hess[3, 3] = h33
-    grad[0] = g0
-    grad[1] = g1
-    grad[2] = g2
-    grad[3] = g3
-    return chi2
+        h00 = fma(w0, d0, h00)
+        h10 = fma(w0, d1, h10)
+        h11 = fma(w1, d1, h11)
+        h20 = fma(w0, e, h20)
+        h21 = fma(w1, e, h21)
+        h22 = fma(we, e, h22)
+        h30 = h30 + w0
+        h31 = h31 + w1
+        h32 = h32 + we
+        h33 = h33 + wi
+        g0 = fma(wr, d0, g0)
+        g1 = fma(wr, d1, g1)
+        g2 = fma(wr, e, g2)
+        g3 = g3 + wr
+    hess[0, 0] = total(h00)
+    hess[1, 0] = total(h10) if free_sigma else 0.0
+    hess[1, 1] = total(h11) if free_sigma else 1.0
+    hess[2, 0] = total(h20)
+    hess[2, 1] = total(h21) if free_sigma else 0.0
+    hess[2, 2] = total(h22)
+    hess[3, 0] = total(h30) if free_offset else 0.0
+    hess[3, 1] = total(h31) if free_sigma and free_offset else 0.0
+    hess[3, 2] = total(h32) if free_offset else 0.0
+    hess[3, 3] = total(h33) if free_offset else 1.0
+    grad[0] = total(g0)
+    grad[1] = total(g1) if free_sigma else 0.0
+    grad[2] = total(g2)
+    grad[3] = total(g3) if free_offset else 0.0
+    return total(chi2)
 
 
 @njit(cache=True, nogil=True)
@@ -271,7 +273,7 @@ def gauss_lm(x, y, w, n, free_sigma, free_offset, warm, par, cov, work):  # type
     x, y, w : float64 arrays, at least ``n`` long
         Positions, values, weights (1 / variance); samples of weight 0 are left out (but must be finite).
     n : int
-        Number of samples; fastest if padded with samples of weight 0 to a multiple of `LANES`.
+        Number of samples, a multiple of `LANES`: padded with samples of weight 0.
     free_sigma, free_offset : bool
         Whether the width and the background are free; else ``par[1]``, ``par[3]`` are kept.
     warm : bool
@@ -406,9 +408,9 @@ def fit_gaussian(
     shift = float(xs.mean())
     xs = xs - shift  # keeps the squares small
     ys = np.where(good, ys, 0.0)
-    status = int(
-        gauss_lm(xs, ys, weight, xs.size, sigma is None, offset is None, False, par, cov, np.empty(xs.size + 64))
-    )
+    n = padded(xs.size)
+    samples = (np.pad(values, (0, n - values.size)) for values in (xs, ys, weight))
+    status = int(gauss_lm(*samples, n, sigma is None, offset is None, False, par, cov, np.empty(n + 64)))
     if status != CONVERGED:
         cov[:] = np.nan
     model = par[3] + par[2] / (_SQRT_2PI * par[1]) * np.exp(-0.5 * ((xs - par[0]) / par[1]) ** 2)

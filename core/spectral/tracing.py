@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from core.errors import DataError, WavelengthError
 from core.instruments.muse.facts import FWHM_PER_SIGMA, SAMPLING, SLIT_WIDTH_ANGSTROM
+from core.lanes import padded
 from core.spectral.iterfit import iterate_fit_kernel
-from core.spectral.linefit import CONVERGED, LANES, NOT_CONVERGED, gauss_lm
+from core.spectral.linefit import CONVERGED, NOT_CONVERGED, gauss_lm
 from core.spectral.multigauss import multi_lm, multi_work_size
 
 __all__ = [
@@ -132,13 +133,10 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
     """Fill ``table`` with rows (line, x, y, error, sigma); returns their number."""
     ny, nx = data.shape
     size = 2 * int(np.max(half)) + 1
-    padded = (size + LANES - 1) // LANES * LANES
     values = np.empty((_MAX_COLUMNS, size + 2 * _DRIFT))
     weights = np.empty((_MAX_COLUMNS, size + 2 * _DRIFT))
-    x = np.zeros(padded)
-    y = np.zeros(padded)
-    w = np.zeros(padded)
-    work = np.empty(padded + 64)
+    x, y, w = np.zeros(padded(size)), np.zeros(padded(size)), np.zeros(padded(size))
+    work = np.empty(x.size + 64)
     par = np.empty(4)
     cov = np.zeros((4, 4))
     count = 0
@@ -171,10 +169,10 @@ def _trace_singlets(data, stat, bad, start, left, right, free, half, track, tabl
                         status = NOT_CONVERGED
                         if warm:  # the neighbour's result is nearer to the truth than an estimate from 13 samples
                             par[0] = expected - low - h
-                            status = gauss_lm(x, y, w, padded, free[line], True, True, par, cov, work)
+                            status = gauss_lm(x, y, w, padded(n), free[line], True, True, par, cov, work)
                         if status != CONVERGED:
                             par[1] = SIGMA_GUESS
-                            status = gauss_lm(x, y, w, padded, free[line], True, False, par, cov, work)
+                            status = gauss_lm(x, y, w, padded(n), free[line], True, False, par, cov, work)
                         warm = track and status == CONVERGED
                         center = low + h + par[0]
                         if status == CONVERGED and cov[0, 0] > 0.0 and abs(center - expected) <= MAX_SHIFT:

@@ -1,3 +1,8 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.optimize import curve_fit
@@ -84,3 +89,45 @@ def test_centring_error_is_the_true_scatter():
     truth = line(x, 6.1, 0.95, 8000.0, 30.0)
     fits = [fit_gaussian(x, rng.normal(truth, np.sqrt(truth)), truth) for _ in range(400)]
     assert np.std([f.center for f in fits]) == pytest.approx(np.mean([f.center_error for f in fits]), rel=0.15)
+
+
+# Kernels of two modules, each with `gauss_lm` compiled into it.
+FITS = """
+import hashlib
+import numpy as np
+from core.spectral.detection import detect_lines
+from core.spectral.tracing import trace_singlets
+
+rng = np.random.default_rng(8)
+rows, columns = np.arange(400.0)[:, None], np.arange(90)
+image = np.full((400, 90), 6.0)
+start = np.arange(15.3, 390.0, 17.1)
+for k, row in enumerate(start):
+    image += 300 * (k + 1) * np.exp(-0.5 * ((rows - row - 0.02 * (columns - 45)) / 0.95) ** 2)
+image = rng.normal(image, np.sqrt(image)).astype("f4")
+stat = np.maximum(image, 4.0).astype("f4")
+ends = np.full(start.size, 4.0), np.full(start.size, 85.0)
+points = trace_singlets(image, stat, np.zeros(image.shape, bool), start + 1, *ends, np.ones(start.size, bool))
+lines = detect_lines(image.mean(axis=1), stat.mean(axis=1) / 90)
+print(len(points.y), len(lines.center))
+for values in (points.y, points.error, points.sigma, lines.center, lines.center_error, lines.flux):
+    print(hashlib.sha256(values.tobytes()).hexdigest())
+"""
+
+
+def test_fits_do_not_depend_on_who_compiled_them(tmp_path):
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def fits():
+        command = [sys.executable, "-c", FITS]
+        root = Path(__file__).parents[2]
+        return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=True).stdout
+
+    compiled = fits()
+    kernels = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}
+    loaded = fits()
+    assert kernels == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.nbc")}  # nothing was compiled again
+    assert compiled == loaded
+    n_points, n_lines = (int(word) for word in loaded.splitlines()[0].split())
+    assert n_points > 1500
+    assert n_lines > 15
