@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         (), description="Inputs on request that every block takes, separated by commas: MASTER_DARK."
     )
     older_only: bool = Field(False, description="Use only calibrations taken before the data.")
+    certify: bool = Field(
+        True, description="Certify calibrations whose scores are all good; those that a person judged are left alone."
+    )
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
     preview_mb: Annotated[int, Field(ge=1)] = Field(
         1000, description="Pictures kept below data_dir/previews [MB]; those whose last use is longest ago go first."

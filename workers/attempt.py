@@ -249,9 +249,10 @@ class Attempt:
 
     def _commit(self, receipt: Receipt) -> Outcome:
         with self._kept():
-            made = block_result(self.archive, self.store, self.task, receipt)
+            made = block_result(self.store, self.task, receipt)
         made = replace(made, signature=self.signature)
-        self.insist(lambda session: finish_block(session, self.work, made, owner=self.owner))
+        certify = self.settings.certify
+        self.insist(lambda session: finish_block(session, self.work, made, owner=self.owner, certify=certify))
         receipt_path(self.store, self.task, self.signature).unlink(missing_ok=True)
         _LOG.info("block %s done: %d products", self.task.name, len(made.products))
         self._log(f"done: {len(receipt.products)} products, {len(receipt.plots)} plots")

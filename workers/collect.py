@@ -10,16 +10,14 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from core.archive.earlier import earlier_values
 from core.archive.queries import BlockTask
-from core.archive.records import BlockResult, LostUnit, NewPlot, NewProduct, NewQc1Text, NewQc1Value, NewScore
-from core.archive.sessions import Archive
+from core.archive.records import BlockResult, LostUnit, NewPlot, NewProduct, NewQc1Text, NewQc1Value
 from core.archive.store import ProductStore
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import dot_name
@@ -28,7 +26,6 @@ from core.instruments.catalogue import qc1_definitions
 from core.instruments.registry import instrument
 from core.instruments.setup import UnitSpec
 from core.qc1.extract import Extraction, Measurement, Source, TextMeasurement, extract
-from core.qc1.score import HistoryKey, Verdict, score, statistical_rules
 from core.recipes.results import PlotFile
 from workers.child import ChildResult
 from workers.lease import LeaseKeeper
@@ -163,8 +160,8 @@ def _second_name(path: Path, folder: Path) -> Path:
     return name
 
 
-def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt: Receipt) -> BlockResult:
-    """Rows of a block from its placed products: products, QC1 values, scores, plots."""
+def block_result(store: ProductStore, task: BlockTask, receipt: Receipt) -> BlockResult:
+    """Rows of a block from its placed products: products, QC1 values, plots. Scores follow from them in the archive."""
     folder = store.directory(task.night, task.name)
     scans = [scan_fits(folder / entry.name) for entry in receipt.products]
     headers = [_plain(scan.hdus[0].header) for scan in scans]
@@ -184,14 +181,10 @@ def block_result(archive: Archive, store: ProductStore, task: BlockTask, receipt
         for entry, header in zip(receipt.products, headers, strict=True)
     )
     found = _measure(instrument(task.instrument).units, receipt.products, scans)
-    paths = [product.path for product in products]
-    version = instrument(task.instrument).qc1.rules_version
-    verdicts = _scores(archive, task, found.measurements, headers[0] if headers else {})
     return BlockResult(
         products=products,
         qc1_values=tuple(_value(measured, products[measured.product]) for measured in found.measurements),
         qc1_texts=tuple(_text(measured, products[measured.product]) for measured in found.texts),
-        scores=tuple(_score(verdict, paths, version) for verdict in verdicts),
         peak_mb=receipt.peak_mb,
         text="; ".join(part for part in (receipt.text, *_odd(found)) if part),
         plots=tuple(NewPlot(**asdict(plot)) for plot in receipt.plots),
@@ -230,31 +223,6 @@ def _odd(found: Extraction) -> Iterable[str]:
         yield f"QC keywords without a usable value: {', '.join(found.unusable)}"
 
 
-def _scores(
-    archive: Archive, task: BlockTask, measurements: Iterable[Measurement], header: Mapping[str, Any]
-) -> tuple[Verdict, ...]:
-    setup = instrument(task.instrument).setup.of_keywords(header)
-    measured = tuple(measurements)
-    present = {entry.parameter.name for entry in measured}
-    history: dict[HistoryKey, list[float]] = {}
-    rules = instrument(task.instrument).qc1.score_rules
-    for name, rule in statistical_rules(rules).items():
-        if name not in present:
-            continue
-        table, _, column = name.partition("..")
-        with archive.read() as session:
-            series = earlier_values(
-                session,
-                {(table, column): rule.days},
-                float(header.get("MJD-OBS", task.mjd_mid)),
-                readout=setup.readout,
-                mode=setup.mode if rule.same_mode else None,
-            )
-        for position, values in series[table, column].items():
-            history[name, position] = values
-    return score(measured, setup.mode, history, rules)
-
-
 def _value(measured: Measurement, product: NewProduct) -> NewQc1Value:
     return NewQc1Value(
         table=measured.parameter.table,
@@ -273,22 +241,6 @@ def _text(measured: TextMeasurement, product: NewProduct) -> NewQc1Text:
         text=measured.text,
         mjd_obs=product.mjd_obs,
         product=product.path,
-        position=measured.position,
-    )
-
-
-def _score(verdict: Verdict, paths: list[str], rules_version: str) -> NewScore:
-    measured = verdict.measurement
-    return NewScore(
-        table=measured.parameter.table,
-        column=measured.parameter.column,
-        value=measured.value,
-        rule=verdict.rule,
-        score=verdict.score,
-        low=verdict.low,
-        high=verdict.high,
-        rules_version=rules_version,
-        product=paths[measured.product],
         position=measured.position,
     )
 

@@ -1,4 +1,6 @@
-"""The dispatcher: plans what came in, queues what is ready, takes back what got lost. ``python -m workers.dispatch``.
+"""The dispatcher: ``python -m workers.dispatch``.
+
+It judges again what is due, plans what came in, queues what is ready, takes back what got lost.
 
 It holds no state of its own that matters: killed at any moment, the next one goes on from the database.
 """
@@ -31,6 +33,7 @@ from core.settings import Settings
 from workers.broker import make_app, send_work
 from workers.execute import release_dead, worker_name
 from workers.housekeeping import Housekeeping
+from workers.judging import judge_some_due
 from workers.planning import Planner
 from workers.process import read_settings, run_daemon
 
@@ -71,7 +74,8 @@ class Dispatcher:
         self._doing = "looks for work"
 
     def tick(self) -> Tick:
-        """One round: plan, take back, queue."""
+        """One round: judge what is due again, plan, take back, queue."""
+        judge_some_due(self.archive, self.settings, self.name)
         planned = self.planner.plan_changes()
         dead = release_dead(self.archive, self.name)
         with self.archive.write() as session:

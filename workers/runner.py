@@ -21,6 +21,7 @@ from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings
 from workers.attempt import EventSink
 from workers.execute import BlockExecutor, release_dead
+from workers.judging import judge_all_due
 from workers.outcome import Outcome
 from workers.planning import Planner, save_nights
 
@@ -83,6 +84,7 @@ def run_until_idle(
     if nights is not None:
         save_nights(archive, settings, nights, actor="cascade run")
     while not stop.is_set():
+        judge_all_due(archive, settings, "runner", stop)
         planner.plan_changes(wait_for_templates=False)
         release_dead(archive, "runner")
         with archive.write() as session:

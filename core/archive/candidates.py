@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from core.archive.models import Block, Frame, OutsideFile, Product, units_of_mask
 from core.archive.states import BlockState, FrameState, ProductState
+from core.archive.verdicts import AUTOMATIC
 from core.cascade.model import FrameInfo, Origin, ProductInfo, Quality
 from core.instruments.registry import instrument
 from core.instruments.setup import Setup
@@ -68,9 +69,9 @@ def planning_products(session: Session, spans: Mapping[str, Span]) -> list[Produ
     """The products that exist, as candidates for the planner.
 
     The files of one block and tag (one per unit) are one candidate, named ``<group key>/<tag>``; its quality is
-    the worst of the files. So are those of a set from outside, named by the path of the first. Rejected ones are among
-    them, so that the plan can say why they were refused; superseded and missing ones are not, nor static calibrations
-    (`core.archive.outside.outside_statics`).
+    the worst of the files, and doubtful if that of the block is. So are those of a set from outside, named by the path
+    of the first. Rejected ones are among them, so that the plan can say why they were refused; superseded and missing
+    ones are not, nor static calibrations (`core.archive.outside.outside_statics`).
 
     Parameters
     ----------
@@ -97,12 +98,19 @@ _OF_BLOCK = (
     Block.lost_units,
     Block.instrument,
     Block.setup_text,
+    Block.score,
+    Block.n_outliers,
+    Block.doubtful,
 )
 
 
 def _made_by_blocks(session: Session, tag: str, wanted: Sequence[Any]) -> list[ProductInfo]:
     unit_bit = literal(1).op("<<")(Product.unit - 1)
-    quality = case({state.value: int(quality) for state, quality in _QUALITY.items()}, value=Product.state)
+    # What its scores certified is as good as what is planned: a plan is the same before and after a block is done.
+    quality = case(
+        (Product.judge == AUTOMATIC, int(Quality.PROVISIONAL)),
+        *((Product.state == state, int(quality)) for state, quality in _QUALITY.items()),
+    )
     query = (
         select(Product.block_id, func.count(), func.count(Product.unit), func.sum(unit_bit), func.min(quality))
         .where(*wanted, Product.block_id.is_not(None))
@@ -121,13 +129,15 @@ def _made_by_blocks(session: Session, tag: str, wanted: Sequence[Any]) -> list[P
             units = units_of_mask(block.unit_mask)
             merged = with_unit != count
             lost = {entry["unit"] for entry in block.lost_units} if merged else {*units} - {*units_of_mask(int(mask))}
+            doubt = _doubt(block) if Quality(worst) is Quality.PROVISIONAL else ""
             found.append(
                 ProductInfo(
                     id=f"{block.group_key}/{tag}",
                     tag=tag,
                     mjd=block.mjd_mid,
                     setup=_setup(block.instrument, block.setup_text),
-                    quality=Quality(worst),
+                    quality=Quality.DOUBTFUL if doubt else Quality(worst),
+                    doubt=doubt,
                     origin=Origin.PRODUCT,
                     units=units or instrument(block.instrument).units.all,
                     block=block.group_key,
@@ -136,6 +146,13 @@ def _made_by_blocks(session: Session, tag: str, wanted: Sequence[Any]) -> list[P
                 )
             )
     return found
+
+
+def _doubt(block: Any) -> str:
+    """Why the products of a block are doubtful that no person judged; empty if they are not."""
+    if block.score == 1:
+        return f"{block.n_outliers} outlier{'' if block.n_outliers == 1 else 's'}"
+    return "made with doubtful calibrations" if block.doubtful else ""
 
 
 def _from_outside(session: Session, wanted: Sequence[Any]) -> list[ProductInfo]:

@@ -15,15 +15,25 @@ from core.archive.records import BlockResult, Work
 from core.archive.results import store_result
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.transitions import NO_LEASE, change_block, held_work
+from core.archive.verdicts import judge_done
 from core.errors import MissingInputError, StateConflictError
 
 __all__ = ["finish_block", "settle_inputs"]
 
 
-def finish_block(session: Session, work: Work, result: BlockResult, *, owner: str, now: datetime | None = None) -> None:
-    """RUNNING becomes DONE: products, QC1 values, scores and state in one transaction.
+def finish_block(
+    session: Session,
+    work: Work,
+    result: BlockResult,
+    *,
+    owner: str,
+    certify: bool = False,
+    now: datetime | None = None,
+) -> None:
+    """RUNNING becomes DONE: products, QC1 values, verdict and state in one transaction.
 
-    ``work`` is the block, or the last step of a block that was done in parts: ``owner`` holds that.
+    ``work`` is the block, or the last step of a block that was done in parts: ``owner`` holds that. ``certify`` says
+    whether calibrations of which all scores are good are certified.
 
     Blocks that only waited for this one become READY in the same transaction. Doing it again after a crash
     between rename and commit gives the same rows: earlier rows of the block are replaced. units that an earlier run of
@@ -50,7 +60,7 @@ def finish_block(session: Session, work: Work, result: BlockResult, *, owner: st
             f"block {twin} already did the same work as {block.name}", block=block.name, signature=signature
         )
     lost_before = block.failed_unit_mask | block.skipped_unit_mask
-    scores = store_result(session, block, result, now)
+    store_result(session, block, result, now)
     restored = lost_before & ~(block.failed_unit_mask | block.skipped_unit_mask)
     duration = result.duration
     if duration is None and block.started_at is not None:
@@ -59,8 +69,7 @@ def finish_block(session: Session, work: Work, result: BlockResult, *, owner: st
     if isinstance(row, BlockPart):
         end_part(session, work, owner=owner, peak_mb=result.peak_mb, now=now)
         peaks += part_peaks(session, block_id)
-    outliers = sum(score == 1 for score in scores)
-    scored = [score for score in scores if score is not None]
+    judge_done(session, block, certify=certify, actor=owner, now=now)
     done = change_block(
         session,
         block_id,
@@ -76,8 +85,6 @@ def finish_block(session: Session, work: Work, result: BlockResult, *, owner: st
         signature=signature,
         finished_at=now,
         duration=duration,
-        score=max(scored) if scored else None,
-        n_outliers=outliers,
     )
     if not done:
         raise StateConflictError(f"block {block.name} is no longer held by {owner}", block=block.name)

@@ -24,6 +24,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     literal_column,
     text,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Block",
     "BlockInput",
     "BlockPart",
+    "DueVerdict",
     "Event",
     "Frame",
     "LeaseColumns",
@@ -233,6 +235,8 @@ class Block(SetupColumns, LeaseColumns, Base):
     # units without products in a block that is done: those that failed, those that there was nothing to reduce (with)
     failed_unit_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     skipped_unit_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # made with a calibration that has outliers, was rejected, or is doubtful itself; see `core.archive.verdicts`
+    doubtful: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     notes: Mapped[str] = mapped_column(Text, default="")  # what a reader should know, of the plan
     parameters: Mapped[dict[str, Any]] = mapped_column(JsonDoc, default=dict)  # those that differ from defaults
     # [{"unit": 7, "failed": true, "error_type": "tracing", "message": "..."}, ...]: why, for each bit of the two masks
@@ -252,7 +256,9 @@ class Block(SetupColumns, LeaseColumns, Base):
     )
 
     __table_args__ = (
-        Index(None, "night", "state", "score", "failed_unit_mask", "skipped_unit_mask"),
+        Index(
+            "ix_blocks_night_verdict", "night", "state", "score", "failed_unit_mask", "skipped_unit_mask", "doubtful"
+        ),
         Index(None, "state", "priority", "mjd_mid"),
         Index(None, "group_key", "plan_version"),
         Index(None, "recipe", "mjd_mid"),
@@ -383,6 +389,7 @@ class Product(SetupColumns, Base):
     mjd_obs: Mapped[float] = mapped_column(Float(53))
     mjd_mid: Mapped[float] = mapped_column(Float(53))
     state: Mapped[ProductState] = mapped_column(enum_type(ProductState), default=ProductState.PROVISIONAL)
+    judge: Mapped[str | None] = mapped_column(String(128))  # who certified or rejected it; null: nobody
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     header: Mapped[dict[str, Any]] = mapped_column(
         JsonDoc, deferred=True, sort_order=99
@@ -529,6 +536,14 @@ class Score(PositionColumns, Base):
         Index(None, "score", "created_at"),
         Index(None, "product_id"),
     )
+
+
+class DueVerdict(Base):
+    """A block that is done and to be judged again, since something that its verdict rests on has changed."""
+
+    __tablename__ = "due_verdicts"
+
+    block_id: Mapped[int] = mapped_column(BigId, ForeignKey("blocks.id", ondelete="CASCADE"), primary_key=True)
 
 
 class Event(Base):

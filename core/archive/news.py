@@ -6,7 +6,7 @@ All of it follows from the state of the archive, so that a restarted dispatcher 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from sqlalchemy import ColumnElement, String, cast, func, or_, select
 from sqlalchemy.orm import Session
@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from core.archive.models import Block, BlockInput, Event, Frame, OutsideFile, Product
 from core.archive.requests import EVENT_KIND as REQUEST
 from core.archive.states import BlockState, FrameState, InputKind
+from core.archive.verdicts import DOUBT
 
 __all__ = [
     "PLANNER",
@@ -60,7 +61,8 @@ class News:
         Number of frames, and the highest number of one.
     last_event : int
     frames_changed : bool
-        Something else is wanted of a night; a frame or a product from outside disappeared, came back, or was excluded.
+        Something else is wanted of a night; a frame or a product from outside disappeared, came back, or was excluded;
+        a block is trusted more or less than before.
     run_again : bool
         A person let a block run again.
     redone : int
@@ -94,7 +96,7 @@ def news(session: Session, after_event: int | None) -> News:
         frames,
         last,
         frames_changed=any(
-            event.kind in ("frame", REQUEST) or (event.kind == "product" and event.to_state in _OF_FILES)
+            event.kind in ("frame", REQUEST, DOUBT) or (event.kind == "product" and event.to_state in _OF_FILES)
             for event in events
         ),
         run_again=any(event.from_state in _ENDED and event.to_state in _TO_RUN for event in blocks),
@@ -130,6 +132,7 @@ def nights_changed(session: Session, since: datetime | None, after: News | None 
         session.scalars(frames.join(Event, Event.subject == Frame.dp_id).where(Event.kind == "frame", recent))
     )
     nights |= _nights_of_outside_files(session, recent)
+    nights |= _nights_of_doubt(session, recent)
     requested = session.scalars(select(Event.subject).where(Event.kind == REQUEST, recent))
     nights |= {date.fromisoformat(night) for night in requested}
     blocks = select(Block.night).distinct()
@@ -151,6 +154,25 @@ def nights_changed(session: Session, since: datetime | None, after: News | None 
         )
     )
     return nights
+
+
+def _nights_of_doubt(session: Session, recent: ColumnElement[bool]) -> set[date]:
+    """Nights of blocks that are trusted more or less than before, those beside them, and those of what uses them."""
+    doubted = (
+        select(Block.id, Block.night)
+        .join(Event, Event.subject == Block.name)
+        .where(Event.kind == DOUBT, recent, Block.state != BlockState.SUPERSEDED)
+        .subquery()
+    )
+    concerned = (
+        select(Block.night)
+        .join(BlockInput, BlockInput.block_id == Block.id)
+        .join(doubted, BlockInput.source_block_id == doubted.c.id)
+        .where(Block.state != BlockState.SUPERSEDED)
+    )
+    day = timedelta(days=1)
+    beside = {night + step * day for night in session.scalars(select(doubted.c.night)) for step in (-1, 0, 1)}
+    return beside | set(session.scalars(concerned))
 
 
 def _nights_of_outside_files(session: Session, recent: ColumnElement[bool]) -> set[date]:

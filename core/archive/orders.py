@@ -14,6 +14,7 @@ from core.archive.models import Block, Product
 from core.archive.parts import drop_parts
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.transitions import change_block
+from core.archive.verdicts import product_judged
 from core.errors import NotFoundError, StateConflictError
 
 __all__ = ["cancel_block", "judge_block", "rerun_block", "set_priority", "set_product_state"]
@@ -189,5 +190,8 @@ def set_product_state(session: Session, product_id: int, state: ProductState, *,
             product=product_id,
         )
     product.state = state
+    product.judge = actor[:128] if state in (ProductState.CERTIFIED, ProductState.REJECTED) else None
     # By number: nights have files of the same names.
     record_event(session, "product", str(product.id), actor=actor, text=text, from_state=old, to_state=state)
+    session.flush()
+    product_judged(session, product, actor=actor)

@@ -21,7 +21,6 @@ __all__ = [
     "NewProduct",
     "NewQc1Text",
     "NewQc1Value",
-    "NewScore",
     "Qc1Definition",
     "Work",
 ]
@@ -102,22 +101,6 @@ class NewQc1Text:
 
 
 @dataclass(frozen=True)
-class NewScore:
-    """The verdict of one rule: ``score`` 0 good, 1 outlier, None not scored."""
-
-    table: str
-    column: str
-    value: float
-    rule: str
-    score: int | None
-    low: float | None = None
-    high: float | None = None
-    rules_version: str = ""
-    product: str | None = None
-    position: Position = UNSPLIT
-
-
-@dataclass(frozen=True)
 class NewPlot:
     """A picture of a finished block, at its final place; ``unit`` is None if it shows all of them."""
 
@@ -158,7 +141,6 @@ class BlockResult:
 
     products: tuple[NewProduct, ...] = ()
     qc1_values: tuple[NewQc1Value, ...] = ()
-    scores: tuple[NewScore, ...] = ()
     signature: str | None = None  # replaces the planned signature, if given
     duration: float | None = None  # [s]; taken from the start time, if not given
     peak_mb: float | None = None  # largest memory of one process [MiB]

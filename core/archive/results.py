@@ -1,4 +1,4 @@
-"""Turns what a block left behind into rows: products, QC1 values, scores; and keeps the QC1 definitions."""
+"""Turns what a block left behind into rows: products and QC1 values; and keeps the QC1 definitions."""
 
 from __future__ import annotations
 
@@ -22,16 +22,17 @@ from core.archive.models import (
     setup_columns,
     unit_mask,
 )
-from core.archive.records import BlockResult, NewProduct, NewQc1Text, NewQc1Value, NewScore
+from core.archive.records import BlockResult, NewProduct, NewQc1Text, NewQc1Value
 from core.archive.states import ProductState
+from core.archive.verdicts import AUTOMATIC
 from core.errors import NotFoundError
 from core.instruments.registry import instrument
 
 __all__ = ["store_result"]
 
 
-def store_result(session: Session, block: Block, result: BlockResult, now: datetime) -> list[int | None]:
-    """Replace the products, QC1 values, scores, plots and lost units of a block; returns the scores.
+def store_result(session: Session, block: Block, result: BlockResult, now: datetime) -> None:
+    """Replace the products, QC1 values, plots and lost units of a block, and remove its scores.
 
     A product under the path of an earlier one takes over its row; other earlier products of the block are
     superseded. QC1 values that are not finite are not stored: the column in the product header tells.
@@ -40,9 +41,9 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
     session.execute(delete(Qc1Value).where(Qc1Value.block_id == block.id))
     session.execute(delete(Qc1Text).where(Qc1Text.block_id == block.id))
     products = _store_products(session, block, result.products, now)
-    parameters = _parameter_ids(session, (*result.qc1_values, *result.qc1_texts, *result.scores))
+    parameters = _parameter_ids(session, (*result.qc1_values, *result.qc1_texts))
 
-    def row(item: NewQc1Value | NewQc1Text | NewScore, **own: Any) -> dict[str, Any]:
+    def row(item: NewQc1Value | NewQc1Text, **own: Any) -> dict[str, Any]:
         return {
             "parameter_id": parameters[item.table, item.column],
             "block_id": block.id,
@@ -53,15 +54,13 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
 
     values = [row(item, **_value_columns(item, block)) for item in result.qc1_values if math.isfinite(item.value)]
     texts = [row(item, **_text_columns(item, block)) for item in result.qc1_texts]
-    scores = [row(item, created_at=now, **_score_columns(item)) for item in result.scores]
-    for table, rows in ((Qc1Value, values), (Qc1Text, texts), (Score, scores)):
+    for table, rows in ((Qc1Value, values), (Qc1Text, texts)):
         if rows:
             session.execute(insert(table), rows)
     block.plots = [asdict(plot) for plot in result.plots]
     block.lost_units = [asdict(entry) for entry in sorted(result.lost, key=lambda entry: entry.unit)]
     block.failed_unit_mask = unit_mask(entry.unit for entry in result.lost if entry.failed)
     block.skipped_unit_mask = unit_mask(entry.unit for entry in result.lost if not entry.failed)
-    return [item.score for item in result.scores]
 
 
 def _store_products(session: Session, block: Block, items: Iterable[NewProduct], now: datetime) -> dict[str, int]:
@@ -74,9 +73,11 @@ def _store_products(session: Session, block: Block, items: Iterable[NewProduct],
             row = Product(block_id=block.id, path=item.path)
             session.add(row)
         row.tag, row.unit, row.file_name = item.tag, item.unit, PurePath(item.path).name
-        row.size, row.sha256, row.datamd5 = item.size, item.sha256, item.datamd5
+        row.size, row.sha256 = item.size, item.sha256
         row.night, row.mjd_obs, row.mjd_mid = item.night, item.mjd_obs, item.mjd_mid
-        row.state, row.created_at, row.header = item.state, now, dict(item.header)
+        if not _still_judged(row, item):
+            row.state, row.judge = item.state, None
+        row.datamd5, row.created_at, row.header = item.datamd5, now, dict(item.header)
         for column, value in setup_columns(setups.of_keywords(item.header)).items():
             setattr(row, column, value)
         rows[item.path] = row
@@ -86,9 +87,13 @@ def _store_products(session: Session, block: Block, items: Iterable[NewProduct],
     return {path: row.id for path, row in rows.items()}
 
 
-def _parameter_ids(
-    session: Session, items: Iterable[NewQc1Value | NewQc1Text | NewScore]
-) -> dict[tuple[str, str], int]:
+def _still_judged(row: Product, item: NewProduct) -> bool:
+    """Whether a person's decision on the former file holds for the new one: as long as the data are the same."""
+    by_person = row.judge not in (None, AUTOMATIC) and row.state is not ProductState.SUPERSEDED
+    return by_person and item.datamd5 is not None and row.datamd5 == item.datamd5
+
+
+def _parameter_ids(session: Session, items: Iterable[NewQc1Value | NewQc1Text]) -> dict[tuple[str, str], int]:
     wanted = {(item.table, item.column) for item in items}
     if not wanted:
         return {}
@@ -124,15 +129,4 @@ def _text_columns(item: NewQc1Text, block: Block) -> dict[str, Any]:
         "text": item.text,
         "mode": item.mode if item.mode is not None else block.mode,
         "hidden": False,
-    }
-
-
-def _score_columns(item: NewScore) -> dict[str, Any]:
-    return {
-        "value": float(item.value) if math.isfinite(item.value) else None,
-        "rule": item.rule,
-        "rules_version": item.rules_version,
-        "low": item.low,
-        "high": item.high,
-        "score": item.score,
     }

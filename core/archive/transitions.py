@@ -24,6 +24,7 @@ from core.archive.events import record_event
 from core.archive.models import Block, BlockPart
 from core.archive.records import Work
 from core.archive.states import BLOCK_CHANGES, PART_CHANGES, BlockState
+from core.archive.verdicts import values_changed
 from core.errors import NotFoundError, StateConflictError
 
 __all__ = [
@@ -112,6 +113,8 @@ def change_work(
         return False
     subject = f"{name} {work.part}".strip()
     kind = _EVENT_KINDS[table]
+    if table is Block and BlockState.DONE in (old, to_state):
+        values_changed(session, session.get_one(Block, work.block_id))
     record_event(session, kind, subject, actor=actor, text=text, from_state=old, to_state=to_state, now=now)
     return True
 

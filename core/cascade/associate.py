@@ -1,10 +1,11 @@
 """One role of one block: from all candidates to the chosen input, with a reason for each.
 
 A candidate is first tested (`core.cascade.fit`): may it be used at all, does its set-up match, is it near enough in
-time and temperature? Those that pass are ranked: best level first, then closest; among those whose distances in time
-differ by less than ``source.near`` days the better quality wins, so that a certified master is not lost to a
-provisional one of the same morning. What is still equal is decided by an existing product over a planned one, the
-earlier one, and the name. A static calibration of a tag that is made night by night is the last resort.
+time and temperature? Those that pass are ranked: best level first, inside a level the doubtful ones last, then closest;
+among those whose distances in time differ by less than ``source.near`` days the better quality wins, so that a
+certified master is not lost to a provisional one of the same morning. What is still equal is decided by an existing
+product over a planned one, the earlier one, and the name. A static calibration of a tag that is made night by night is
+the last resort.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from core.cascade.fit import Ranked, Target, by_validity, judge
-from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Refusal
+from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Quality, Refusal
 from core.cascade.reasons import choice_reason, lack, not_best, not_paired
 from core.instruments.rules import InputRule, MasterSource, Rules
 
@@ -138,13 +139,18 @@ def fitting_pairs(role: InputRule, rules: Rules, target: Target, index: Candidat
 
 def _rank(passed: list[Ranked], source: MasterSource) -> list[Ranked]:
     ranked: list[Ranked] = []
-    for level in sorted({entry.level for entry in passed}):
-        same = sorted((e for e in passed if e.level == level), key=lambda e: e.preference)
+    for standing in sorted({_standing(entry) for entry in passed}):
+        same = sorted((e for e in passed if _standing(e) == standing), key=lambda e: e.preference)
         limit = same[0].distance + source.near
         close = [e for e in same if e.distance <= limit]
         close.sort(key=lambda e: (-e.product.quality, *e.preference))
         ranked += close + [e for e in same if e.distance > limit]
     return ranked
+
+
+def _standing(entry: Ranked) -> tuple[int, bool]:
+    """What no distance outweighs: the level, and whether it is doubtful."""
+    return entry.level, entry.product.quality is Quality.DOUBTFUL
 
 
 def _rank_static(passed: list[Ranked]) -> list[Ranked]:

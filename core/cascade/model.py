@@ -29,11 +29,16 @@ __all__ = [
 
 
 class Quality(IntEnum):
-    """Trust in a product; a rejected one is never used."""
+    """Trust in a product.
+
+    A rejected one is never used. A doubtful one has outliers, or was made with something doubtful: it is used only if
+    nothing better has the same level.
+    """
 
     REJECTED = 0
-    PROVISIONAL = 1
-    CERTIFIED = 2
+    DOUBTFUL = 1
+    PROVISIONAL = 2
+    CERTIFIED = 3
 
     @property
     def word(self) -> str:
@@ -131,6 +136,8 @@ class ProductInfo:
         Of the data it was made from; empty if unknown.
     temperature : float or None
         Ambient temperature of these data [deg C].
+    doubt : str
+        Why it is doubtful, if it is.
     pairs : tuple of (str, str)
         Tag and ``pair`` of the calibrations that it was made with, as far as they have partners.
     """
@@ -157,6 +164,7 @@ class ProductInfo:
     target: str = ""
     temperature: float | None = None
     pairs: tuple[tuple[str, str], ...] = ()
+    doubt: str = ""
 
     @classmethod
     def of_frame(cls, frame: FrameInfo) -> ProductInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.cascade.fit import Ranked, by_validity
-from core.cascade.model import Missing, Origin, ProductInfo, Refusal
+from core.cascade.model import Missing, Origin, ProductInfo, Quality, Refusal
 from core.cascade.words import age_words, duration_words, iso_day, iso_minutes
 from core.instruments.rules import GroupBy, InputRule, MasterSource
 from core.instruments.setup import UnitSpec
@@ -36,7 +36,8 @@ def member_reason(product: ProductInfo, by: GroupBy) -> str:
 
 def _state(product: ProductInfo) -> str:
     words = {Origin.PLANNED: "planned", Origin.FRAME: "raw frame"}
-    return words.get(product.origin, product.quality.word)
+    state = words.get(product.origin, product.quality.word)
+    return f"{state} ({product.doubt})" if product.doubt else state
 
 
 def _warmth(entry: Ranked, source: MasterSource) -> str:
@@ -52,6 +53,8 @@ def not_best(entry: Ranked, best: Ranked, role: str, source: MasterSource) -> Re
         return _not_newest(product, best.product, role)
     if entry.level > best.level:
         code, reason = "level", f"level {entry.level}, the chosen has level {best.level}"
+    elif product.quality is Quality.DOUBTFUL and best.product.quality is not Quality.DOUBTFUL:
+        code, reason = "doubtful", f"doubtful ({product.doubt}), and the chosen of the same level is not"
     elif product.quality < best.product.quality and entry.distance <= best.distance + source.near:
         code = "quality"
         reason = f"{product.quality.word}, while the chosen is {best.product.quality.word} and as near in time"

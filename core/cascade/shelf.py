@@ -39,13 +39,15 @@ class Shelf:
             unusable = ("incomplete", f"block {block.key} is incomplete: {lack}")
         elif failure is not None:
             unusable = ("failed", f"block {block.key} failed: {failure}")
+        doubtful = [c.role for c in block.inputs if c.product.quality is Quality.DOUBTFUL]
         for tag in block.products:
             product = ProductInfo(
                 id=f"{block.key}/{tag}",
                 tag=tag,
                 mjd=block.mjd,
                 setup=block.setup,
-                quality=Quality.PROVISIONAL,
+                quality=Quality.DOUBTFUL if doubtful else Quality.PROVISIONAL,
+                doubt=f"made with doubtful {', '.join(dict.fromkeys(doubtful))}" if doubtful else "",
                 origin=Origin.PLANNED,
                 units=block.units,
                 block=block.key,

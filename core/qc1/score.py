@@ -9,19 +9,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from core.qc1.axes import Position
-from core.qc1.extract import Measurement
 from core.qc1.rules import FixedRule, ScoreRule, StatisticalRule
 from core.qc1.statistics import robust_statistics
 
-__all__ = ["HistoryKey", "Verdict", "apply_rule", "score", "statistical_rules", "total"]
+__all__ = ["HistoryKey", "Value", "Verdict", "apply_rule", "score", "statistical_rules", "total"]
 
 # parameter name and where
 HistoryKey = tuple[str, Position]
 
 
 @dataclass(frozen=True)
+class Value:
+    """One measured value of one parameter, as it is scored.
+
+    Attributes
+    ----------
+    parameter : str
+        ``table..column``.
+    unit : str
+        Of the value.
+    position : Position
+    value : float
+    """
+
+    parameter: str
+    unit: str
+    position: Position
+    value: float
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """What one rule says about one measurement.
+    """What one rule says about one value.
 
     Attributes
     ----------
@@ -34,7 +53,7 @@ class Verdict:
         In words.
     """
 
-    measurement: Measurement
+    measured: Value
     score: int | None
     low: float | None
     high: float | None
@@ -48,16 +67,16 @@ def statistical_rules(rules: Iterable[ScoreRule]) -> dict[str, StatisticalRule]:
 
 
 def score(
-    measurements: Iterable[Measurement],
+    values: Iterable[Value],
     mode: str,
     history: Mapping[HistoryKey, Sequence[float]],
     rules: Sequence[ScoreRule],
 ) -> tuple[Verdict, ...]:
-    """Score measurements.
+    """Score values.
 
     Parameters
     ----------
-    measurements : iterable of Measurement
+    values : iterable of Value
     mode : str
         Mode class of the data.
     history : mapping
@@ -67,21 +86,21 @@ def score(
     Returns
     -------
     tuple of Verdict
-        One for each measurement and rule that concerns it; measurements without a rule give none.
+        One for each value and rule that concerns it; values without a rule give none.
     """
     by_parameter: dict[str, list[ScoreRule]] = {}
     for rule in rules:
         if not rule.modes or mode in rule.modes:
             by_parameter.setdefault(rule.parameter, []).append(rule)
     return tuple(
-        apply_rule(rule, measured, history.get((measured.parameter.name, measured.position), ()))
-        for measured in measurements
-        for rule in by_parameter.get(measured.parameter.name, ())
+        apply_rule(rule, measured, history.get((measured.parameter, measured.position), ()))
+        for measured in values
+        for rule in by_parameter.get(measured.parameter, ())
     )
 
 
-def apply_rule(rule: ScoreRule, measured: Measurement, earlier: Sequence[float]) -> Verdict:
-    """Apply one rule to one measurement."""
+def apply_rule(rule: ScoreRule, measured: Value, earlier: Sequence[float]) -> Verdict:
+    """Apply one rule to one value."""
     if isinstance(rule, FixedRule):
         return _verdict(rule, measured, rule.low, rule.high, "fixed limits")
     found = robust_statistics(earlier)
@@ -93,8 +112,8 @@ def apply_rule(rule: ScoreRule, measured: Measurement, earlier: Sequence[float])
     return _verdict(rule, measured, found.median - half, found.median + half, basis)
 
 
-def _verdict(rule: ScoreRule, measured: Measurement, low: float | None, high: float | None, basis: str) -> Verdict:
-    unit = f" {measured.parameter.unit}" if measured.parameter.unit else ""
+def _verdict(rule: ScoreRule, measured: Value, low: float | None, high: float | None, basis: str) -> Verdict:
+    unit = f" {measured.unit}" if measured.unit else ""
     if low is not None and measured.value < low:
         text = f"{measured.value:.5g}{unit} is below {low:.5g}{unit} ({basis})"
         return Verdict(measured, 1, low, high, rule.name, text)

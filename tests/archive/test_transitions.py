@@ -13,7 +13,7 @@ from core.archive.definitions import register_parameters
 from core.archive.leases import LeaseAnswer
 from core.archive.models import Block, BlockInput, Event, Product, Qc1Parameter, Qc1Value, Score
 from core.archive.queries import block_states, block_task
-from core.archive.records import BlockResult, NewQc1Value, NewScore, Qc1Definition, Work
+from core.archive.records import BlockResult, NewQc1Value, Qc1Definition, Work
 from core.archive.sessions import Archive
 from core.archive.states import BLOCK_CHANGES, BlockState, InputKind, ProductState
 from core.errors import MissingInputError, NotFoundError, StateConflictError
@@ -119,19 +119,14 @@ def test_a_result_is_stored_whole(archive: Archive, add_block: Add, new_product:
         NewQc1Value("muse_bias", "master_ron", 2.0 + q, 61345.9, "/p/1.fits", Position(unit=1, quadrant=q))
         for q in range(1, 5)
     )
-    scores = (
-        NewScore("muse_bias", "master_ron", 3.0, "ron", 0, 1.0, 4.0, position=Position(unit=1, quadrant=1)),
-        NewScore("muse_bias", "master_ron", 6.0, "ron", 1, 1.0, 4.0, position=Position(unit=1, quadrant=4)),
-        NewScore("muse_bias", "master_ron", float("nan"), "ron", None),
-    )
     bad = NewQc1Value("muse_bias", "master_ron", float("nan"), 61345.9)
-    finish(archive, number, BlockResult((new_product("/p/1.fits"),), (*values, bad), scores))
+    finish(archive, number, BlockResult((new_product("/p/1.fits"),), (*values, bad)))
     row = block(archive, number)
     assert (row.state, row.score, row.n_outliers) == (BlockState.DONE, 1, 1)
     with archive.read() as session:
         stored = session.scalars(select(Qc1Value).order_by(Qc1Value.quadrant)).all()
         product = session.scalars(select(Product)).one()
-        assert session.scalar(select(func.count(Score.id))) == 3
+        assert session.scalar(select(func.count(Score.id))) == 8  # by fixed and by statistical limits
     assert [(item.quadrant, item.value, item.mode) for item in stored] == [
         (q, 2.0 + q, "WFM-NOAO-N") for q in range(1, 5)
     ]

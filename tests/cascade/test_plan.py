@@ -202,6 +202,23 @@ def test_certified_wins_over_provisional_of_the_same_morning_only():
     assert choice(flat, "MASTER_BIAS").product == provisional
 
 
+def test_inside_a_level_a_doubtful_master_loses_against_a_good_one_however_near_it_is():
+    doubtful = master("MASTER_BIAS", NIGHT - 0.01, quality=Quality.DOUBTFUL, doubt="4 outliers")
+    good = master("MASTER_BIAS", NIGHT - 0.6, quality=Quality.PROVISIONAL)
+    flat = only(make_plan(frames("FLAT", NIGHT, 3), [doubtful, good]), "muse_flat")
+    assert choice(flat, "MASTER_BIAS").product == good
+    assert refusal(flat, doubtful.id).reason == "doubtful (4 outliers), and the chosen of the same level is not"
+
+
+def test_what_is_made_with_a_doubtful_master_is_doubtful_itself():
+    doubtful = master("MASTER_BIAS", NIGHT - 0.01, quality=Quality.DOUBTFUL, doubt="4 outliers")
+    good = master("TRACE_TABLE", NIGHT - 0.6), master("WAVECAL_TABLE", NIGHT - 0.6), LINES
+    plan = make_plan([*frames("FLAT", NIGHT, 3), *frames("ARC", NIGHT + 0.01, 3)], [doubtful, *good])
+    arc = only(plan, "muse_wavecal")
+    assert choice(arc, "TRACE_TABLE").product.id == good[0].id
+    assert "made with doubtful MASTER_BIAS" in next(r.reason for r in arc.refusals if r.role == "TRACE_TABLE")
+
+
 def test_a_better_level_wins_over_quality():
     provisional = master("MASTER_BIAS", NIGHT - 1.4, quality=Quality.PROVISIONAL)
     older = master("MASTER_BIAS", NIGHT - 1.55)

@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from core.instruments.muse.qc import QC1
 from core.qc1.axes import Position
-from core.qc1.definitions import define
-from core.qc1.extract import Measurement
 from core.qc1.rules import FixedRule, StatisticalRule
-from core.qc1.score import apply_rule, score, statistical_rules, total
-from core.recipes.declaration import QcSpec
-
-RON = QcSpec("QC.BIAS.MASTER{quadrant}.RON", "count", "float", "HC", "text")
-(PARAMETER,) = define(QC1, {"muse_bias": (RON,)})
+from core.qc1.score import Value, apply_rule, score, statistical_rules, total
 
 
 def ron(value, unit=1, quadrant=1):
-    return Measurement(PARAMETER, Position(unit=unit, quadrant=quadrant), 0, value)
+    return Value("muse_bias..master_ron", "count", Position(unit=unit, quadrant=quadrant), value)
 
 
 @pytest.mark.parametrize(("value", "expected"), [(2.5, 0), (1.0, 0), (5.0, 0), (0.9, 1), (5.1, 1)])
