@@ -6,10 +6,9 @@ itself, and the last step finishes the block.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -29,13 +28,16 @@ from core.cascade.signature import signature_with
 from core.errors import MuseError
 from core.instruments.catalogue import block_parameters
 from core.recipes.events import Event, RunStarted, ignore
+from core.recipes.frames import Frame
+from core.recipes.job import Job
 from core.recipes.parts import Part
 from core.recipes.registry import get_recipe
-from core.recipes.results import RecipeFailedError
+from core.recipes.results import RecipeFailedError, WrittenProduct
 from core.recipes.threads import thread_limit
 from core.settings import Settings
 from workers.child import ChildError, ChildResult, RecipeChild
 from workers.collect import Receipt, adopt, block_result, night_folder, place, receipt_path
+from workers.job import BlockJob, LostPart, Step
 from workers.lease import LeaseKeeper
 from workers.outcome import Outcome
 from workers.verdict import RunVerdict, judge, units_to_reduce
@@ -118,7 +120,7 @@ class Attempt:
     def _whole(self) -> Outcome:
         folder = self.store.work_directory(self.task.name)
         try:
-            result = self._child(folder, {"at_once": self.at_once})
+            result = self._child(self._job(folder, Step.WHOLE))
             return self._deliver(result, judge(self.task, result.run), folder)
         finally:
             self.store.discard_work(folder)
@@ -133,7 +135,7 @@ class Attempt:
 
         divided = False
         try:
-            result = self._child(folder, {"step": "prepare"}, listen)
+            result = self._child(self._job(folder, Step.PREPARE), listen)
             if not parts:
                 raise ChildError("the preparation told no parts")
             new = [NewPart(part.key, part.label) for part in parts]
@@ -158,8 +160,8 @@ class Attempt:
 
     def _part(self) -> Outcome:
         threads = max(thread_limit() // self.settings.worker_concurrency, 1)
-        job = {"step": "part", "part": self.work.part, "threads": threads}
-        result = self._child(self._shared, job)
+        job = self._job(self._shared, Step.PART)
+        result = self._child(replace(job, part=self.work.part, threads=threads))
         for failure in result.run.failures:
             raise RecipeFailedError(failure.message, kind=failure.error_type, again=failure.retriable)
         peak = result.run.peak_mb
@@ -169,10 +171,12 @@ class Attempt:
 
     def _finish(self) -> Outcome:
         with self.archive.read() as session:
-            lost = lost_parts(session, self.work.block_id)
-        entries = [{"key": part.key, "error_type": part.error_type, "message": part.error_message} for part in lost]
-        job = {"step": "finish", "threads": thread_limit(), "lost": entries}
-        result = self._child(self._shared, job)
+            lost = tuple(
+                LostPart(part.key, part.error_type or "", part.error_message or "")
+                for part in lost_parts(session, self.work.block_id)
+            )
+        job = self._job(self._shared, Step.FINISH)
+        result = self._child(replace(job, threads=thread_limit(), lost=lost))
         # Its parts have had their tries: what is lost now stays lost.
         return self._deliver(result, judge(replace(self.task, tries=self.task.max_tries), result.run), self._shared)
 
@@ -181,13 +185,11 @@ class Attempt:
     def _shared(self) -> Path:
         return self.store.shared_directory(self.task.work_name or "")
 
-    def _child(self, folder: Path, more: Mapping[str, Any], listen: EventHearer = ignore) -> ChildResult:
+    def _child(self, job: BlockJob, listen: EventHearer = ignore) -> ChildResult:
         """Run the recipe, or a step of it, in a child process while the lease is kept."""
-        output = folder / "products"
-        output.mkdir(exist_ok=True)
-        job_file = folder / f"job-{more.get('part', more.get('step', 'whole'))}.json"
-        job_file.write_text(json.dumps({**self._job(folder, output), **more}, indent=1), encoding="utf-8")
-        child = RecipeChild(job_file, self.log_file)
+        job.run.output_dir.mkdir(exist_ok=True)
+        job.save()
+        child = RecipeChild(job.file, self.log_file)
         try:
             keeper = LeaseKeeper(self.archive, self.settings, self.work, self.owner, child.kill, self.stop)
 
@@ -208,23 +210,27 @@ class Attempt:
             child.close()
         return result
 
-    def _job(self, folder: Path, output: Path) -> dict[str, Any]:
+    def _job(self, folder: Path, step: Step) -> BlockJob:
         task = self.task
         with self.archive.read() as session:
             references = products_before(session, task.block_id)
-        return {
-            "recipe": task.recipe,
-            "parameters": block_parameters(task.recipe, task.parameters),
-            "frames": [{"path": file.path, "tag": file.tag} for file in (*task.raws, *task.calibrations)],
-            "units": list(units_to_reduce(task)) or None,
-            "output_dir": str(output),
-            "shared_dir": str(folder),
-            "log_file": str(self.log_file),
-            "plot_dir": str(folder / "plots"),
-            "block": task.name,
-            "raw_tags": [task.tag],
-            "references": [{"tag": tag, "unit": unit, "path": path} for tag, unit, path in references],
-        }
+        run = Job(
+            recipe=task.recipe,
+            frames=tuple(Frame(Path(file.path), file.tag) for file in (*task.raws, *task.calibrations)),
+            output_dir=folder / "products",
+            parameters=block_parameters(task.recipe, task.parameters),
+            units=units_to_reduce(task) or None,
+            at_once=self.at_once,
+            log_file=self.log_file,
+        )
+        return BlockJob(
+            block=task.name,
+            run=run,
+            step=step,
+            shared_dir=folder,
+            raw_tags=(task.tag,),
+            references=tuple(WrittenProduct(tag, Path(path), unit) for tag, unit, path in references),
+        )
 
     @contextmanager
     def _kept(self) -> Iterator[LeaseKeeper]:

@@ -48,7 +48,7 @@ class RecipeChild:
     Parameters
     ----------
     job_file : pathlib.Path
-        See `core.recipes.run_job`.
+        A `workers.job.BlockJob`.
     log_file : pathlib.Path
         What the child writes to standard error is appended to it.
     """

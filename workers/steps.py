@@ -1,4 +1,4 @@
-"""What a child process does for a block whose parts are leased one by one: prepare, one part, or finish.
+"""What a child process does for a block: all of it; or, of one with leased parts, prepare, one part, or finish.
 
 The steps of one block are done by several processes on several hosts, which share a directory below the product store
 (``shared_dir`` of the job): the run and the outcomes of its parts (`core.recipes.rundir`), and ``output_dir`` with the
@@ -8,38 +8,42 @@ files that were reserved. Each step may be killed at any moment and is then done
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from core.errors import NotFoundError, RetriableError
 from core.recipes import run_job
 from core.recipes.engine import Run, finish_run, prepare_run, run_part
-from core.recipes.logs import LogSettings
 from core.recipes.parts import Part
 from core.recipes.results import PartFailure, PartOutcome, RunResult
 from core.recipes.rundir import RunDirectory
+from workers.job import BlockJob, LostPart, Step
 
 __all__ = ["STEPS"]
 
 _KEPT: Final = "reserved"  # further names of the reserved files, while they are finished
 
 
-def prepare_step(job: Mapping[str, Any], logs: LogSettings) -> RunResult:
+def whole_step(job: BlockJob) -> RunResult:
+    """All of the run at once."""
+    return run_job.whole(job.run)
+
+
+def prepare_step(job: BlockJob) -> RunResult:
     """Prepare the run; its parts are told by the event that it has started."""
-    output = Path(job["output_dir"])
-    run = prepare_run(*run_job.inputs(job), output, units=job.get("units"), emit=run_job.emit)
-    _sync(output)
-    RunDirectory(Path(job["shared_dir"])).save_run(run)
+    run = prepare_run(*job.run.inputs(), job.run.output_dir, units=job.run.units, emit=run_job.emit)
+    _sync(run.output_dir)
+    RunDirectory(job.shared_dir).save_run(run)
     return RunResult(prepare=run.cost, seconds=run.cost.seconds)
 
 
-def part_step(job: Mapping[str, Any], logs: LogSettings) -> RunResult:
+def part_step(job: BlockJob) -> RunResult:
     """Do one part; what it wrote is on the disk before it is called done."""
-    directory = RunDirectory(Path(job["shared_dir"]))
+    directory = RunDirectory(job.shared_dir)
     run = directory.run()
-    part = _part(run, job["part"])
-    outcome = run_part(run, part, threads=int(job["threads"]), emit=run_job.emit)
+    part = _part(run, job.part)
+    outcome = run_part(run, part, threads=job.threads, emit=run_job.emit)
     _sync(run.output_dir)
     directory.save_outcome(outcome)
     return RunResult(
@@ -51,21 +55,26 @@ def part_step(job: Mapping[str, Any], logs: LogSettings) -> RunResult:
     )
 
 
-def finish_step(job: Mapping[str, Any], logs: LogSettings) -> RunResult:
+def finish_step(job: BlockJob) -> RunResult:
     """Finish the run, once: a try after that finds its result."""
-    directory = RunDirectory(Path(job["shared_dir"]))
+    directory = RunDirectory(job.shared_dir)
     result = directory.result()
     if result is None:
         run = directory.run()
-        lost = {entry["key"]: entry for entry in job["lost"]}
+        lost = {entry.key: entry for entry in job.lost}
         outcomes = [_outcome(directory, part, lost.get(part.key)) for part in run.parts]
         _keep_reserved(run.output_dir, directory.path / _KEPT)
-        result = finish_run(run, outcomes, threads=int(job["threads"]), emit=run_job.emit)
+        result = finish_run(run, outcomes, threads=job.threads, emit=run_job.emit)
         directory.save_result(result)
     return result
 
 
-STEPS: Final[dict[str, run_job.Act]] = {"prepare": prepare_step, "part": part_step, "finish": finish_step}
+STEPS: Final[dict[Step, Callable[[BlockJob], RunResult]]] = {
+    Step.WHOLE: whole_step,
+    Step.PREPARE: prepare_step,
+    Step.PART: part_step,
+    Step.FINISH: finish_step,
+}
 
 
 def _part(run: Run, key: str) -> Part:
@@ -75,10 +84,10 @@ def _part(run: Run, key: str) -> Part:
     raise NotFoundError(f"the run of {run.recipe} has no part {key}", rule=run.recipe)
 
 
-def _outcome(directory: RunDirectory, part: Part, lost: Mapping[str, Any] | None) -> PartOutcome:
+def _outcome(directory: RunDirectory, part: Part, lost: LostPart | None) -> PartOutcome:
     """What became of a part, as the archive knows it: a file of an earlier try may say otherwise."""
     if lost is not None:
-        return PartOutcome(part, failure=PartFailure(part, lost["error_type"], lost["message"], False))
+        return PartOutcome(part, failure=PartFailure(part, lost.error_type, lost.message, False))
     outcome = directory.outcome(part)
     if outcome is None or outcome.failure is not None:
         raise RetriableError(f"the outcome of {part.label} is not in the shared work directory", file=directory.path)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from core.recipes.results import PlotFile
+from core.recipes.results import PlotFile, WrittenProduct
 
 __all__ = ["PlotFile", "Procedure", "ProcedureInput"]
 
@@ -39,16 +39,12 @@ class ProcedureInput:
     references: dict[tuple[str, int | None], Path]
 
     @classmethod
-    def from_job(cls, job: Mapping[str, Any]) -> ProcedureInput:
-        """From the job of a worker, after its recipe has written to ``output_dir``."""
-        raw_tags = set(job["raw_tags"])
-        return cls(
-            block=str(job["block"]),
-            recipe=str(job["recipe"]),
-            raws=tuple(Path(frame["path"]) for frame in job["frames"] if frame["tag"] in raw_tags),
-            products=_products(Path(job["output_dir"])),
-            references={(str(item["tag"]), item["unit"]): Path(item["path"]) for item in job["references"]},
-        )
+    def of_run(
+        cls, block: str, recipe: str, raws: Iterable[Path], output_dir: Path, references: Iterable[WrittenProduct]
+    ) -> ProcedureInput:
+        """Of a recipe that has written to ``output_dir``."""
+        earlier = {(product.tag, product.unit): product.path for product in references}
+        return cls(block, recipe, tuple(raws), _products(output_dir), earlier)
 
     def units(self, tag: str) -> tuple[int, ...]:
         """Units that have a product file of their own with this tag, ascending."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.run import Pictures, make_plots, procedure_of
 from core.procedures.sample import Difference, gauss_of, product_rows, raw_rows, sample
 from core.procedures.style import limits
+from core.recipes.results import WrittenProduct
 from core.simulator.night import NightPlan, simulate_night
 
 NY, NX = 240, 320
@@ -51,17 +53,8 @@ def write_master(path: Path, ifu: int, data: Any, unit: str = "adu", **qc: float
     return write_image(path, image, ifu)
 
 
-def job(folder: Path, recipe: str, raws: list[Path], references: list[dict[str, Any]] | None = None) -> ProcedureInput:
-    return ProcedureInput.from_job(
-        {
-            "block": "block-1",
-            "recipe": recipe,
-            "raw_tags": ["RAW"],
-            "frames": [{"path": str(path), "tag": "RAW"} for path in raws] + [{"path": "/x", "tag": "MASTER_BIAS"}],
-            "output_dir": str(folder),
-            "references": references or [],
-        }
-    )
+def job(folder: Path, recipe: str, raws: list[Path], references: Sequence[WrittenProduct] = ()) -> ProcedureInput:
+    return ProcedureInput.of_run("block-1", recipe, raws, folder, references)
 
 
 def drawn(block: ProcedureInput, folder: Path, processes: int = 1) -> tuple[PlotFile, ...]:
@@ -173,7 +166,7 @@ def test_detector_procedures_make_nine_panels_and_an_overview(
     earlier = write_master(tmp_path / "earlier.fits", 1, noise + 1)
     folder = tmp_path / "plots"
     folder.mkdir()
-    references = [{"tag": tag, "unit": 1, "path": str(earlier)}]
+    references = [WrittenProduct(tag, earlier, 1)]
     plots = drawn(job(tmp_path, recipe, [raw], references), folder)
     assert [(plot.name, plot.unit) for plot in plots] == [(f"{stem}1", None), (f"{stem}0-01", 1), (f"{stem}0-02", 2)]
     assert {png_size(plot) for plot in plots[1:]} == {(1200, 800)}
@@ -203,7 +196,7 @@ def test_what_goes_wrong_with_one_ifu_is_told_and_takes_nothing_from_the_others(
     earlier.write_bytes(b"no FITS file")
     folder = tmp_path / "plots"
     folder.mkdir()
-    block = job(tmp_path, "muse_bias", [], [{"tag": "MASTER_BIAS", "unit": 2, "path": str(earlier)}])
+    block = job(tmp_path, "muse_bias", [], [WrittenProduct("MASTER_BIAS", earlier, 2)])
     pictures = make_plots(block, folder, processes=2)
     assert [plot.name for plot in pictures.plots] == ["bias1", "bias0-01", "bias0-03"]
     (missing,) = pictures.missing
