@@ -57,6 +57,10 @@ class BlockProgressBars:
         seen[event.part.key] = event.fraction
         self.show(name, sum(seen.values()) / len(seen), f"{event.part.label}: {event.text}")
 
+    def shows(self, name: str) -> bool:
+        """Whether a bar of that name is drawn."""
+        return name in self._tasks
+
     def show(self, name: str, fraction: float, phase: str) -> None:
         """Draw the bar of a block."""
         if name not in self._tasks:

@@ -16,6 +16,7 @@ from core.archive.pages.qc1 import LastValue, last_values, qc1_tables
 from core.archive.pages.qc1_texts import last_texts
 from core.archive.records import LostUnit
 from core.archive.states import InputKind
+from core.cascade.words import count_words
 from service.cli.common import console, state_text
 from service.explain import waits_for
 from service.status import Status
@@ -89,7 +90,7 @@ def _choice(item: BlockInput) -> str:
 def _score(block: Block) -> str:
     if block.score is None:
         return "-"
-    return state_text("good") if block.score == 0 else f"[bold red]{block.n_outliers} outliers[/]"
+    return state_text("good") if block.score == 0 else f"[bold red]{count_words(block.n_outliers, 'outlier')}[/]"
 
 
 def print_qc1(session: Session, table_name: str | None = None, only_important: bool = False) -> int:
@@ -122,7 +123,7 @@ def print_qc1(session: Session, table_name: str | None = None, only_important: b
 
 
 def _number_cells(unit: str, value: LastValue) -> tuple[str, ...]:
-    score = {None: "-", 0: state_text("good"), 1: f"[bold red]{value.outliers} outliers[/]"}[value.score]
+    score = {None: "-", 0: state_text("good"), 1: f"[bold red]{count_words(value.outliers, 'outlier')}[/]"}[value.score]
     numbers = (qc1_number(number) for number in (value.median, value.low, value.high))
     return (*numbers, unit_text(unit), str(value.number), score)
 

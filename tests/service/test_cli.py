@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,7 +19,7 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from core.archive.models import Block, Event
+from core.archive.models import Block, Event, Qc1Parameter, Qc1Value
 from core.archive.sessions import Archive
 from core.archive.states import BlockState
 from core.ccd.geometry import Detector
@@ -334,15 +335,23 @@ def test_a_taken_port_is_said_before_anything_starts(cascade: Callable[..., Any]
 def test_the_demonstration_reduces_a_night_and_is_idempotent(cascade: Callable[..., Any], tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     try:
-        first = cascade("demo", str(folder), "--no-serve", "--units", "1", "--night", NIGHT, timeout=600)
+        arguments = ("demo", str(folder), "--no-serve", "--units", "1", "--nights", "1", "--night", NIGHT)
+        first = cascade(*arguments, timeout=900)
         assert first.returncode == 0, first.stdout + first.stderr
-        assert "3 of 3 blocks done" in first.stdout
-        for name in ("muse_bias", "muse_flat", "muse_wavecal", "master_ron", "slice_resol"):
+        assert "17 frames of 1 full-size detector, 5 blocks" in first.stdout
+        assert "5 of 5 blocks done" in first.stdout
+        for name in ("muse_bias", "muse_dark", "muse_flat", "muse_wavecal", "muse_lsf", "master_ron", "slice_resol"):
             assert name in first.stdout
+        archive = Archive(f"sqlite:///{folder / 'cascade.sqlite'}")
+        with archive.read() as session:
+            measured = set(session.scalars(select(Qc1Parameter.table_name).join(Qc1Value)))
+        archive.dispose()
+        assert measured == {"muse_bias", "muse_dark", "muse_flat", "muse_wavecal", "muse_lsf"}
         products = {path: path.stat().st_mtime for path in (folder / "products").rglob("*.fits")}
+        said = float(re.search(r"([\d.]+) GB in all", first.stdout)[1])  # type: ignore[index]
+        assert said == pytest.approx(sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()) / 1e9, rel=0.1)
         second = cascade("demo", str(folder), "--no-serve", timeout=400)
         assert second.returncode == 0, second.stdout + second.stderr
-        assert "is simulated already" in second.stdout
         assert {path: path.stat().st_mtime for path in (folder / "products").rglob("*.fits")} == products
         assert not (tmp_path / "data").exists(), "the demonstration touched another installation"
     finally:
