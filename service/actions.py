@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.errors import NonRetriableError
 
-__all__ = ["ActorDep", "ForeignRequestError", "Order"]
+__all__ = ["ActorDep", "ForeignRequestError", "Judgement", "Order"]
 
 
 _TEXT = r"^[^\x00]*$"  # no database keeps a zero byte
@@ -31,6 +31,12 @@ class Order(BaseModel):
     actor: str = Field(
         "", max_length=64, pattern=_TEXT, description="Who orders it; the address of the client if not given"
     )
+
+
+class Judgement(Order):
+    """Somebody's decision on products: it needs a reason."""
+
+    reason: str = Field(min_length=1, max_length=500, pattern=_TEXT, description="Why; kept with the event")
 
 
 def _actor(request: Request) -> str:

@@ -20,6 +20,7 @@ from core.archive.states import (
     QuarantineReason,
     QuarantineState,
 )
+from core.archive.verdicts import Doubt
 from core.cascade.model import Request
 from core.instruments.setup import Setup
 from service.web.words import QUARANTINE_CURES
@@ -31,6 +32,7 @@ __all__ = [
     "BlockPartOut",
     "BlockProgress",
     "BlockQc1",
+    "DoubtOut",
     "EventOut",
     "FrameDetail",
     "FrameOut",
@@ -67,6 +69,7 @@ class NightOut(BaseModel):
     outliers: int
     failed_units: int = Field(description="Blocks that are done except for units that failed")
     skipped_units: int = Field(description="Blocks that are done except for units that had to be left out")
+    doubtful: int = Field(description="Blocks that were made with doubtful calibrations")
     held: int = Field(description="Files in quarantine")
     states: dict[BlockState, int]
     verdict: str = Field(description="good, warn, bad, run or none")
@@ -83,6 +86,7 @@ class NightOut(BaseModel):
             outliers=item.outliers,
             failed_units=item.failed_units,
             skipped_units=item.skipped_units,
+            doubtful=item.doubtful,
             held=item.held,
             states=item.states,
             verdict=item.verdict,
@@ -208,6 +212,10 @@ class BlockOut(BaseModel):
     skipped_units: list[int] = Field(
         description="Of a block that is done: units left out (detector off or no calibration)"
     )
+    doubtful: bool = Field(
+        description="Made with a calibration that has outliers, was rejected, or is doubtful itself; a person who "
+        "certifies that calibration takes the doubt away"
+    )
     error_type: str | None
     error_message: str | None
 
@@ -275,6 +283,7 @@ class ProductOut(BaseModel):
     sha256: str
     datamd5: str | None
     state: ProductState
+    judge: str | None = Field(description="Who certified or rejected it: a person, or 'automatic'; null: nobody")
     created_at: datetime
     block_id: int | None
     setup: SetupOut
@@ -343,10 +352,24 @@ class BlockPartOut(BaseModel):
         return cls.model_validate(_fields(cls, row))
 
 
+class DoubtOut(BaseModel):
+    """A doubtful calibration that a block was made with."""
+
+    role: str
+    source_block: str | None
+    reason: str
+
+    @classmethod
+    def of(cls, item: Doubt) -> DoubtOut:
+        """From a doubt."""
+        return cls(role=item.role, source_block=item.source and item.source.name, reason=item.reason)
+
+
 class BlockDetail(BlockOut):
     """One block with everything that decided it."""
 
     lost_units: list[LostUnitOut] = Field(description="Why units have no products")
+    doubts: list[DoubtOut] = Field(description="Why it is doubtful")
     parts: list[BlockPartOut] = Field(description="Of a block whose parts are leased one by one")
     memory_note: str = Field(description="If a process took more memory than the recipe is declared to need")
     parameters: dict[str, Any] = Field(description="Those that differ from the defaults")

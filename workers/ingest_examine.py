@@ -24,6 +24,7 @@ from core.instruments.classification import Classification, classify
 from core.instruments.declaration import Instrument
 from core.instruments.exposure import BadDateError, Exposure, exposure_of, parse_date
 from core.instruments.registry import instrument, is_kept
+from workers.ingest_night import night_told
 from workers.ingest_products import outside_product
 
 __all__ = ["FileStat", "dp_id_of", "examine", "is_candidate", "printable", "stat_file"]
@@ -101,7 +102,8 @@ def examine(path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
     name = os.path.basename(path)
 
     def held(reason: QuarantineReason, text: str) -> HeldFile:
-        return HeldFile(printable(path), printable(name), file.size, file.mtime, reason, text)
+        night = None if file.problem is not None else night_told(path)
+        return HeldFile(printable(path), printable(name), file.size, file.mtime, reason, text, night=night)
 
     if file.problem is not None:
         return held(QuarantineReason.UNREADABLE, file.problem)

@@ -83,7 +83,7 @@ class NewFrame:
 
 @dataclass(frozen=True)
 class HeldFile:
-    """A file that cannot be used, and why. ``night`` if the header says it."""
+    """A file that cannot be used, and why. ``night`` if its header or its name says it."""
 
     path: str
     file_name: str

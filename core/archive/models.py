@@ -575,7 +575,7 @@ class QuarantinedFile(Base):
     mtime: Mapped[float | None] = mapped_column(Float(53))
     reason: Mapped[QuarantineReason] = mapped_column(enum_type(QuarantineReason))
     text: Mapped[str] = mapped_column(Text)
-    night: Mapped[date | None] = mapped_column(Date)  # when the date is known, else of the first sight
+    night: Mapped[date | None] = mapped_column(Date)  # null: neither header nor name tell a date
     first_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     tries: Mapped[int] = mapped_column(Integer, default=1)

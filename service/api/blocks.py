@@ -14,9 +14,10 @@ from core.archive.models import Block
 from core.archive.pages import blocks as queries
 from core.archive.pages.qc1_block import block_qc1
 from core.archive.sessions import Archive
-from core.archive.states import BlockState
+from core.archive.states import BlockState, ProductState
+from core.archive.verdicts import doubts
 from core.errors import NotFoundError
-from service.actions import ActorDep, Order
+from service.actions import ActorDep, Judgement, Order
 from service.dependencies import After, ArchiveDep, SessionDep
 from service.download import OpenFileResponse
 from service.explain import explain_block
@@ -29,6 +30,7 @@ from service.schemas import (
     BlockPartOut,
     BlockProgress,
     BlockQc1,
+    DoubtOut,
     EventOut,
     LostUnitOut,
     Page,
@@ -66,6 +68,7 @@ def get_block(session: SessionDep, name: str) -> BlockDetail:
     return BlockDetail(
         **BlockOut.of(block).model_dump(),
         lost_units=[LostUnitOut(**item) for item in block.lost_units],
+        doubts=[DoubtOut.of(item) for item in doubts(session, block.id)],
         parts=[BlockPartOut.of(part) for part in block.parts],
         memory_note=memory_note(block),
         parameters=block.parameters,
@@ -95,6 +98,25 @@ def cancel(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> Blo
     with archive.write() as session:
         block = queries.find_block(session, name)
         orders.cancel_block(session, block.id, actor=order.actor or actor, reason=order.reason)
+    return _fresh(archive, name)
+
+
+@router.post("/{name}/certify", summary="Certify the products of a block")
+def certify(archive: ArchiveDep, actor: ActorDep, name: str, judgement: Judgement) -> BlockOut:
+    """Scores stay as they are; what was made with the products is doubtful no more on their account."""
+    return _judge(archive, name, ProductState.CERTIFIED, actor, judgement)
+
+
+@router.post("/{name}/reject", summary="Reject the products of a block")
+def reject(archive: ArchiveDep, actor: ActorDep, name: str, judgement: Judgement) -> BlockOut:
+    """They are never chosen again; what was made with them is planned again."""
+    return _judge(archive, name, ProductState.REJECTED, actor, judgement)
+
+
+def _judge(archive: Archive, name: str, state: ProductState, actor: str, judgement: Judgement) -> BlockOut:
+    with archive.write() as session:
+        block = queries.find_block(session, name)
+        orders.judge_block(session, block.id, state, actor=judgement.actor or actor, comment=judgement.reason)
     return _fresh(archive, name)
 
 

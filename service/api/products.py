@@ -9,10 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse, Response
 
+from core.archive import orders
 from core.archive.pages import products as queries
+from core.archive.sessions import Archive
 from core.archive.states import ProductState
 from core.previews.preview import Cuts
-from service.dependencies import After, PreviewsDep, ProductId, SessionDep
+from service.actions import ActorDep, Judgement
+from service.dependencies import After, ArchiveDep, PreviewsDep, ProductId, SessionDep
 from service.download import OpenFileResponse
 from service.fitsview import extension_cards, extensions
 from service.previews import preview_response
@@ -47,6 +50,25 @@ def get_product(session: SessionDep, product_id: ProductId) -> ProductDetail:
         extensions=[item.data() for item in extensions(path)] if path.is_file() else [],
         used_by=[block.name for block in queries.used_by(session, product)],
     )
+
+
+@router.post("/{product_id}/certify", summary="Certify a product")
+def certify(archive: ArchiveDep, actor: ActorDep, product_id: ProductId, judgement: Judgement) -> ProductOut:
+    """Scores stay as they are; what was made with it is doubtful no more on its account."""
+    return _judge(archive, product_id, ProductState.CERTIFIED, actor, judgement)
+
+
+@router.post("/{product_id}/reject", summary="Reject a product")
+def reject(archive: ArchiveDep, actor: ActorDep, product_id: ProductId, judgement: Judgement) -> ProductOut:
+    """It is never chosen again; what was made with it is planned again."""
+    return _judge(archive, product_id, ProductState.REJECTED, actor, judgement)
+
+
+def _judge(archive: Archive, product_id: int, state: ProductState, actor: str, judgement: Judgement) -> ProductOut:
+    with archive.write() as session:
+        who = judgement.actor or actor
+        orders.set_product_state(session, product_id, state, actor=who, text=judgement.reason)
+        return ProductOut.of(queries.find_product(session, product_id))
 
 
 @router.get("/{product_id}/header", summary="Header of one extension")

@@ -23,9 +23,8 @@ def night_sentence(summary: NightSummary | None, missing: Iterable[str] = ()) ->
     if summary is None:
         return "nothing has been seen yet"
     if not summary.blocks:
-        if summary.frames:
-            return f"{plural(summary.frames, 'frame')}, no block planned yet"
-        return "no frame and no block"
+        seen = f"{plural(summary.frames, 'frame')}, no block planned yet" if summary.frames else "no frame and no block"
+        return f"{seen}, {plural(summary.held, 'file')} in quarantine" if summary.held else seen
     verb = "blocks" if summary.blocks != 1 else "block"
     parts = [f"{summary.done} of {summary.blocks} {verb} done"]
     parts.append(plural(summary.outliers, "outlier block") if summary.outliers else "no outlier")
@@ -35,6 +34,8 @@ def night_sentence(summary: NightSummary | None, missing: Iterable[str] = ()) ->
         parts.append(f"{plural(summary.failed_units, 'block')} with failed units")
     if summary.skipped_units:
         parts.append(f"{plural(summary.skipped_units, 'block')} with units left out")
+    if summary.doubtful:
+        parts.append(f"{plural(summary.doubtful, 'block')} made with doubtful calibrations")
     if running := summary.count(BlockState.RUNNING):
         parts.append(f"{running} running")
     if soon := summary.count(BlockState.WAITING, BlockState.READY, BlockState.QUEUED):
@@ -57,7 +58,8 @@ def block_sentence(block: Block, inputs: Sequence[BlockInput], waiting: str, exp
             words = lost_words(block)
             good = len(block.units) - len(block.failed_units) - len(block.skipped_units)
             lost = f"{good} of {block.unit_words.counted(len(block.units))} good, {words}, " if words else ""
-            return f"{what}: done in {duration(block.duration)}, {lost}{verdict}"
+            doubt = ", made with doubtful calibrations" if block.doubtful else ""
+            return f"{what}: done in {duration(block.duration)}, {lost}{verdict}{doubt}"
         case BlockState.FAILED:
             return f"{what}: failed after {plural(block.tries, 'try' if block.tries == 1 else 'trie')}"
         case BlockState.RUNNING:

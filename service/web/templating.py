@@ -67,10 +67,14 @@ def static_url(path: str) -> str:
 
 
 def block_mark(block: Block) -> tuple[str, str, str]:
-    """Colour class, glyph and word of the state of a block; one that is done but for some units is not good."""
+    """Colour class, glyph and word of the state of a block.
+
+    One that is done but for some units, or with doubtful calibrations, is not good.
+    """
     words = lost_words(block)
     if not words:
-        return STATES[block.state]
+        doubtful = block.doubtful and block.state is BlockState.DONE
+        return ("warn", "▲", "done, doubtful parent") if doubtful else STATES[block.state]
     return ("bad", "✕", f"done, {words}") if block.failed_units else ("warn", "▲", f"done, {words}")
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -16,6 +16,12 @@ from core.archive.states import BLOCK_OPEN_STATES, BlockState, QuarantineState
 
 __all__ = ["NightSummary", "latest_night", "neighbours", "night_numbers", "nights_before", "nights_between"]
 
+# What makes a night: a column, and which rows count. Files in quarantine do, or a night that is lost whole is not seen.
+_DATED: Final[tuple[tuple[Any, ...], ...]] = (
+    (Frame.night,),
+    (Block.night,),
+    (QuarantinedFile.night, QuarantinedFile.state == QuarantineState.HELD),
+)
 _NO_WORK = (BlockState.SUPERSEDED, BlockState.CANCELLED)
 
 
@@ -35,6 +41,8 @@ class NightSummary:
         Blocks that have a score.
     failed_units, skipped_units : int
         Blocks that are done except for units that failed, or that had to be left out.
+    doubtful : int
+        Blocks that were made with doubtful calibrations.
     held : int
         Files in quarantine.
     """
@@ -47,6 +55,7 @@ class NightSummary:
     held: int = 0
     failed_units: int = 0
     skipped_units: int = 0
+    doubtful: int = 0
 
     def count(self, *states: BlockState) -> int:
         """Blocks in any of these states."""
@@ -71,12 +80,12 @@ class NightSummary:
     def verdict(self) -> str:
         """One word.
 
-        ``bad`` (outlier, failure of a block or of a unit), ``warn`` (incomplete, units left out, quarantine), ``run``
-        (work to come), ``good``, ``none``.
+        ``bad`` (outlier, failure of a block or of a unit), ``warn`` (incomplete, units left out, made with doubtful
+        calibrations, quarantine), ``run`` (work to come), ``good``, ``none``.
         """
         if self.outliers or self.failed_units or self.count(BlockState.FAILED):
             return "bad"
-        if self.count(BlockState.INCOMPLETE) or self.skipped_units or self.held:
+        if self.count(BlockState.INCOMPLETE) or self.skipped_units or self.doubtful or self.held:
             return "warn"
         if self.open:
             return "run"
@@ -89,18 +98,19 @@ class _BlockCount(NamedTuple):
     score: int | None
     failed_units: bool
     skipped_units: bool
+    doubtful: bool
     number: int
 
 
 def latest_night(session: Session) -> date | None:
-    """The last night with frames or blocks."""
-    nights = [session.scalar(select(func.max(column))) for column in (Frame.night, Block.night)]
+    """The last night that has anything."""
+    nights = [session.scalar(select(func.max(column)).where(*only)) for column, *only in _DATED]
     return max((night for night in nights if night is not None), default=None)
 
 
 def night_numbers(session: Session) -> tuple[date | None, date | None]:
     """First and last night of the archive."""
-    firsts = [session.scalar(select(func.min(column))) for column in (Frame.night, Block.night)]
+    firsts = [session.scalar(select(func.min(column)).where(*only)) for column, *only in _DATED]
     return min((night for night in firsts if night is not None), default=None), latest_night(session)
 
 
@@ -111,9 +121,9 @@ def nights_between(session: Session, first: date, last: date) -> list[NightSumma
     )
     failed, skipped = Block.failed_unit_mask != 0, Block.skipped_unit_mask != 0
     blocks = session.execute(
-        select(Block.night, Block.state, Block.score, failed, skipped, func.count())
+        select(Block.night, Block.state, Block.score, failed, skipped, Block.doubtful, func.count())
         .where(Block.night.between(first, last))
-        .group_by(Block.night, Block.state, Block.score, failed, skipped)
+        .group_by(Block.night, Block.state, Block.score, failed, skipped, Block.doubtful)
     )
     held = session.execute(
         select(QuarantinedFile.night, func.count())
@@ -137,6 +147,7 @@ def _summaries(
     scored: dict[date, int] = defaultdict(int)
     failed: dict[date, int] = defaultdict(int)
     skipped: dict[date, int] = defaultdict(int)
+    doubtful: dict[date, int] = defaultdict(int)
     for row in blocks:
         if row.state is BlockState.SUPERSEDED:
             continue
@@ -148,6 +159,7 @@ def _summaries(
             outliers[row.night] += row.number if row.score else 0
         failed[row.night] += row.number if row.failed_units else 0
         skipped[row.night] += row.number if row.skipped_units else 0
+        doubtful[row.night] += row.number if row.doubtful else 0
     return [
         NightSummary(
             night,
@@ -158,6 +170,7 @@ def _summaries(
             held.get(night, 0),
             failed.get(night, 0),
             skipped.get(night, 0),
+            doubtful.get(night, 0),
         )
         for night in sorted({*frames, *states, *held}, reverse=True)
     ]
@@ -166,18 +179,18 @@ def _summaries(
 def nights_before(session: Session, before: date | None, limit: int) -> list[NightSummary]:
     """The last ``limit`` nights before a date (or of all), newest first."""
     dates: set[date] = set()
-    for column in (Frame.night, Block.night):
-        dates.update(_last_dates(session, column, before, limit))
+    for column, *only in _DATED:
+        dates.update(_last_dates(session, column, only, before, limit))
     chosen = sorted(dates, reverse=True)[:limit]
     return nights_between(session, chosen[-1], chosen[0]) if chosen else []
 
 
-def _last_dates(session: Session, column: Any, before: date | None, limit: int) -> Iterable[date]:
+def _last_dates(session: Session, column: Any, only: Sequence[Any], before: date | None, limit: int) -> Iterable[date]:
     # One index look-up per night: DISTINCT would walk every row of the nights passed.
     found: list[date] = []
     bound = before
     while len(found) < limit:
-        statement = select(func.max(column))
+        statement = select(func.max(column)).where(*only)
         if bound is not None:
             statement = statement.where(column < bound)
         night = session.scalar(statement)
@@ -189,9 +202,9 @@ def _last_dates(session: Session, column: Any, before: date | None, limit: int) 
 
 
 def neighbours(session: Session, night: date) -> tuple[date | None, date | None]:
-    """The nights before and after that have frames or blocks."""
-    before = [session.scalar(select(func.max(c)).where(c < night)) for c in (Frame.night, Block.night)]
-    after = [session.scalar(select(func.min(c)).where(c > night)) for c in (Frame.night, Block.night)]
+    """The nights before and after that have anything."""
+    before = [session.scalar(select(func.max(c)).where(c < night, *only)) for c, *only in _DATED]
+    after = [session.scalar(select(func.min(c)).where(c > night, *only)) for c, *only in _DATED]
     return (
         max((found for found in before if found is not None), default=None),
         min((found for found in after if found is not None), default=None),

@@ -141,9 +141,11 @@ function prepareOrders() {
     button.classList.remove("hidden");
     button.addEventListener("click", () => {
       $("#ask-text").textContent = button.dataset.ask;
+      $("#ask-reason").required = "comment" in button.dataset;
       $("#ask-error").classList.add("hidden");
       $("#ask-yes").onclick = async (event) => {
         event.preventDefault();
+        if (!$("#ask-reason").reportValidity()) return;
         const body = JSON.stringify({ reason: $("#ask-reason").value });
         const response = await fetch(button.dataset.post, { method: "POST", headers: { "Content-Type": "application/json" }, body });
         if (response.ok) { location.reload(); return; }
