@@ -14,4 +14,4 @@ ENV CASCADE_DATA_DIR=/data CASCADE_ARCHIVE_DIRS=/archive NUMBA_CACHE_DIR=/var/ca
 RUN muserex --compile
 VOLUME /data
 EXPOSE 8000
-CMD ["python", "-m", "service.serve", "--host", "0.0.0.0", "--port", "8000"]
+CMD ["python", "-P", "-m", "service.serve", "--host", "0.0.0.0", "--port", "8000"]

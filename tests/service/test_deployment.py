@@ -26,7 +26,7 @@ def compose() -> dict[str, Any]:
 
 
 def module_of(command: list[str]) -> str | None:
-    return command[2] if command[:2] == ["python", "-m"] else None
+    return command[3] if command[:3] == ["python", "-P", "-m"] else None
 
 
 def test_all_services_are_there(compose: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ def test_one_tagged_image_for_all_without_root_and_with_health(compose: dict[str
             assert "healthcheck" in service, name
             command = service["healthcheck"]["test"]
             if "-m" in command:
-                assert importlib.util.find_spec(command[3]) is not None
+                assert importlib.util.find_spec(command[4]) is not None
     assert re.search(r"^USER cascade$", (ROOT / "Dockerfile").read_text(), re.M)
 
 
@@ -160,5 +160,5 @@ def test_database_and_broker_are_not_open_beyond_their_network(compose: dict[str
 
 
 def test_the_operators_page_names_programs_that_exist() -> None:
-    for module in re.findall(r"python -m ([\w.]+)", (ROOT / "docs/operators.md").read_text()):
+    for module in re.findall(r"python (?:-P )?-m ([\w.]+)", (ROOT / "docs/operators.md").read_text()):
         assert importlib.util.find_spec(module) is not None, module
