@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -9,13 +11,13 @@ from datetime import date, datetime, timedelta
 from sqlalchemy.orm import Session
 
 from core.archive.base import utc_now
-from core.archive.candidates import Span, planning_frames, planning_products
+from core.archive.candidates import Span, planning_frames, planning_products, rest_of_templates
 from core.archive.events import record_event
 from core.archive.news import PLANNER, News, fresh_frames, last_plan_time, news, nights_changed
 from core.archive.outside import outside_statics
 from core.archive.planning import SavedPlan, plan_parts, save_plan
 from core.archive.requests import requests_of
-from core.archive.sessions import Archive
+from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.signing import sign_anew
 from core.archive.standing import (
     blocks_with_stale_inputs,
@@ -33,13 +35,17 @@ from core.instruments.catalogue import installed_recipes, recipe_versions
 from core.instruments.declaration import Instrument
 from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
+from core.instruments.setup import Setup
 from core.settings import Settings
 from workers.requests import usual_request
 from workers.statics import build_statics, static_calibrations
 
 __all__ = ["Planner", "plan_nights", "save_nights"]
 
+_LOG = logging.getLogger(__name__)
+_Template = tuple[str, str, Setup]  # tag, start, set-up
 _OVERLAP = timedelta(seconds=60)  # a frame may be committed a little after the time in its row
+_SET_ASIDE = "planner, set aside"
 _NAMED = 2.0  # windows
 _PATIENCE = 600.0  # [s]; the first plan of an archive of ten years takes minutes
 
@@ -202,15 +208,7 @@ class Planner:
         if nights:
             self._left = frozenset(nights)
             try:
-                plan, saved = save_nights(
-                    self.archive,
-                    self.settings,
-                    nights,
-                    wait_for_templates=wait_for_templates,
-                    actor=PLANNER,
-                    patience=0.0,
-                    now=now,
-                )
+                plan, saved = self._save(nights, wait_for_templates, now)
             except PlanningBusyError:
                 self._seen = found
                 return None
@@ -224,26 +222,84 @@ class Planner:
         self._seen = found
         return saved
 
+    def _save(self, nights: Collection[date], wait: bool, now: datetime) -> tuple[Plan, SavedPlan]:
+        """Plan nights together; if that fails, each for itself, so that one bad night does not keep the others."""
+
+        def save(some: Collection[date], actor: str) -> tuple[Plan, SavedPlan]:
+            return save_nights(
+                self.archive,
+                self.settings,
+                some,
+                wait_for_templates=wait,
+                actor=actor,
+                patience=0.0,
+                now=now,
+            )
+
+        try:
+            return save(nights, PLANNER)
+        except (PlanningBusyError, ArchiveUnavailableError):
+            raise
+        except Exception:
+            _LOG.exception("%s cannot be planned together; night by night", _span(nights))
+        plans, saved = [], SavedPlan()
+        for night in sorted(nights):
+            try:
+                plan, one = save([night], PLANNER)
+            except (PlanningBusyError, ArchiveUnavailableError):
+                raise
+            except Exception as error:
+                # It is planned again when something of it changes, or at the next start.
+                _LOG.exception("the night %s cannot be planned", night)
+                text = f"cannot be planned: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+                with self.archive.write() as session:
+                    record_event(session, "plan", str(night), actor=_SET_ASIDE, text=text, now=now)
+            else:
+                plans.append(plan)
+                saved += one
+        return merge_plans(plans), saved
+
 
 def _arriving(block: BlockPlan) -> bool:
     return any(lack.code == "arriving" for lack in block.missing)
 
 
 def _frames(session: Session, nights: Collection[date]) -> list[FrameInfo]:
-    """Frames of the nights; of those next to them, and of those around them with open blocks, what tasks take."""
+    """Frames of the nights; of those next to them, and of those around them with open blocks, what tasks take.
+
+    Templates come whole, although they may run over noon. One is of the night of its first exposure: it is left out if
+    that night is not among these, as the calibrations of that night are not.
+    """
     if not nights:
         return []
-    day = timedelta(days=1)
-    beside = {night + step * day for night in nights for step in (-1, 1)}
-    beside |= nights_with_open_blocks(session, min(nights) - _reach(), max(nights) + _reach())
+    beside = {_days_on(night, step) for night in nights for step in (-1, 1)}
+    beside |= nights_with_open_blocks(session, _days_on(min(nights), -_reach()), _days_on(max(nights), _reach()))
     taken = {tag for _, rules in calibration_plans() for tag in (*rules.input_tags, *(t.main for t in rules.tasks))}
     wanted = set(nights)
-    return [
+    found = [
         frame
         for group, tags in ((wanted, None), (beside - wanted, taken))
         for first, last in _runs(group)
         for frame in planning_frames(session, first, last, tags)
     ]
+    rest = rest_of_templates(session, found, wanted | beside)
+    split = {_template(frame) for frame in rest}
+    begun: dict[_Template, str] = {}
+    for frame in (*found, *rest):
+        if _template(frame) in split:
+            begun[_template(frame)] = min(frame.night, begun.get(_template(frame), frame.night))
+    loaded = {night.isoformat() for night in wanted | beside}
+    elsewhere = {template for template, night in begun.items() if night not in loaded}
+    return [frame for frame in (*found, *rest) if _template(frame) not in elsewhere]
+
+
+def _template(frame: FrameInfo) -> _Template:
+    return (frame.tag, frame.tpl_start, frame.setup)
+
+
+def _days_on(night: date, days: int) -> date:
+    """So many days after a night, inside the calendar."""
+    return date.fromordinal(min(max(night.toordinal() + days, date.min.toordinal()), date.max.toordinal()))
 
 
 def _of(products: Iterable[ProductInfo], instrument: Instrument) -> list[ProductInfo]:
@@ -270,10 +326,10 @@ def _spans(first: float, last: float) -> dict[str, Span]:
     return {tag: (first - days, last + days) for tag, days in reach.items()}
 
 
-def _reach() -> timedelta:
-    """How far from the data a calibration may be at most, of any instrument."""
+def _reach() -> int:
+    """How far from the data a calibration may be at most, of any instrument [d]."""
     widest = [source.widest for _, rules in calibration_plans() for source in rules.masters if not source.static]
-    return timedelta(days=max(widest))
+    return math.ceil(max(widest))
 
 
 def _runs(nights: Iterable[date]) -> list[tuple[date, date]]:

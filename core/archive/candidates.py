@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import case, func, literal, select
+from sqlalchemy import Select, and_, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block, Frame, OutsideFile, Product, units_of_mask
+from core.archive.models import Block, BlockInput, Frame, OutsideFile, Product, units_of_mask
 from core.archive.states import BlockState, FrameState, ProductState
 from core.archive.verdicts import AUTOMATIC
 from core.cascade.model import FrameInfo, Origin, ProductInfo, Quality
 from core.instruments.registry import instrument
 from core.instruments.setup import Setup
 
-__all__ = ["Span", "planning_frames", "planning_products"]
+__all__ = ["Span", "planning_frames", "planning_products", "rest_of_templates"]
 
 Span = tuple[float, float]  # first and last mid-exposure time [d]
 
@@ -37,32 +37,56 @@ _CHUNK = 500
 def planning_frames(
     session: Session, first_night: date, last_night: date, tags: Iterable[str] | None = None
 ) -> list[FrameInfo]:
-    """The present frames of some nights (both ends included), as the planner wants them."""
-    query = (
-        select(Frame)
-        .where(Frame.night.between(first_night, last_night), Frame.state == FrameState.PRESENT)
-        .order_by(Frame.mjd_mid, Frame.dp_id)
-    )
+    """The frames of some nights (both ends included), as the planner wants them.
+
+    Those that are present; and those that are gone but from which something was made that still counts: what is
+    finished stays when raw files are purged.
+    """
+    query = _plannable().where(Frame.night.between(first_night, last_night))
     if tags is not None:
         query = query.where(Frame.tag.in_(sorted(tags)))
-    return [
-        FrameInfo(
-            id=frame.dp_id,
-            tag=frame.tag,
-            setup=frame.setup,
-            mjd_mid=frame.mjd_mid,
-            tpl_start=frame.tpl_start.strftime("%Y-%m-%dT%H:%M:%S") if frame.tpl_start else "",
-            tpl_nexp=frame.tpl_nexp or 0,
-            lamps=tuple(frame.lamps.split("+")) if frame.lamps else (),
-            units=frame.units,
-            night=frame.night.isoformat(),
-            edition=frame.edition,
-            obs="" if frame.obs_id is None else str(frame.obs_id),
-            target=frame.object or "",
-            temperature=frame.ambient_temp,
-        )
-        for frame in session.scalars(query)
-    ]
+    return [_frame_info(frame) for frame in session.scalars(query)]
+
+
+def rest_of_templates(session: Session, frames: Sequence[FrameInfo], nights: Collection[date]) -> list[FrameInfo]:
+    """Frames of the templates of some frames that were taken in other nights than those."""
+    tags = {frame.tag for frame in frames}
+    starts = sorted(
+        {datetime.fromisoformat(frame.tpl_start).replace(tzinfo=UTC) for frame in frames if frame.tpl_start}
+    )
+    found: list[FrameInfo] = []
+    for part in (starts[i : i + _CHUNK] for i in range(0, len(starts), _CHUNK)):
+        rows = session.scalars(_plannable().where(Frame.tpl_start.in_(part)))
+        found += [_frame_info(frame) for frame in rows if frame.night not in nights and frame.tag in tags]
+    return found
+
+
+def _plannable() -> Select[Frame]:
+    used = (
+        select(BlockInput.frame_id)
+        .join(Block, Block.id == BlockInput.block_id)
+        .where(BlockInput.frame_id == Frame.id, Block.state == BlockState.DONE)
+    )
+    kept = or_(Frame.state == FrameState.PRESENT, and_(Frame.state == FrameState.MISSING, used.exists()))
+    return select(Frame).where(kept).order_by(Frame.mjd_mid, Frame.dp_id)
+
+
+def _frame_info(frame: Frame) -> FrameInfo:
+    return FrameInfo(
+        id=frame.dp_id,
+        tag=frame.tag,
+        setup=frame.setup,
+        mjd_mid=frame.mjd_mid,
+        tpl_start=frame.tpl_start.strftime("%Y-%m-%dT%H:%M:%S") if frame.tpl_start else "",
+        tpl_nexp=frame.tpl_nexp or 0,
+        lamps=tuple(frame.lamps.split("+")) if frame.lamps else (),
+        units=frame.units,
+        night=frame.night.isoformat(),
+        edition=frame.edition,
+        obs="" if frame.obs_id is None else str(frame.obs_id),
+        target=frame.object or "",
+        temperature=frame.ambient_temp,
+    )
 
 
 def planning_products(session: Session, spans: Mapping[str, Span]) -> list[ProductInfo]:

@@ -122,8 +122,9 @@ def nights_changed(session: Session, since: datetime | None, after: News | None 
     What came after a look (``after``) is found by its number, too: the clocks of other machines may be behind.
     """
     frames = select(Frame.night).distinct()
-    if since is None:
-        return set(session.scalars(frames))
+    if since is None:  # frames that are gone matter where something was planned with them
+        planned = select(Block.night).where(Block.state != BlockState.SUPERSEDED).distinct()
+        return set(session.scalars(frames.where(Frame.state == FrameState.PRESENT))) | set(session.scalars(planned))
     new, recent = Frame.ingested_at > since, Event.time > since
     if after is not None:
         new, recent = new | (Frame.id > after.frames[1]), recent | (Event.id > after.last_event)

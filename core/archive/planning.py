@@ -19,7 +19,7 @@ from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.finishing import settle_inputs
 from core.archive.models import Block, BlockInput, Frame, Product, setup_columns, unit_mask
-from core.archive.states import BlockState, InputKind
+from core.archive.states import BlockState, FrameState, InputKind
 from core.archive.transitions import change_block
 from core.cascade.model import BlockPlan, Origin, Plan
 from core.cascade.signature import SCHEME
@@ -95,9 +95,13 @@ def save_plan(
     outcome: dict[str, list[str]] = defaultdict(list)
     ids: dict[str, int] = {key: block.id for key, block in current.items()}
     replaced: list[tuple[Block, Block]] = []
+    gone = _gone_frames(session, frame_ids)
     for item in plan.blocks:
         old = current.get(item.key)
         wanted = BlockState[item.state.name]
+        if old is not None and old.state is BlockState.DONE and not gone.isdisjoint(item.frames):
+            outcome["unchanged"].append(old.name)  # it could not be done again
+            continue
         if (
             old is not None
             and old.plan_signature == item.signature
@@ -215,6 +219,16 @@ def _frame_ids(session: Session, plan: Plan) -> dict[str, int]:
     unknown = [name for name in names if name not in found]
     if unknown:
         raise NotFoundError(f"the plan names a frame that the archive does not know: {unknown[0]}", frame=unknown[0])
+    return found
+
+
+def _gone_frames(session: Session, frame_ids: Mapping[str, int]) -> set[str]:
+    """Those of some frames whose files are not there."""
+    found: set[str] = set()
+    for part in _chunks(sorted(frame_ids)):
+        found.update(
+            session.scalars(select(Frame.dp_id).where(Frame.dp_id.in_(part), Frame.state != FrameState.PRESENT))
+        )
     return found
 
 

@@ -142,7 +142,8 @@ def _difference(key: str, product: ProductInfo, target: Target, rules: Rules) ->
 
 def _lacking_units(product: ProductInfo, target: Target, words: UnitSpec) -> str:
     lacking = set(target.units) - set(product.units)
-    if product.units and lacking:
+    # The others of its units serve all the same; one that has few of them must not stand before one that has all.
+    if product.units and 2 * len(lacking) > len(target.units):
         return f"lacks {words.named(lacking)}"
     # Some of its units may have failed: the block leaves them out. It is of no use only if it has none at all.
     if target.units and not set(target.units) - set(product.lost):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ class Group:
     setup: Setup
     frames: tuple[FrameInfo, ...] = ()
     products: tuple[ProductInfo, ...] = ()
+    minimum: int = 1  # frames that a unit needs
 
     @property
     def mjd(self) -> float:
@@ -54,16 +56,22 @@ class Group:
 
     @property
     def units(self) -> tuple[int, ...]:
-        """Units that all raw frames have; those that any product has."""
+        """Units that enough raw frames have, each is reduced from those; units that any product has."""
         if not self.frames:
             return tuple(sorted({unit for product in self.products for unit in product.units}))
-        common = set(self.frames[0].units).intersection(*(frame.units for frame in self.frames[1:]))
-        return tuple(sorted(common))
+        enough = min(self.minimum, len(self.frames))
+        return tuple(sorted(unit for unit, count in self._frames_of_units().items() if count >= enough))
+
+    def _frames_of_units(self) -> Counter[int]:
+        return Counter(unit for frame in self.frames for unit in frame.units)
 
     def notes(self, words: UnitSpec) -> tuple[str, ...]:
         """What a reader should know about the group although it can be reduced."""
-        partial = {unit for frame in self.frames for unit in frame.units} - set(self.units)
-        return (f"{words.named(partial)} left out: not in all frames",) if partial else ()
+        counts, units = self._frames_of_units(), set(self.units)
+        partial = {unit for unit in units if 0 < counts[unit] < len(self.frames)}
+        lost = counts.keys() - units
+        found = [f"{words.named(partial)} not in all frames: reduced from those that have it"] if partial else []
+        return (*found, *([f"{words.named(lost)} left out: in too few frames"] if lost else []))
 
     def missing(
         self, source: RawSource, minimum: int, words: UnitSpec, fresh: frozenset[str] = frozenset()
@@ -87,7 +95,7 @@ class Group:
             if lamp not in lit:
                 lacks.append(Missing(self.tag, "lamp", f"no {self.tag} frame with lamp {lamp}"))
         if not self.units:
-            lacks.append(Missing(self.tag, "no_unit", f"no {words.word} is in all frames"))
+            lacks.append(Missing(self.tag, "no_unit", f"no {words.word} is in the frames"))
         expected = max(frame.tpl_nexp for frame in self.frames)
         if (
             len({frame.tpl_start for frame in self.frames}) == 1

@@ -8,7 +8,7 @@ which frames and products are given does not matter.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.cascade.associate import Candidate, RoleResult, associate, fitting_pairs
@@ -102,17 +102,22 @@ def make_plan(
     taken = rules.input_tags
     shelf = Shelf(rules, [*products, *(ProductInfo.of_frame(frame) for frame in frames if frame.tag in taken)])
     blocks: list[BlockPlan] = []
+    set_aside: dict[str, str] = {}
     for task in rules.tasks:
-        of_task = [
-            _Planner(task, group, refused, shelf, options, rules).block()
-            for group, refused in _groups(task, frames, shelf, rules)
-            if options.runs(task, group.first.night)
-        ]
+        of_task = []
+        for group, refused in _groups(task, frames, shelf, rules):
+            if not options.runs(task, group.first.night):
+                continue
+            try:
+                of_task.append(_Planner(task, group, refused, shelf, options, rules).block())
+            except Exception as error:  # whatever is wrong with one group, the others have their plan
+                reason = f"its group {group.name} cannot be planned: {type(error).__name__}: {error}"
+                set_aside.update({frame.id: reason for frame in group.frames})
         for block in of_task:
             work = options.redone.get(block.signature, block.signature)
             shelf.add_planned(block, work, options.failed.get(block.signature))
         blocks += of_task
-    return Plan(tuple(blocks), _not_processed(frames, blocks, options, rules), rules.version)
+    return Plan(tuple(blocks), _not_processed(frames, blocks, set_aside, rules), rules.version)
 
 
 def merge_plans(plans: Iterable[Plan]) -> Plan:
@@ -131,7 +136,7 @@ def _groups(
     """What each block of a task starts from, and what is left out of it."""
     if rules.raw(task.main) is not None:
         of_tag = [frame for frame in frames if frame.tag == task.main]
-        return [(group, ()) for group in group_frames(of_tag, task.group_by)]
+        return [(replace(group, minimum=task.minimum), ()) for group in group_frames(of_tag, task.group_by)]
     candidates = {candidate.product.id: candidate for candidate in shelf.starting(task.main)}
     groups = group_products([candidate.product for candidate in candidates.values()], task.group_by)
     return [
@@ -279,15 +284,16 @@ def _state(missing: list[Missing], inputs: tuple[InputChoice, ...]) -> BlockStat
 
 
 def _not_processed(
-    frames: Iterable[FrameInfo], blocks: Iterable[BlockPlan], options: PlanOptions, rules: Rules
+    frames: Iterable[FrameInfo], blocks: Iterable[BlockPlan], set_aside: Mapping[str, str], rules: Rules
 ) -> tuple[NotProcessed, ...]:
     blocks = tuple(blocks)
     used = {name for block in blocks for name in block.frames}
     used |= {c.product.id for block in blocks for c in block.inputs if c.product.origin is Origin.FRAME}
     why = dict(rules.without_task)
-    found = []
+    found: list[NotProcessed] = []
     for frame in sorted(frames, key=lambda f: (f.mjd_mid, f.tag, f.id)):
         if frame.id not in used:
             usual = "no block takes it" if frame.tag in rules.input_tags else f"no rule for {frame.tag} frames"
-            found.append(NotProcessed(frame.id, frame.tag, why.get(frame.tag, usual)))
+            reason = set_aside.get(frame.id) or why.get(frame.tag, usual)
+            found.append(NotProcessed(frame.id, frame.tag, reason))
     return tuple(found)

@@ -403,11 +403,31 @@ def test_what_changes_the_result_changes_the_signature(change):
     assert only(base, "muse_flat").signature != only(other, "muse_flat").signature
 
 
-def test_ifus_missing_in_one_frame_are_left_out_and_noted():
-    data = [*frames("BIAS", NIGHT, 2, start="t"), *frames("BIAS", NIGHT + 0.01, 2, start="t", units=(2, 3))]
+def test_each_ifu_is_reduced_from_the_frames_that_have_it():
+    data = [*frames("BIAS", NIGHT, 3, start="t"), *frames("BIAS", NIGHT + 0.01, 2, start="t", units=(2, 3))]
     bias = only(make_plan(data), "muse_bias")
-    assert bias.units == (2,)
-    assert bias.notes == ("IFU 1, 3 left out: not in all frames",)
+    assert bias.units == (1, 2)
+    assert bias.notes == (
+        "IFU 1 not in all frames: reduced from those that have it",
+        "IFU 3 left out: in too few frames",
+    )
+
+
+def test_a_calibration_that_lacks_few_ifus_serves_the_others():
+    old = frames("BIAS", NIGHT - 20, 3, start="old", units=tuple(range(1, 25)))
+    new = frames("BIAS", NIGHT, 3, start="new", units=tuple(range(1, 24)))
+    flats = frames("FLAT", NIGHT + 0.1, 3, start="flats", units=tuple(range(1, 25)))
+    flat = only(make_plan([*old, *new, *flats]), "muse_flat")
+    assert flat.units == tuple(range(1, 25))
+    assert [choice.product.units for choice in flat.inputs if choice.role == "MASTER_BIAS"] == [tuple(range(1, 24))]
+
+
+def test_a_calibration_that_has_few_ifus_does_not_stand_before_one_that_has_all():
+    old = frames("BIAS", NIGHT - 20, 3, start="old", units=(1, 2, 3, 4))
+    new = frames("BIAS", NIGHT, 3, start="new", units=(1,))
+    flats = frames("FLAT", NIGHT + 0.1, 3, start="flats", units=(1, 2, 3, 4))
+    flat = only(make_plan([*old, *new, *flats]), "muse_flat")
+    assert [choice.product.units for choice in flat.inputs if choice.role == "MASTER_BIAS"] == [(1, 2, 3, 4)]
 
 
 def test_frames_without_template_start_stay_alone():
