@@ -45,6 +45,7 @@ from workers.verdict import RunVerdict, judge, units_to_reduce
 __all__ = ["Attempt", "EventSink"]
 
 _LOG = logging.getLogger(__name__)
+_DRAWINGS = 3
 EventHearer = Callable[[Event], None]
 EventSink = Callable[[str, Event], None]
 
@@ -121,7 +122,8 @@ class Attempt:
         folder = self.store.work_directory(self.task.name)
         try:
             result = self._child(self._job(folder, Step.WHOLE))
-            return self._deliver(result, judge(self.task, result.run), folder)
+            verdict = judge(self.task, result.run)
+            return self._deliver(self._drawn(result, folder), verdict, folder)
         finally:
             self.store.discard_work(folder)
 
@@ -178,7 +180,8 @@ class Attempt:
         job = self._job(self._shared, Step.FINISH)
         result = self._child(replace(job, threads=thread_limit(), lost=lost))
         # Its parts have had their tries: what is lost now stays lost.
-        return self._deliver(result, judge(replace(self.task, tries=self.task.max_tries), result.run), self._shared)
+        verdict = judge(replace(self.task, tries=self.task.max_tries), result.run)
+        return self._deliver(self._drawn(result, self._shared), verdict, self._shared)
 
     # -- steps --------------------------------------------------------------------------------------------------------
     @property
@@ -208,6 +211,23 @@ class Attempt:
                 keeper.check()
         finally:
             child.close()
+        return result
+
+    def _drawn(self, result: ChildResult, folder: Path) -> ChildResult:
+        """The result with its pictures, which are part of the work: who is killed while drawing is followed by another.
+
+        After some of them the block is done without pictures, and says so: what kills them lies in the drawing.
+        """
+        for _ in range(_DRAWINGS):
+            if not result.died_drawing:
+                break
+            self._log(f"{result.plot_error} while it drew: its pictures are made again")
+            try:
+                again = self._child(self._job(folder, Step.PICTURES))
+            except ChildError as error:  # killed before it began to draw
+                result = replace(result, plot_error=error.message)
+                continue
+            result = replace(result, plots=again.plots, plot_error=again.plot_error, died_drawing=again.died_drawing)
         return result
 
     def _job(self, folder: Path, step: Step) -> BlockJob:

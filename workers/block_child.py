@@ -1,7 +1,8 @@
 """The child process of a worker: ``python -m workers.block_child job.json <parent pid>``.
 
 Does the step of the run that the job (`workers.job.BlockJob`) names; then, unless parts are still to come, the QC
-procedure of the raw type, whose pictures go to ``plots`` beside the products, also when parts failed. Events
+procedure of the raw type, whose pictures go to ``plots`` beside the products, also when parts failed; or, after a child
+that was killed while it drew, the pictures alone. Events
 (`core.recipes.events`) are lines on standard output. Pictures that cannot be made never fail the block: an event says
 why. The process dies with its parent, and its children with it.
 """
@@ -18,7 +19,7 @@ from core.processes import die_with_parent
 from core.recipes import run_job
 from core.recipes.events import PlotsFailed, PlotsMade
 from core.recipes.threads import thread_limit
-from workers.job import BlockJob
+from workers.job import BlockJob, Step
 from workers.steps import STEPS
 
 __all__ = ["main"]
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 1  # the parent died before the kernel knew that we want to die with it
     job = BlockJob.load(Path(job_file))
     result = run_job.run(job.run, partial(STEPS[job.step], job))
-    if result is not None and result.reduced and job.step.ends_run:
+    if result is not None and job.step.ends_run and (result.reduced or job.step is Step.PICTURES):
         _plots(job)
     return 0 if result is not None and result.ok else 1
 

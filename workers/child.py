@@ -29,11 +29,14 @@ class ChildResult:
     plots : tuple of PlotFile
     plot_error : str
         Why plots are missing; empty if there are all, or none are made.
+    died_drawing : bool
+        The child was killed, not by us, when the run had come to its end and pictures were still to be made.
     """
 
     run: RunResult
     plots: tuple[PlotFile, ...] = ()
     plot_error: str = ""
+    died_drawing: bool = False
 
 
 class ChildError(RetriableError):
@@ -117,7 +120,7 @@ class RecipeChild:
         if result is None:
             raise ChildError(_end_words(code))
         if code < 0 and not self._killed and not result.plots:
-            result = replace(result, plot_error=result.plot_error or _end_words(code))
+            result = replace(result, plot_error=result.plot_error or _end_words(code), died_drawing=True)
         return result
 
 

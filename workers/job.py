@@ -22,11 +22,12 @@ class Step(StrEnum):
     PREPARE = "prepare"
     PART = "part"
     FINISH = "finish"
+    PICTURES = "pictures"
 
     @property
     def ends_run(self) -> bool:
-        """Whether all products are there afterwards."""
-        return self in (Step.WHOLE, Step.FINISH)
+        """Whether all products are there afterwards, and pictures are to be made of them."""
+        return self in (Step.WHOLE, Step.FINISH, Step.PICTURES)
 
 
 @dataclass(frozen=True)

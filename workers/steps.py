@@ -69,11 +69,17 @@ def finish_step(job: BlockJob) -> RunResult:
     return result
 
 
+def pictures_step(job: BlockJob) -> RunResult:
+    """Nothing: the products are there, and only their pictures are to be made again."""
+    return RunResult()
+
+
 STEPS: Final[dict[Step, Callable[[BlockJob], RunResult]]] = {
     Step.WHOLE: whole_step,
     Step.PREPARE: prepare_step,
     Step.PART: part_step,
     Step.FINISH: finish_step,
+    Step.PICTURES: pictures_step,
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing as mp
 import traceback
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +21,9 @@ from core.recipes.registry import named_in
 __all__ = ["ENVIRONMENT", "Pictures", "make_plots", "procedure_of"]
 
 ENVIRONMENT: Final = "CASCADE_PROCEDURES"  # further ones, name=module:PROCEDURE, as `core.recipes.registry` has recipes
+
+
+_ROUNDS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -69,20 +73,44 @@ def make_plots(block: ProcedureInput, folder: Path, processes: int = 1) -> Pictu
     if processes == 1 or len(parts) == 2:
         drawn = [_draw(block, folder, part) for part in parts]
     else:
-        # Forked, so that matplotlib is there at once.
-        with ProcessPoolExecutor(
-            min(processes, len(parts)), mp_context=mp.get_context("fork"), initializer=die_with_parent
-        ) as pool:
-            futures = [pool.submit(_draw, block, folder, part) for part in parts]
-            drawn = []
-            for future, part in zip(futures, parts, strict=True):
-                try:
-                    drawn.append(future.result())
-                except BrokenProcessPool:
-                    drawn.append(([], f"{_name(block, part)}: the process that drew them died"))
+        drawn = _draw_side_by_side(block, folder, parts, processes)
     return Pictures(
         plots=tuple(plot for plots, _ in drawn for plot in plots), missing=tuple(error for _, error in drawn if error)
     )
+
+
+def _draw_side_by_side(
+    block: ProcedureInput, folder: Path, parts: Sequence[int | None], processes: int
+) -> list[tuple[list[PlotFile], str]]:
+    """As `_draw` for each part; what is lost with a process that died is drawn again."""
+    drawn: dict[int | None, tuple[list[PlotFile], str]] = {}
+    for _ in range(_ROUNDS):
+        todo = [part for part in parts if part not in drawn]
+        if not todo:
+            break
+        # Forked, so that matplotlib is there at once.
+        with ProcessPoolExecutor(
+            min(processes, len(todo)), mp_context=mp.get_context("fork"), initializer=die_with_parent
+        ) as pool:
+            futures = {part: _submitted(pool, block, folder, part) for part in todo}
+            for part, future in futures.items():
+                try:
+                    if future is not None:
+                        drawn[part] = future.result()
+                except BrokenProcessPool:
+                    continue
+    died = "the process that drew them died"
+    return [drawn.get(part, ([], f"{_name(block, part)}: {died}")) for part in parts]
+
+
+def _submitted(
+    pool: ProcessPoolExecutor, block: ProcedureInput, folder: Path, part: int | None
+) -> Future[tuple[list[PlotFile], str]] | None:
+    """A part in work; None if a process of the pool has died already."""
+    try:
+        return pool.submit(_draw, block, folder, part)
+    except BrokenProcessPool:
+        return None
 
 
 def _draw(block: ProcedureInput, folder: Path, unit: int | None) -> tuple[list[PlotFile], str]:
