@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
+from sqlalchemy.orm import undefer
 
 import workers.planning
 from core.archive.definitions import register_definitions
 from core.archive.finishing import finish_block
 from core.archive.leases import claim_work, fail_work
-from core.archive.models import Block, BlockInput, Event, Frame, Product
+from core.archive.models import Block, BlockInput, Event, Frame, Product, setup_columns
 from core.archive.orders import rerun_block, set_product_state
 from core.archive.planning import plan_parts, save_plan
-from core.archive.records import BlockResult, NewProduct, Work
+from core.archive.records import BlockResult, NewProduct, NewQc1Value, Work
 from core.archive.requests import request_of, store_request
 from core.archive.sessions import ArchiveUnavailableError
 from core.archive.standing import blocks_with_stale_inputs
@@ -32,6 +33,7 @@ from core.cascade.model import Request
 from core.cascade.signature import signature_with
 from core.errors import ParameterError
 from core.instruments.catalogue import qc1_definitions, recipe_versions
+from core.qc1.axes import Position
 from workers.ingest_daemon import Hasher
 from workers.planning import Planner, plan_nights, save_nights
 from workers.requests import make_request, usual_request
@@ -61,8 +63,8 @@ def plan(planner: Planner) -> Any:
     return planner.plan_changes(wait_for_templates=False)
 
 
-def finish(house: Any, recipe: str, tag: str) -> Block:
-    """Pretend that a block was executed: the planner looks only at rows."""
+def finish(house: Any, recipe: str, tag: str, noise: float | None = None) -> Block:
+    """Pretend that a block was executed, with a read-out noise perhaps: the planner looks only at rows."""
     block = house.blocks()[recipe]
     products = tuple(
         NewProduct(
@@ -81,7 +83,12 @@ def finish(house: Any, recipe: str, tag: str) -> Block:
     with house.archive.write() as session:
         assert claim_work(session, Work(block.id), owner="test", lease_seconds=60)
         signature = signature_with(block.plan_signature, block.parameters)
-        finish_block(session, Work(block.id), BlockResult(products=products, signature=signature), owner="test")
+        place = Position(unit=1, quadrant=1)
+        values = (
+            () if noise is None else (NewQc1Value("muse_bias", "master_ron", noise, block.mjd_mid, position=place),)
+        )
+        result = BlockResult(products=products, qc1_values=values, signature=signature)
+        finish_block(session, Work(block.id), result, owner="test")
     return block
 
 
@@ -292,6 +299,33 @@ def test_a_rejected_master_is_withdrawn_from_all_that_used_it(house: Any, planne
     assert "rejected" in new.state_reason
     with house.archive.read() as session:
         assert blocks_with_stale_inputs(session) == {}
+
+
+@pytest.mark.parametrize(("noise", "near"), [(2.5, True), (9.0, False)])
+def test_a_master_with_outliers_loses_against_a_good_one_before_it_is_taken(
+    house: Any, planner: Planner, noise: float, near: bool
+) -> None:
+    register_definitions(house.archive, qc1_definitions())
+    plan(planner)
+    bias, dark = house.blocks()["muse_bias"], house.blocks()["muse_dark"]
+    with house.archive.write() as session:
+        for unit in bias.units:
+            columns = setup_columns(bias.setup)
+            name = f"M.MUSE.earlier-{unit:02d}.fits"
+            older = {"mjd_obs": bias.mjd_mid - 0.1, "mjd_mid": bias.mjd_mid - 0.1, "night": bias.night}
+            file = {"file_name": name, "path": f"/else/{name}", "size": 1, "sha256": f"{unit}" * 64}
+            session.add(Product(tag="MASTER_BIAS", unit=unit, header={}, **older, **file, **columns))
+    finish(house, "muse_bias", "MASTER_BIAS", noise)
+    plan(planner)
+    now = house.blocks()["muse_dark"]
+    assert (now.id, now.state) == (dark.id, BlockState.READY)
+    query = select(BlockInput).where(BlockInput.block_id == dark.id, BlockInput.role == "MASTER_BIAS")
+    with house.archive.read() as session:
+        chosen = session.scalars(query.options(undefer(BlockInput.refused))).all()[0]
+        assert (chosen.source_block_id == bias.id) is near
+        reasons = [entry["reason"] for entry in chosen.refused]
+    doubt = "doubtful (1 outlier), and the chosen of the same level is not"
+    assert (doubt in reasons) is not near
 
 
 def test_a_failed_block_leaves_its_dependents_incomplete_until_it_is_run_again(house: Any, planner: Planner) -> None:
