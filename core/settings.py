@@ -148,6 +148,13 @@ class Settings(BaseSettings):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_names(self) -> Settings:
+        for path in (self.data_dir, *self.archive_dirs, self.product_dir, self.log_dir, self.static_dir):
+            if not _is_text(str(path)):
+                raise ValueError(f"the name of the directory {str(path)!a} is not UTF-8: no database can keep it")
+        return self
+
     @property
     def broker_dir(self) -> Path:
         """Directory of the file-system broker."""
@@ -171,6 +178,14 @@ class Settings(BaseSettings):
                 raise ParameterError(
                     f"the directory cannot be made ({error.strerror}): name another, e.g. with --data-dir", file=path
                 ) from error
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def join_paths(paths: Iterable[Path]) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,10 @@ def test_faults_name_their_variables() -> None:
     with pytest.raises(ValidationError) as caught:
         Settings(lease_seconds=20, heartbeat_seconds=15)
     assert setting_faults(caught.value)[0].startswith("the settings do not fit each other: lease_seconds must be")
+
+
+def test_a_directory_whose_name_is_no_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match="is not UTF-8"):
+        Settings(data_dir=tmp_path / os.fsdecode(b"\xff"))
+    with pytest.raises(ValidationError, match="is not UTF-8"):
+        Settings(archive_dirs=(tmp_path / os.fsdecode(b"\xff"),))

@@ -292,7 +292,7 @@ def test_up_serves_the_pages_with_living_daemons_and_stops_in_order(tmp_path: Pa
     port = free_port()
     process = subprocess.Popen(
         [sys.executable, "-m", "service", "up", "--port", str(port)],
-        env=environment(tmp_path),
+        env=environment(tmp_path, CASCADE_DATA_DIR=str(tmp_path / "what? 50%:á #1")),  # any path will do
         stdout=subprocess.PIPE,
         text=True,
     )
