@@ -1,0 +1,177 @@
+"""Archives with headers, dates, names and numbers at every limit: ingest, plan and pages go on, whatever lies there."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from core.archive.models import Block, Frame, Product, QuarantinedFile
+from core.archive.sessions import Archive
+from core.archive.states import FrameState
+from core.settings import Settings
+from service.app import create_app
+from workers.ingest import ingest_once
+from workers.ingest_examine import printable
+from workers.planning import Planner
+
+Build = Callable[..., bytes]
+
+DATES = (
+    "0001-01-01T00:00:00", "1999-12-31T23:59:59", "2010-01-01T00:00:00", "2026-02-30T00:00:00", "2016-12-31T23:59:60",
+    "2026-11-01", "9999-12-31T23:59:59.999", "9999-12-31T23:59:60", "2026-11-01T25:00:00", "-2026-11-01T00:00:00", "",
+)  # fmt: skip
+NUMBERS = (
+    0,
+    -1,
+    1,
+    2**31 - 1,
+    2**31,
+    -(2**63),
+    10**60,
+    0.0,
+    -1e-300,
+    1e308,
+    "raw:1E999",
+    "raw:NaN",
+    "raw:",
+    "text",
+    True,
+)
+TEXTS = (
+    "",
+    " ",
+    "'",
+    "../../etc",
+    "<script>alert(1)</script>",
+    "%00",
+    "\x00",
+    "Ã©",
+    "x" * 68,
+    "a/b c?d#e",
+    "\\u0000",
+    "=",
+)
+KEYS = (
+    "DPR.CATG", "DPR.TYPE", "DPR.TECH", "INSTRUME", "OBJECT", "TPL.ID", "OBS.PROG.ID", "INS.MODE", "INS.OPTI1.NAME",
+    "INS.OPTI2.NAME", "DET.READ.CURNAME", "EXPTIME", "MJD-OBS", "TPL.EXPNO", "TPL.NEXP", "OBS.ID", "INS.TEMP4.VAL",
+    "DET.READ.CURID", "DET.BINX", "DET.BINY", "DET.CHIPS", "INS.SHUT3.ST", "ARCFILE", "PRO.CATG",
+)  # fmt: skip
+STRUCTURE = ("BITPIX", "NAXIS", "NAXIS1", "NAXIS2", "PCOUNT", "GCOUNT", "EXTNAME", "DET.OUT1.NX", "DET.CHIP.LIVE")
+NAMES = ("a b", "%2e%2e", "<b>", "ünïcode", "n" * 240, "'quoted'", "x;y", "#1?2", "\udcff" * 60, "-dash", "2026-11-01")
+
+
+def _poison(folder: Path, build: Build, seed: int, number: int) -> None:
+    """Raw files of which each has one or more things wrong."""
+    random_ = random.Random(seed)
+    for index in range(number):
+        second = f"2026-11-01T22:{index // 60:02d}:{index % 60:02d}"
+        keywords: dict[str, Any] = {"DATE-OBS": second}
+        extension: dict[str, Any] = {}
+        for _ in range(random_.randint(1, 3)):
+            kind = random_.randrange(5)
+            if kind == 0:
+                keywords["DATE-OBS"] = random_.choice(DATES)
+            elif kind == 1:
+                keywords["TPL.START"] = random_.choice((*DATES, *TEXTS, None))
+            elif kind == 2:
+                extension[random_.choice(STRUCTURE)] = random_.choice(NUMBERS)
+            else:
+                keywords[random_.choice(KEYS)] = random_.choice((*NUMBERS, *TEXTS, None))
+        try:
+            content = build(keywords, extension=extension)
+        except (ValueError, OverflowError, MemoryError):  # the builder itself makes the pixels that a header promises
+            continue
+        if random_.random() < 0.1:
+            content = content[: random_.randrange(len(content))]
+        name = f"{random_.choice(NAMES)}_{index}" if random_.random() < 0.3 else f"MUSE.{index}"
+        (folder / f"{name}.fits").write_bytes(content)
+
+
+@pytest.fixture(params=[1, 2])
+def poisoned(
+    request: pytest.FixtureRequest, archive: Archive, tmp_path: Path, raw_bytes: Build
+) -> tuple[Archive, Settings]:
+    """An archive directory with poisoned files and three good biases, ingested."""
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    _poison(raw, raw_bytes, request.param, 100)
+    for index in range(3):
+        (raw / f"good_{index}.fits").write_bytes(
+            raw_bytes({"DATE-OBS": f"2026-10-30T09:00:0{index}", "TPL.START": "2026-10-30T09:00:00", "TPL.NEXP": 3})
+        )
+    # Two groups without start whose names differ in what a slug loses.
+    for name, second in (("one two", 1), ("onetwo", 2), ("one+two", 3)):
+        (raw / f"{name}.fits").write_bytes(raw_bytes({"DATE-OBS": f"2026-10-29T09:00:0{second}", "TPL.START": None}))
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        archive_dirs=(raw,),
+        database_url=archive.database_url,
+        settle_seconds=0.01,
+        truncated_seconds=0.01,
+        template_seconds=0.01,
+    )
+    settings.make_directories()
+    ingest_once(archive, settings)
+    return archive, settings
+
+
+def test_every_file_is_a_frame_or_held_and_the_good_ones_are_planned(poisoned: tuple[Archive, Settings]) -> None:
+    archive, settings = poisoned
+    with archive.read() as session:
+        known = {path for table in (Frame, QuarantinedFile, Product) for path in session.scalars(select(table.path))}
+    assert known == {printable(str(path)) for path in settings.archive_dirs[0].iterdir()}
+    Planner(archive, settings).plan_changes(wait_for_templates=False)
+    with archive.read() as session:
+        blocks = {block.group_key: block.n_raw for block in session.scalars(select(Block))}
+    assert blocks["muse_bias-20261030T090000-WFM-NOAO-N-r1-1x1"] == 3
+    assert sum("onetwo" in key for key in blocks) == 3
+
+
+async def _statuses(settings: Settings, paths: list[str]) -> dict[str, int]:
+    """What the service answers, also to all other addresses that name nothing."""
+    app = create_app(settings)
+    found = [path for path, verbs in app.openapi()["paths"].items() if "get" in verbs and "{" not in path]
+    paths = [*paths, *(path for path in found if "stream" not in path)]
+    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://localhost") as client,
+    ):
+        return {path: (await client.get(path)).status_code for path in paths}
+
+
+def test_no_page_and_no_endpoint_fails(poisoned: tuple[Archive, Settings]) -> None:
+    archive, settings = poisoned
+    Planner(archive, settings).plan_changes(wait_for_templates=False)
+    with archive.read() as session:
+        frames = list(session.scalars(select(Frame)))
+        blocks = list(session.scalars(select(Block)))
+    nights = {frame.night.isoformat() for frame in frames}
+    paths = [f"{base}/{night}" for night in nights for base in ("/nights", "/api/nights")]
+    paths += [f"{base}/{quote(frame.dp_id, safe='')}" for frame in frames for base in ("/frames", "/api/frames")]
+    paths += [f"{base}/{quote(block.name, safe='')}" for block in blocks for base in ("/blocks", "/api/blocks")]
+    paths += ["/", "/nights", "/quarantine", "/qc1", "/docs", "/search?q=2026"]
+    statuses = asyncio.run(_statuses(settings, paths))
+    assert len(statuses) > len(paths) + 5
+    assert {path for path, status in statuses.items() if status == 500} == set()
+    assert {path for path in paths if statuses[path] >= 400} == set()
+
+
+def test_when_the_bad_files_are_gone_only_the_good_are_left(poisoned: tuple[Archive, Settings]) -> None:
+    archive, settings = poisoned
+    for path in settings.archive_dirs[0].iterdir():
+        if not path.name.startswith("good_"):
+            path.unlink()
+    ingest_once(archive, settings)
+    Planner(archive, settings).plan_changes(wait_for_templates=False)
+    with archive.read() as session:
+        assert len(list(session.scalars(select(Frame).where(Frame.state == FrameState.PRESENT)))) == 3
+        assert [block.n_raw for block in session.scalars(select(Block))] == [3]
