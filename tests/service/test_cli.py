@@ -21,9 +21,10 @@ from sqlalchemy import select
 
 from core.archive.models import Block, Event, Qc1Parameter, Qc1Value
 from core.archive.sessions import Archive
-from core.archive.states import BlockState
+from core.archive.states import BlockState, QuarantineReason
 from core.ccd.geometry import Detector
 from core.simulator.night import NightPlan, simulate_night
+from service.web.words import QUARANTINE_CURES
 
 NIGHT = "2026-11-18"
 
@@ -191,7 +192,7 @@ def test_frames_are_ingested_planned_reduced_and_shown(cascade: Callable[..., An
     assert ingested.returncode == 1  # something is in quarantine
     assert "3 new frames" in ingested.stdout
     assert "not_fits MUSE.bad.fits" in ingested.stdout
-    assert "Remove it from the archive directory." in ingested.stdout
+    assert QUARANTINE_CURES[QuarantineReason.NOT_FITS] in ingested.stdout
 
     planned = cascade("plan", NIGHT, "--explain", "--dry-run")
     assert planned.returncode == 0, planned.stderr

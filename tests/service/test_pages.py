@@ -14,9 +14,10 @@ import pytest
 from core.archive.models import WorkerHeartbeat
 from core.archive.orders import set_product_state
 from core.archive.sessions import Archive
-from core.archive.states import ProductState, WorkerKind
+from core.archive.states import ProductState, QuarantineReason, WorkerKind
 from core.settings import Settings
 from service.status import read_status
+from service.web.words import QUARANTINE_CURES
 
 LAST = "2026-11-19"
 HTML = {"Accept": "text/html"}
@@ -108,12 +109,11 @@ def test_a_block_shows_the_parameters_that_are_used(client: httpx.Client) -> Non
 
 
 def test_quarantined_files_are_told_with_a_cure(client: httpx.Client) -> None:
-    assert "Remove it from the archive directory." in page(client, "/quarantine")
+    cure = QUARANTINE_CURES[QuarantineReason.NOT_FITS]
+    assert cure in page(client, "/quarantine")
     assert client.get("/search", params={"q": "notes.fits"}).headers["location"] == "/quarantine"
     held = client.get("/api/quarantine").json()["items"]
-    assert {item["cure"] for item in held if item["reason"] == "not_fits"} == {
-        "The file does not start like FITS. Remove it from the archive directory."
-    }
+    assert {item["cure"] for item in held if item["reason"] == "not_fits"} == {cure}
 
 
 def test_a_product_shows_its_header_in_dot_notation(client: httpx.Client, real_product: int) -> None:
