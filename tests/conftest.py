@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -18,6 +19,12 @@ from sqlalchemy.engine import make_url
 
 from core.archive.schema import upgrade
 from core.archive.sessions import Archive
+
+
+def pytest_configure() -> None:
+    """Interrupts are heard, also where the tests run in the background of a shell, which starts them deaf to them."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,13 @@ from core.simulator.scenes import ArcScene, BiasScene, DarkScene, FlatScene, Ill
 from core.simulator.seeds import stream
 from core.simulator.truth import InstrumentTruth, save_truth, truth_for
 
-__all__ = ["NightPlan", "night_state", "simulate_night"]
+__all__ = ["FRAME_NAMES", "ON_REQUEST", "NightPlan", "night_state", "simulate_night"]
+
+FRAME_NAMES: Final = "MUSE.*.fits"
+"""Pattern of the names of the frames of a night."""
+
+ON_REQUEST: Final = ("muse_lsf",)
+"""Recipes that find their frames in a simulated night, but run only where they are asked for."""
 
 OVERHEAD: Final = 81.0
 """Time between the end of an exposure and the start of the next of the same template [s]."""

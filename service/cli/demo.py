@@ -24,6 +24,7 @@ from core.errors import RetriableError
 from core.instruments.declaration import PARANAL_NOON_UT
 from core.recipes.kernels import kernels_compiled
 from core.settings import Settings
+from core.simulator.night import ON_REQUEST
 from core.sqliteurl import sqlite_url
 from service.cli.common import console, environment_of, make_installation, parse_nights, unit_list
 from service.cli.demo_frames import DemoNights, Simulation, demo_nights
@@ -118,7 +119,7 @@ def _own_settings(folder: Path) -> Settings:
         log_dir=folder / "logs",
         static_dir=folder / "static",
         settle_seconds=1.0,
-        with_recipes=("muse_lsf",),
+        with_recipes=ON_REQUEST,
         with_inputs=(),
         older_only=False,
     )

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Final
 
-from core.simulator.night import NightPlan, simulate_night
+from core.simulator.night import FRAME_NAMES, NightPlan, simulate_night
 
 __all__ = ["DEMO_PLAN", "DemoNights", "Simulation", "demo_nights"]
 
@@ -92,7 +92,7 @@ class Simulation(threading.Thread):
 
     @property
     def done(self) -> int:
-        return len(list(self._raw.glob("MUSE.*.fits")))
+        return len(list(self._raw.glob(FRAME_NAMES)))
 
     def run(self) -> None:
         whole = set(self._made.read_text().split()) if self._made.is_file() else set()

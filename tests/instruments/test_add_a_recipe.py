@@ -47,8 +47,8 @@ def contributed(fresh_declarations: pytest.MonkeyPatch) -> None:
         replace(
             muse.INSTRUMENT,
             recipes={**muse.INSTRUMENT.recipes, **eval(f"{{{recipe}}}")},
-            plan=replace(muse.INSTRUMENT.plan, tasks=(*plan.RULES.tasks, *eval(f"({task})", vars(plan)))),
-            qc1=replace(muse.INSTRUMENT.qc1, tables=(*qc.QC1.tables, *eval(f"({table})", vars(qc)))),
+            plan=replace(muse.INSTRUMENT.plan, tasks=(*plan.RULES.tasks, eval(task, vars(plan)))),
+            qc1=replace(muse.INSTRUMENT.qc1, tables=(*qc.QC1.tables, eval(table, vars(qc)))),
         ),
     )
 

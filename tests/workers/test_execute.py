@@ -143,7 +143,7 @@ def test_a_night_runs_to_the_end_and_leaves_products_qc1_scores_plots_and_logs(h
     assert all(Path(plot["path"]).read_bytes().startswith(b"\x89PNG") for plot in plots)
     log = Path(dark.log_path).read_text()
     assert "try 1 of block" in log
-    assert "saved MASTER_DARK-01.fits" in log
+    assert "saved MASTER_DARK: MASTER_DARK-01.fits" in log
     assert {"part_progress", "part_done"} <= {event.event for event in events}
     # nothing is left over: no work directory, no receipt
     assert not list((house.settings.product_dir / ".work").iterdir())
