@@ -17,12 +17,12 @@ from service.commands import command_line
 from service.text import age
 from workers.statics import faults
 
-__all__ = ["Alarm", "DaemonState", "FreshnessBox", "Status", "read_status"]
+__all__ = ["MISSED_BEATS", "Alarm", "DaemonState", "FreshnessBox", "Status", "read_status"]
 
 # Biases are taken every day, so each feed moves once per day; two hours of grace.
 AGE_LIMITS: Final = {"file": timedelta(hours=26), "product": timedelta(hours=26), "score": timedelta(hours=26)}
 LABELS: Final = {"file": "Last file", "product": "Last product", "score": "Last score"}
-MISSED_BEATS: Final = 3
+MISSED_BEATS: Final = 2  # a daemon that is silent for so many heartbeats is told
 _FORGOTTEN: Final = timedelta(days=7)  # a daemon that has been silent for so long is history
 NEEDED: Final = {
     WorkerKind.INGEST: "new files are not seen",

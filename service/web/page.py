@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 
 from service.dependencies import SessionDep, SettingsDep
+from service.live import daemon_key, live_token
 from service.status import read_status
 from service.web.templating import render
 
@@ -22,10 +23,12 @@ class PageMaker:
         self.session = session
         self.settings = settings
         self.status = read_status(session, settings)
+        self.token = live_token(session, self.status)  # before the page is made: what changes meanwhile is read again
 
     def render(self, template: str, **context: Any) -> HTMLResponse:
         """The page; never kept by caches, since it tells how things are now."""
-        response = render(self.request, template, {"status": self.status, "now": self.status.now, **context})
+        known = {"status": self.status, "token": self.token, "now": self.status.now, "daemon_key": daemon_key}
+        response = render(self.request, template, {**known, **context})
         response.headers["Cache-Control"] = "no-store"
         return response
 

@@ -126,6 +126,6 @@ def render(request: Request, template: str, context: Mapping[str, Any], status_c
     html = (
         environment()
         .get_template(template)
-        .render({"request": request, "status": None, "here": _with_data_dir(request), **context})
+        .render({"request": request, "status": None, "now": None, "here": _with_data_dir(request), **context})
     )
     return HTMLResponse(html, status_code=status_code)

@@ -8,11 +8,12 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import httpx
 import numpy as np
@@ -27,6 +28,7 @@ from core.settings import Settings
 from service.app import create_app
 
 LAST = date(2026, 11, 19)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def _load(name: str) -> ModuleType:
@@ -82,12 +84,17 @@ def settings(
     return settings
 
 
-@contextmanager
-def _serving(settings: Settings) -> Iterator[str]:
-    """The application on a free port of this machine."""
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def _serving(settings: Settings, port: int = 0) -> Iterator[str]:
+    """The application on a port of this machine, a free one if none is named."""
+    port = port or _free_port()
     server = uvicorn.Server(
         uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_level="error", ws="none")
     )
@@ -100,6 +107,18 @@ def _serving(settings: Settings) -> Iterator[str]:
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def serve() -> Callable[..., AbstractContextManager[str]]:
+    """Serves an installation, on a port if one is named."""
+    return _serving
+
+
+@pytest.fixture
+def port() -> int:
+    """A port of this machine that nobody listens on."""
+    return _free_port()
 
 
 @pytest.fixture(scope="session")
@@ -149,3 +168,30 @@ def real_product(client: httpx.Client, bias_block: str) -> int:
     """Number of the product that is on disk."""
     products = client.get(f"/api/blocks/{bias_block}").json()["products"]
     return max(int(product["id"]) for product in products)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """A headless browser."""
+    api = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no chromium here")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Any, server: str) -> Iterator[Any]:
+    """A page of the service; console errors, failed scripts and foreign requests fail the test."""
+    context = browser.new_context(viewport={"width": 1400, "height": 900}, base_url=server)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(
+        (server, "data:", "blob:")) else None)  # fmt: skip
+    yield page
+    context.close()
+    assert complaints == []

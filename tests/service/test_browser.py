@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
-]
+pytestmark = pytest.mark.browser
 RON = "/qc1/muse_bias?y=master_ron&split=quadrant"
 RECORD_TEXTS = """
 window.texts = [];
@@ -25,31 +19,6 @@ CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
   return fill.call(this, text, ...rest);
 };
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless browser."""
-    api = pytest.importorskip("playwright.sync_api")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(browser: Any, server: str) -> Iterator[Any]:
-    """A page of the service; console errors, failed scripts and foreign requests fail the test."""
-    context = browser.new_context(viewport={"width": 1400, "height": 900}, base_url=server)
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url) if not request.url.startswith(
-        (server, "data:", "blob:")) else None)  # fmt: skip
-    yield page
-    context.close()
-    assert complaints == []
 
 
 def plotted(page: Any) -> None:

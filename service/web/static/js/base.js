@@ -1,75 +1,11 @@
-// Every page: keyboard, sorting, filters, sparklines, progress of running blocks, copy buttons.
+// Every page: keyboard, tables, sparklines, orders, copy buttons; and it stays true while it is open.
+import { live, refresh } from "./live.js";
 import { sparklines } from "./spark.js";
 import { watchProgress } from "./progress.js";
+import { arrangeTables, prepareTables } from "./tables.js";
 
 const $ = (selector, root = document) => root.querySelector(selector);
 const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
-
-// -- sorting: the address keeps it as sort=<table>.<column>.<direction> -------------------------------------------
-function cellValue(row, column) {
-  const cell = row.cells[column];
-  const text = (cell?.dataset.v ?? cell?.textContent ?? "").trim().replace("−", "-");
-  const plain = text.replace(/[\s ]/g, "");
-  const number = plain !== "" && /^-?[\d.]+(e[-+]?\d+)?$/i.test(plain) ? Number(plain) : NaN;
-  return Number.isNaN(number) ? text.toLowerCase() : number;
-}
-
-function compare(a, b) {
-  if (typeof a === "number" && typeof b === "number") return a - b;
-  if (typeof a === "number") return 1;
-  if (typeof b === "number") return -1;
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-function sortTable(table, column, direction) {
-  const body = table.tBodies[0];
-  const rows = [...body.rows].map((row, order) => ({ row, order, value: cellValue(row, column) }));
-  rows.sort((a, b) => direction * compare(a.value, b.value) || a.order - b.order);
-  body.append(...rows.map((item) => item.row));
-  for (const head of table.tHead.rows[0].cells) head.removeAttribute("aria-sort");
-  table.tHead.rows[0].cells[column].setAttribute("aria-sort", direction > 0 ? "ascending" : "descending");
-}
-
-function prepareSorting() {
-  const tables = $$("table.sortable");
-  const wanted = new URLSearchParams(location.search).get("sort")?.split(".").map(Number);
-  tables.forEach((table, number) => {
-    for (const head of $$("th[data-sort]", table)) {
-      head.tabIndex = 0;
-      const act = () => {
-        const direction = head.getAttribute("aria-sort") === "ascending" ? -1 : 1;
-        sortTable(table, head.cellIndex, direction);
-        const address = new URL(location.href);
-        address.searchParams.set("sort", `${number}.${head.cellIndex}.${direction}`);
-        history.replaceState(null, "", address);
-      };
-      head.addEventListener("click", act);
-      head.addEventListener("keydown", (event) => {
-        if (event.key === "Enter" || event.key === " ") { event.preventDefault(); act(); }
-      });
-    }
-    if (wanted && wanted[0] === number && table.tHead.rows[0].cells[wanted[1]]) sortTable(table, wanted[1], wanted[2] < 0 ? -1 : 1);
-  });
-}
-
-// -- filters of long tables ----------------------------------------------------------------------------------------
-function prepareFilters() {
-  for (const input of $$("input.filter")) {
-    input.classList.remove("hidden");
-    input.addEventListener("input", () => {
-      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-      for (const table of $$(input.dataset.filter)) {
-        let shown = 0;
-        for (const row of table.tBodies[0].rows) {
-          const fits = words.every((word) => row.textContent.toLowerCase().includes(word));
-          row.classList.toggle("hidden", !fits);
-          shown += fits;
-        }
-        table.closest("section")?.classList.toggle("hidden", shown === 0 && input.dataset.filter !== "#header");
-      }
-    });
-  }
-}
 
 // -- keyboard ------------------------------------------------------------------------------------------------------
 const GO = { h: "/", n: "/nights", q: "/qc1", d: "/docs" };
@@ -105,74 +41,73 @@ function onKey(event) {
 }
 
 // -- the cascade: point at a block, see what was chosen for it ---------------------------------------------------------
+function showChoices(box) {
+  const graph = $("#graph"), out = $("#choices");
+  out.dataset.silent ??= out.textContent;
+  graph.classList.toggle("pick", Boolean(box));
+  $$(".on", graph).forEach((item) => item.classList.remove("on"));
+  if (!box) { out.textContent = out.dataset.silent; return; }
+  box.classList.add("on");
+  for (const path of $$("path", graph)) {
+    const near = path.dataset.to === box.dataset.id || path.dataset.from === box.dataset.id;
+    path.classList.toggle("on", near);
+    if (near) for (const id of [path.dataset.to, path.dataset.from]) $(`.b[data-id="${id}"]`, graph)?.classList.add("on");
+  }
+  out.replaceChildren(...(box.dataset.choices || "needs no calibration").split("\n").map((text) => {
+    const line = document.createElement("div");
+    line.textContent = text;
+    return line;
+  }));
+}
+
 function prepareGraph() {
-  const graph = $("#graph");
-  if (!graph) return;
-  const out = $("#choices");
-  const silent = out.textContent;
-  const show = (box) => {
-    graph.classList.toggle("pick", Boolean(box));
-    $$(".on", graph).forEach((item) => item.classList.remove("on"));
-    if (!box) { out.textContent = silent; return; }
-    box.classList.add("on");
-    for (const path of $$("path", graph)) {
-      const near = path.dataset.to === box.dataset.id || path.dataset.from === box.dataset.id;
-      path.classList.toggle("on", near);
-      if (near) for (const id of [path.dataset.to, path.dataset.from]) $(`.b[data-id="${id}"]`, graph)?.classList.add("on");
-    }
-    out.replaceChildren(...(box.dataset.choices || "needs no calibration").split("\n").map((text) => {
-      const line = document.createElement("div");
-      line.textContent = text;
-      return line;
-    }));
-  };
-  for (const box of $$(".b", graph)) {
-    box.addEventListener("mouseenter", () => show(box));
-    box.addEventListener("focus", () => show(box));
-    box.addEventListener("mouseleave", () => show(null));
-    box.addEventListener("blur", () => show(null));
+  for (const [on, off] of [["mouseover", "mouseout"], ["focusin", "focusout"]]) {
+    document.addEventListener(on, (event) => { const box = event.target.closest?.("#graph .b"); if (box) showChoices(box); });
+    document.addEventListener(off, (event) => { if (event.target.closest?.("#graph .b")) showChoices(null); });
   }
 }
 
 // -- orders: run again, cancel; asked once, with a reason that is kept -----------------------------------------------
-function prepareOrders() {
-  const ask = $("#ask");
-  for (const button of $$("button.order")) {
-    button.classList.remove("hidden");
-    button.addEventListener("click", () => {
-      $("#ask-text").textContent = button.dataset.ask;
-      $("#ask-reason").required = "comment" in button.dataset;
-      $("#ask-error").classList.add("hidden");
-      $("#ask-yes").onclick = async (event) => {
-        event.preventDefault();
-        if (!$("#ask-reason").reportValidity()) return;
-        const body = JSON.stringify({ reason: $("#ask-reason").value });
-        const response = await fetch(button.dataset.post, { method: "POST", headers: { "Content-Type": "application/json" }, body });
-        if (response.ok) { location.reload(); return; }
-        const problem = await response.json();
-        $("#ask-error").textContent = `${problem.detail} [${problem.request_id}]`;
-        $("#ask-error").classList.remove("hidden");
-      };
-      ask.showModal();
-    });
-  }
+function askFor(button) {
+  $("#ask-text").textContent = button.dataset.ask;
+  $("#ask-reason").required = "comment" in button.dataset;
+  $("#ask-error").classList.add("hidden");
+  const address = button.dataset.post;
+  $("#ask-yes").onclick = async (event) => {
+    event.preventDefault();
+    if (!$("#ask-reason").reportValidity()) return;
+    const body = JSON.stringify({ reason: $("#ask-reason").value });
+    try {
+      const response = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body });
+      if (response.ok) { $("#ask").close(); $("#ask-reason").value = ""; await refresh(); return; }
+      const problem = await response.json();
+      $("#ask-error").textContent = `${problem.detail} [${problem.request_id}]`;
+    } catch {
+      $("#ask-error").textContent = "The service does not answer; nothing was ordered.";
+    }
+    $("#ask-error").classList.remove("hidden");
+  };
+  $("#ask").showModal();
 }
 
-function prepareCopy() {
-  for (const button of $$("button.copy")) {
-    button.classList.remove("hidden");
-    button.addEventListener("click", async () => {
-      await navigator.clipboard.writeText(button.dataset.copy);
-      button.textContent = "copied";
-    });
+document.addEventListener("click", async (event) => {
+  const order = event.target.closest("button.order"), copy = event.target.closest("button.copy");
+  if (order) askFor(order);
+  if (copy) {
+    await navigator.clipboard.writeText(copy.dataset.copy);
+    copy.textContent = "copied";
   }
-}
+});
 
-prepareSorting();
-prepareFilters();
+document.addEventListener("refreshed", () => {
+  arrangeTables();
+  current?.classList.toggle("at", current.isConnected);
+  sparklines();
+});
+
+document.documentElement.classList.add("js");
+prepareTables();
 prepareGraph();
-prepareCopy();
-prepareOrders();
 sparklines();
 watchProgress();
 document.addEventListener("keydown", onKey);
@@ -180,3 +115,4 @@ const calendar = $(".calendar");
 if (calendar) ($$(".week a", calendar).at(-1) ?? calendar).scrollIntoView({ block: "nearest", inline: "center" });
 const log = $("#log");
 if (log) log.scrollTop = log.scrollHeight;
+live();

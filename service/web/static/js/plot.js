@@ -367,8 +367,6 @@ function shiftRange(months) {
 function prepare() {
   readPalette();
   $("#apply").classList.add("hidden");
-  $("#png").classList.remove("hidden");
-  $("#link").classList.remove("hidden");
   for (const [label, months] of [["1 month", 1], ["3 months", 3], ["1 year", 12], ["all", null]]) {
     const button = document.createElement("button");
     button.type = "button"; button.textContent = label;

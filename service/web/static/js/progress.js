@@ -1,11 +1,8 @@
-// Running blocks report by themselves; when one begins or ends, the page is read again.
-const EVERY = 2000, IDLE = 10000;
+// Blocks that run report their progress, and the log of the one that is shown grows. Which blocks run is told by live.js.
+import { blocksRun } from "./live.js";
+import { duration } from "./words.js";
 
-function words(seconds) {
-  if (seconds == null) return "";
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
-  return `${Math.floor(seconds / 60)} min ${String(Math.round(seconds % 60)).padStart(2, "0")} s`;
-}
+const EVERY = 2000;
 
 function show(place, block) {
   for (const box of place.querySelectorAll("[data-part]")) {
@@ -17,58 +14,32 @@ function show(place, block) {
     box.querySelector(".phase").textContent = part.phase;
   }
   const times = place.querySelector(".times") ?? place.closest("section")?.querySelector(".times");
-  if (times) times.textContent = words(block.elapsed) + (block.expected ? ` of about ${words(block.expected)}` : "");
+  if (times) times.textContent = duration(block.elapsed) + (block.expected ? ` of about ${duration(block.expected)}` : "");
 }
 
-function poll(step) {
-  const again = async () => {
-    let wait = IDLE;
-    if (!document.hidden) {
-      try { wait = await step(); } catch { wait = IDLE; } // the service restarts: ask again later
-    }
-    setTimeout(again, wait);
-  };
-  setTimeout(again, EVERY);
+async function follow(log) {
+  const response = await fetch(log.dataset.follow);
+  if (!response.ok) return;
+  const bottom = log.scrollHeight - log.scrollTop - log.clientHeight < 40, text = await response.text();
+  if (log.textContent !== text) log.textContent = text;
+  if (bottom) log.scrollTop = log.scrollHeight;
 }
 
-async function read(address) {
-  const response = await fetch(address);
-  if (!response.ok) throw new Error(`status ${response.status}`);
-  return response.json();
+async function step() {
+  const places = [...document.querySelectorAll(".run[data-name]")];
+  if (document.hidden || !blocksRun() || !places.length) return;
+  const response = await fetch("/api/blocks/running/progress");
+  if (!response.ok) return;
+  const blocks = new Map((await response.json()).map((block) => [block.name, block]));
+  for (const place of places) if (blocks.has(place.dataset.name)) show(place, blocks.get(place.dataset.name));
+  const log = document.querySelector("#log[data-follow]");
+  if (log) await follow(log);
 }
 
 export function watchProgress() {
-  const all = document.querySelector("#running");
-  if (all) {
-    const shown = new Set([...all.querySelectorAll(".run[data-name]")].map((item) => item.dataset.name));
-    poll(async () => {
-      const blocks = await read(all.dataset.poll);
-      if (blocks.length !== shown.size || blocks.some((block) => !shown.has(block.name))) { location.reload(); return IDLE; }
-      for (const block of blocks) show(all.querySelector(`[data-name="${CSS.escape(block.name)}"]`), block);
-      return blocks.length ? EVERY : IDLE;
-    });
-  }
-  const live = document.querySelector('meta[name="live"]');
-  if (live) {
-    const address = `/api/blocks/${encodeURIComponent(live.content)}`;
-    const log = document.querySelector("#log");
-    let state = null;
-    poll(async () => {
-      const block = await read(`${address}/progress`);
-      const now = `${block.state} ${Object.keys(block.parts).length}`; // a block that is divided has other parts
-      if (state !== null && now !== state) { location.reload(); return IDLE; }
-      state = now;
-      const place = document.querySelector(".run[data-name]");
-      if (place) show(place, block);
-      if (log && block.state === "running") {
-        const response = await fetch(`${address}/log?tail=200`);
-        if (response.ok) {
-          const bottom = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
-          log.textContent = await response.text();
-          if (bottom) log.scrollTop = log.scrollHeight;
-        }
-      }
-      return EVERY;
-    });
-  }
+  const again = async () => {
+    try { await step(); } catch { /* live.js says that the service is lost, and asks on */ }
+    setTimeout(again, EVERY);
+  };
+  setTimeout(again, EVERY);
 }

@@ -32,7 +32,7 @@ async function load(place) {
 }
 
 export function sparklines() {
-  const places = document.querySelectorAll("[data-spark]");
+  const places = document.querySelectorAll("[data-spark]:not([data-drawn])");
   if (!places.length) return;
   const queue = [];
   let busy = 0;
@@ -49,5 +49,5 @@ export function sparklines() {
       next();
     }
   }, { rootMargin: "100px" });
-  places.forEach((place) => watcher.observe(place));
+  places.forEach((place) => { place.dataset.drawn = ""; watcher.observe(place); });
 }

@@ -1,0 +1,18 @@
+"""``/live``: what open pages ask for every few seconds."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+
+from service.dependencies import SessionDep, SettingsDep
+from service.live import LiveState, live_state
+from service.status import read_status
+
+router = APIRouter()
+
+
+@router.get("/live")
+def live(session: SessionDep, settings: SettingsDep, response: Response) -> LiveState:
+    """The time, whether anything changed, and when to ask again."""
+    response.headers["Cache-Control"] = "no-store"
+    return live_state(session, settings, read_status(session, settings))
