@@ -138,6 +138,7 @@ class FrameOut(BaseModel):
     ambient_temp: float | None = Field(description="[deg C]")
     size: int = Field(description="[byte]")
     state: FrameState
+    state_reason: str = Field(description="Why it is not used: damage, or who excluded it and why; empty if it is")
     notes: str = Field(description="What a reader should know, of its header; empty if nothing")
 
     @classmethod

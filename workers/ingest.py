@@ -52,6 +52,7 @@ __all__ = ["IngestReport", "Ingestor", "ingest_once", "release"]
 log = logging.getLogger(__name__)
 
 _BATCH = 200  # files per transaction
+_REFUSED = (Outcome.DUPLICATE, Outcome.DAMAGED)
 
 
 @dataclass
@@ -306,13 +307,13 @@ class Ingestor:
             results: list[Stored | StoredOutside] = []
             results += store_frames(session, frames, exists=exists, actor=self.actor)
             results += store_outside(session, products, exists=exists, actor=self.actor)
-            duplicates = [_duplicate(result) for result in results if result.outcome is Outcome.DUPLICATE]
-            fresh = hold_files(session, [*held, *duplicates], actor=self.actor)
-            no_products = [*(frame.path for frame in frames), *(file.path for file in (*held, *duplicates))]
+            refused = [_refused(result) for result in results if result.outcome in _REFUSED]
+            fresh = hold_files(session, [*held, *refused], actor=self.actor)
+            no_products = [*(frame.path for frame in frames), *(file.path for file in (*held, *refused))]
             lose_outside(session, no_products, text="the file was replaced by another", actor=self.actor)
         for result in results:
             self._count(result, report)
-        for file in (*held, *duplicates):
+        for file in (*held, *refused):
             report.held[file.reason] += 1
             if file.path in fresh:
                 log.warning("quarantine %s: %s: %s", file.path, file.reason, file.text)
@@ -339,7 +340,7 @@ class Ingestor:
             log.exception("%s cannot even be held (%s: %s)", file.path, file.reason, file.text)
 
     def _count(self, result: Stored | StoredOutside, report: IngestReport) -> None:
-        if result.outcome is Outcome.DUPLICATE:
+        if result.outcome in _REFUSED:
             return
         report.released += result.released
         if isinstance(result, StoredOutside):
@@ -461,19 +462,14 @@ def _is_there(path: str) -> bool:
     return is_candidate(os.path.basename(path)) and os.path.lexists(path)
 
 
-def _duplicate(result: Stored | StoredOutside) -> HeldFile:
+def _refused(result: Stored | StoredOutside) -> HeldFile:
     if isinstance(result, StoredOutside):
         file = result.file
         text = f"the same product as {result.twin}"
         reason = QuarantineReason.DUPLICATE
         return HeldFile(file.path, file.file_name, file.size, file.mtime, reason, text, night=file.night)
-    frame = result.frame
-    return HeldFile(
-        frame.path,
-        os.path.basename(frame.path),
-        frame.size,
-        frame.mtime,
-        QuarantineReason.DUPLICATE,
-        f"the same exposure as {result.twin}",
-        night=frame.columns["night"],
-    )
+    frame, reason, text = result.frame, QuarantineReason.DUPLICATE, f"the same exposure as {result.twin}"
+    if result.outcome is Outcome.DAMAGED:
+        reason, text = QuarantineReason.DAMAGED, result.fault
+    name = os.path.basename(frame.path)
+    return HeldFile(frame.path, name, frame.size, frame.mtime, reason, text, night=frame.columns["night"])

@@ -12,72 +12,24 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 from core.archive.events import beat, worker_stopped
-from core.archive.intake import frames_to_hash, store_hash
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
-from core.fitsfile.digest import file_sha256
 from core.settings import Settings
+from workers.hashing import Hasher
 from workers.ingest import Ingestor
-from workers.ingest_examine import is_candidate, stat_file
+from workers.ingest_examine import is_candidate
 from workers.process import read_settings, run_daemon
 
-__all__ = ["Hasher", "ingest_forever"]
+__all__ = ["ingest_forever"]
 
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
-_HASH_AGAIN = 900.0  # a frame that could not be read
-_HASH_CHANGED = 60.0  # one that is not as it was ingested
-
-
-class Hasher:
-    """Hashes the content of frames, off the hot path of ingest, newest first.
-
-    A frame that cannot be read, or is not as it was ingested, is left alone for a while: it must not keep the older
-    ones from their turn.
-
-    Parameters
-    ----------
-    archive : Archive
-    clock : callable
-        Seconds that pass evenly; for tests.
-    """
-
-    def __init__(self, archive: Archive, clock: Callable[[], float] = time.monotonic) -> None:
-        self._archive, self._clock = archive, clock
-        self._later: dict[int, float] = {}  # frame -> when it is tried again
-
-    def round(self, stop: threading.Event, limit: int = 20) -> int:
-        """Look at some frames that have no hash yet; returns how many were hashed or put off."""
-        now = self._clock()
-        self._later = {number: due for number, due in self._later.items() if due > now}
-        with self._archive.read() as session:
-            todo = frames_to_hash(session, limit, self._later.keys())
-        seen = 0
-        for frame_id, path, size, mtime in todo:
-            if stop.is_set():
-                break
-            seen += 1
-            try:
-                digest = file_sha256(Path(path))
-            except OSError as error:
-                log.warning("%s cannot be hashed, tried again in %g min: %s", path, _HASH_AGAIN / 60, error)
-                self._later[frame_id] = now + _HASH_AGAIN
-                continue
-            file = stat_file(path)
-            if (file.size, file.mtime) != (size, mtime):
-                self._later[frame_id] = now + _HASH_CHANGED  # it changed; a rescan reads it again
-                continue
-            with self._archive.write() as session:
-                duplicate = store_hash(session, frame_id, digest, size=size, mtime=mtime)
-            if duplicate is not None:
-                log.warning("quarantine %s: duplicate by its content", duplicate)
-        return seen
 
 
 def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) -> None:

@@ -21,6 +21,7 @@ from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings
 from workers.attempt import EventSink
 from workers.execute import BlockExecutor, release_dead
+from workers.hashing import Hasher
 from workers.judging import judge_all_due
 from workers.outcome import Outcome
 from workers.planning import Planner, save_nights
@@ -57,7 +58,7 @@ def run_until_idle(
     on_event: EventSink | None = None,
     stop: threading.Event | None = None,
 ) -> RunSummary:
-    """Plan and execute until nothing is left to do.
+    """Plan and execute until nothing is left to do; frames whose contents were never looked at are verified first.
 
     Parameters
     ----------
@@ -78,6 +79,7 @@ def run_until_idle(
     stop = stop or threading.Event()
     executor = BlockExecutor(archive, settings, stop, on_event)
     planner = Planner(archive, settings)
+    hasher = Hasher(archive, planned_only=True)
     summary = RunSummary()
     register_definitions(archive, qc1_definitions())
     settings.make_directories()
@@ -86,6 +88,8 @@ def run_until_idle(
     while not stop.is_set():
         judge_all_due(archive, settings, "runner", stop)
         planner.plan_changes(wait_for_templates=False)
+        if hasher.round(stop):  # what turns out to be damaged is not reduced: it is planned again first
+            continue
         release_dead(archive, "runner")
         with archive.write() as session:
             release_expired_leases(session, actor="runner")

@@ -1,4 +1,4 @@
-"""The intake of raw files: what is known of a file, new frames, duplicates, quarantine, content hashes.
+"""The intake of raw files: what is known of a file, new frames, duplicates, quarantine.
 
 Functions take the session of a write transaction where they change something. All look-ups go by lists of names in
 chunks, so that a directory of ten years is compared with the archive in a few hundred statements.
@@ -28,14 +28,12 @@ __all__ = [
     "Stored",
     "chunks",
     "forget_vanished",
-    "frames_to_hash",
     "held_paths",
     "hold_files",
     "known_files",
     "paths_below",
     "release_held",
     "store_frames",
-    "store_hash",
     "twin_paths",
 ]
 
@@ -43,6 +41,8 @@ _CHUNK = 500
 _NAME_LENGTH = 200  # characters, where more follow
 _FILE_NAME_LENGTH = 255
 _HELD = QuarantinedFile.state == QuarantineState.HELD
+_DAMAGED = FrameState.DAMAGED
+_THERE = (FrameState.PRESENT, FrameState.EXCLUDED)  # others are known by their rows in quarantine
 
 T = TypeVar("T")
 
@@ -101,6 +101,7 @@ class Outcome(StrEnum):
     UPDATED = "updated"  # the known file was written again
     MOVED = "moved"  # the known file has another place now
     DUPLICATE = "duplicate"
+    DAMAGED = "damaged"  # the file is still the one that does not agree with its checksums
 
 
 @dataclass(frozen=True)
@@ -111,17 +112,23 @@ class Stored:
     outcome: Outcome
     released: bool = False  # it was in quarantine before
     twin: str = ""
+    fault: str = ""  # of damaged ones
+
+    @property
+    def usable(self) -> bool:
+        """Whether the archive has it as a frame now."""
+        return self.outcome not in (Outcome.DUPLICATE, Outcome.DAMAGED)
 
 
 def known_files(session: Session, paths: Sequence[str]) -> dict[str, Known]:
     """What the archive knows of some paths; unknown ones are left out.
 
-    Missing frames and released or vanished quarantine rows count as unknown, so that the file is read again.
+    Frames that are not there and released or vanished quarantine rows count as unknown, so that the file is read again.
     """
     known: dict[str, Known] = {}
     for part in chunks(paths):
         frames = session.execute(
-            select(Frame.path, Frame.size, Frame.mtime).where(Frame.path.in_(part), Frame.state != FrameState.MISSING)
+            select(Frame.path, Frame.size, Frame.mtime).where(Frame.path.in_(part), Frame.state.in_(_THERE))
         )
         known.update({path: Known(size, mtime) for path, size, mtime in frames})
         held = session.execute(
@@ -144,8 +151,9 @@ def store_frames(
     """Store frames that were read; find those that the archive has already.
 
     A frame is a duplicate if the archive has its instrument and ``DATE-OBS`` under a path that still exists. If that
-    path is gone, the file has moved. A name that another exposure has already (some come again every year) gets the
-    time added.
+    path is gone or its file is damaged, the file has moved. A name that another exposure has already (some come again
+    every year) gets the time added. A damaged frame is used again when its file changed; one that a person excluded is
+    not.
 
     Parameters
     ----------
@@ -160,8 +168,11 @@ def store_frames(
     for frame in frames:
         same = by_path.get(frame.path)
         twin = by_date.get((frame.instrument, frame.date_obs))
-        if twin is not None and twin is not same and exists.get(twin.path, True):
+        if twin is not None and twin is not same and exists.get(twin.path, True) and twin.state is not _DAMAGED:
             results.append(Stored(frame, Outcome.DUPLICATE, twin=twin.path))
+            continue
+        if same is not None and same.state is _DAMAGED and (same.size, same.mtime) == (frame.size, frame.mtime):
+            results.append(Stored(frame, Outcome.DAMAGED, fault=same.state_reason))
             continue
         old = same or twin
         frame = replace(frame, dp_id=_free_name(frame, old, by_name))
@@ -171,6 +182,7 @@ def store_frames(
             outcome = Outcome.NEW
         else:
             outcome = Outcome.UPDATED if old is same else Outcome.MOVED
+            state = FrameState.EXCLUDED if old.state is FrameState.EXCLUDED else FrameState.PRESENT
             _expect_hash(old, frame)
             text = f"{outcome}: {old.path}" if outcome is Outcome.MOVED else f"{outcome}: {frame.path}"
             record_event(
@@ -180,19 +192,19 @@ def store_frames(
                 actor=actor,
                 text=text,
                 from_state=old.state,
-                to_state=FrameState.PRESENT,
+                to_state=state,
                 now=now,
             )
             for column, value in frame.row().items():
                 setattr(old, column, value)
-            old.state = FrameState.PRESENT
+            old.state, old.state_reason = state, old.state_reason if state is FrameState.EXCLUDED else ""
             row = old
         by_path[frame.path] = by_name[frame.dp_id] = by_date[frame.instrument, frame.date_obs] = row
         results.append(Stored(frame, outcome))
     session.flush()
     if new:
         session.execute(insert(Frame), new)
-    usable = [result.frame.path for result in results if result.outcome is not Outcome.DUPLICATE]
+    usable = [result.frame.path for result in results if result.usable]
     released = release_held(session, usable, actor, now)
     return [replace(result, released=result.frame.path in released) for result in results]
 
@@ -211,15 +223,22 @@ def _expect_hash(old: Frame, new: NewFrame) -> None:
     """A known file that was written again is hashed again; is it another edition, or the same content?
 
     One of another size is, and one whose first content was never hashed may be: it is counted at once. Else the new
-    hash tells (`store_hash`), so that a file that was only copied anew is not reduced again.
+    hash tells (`core.archive.contents`), so that a file that was only copied anew is not reduced again.
     """
-    if (old.size, old.mtime) == (new.size, new.mtime):
+    if (old.size, old.mtime) == (new.size, new.mtime) and old.state is not _DAMAGED:
+        return
+    if _is_packed(old.path) is not _is_packed(new.path) and old.header == new.columns["header"]:
+        old.sha256 = old.former_sha256 = None  # an archive that is compressed in place is still the same
         return
     known = old.sha256 or old.former_sha256
     if old.size != new.size or known is None:
         old.edition += 1
         known = None
     old.sha256, old.former_sha256 = None, known
+
+
+def _is_packed(path: str) -> bool:
+    return path.lower().endswith(".fz")
 
 
 def twin_paths(session: Session, frames: Sequence[NewFrame]) -> set[str]:
@@ -348,86 +367,6 @@ def forget_vanished(
                 now=now,
             )
     return frames, gone
-
-
-def frames_to_hash(
-    session: Session, limit: int = 100, leave_out: Collection[int] = ()
-) -> list[tuple[int, str, int, float]]:
-    """Frames without content hash, newest first, without those to be left out: (id, path, size, mtime)."""
-    query = (
-        select(Frame.id, Frame.path, Frame.size, Frame.mtime)
-        .where(Frame.sha256.is_(None), Frame.state == FrameState.PRESENT)
-        .order_by(Frame.id.desc())
-        .limit(limit + _CHUNK)
-    )
-    found: list[tuple[int, str, int, float]] = []
-    rows = session.execute(query).all()
-    while rows and len(found) < limit:
-        found += [(number, path, size, mtime) for number, path, size, mtime in rows if number not in leave_out]
-        # The numbers are not told to the database: a disk that is away may make them many.
-        rows = session.execute(query.where(Frame.id < rows[-1].id)).all()
-    return found[:limit]
-
-
-def store_hash(
-    session: Session,
-    frame_id: int,
-    sha256: str,
-    *,
-    size: int,
-    mtime: float,
-    actor: str = "hasher",
-    now: datetime | None = None,
-) -> str | None:
-    """Store the content hash of a frame, if the file is still the one that was hashed.
-
-    A file that was written again and has another hash now is a new edition of the frame: what was made from it is
-    planned again, as of every frame with an event.
-
-    Returns
-    -------
-    str or None
-        Path of a frame that is a DUPLICATE now and went to quarantine, since an earlier one has the same content.
-    """
-    now = now or utc_now()
-    frame = session.get(Frame, frame_id)
-    if frame is None or (frame.size, frame.mtime) != (size, mtime):
-        return None
-    frame.sha256 = sha256
-    if frame.former_sha256 not in (None, sha256):
-        frame.edition += 1
-        text = f"the file was written again with other content: edition {frame.edition}"
-        record_event(
-            session, "frame", frame.dp_id, actor=actor, text=text, from_state=frame.state, to_state=frame.state, now=now
-        )
-    frame.former_sha256 = None
-    twin = session.scalar(
-        select(Frame)
-        .where(Frame.sha256 == sha256, Frame.id != frame_id, Frame.state == FrameState.PRESENT)
-        .order_by(Frame.id)
-        .limit(1)
-    )
-    if twin is None or frame.state is not FrameState.PRESENT:
-        return None
-    first, later = sorted((frame, twin), key=lambda row: row.id)
-    later.state = FrameState.DUPLICATE  # before it is held, which would call it missing
-    session.flush()
-    text = f"same content as {first.path}"
-    record_event(
-        session,
-        "frame",
-        later.dp_id,
-        actor=actor,
-        text=text,
-        from_state=FrameState.PRESENT,
-        to_state=FrameState.DUPLICATE,
-        now=now,
-    )
-    held = HeldFile(
-        later.path, later.file_name, later.size, later.mtime, QuarantineReason.DUPLICATE, text, night=later.night
-    )
-    hold_files(session, [held], actor=actor, now=now)
-    return later.path
 
 
 def _earlier(

@@ -157,6 +157,7 @@ class Frame(SetupColumns, Base):
     unit_mask: Mapped[int] = mapped_column(Integer)  # units in the file, see `units_of_mask`
     ambient_temp: Mapped[float | None] = mapped_column(Float(53))  # [deg C]
     state: Mapped[FrameState] = mapped_column(enum_type(FrameState), default=FrameState.PRESENT)
+    state_reason: Mapped[str] = mapped_column(Text, default="", server_default="")  # why it is not used
     notes: Mapped[str] = mapped_column(Text, default="", server_default="")  # what a reader should know, of its header
     ingested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
     header: Mapped[dict[str, Any]] = mapped_column(

@@ -29,6 +29,8 @@ class FrameState(StrEnum):
     PRESENT = "present"  # the file is where it was seen last
     MISSING = "missing"  # the file is gone from the archive directory, or was overwritten by a broken one
     DUPLICATE = "duplicate"  # its content turned out to be that of an earlier frame
+    DAMAGED = "damaged"  # its bytes are not those that its checksums were made from
+    EXCLUDED = "excluded"  # a person does not want it to be used
 
 
 class BlockState(StrEnum):
@@ -136,6 +138,7 @@ class QuarantineReason(StrEnum):
     BAD_DATE = "bad_date"
     DUPLICATE = "duplicate"
     COMPRESSED = "compressed"
+    DAMAGED = "damaged"
     UNREADABLE = "unreadable"
 
 

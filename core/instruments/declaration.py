@@ -20,7 +20,7 @@ from core.instruments.setup import SetupSpec, UnitSpec
 from core.instruments.statics import StaticRules
 from core.qc1.declaration import Qc1Declaration
 
-__all__ = ["PARANAL_NOON_UT", "Instrument", "RawRule"]
+__all__ = ["PARANAL_NOON_UT", "Instrument", "RawRule", "RuleDifference"]
 
 # A night goes from noon to noon of Paranal's standard time (UT-4), and is named by the date of its evening.
 PARANAL_NOON_UT: Final = timedelta(hours=16)
@@ -60,6 +60,16 @@ class RawRule:
     def type_text(self) -> str:
         """What ``DPR.TYPE`` must be, for people."""
         return " with ".join(self.having) if self.having else self.type or "any"
+
+
+@dataclass(frozen=True)
+class RuleDifference:
+    """Where classification or association are not those of the rules that the reference pipeline is shipped with."""
+
+    where: str
+    here: str
+    reference: str
+    why: str
 
 
 def no_lamps(_: Mapping[str, Any]) -> tuple[str, ...]:
@@ -111,6 +121,8 @@ class Instrument:
         Keyword of the number of units that a raw frame should hold; empty if there is none.
     noon_ut : datetime.timedelta
         Time of the day (UT) at which a night ends.
+    rule_differences : tuple of RuleDifference
+        What a person who knows the reference must know of ``raw_rules`` and ``plan``.
     """
 
     name: str
@@ -131,6 +143,7 @@ class Instrument:
     ambient: str = ""
     chips: str = ""
     noon_ut: timedelta = PARANAL_NOON_UT
+    rule_differences: tuple[RuleDifference, ...] = ()
 
     @cached_property
     def raw_rules_version(self) -> str:

@@ -12,6 +12,7 @@ from dataclasses import astuple
 from pathlib import Path
 
 from core.formats.dicd import format_value
+from core.instruments.registry import instruments
 from core.recipes.declaration import Recipe
 from core.recipes.differences import DIFFERENCES_OF_ALL
 from core.recipes.registry import all_recipes
@@ -44,6 +45,10 @@ def differences_page() -> str:
     for recipe in all_recipes():
         if recipe.differences:
             parts.append(f"## {recipe.name}\n\n" + _table(_DIFFERENCE_HEADINGS, map(astuple, recipe.differences)))
+    for item in instruments():
+        if item.rule_differences:
+            parts.append(f"## Which frame is what, and what it is reduced with ({item.name})\n")
+            parts.append(_table(_DIFFERENCE_HEADINGS[:-1], map(astuple, item.rule_differences)))
     parts.append("## Where the pipeline, and Cascade with it, departs from the manual\n")
     notes = [(recipe.name, *astuple(note)) for recipe in all_recipes() for note in recipe.manual_notes]
     parts.append(_table(("recipe", "where", "manual", "pipeline and Cascade"), notes))

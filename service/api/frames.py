@@ -9,9 +9,11 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
+from core.archive import frame_use
 from core.archive.pages import frames as queries
 from core.previews.preview import Cuts
-from service.dependencies import After, PreviewsDep, SessionDep
+from service.actions import ActorDep, Judgement
+from service.dependencies import After, ArchiveDep, PreviewsDep, SessionDep
 from service.previews import preview_response
 from service.schemas import FrameDetail, FrameOut, Page
 
@@ -41,6 +43,22 @@ def get_frame(session: SessionDep, dp_id: str) -> FrameDetail:
     frame = queries.find_frame(session, dp_id)
     blocks = queries.blocks_of_frame(session, frame.id)
     return FrameDetail.of_all(frame, blocks, queries.products_of_blocks(session, [block.id for block in blocks]))
+
+
+@router.post("/{dp_id}/exclude", summary="Exclude a raw frame")
+def exclude(archive: ArchiveDep, actor: ActorDep, dp_id: str, judgement: Judgement) -> FrameOut:
+    """It is never used, also if it is delivered again; what was made of it is planned again without it."""
+    with archive.write() as session:
+        who = judgement.actor or actor
+        return FrameOut.of(frame_use.exclude_frame(session, dp_id, actor=who, comment=judgement.reason))
+
+
+@router.post("/{dp_id}/include", summary="Include a raw frame again")
+def include(archive: ArchiveDep, actor: ActorDep, dp_id: str, judgement: Judgement) -> FrameOut:
+    """One that was excluded, or that is damaged; its template is planned again with it."""
+    with archive.write() as session:
+        who = judgement.actor or actor
+        return FrameOut.of(frame_use.include_frame(session, dp_id, actor=who, comment=judgement.reason))
 
 
 @router.get("/{dp_id}/preview.png", response_class=Response, summary="Picture of one channel")

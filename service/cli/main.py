@@ -47,6 +47,7 @@ DataDir = Annotated[
 ]
 Nights = Annotated[list[str] | None, typer.Argument(metavar="[NIGHT]...", help="Evening dates, e.g. 2026-11-01.")]
 Blocks = Annotated[list[str], typer.Argument(metavar="BLOCK...", help="Names of blocks, as cascade plan prints them.")]
+Frames = Annotated[list[str], typer.Argument(metavar="FRAME...", help="Names of raw frames, as their pages show them.")]
 Judged = Annotated[list[str], typer.Argument(metavar="NAME...", help="Names of blocks, or numbers of products.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Port = Annotated[int, typer.Option(help="Port of the pages.", min=1, max=65535)]
@@ -254,6 +255,22 @@ def reject(names: Judged, comment: Comment, data_dir: DataDir = None, as_json: J
     from service.cli.orders import run_judge
 
     raise typer.Exit(run_judge(names, data_dir, ProductState.REJECTED, comment=comment, as_json=as_json))
+
+
+@app.command()
+def exclude(frames: Frames, comment: Comment, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Use raw frames no more: what was made of them is planned anew without them."""
+    from service.cli.orders import run_use
+
+    raise typer.Exit(run_use(frames, data_dir, use=False, comment=comment, as_json=as_json))
+
+
+@app.command()
+def include(frames: Frames, comment: Comment, data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Use raw frames again that were excluded, or that are damaged."""
+    from service.cli.orders import run_use
+
+    raise typer.Exit(run_use(frames, data_dir, use=True, comment=comment, as_json=as_json))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""``cascade rerun``, ``cancel``, ``certify`` and ``reject``: what persons order, with their name and their reason."""
+"""Orders of persons from the terminal (rerun, cancel, certify, reject, exclude, include), with name and reason."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
+from core.archive.frame_use import exclude_frame, include_frame
 from core.archive.orders import cancel_block, judge_block, rerun_block, set_product_state
 from core.archive.pages.blocks import find_block
 from core.archive.pages.products import find_product
@@ -17,7 +18,7 @@ from core.archive.states import ProductState
 from core.cascade.words import count_words
 from service.cli.common import console, open_installation, print_json, settings_of, state_text
 
-__all__ = ["run_cancel", "run_judge", "run_rerun"]
+__all__ = ["run_cancel", "run_judge", "run_rerun", "run_use"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,17 @@ def run_judge(names: Sequence[str], data_dir: Path | None, state: ProductState, 
         block = find_block(session, name)
         judged = judge_block(session, block.id, state, actor=_person(), comment=comment)
         return Ordered(name, state.value, len(judged))
+
+    return _carry_out(names, data_dir, order, as_json)
+
+
+def run_use(names: Sequence[str], data_dir: Path | None, *, use: bool, comment: str, as_json: bool) -> int:
+    """Exclude raw frames or include them again; all or, if one cannot be, none."""
+    change = include_frame if use else exclude_frame
+
+    def order(session: Session, name: str) -> Ordered:
+        frame = change(session, name.removesuffix(".fz").removesuffix(".fits"), actor=_person(), comment=comment)
+        return Ordered(frame.dp_id, frame.state.value)
 
     return _carry_out(names, data_dir, order, as_json)
 

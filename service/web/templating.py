@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from core.archive.models import Block
-from core.archive.states import BlockState, ProductState
+from core.archive.states import BlockState, FrameState, ProductState
 from service import text
 from service.commands import command_line
 from service.web.words import lost_words
@@ -38,6 +38,11 @@ STATES: Final[dict[str, tuple[str, str, str]]] = {
     ProductState.PROVISIONAL: ("none", "○", "provisional"),
     ProductState.CERTIFIED: ("good", "✓", "certified"),
     ProductState.REJECTED: ("bad", "✕", "rejected"),
+    FrameState.PRESENT: ("good", "✓", "present"),
+    FrameState.MISSING: ("none", "▲", "missing"),
+    FrameState.DUPLICATE: ("none", "⊘", "duplicate"),
+    FrameState.DAMAGED: ("bad", "✕", "damaged"),
+    FrameState.EXCLUDED: ("warn", "⊘", "excluded"),
     "alive": ("good", "✓", "alive"),
     "stopped": ("none", "■", "stopped"),
     "dead": ("bad", "✕", "silent"),

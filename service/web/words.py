@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from core.archive.models import Block
-from core.archive.states import BlockState, ProductState, QuarantineReason
+from core.archive.states import BlockState, FrameState, ProductState, QuarantineReason
 
 __all__ = ["QUARANTINE_CURES", "STATE_WORDS", "lost_words"]
 
@@ -22,6 +22,11 @@ STATE_WORDS: Final[dict[str, str]] = {
     ProductState.PROVISIONAL: "Made, and not yet judged.",
     ProductState.CERTIFIED: "Judged good.",
     ProductState.REJECTED: "Judged bad: it is never chosen as an input.",
+    FrameState.PRESENT: "The file is where it was seen last.",
+    FrameState.MISSING: "The file is gone; what was made of it stays.",
+    FrameState.DUPLICATE: "Its content is that of an earlier frame, which is used instead.",
+    FrameState.DAMAGED: "Its bytes do not agree with its checksums: it is not used until it is delivered again.",
+    FrameState.EXCLUDED: "A person does not want it to be used; the reason stands on its page.",
 }
 
 QUARANTINE_CURES: Final[dict[QuarantineReason, str]] = {
@@ -33,6 +38,7 @@ QUARANTINE_CURES: Final[dict[QuarantineReason, str]] = {
     QuarantineReason.BAD_DATE: "The time of observation cannot be read or is impossible. Repair the header.",
     QuarantineReason.DUPLICATE: "The archive has this exposure already under another path. Keep one of the two.",
     QuarantineReason.COMPRESSED: "Unpack it (gunzip, uncompress), or compress it by fpack: .fits.fz is read.",
+    QuarantineReason.DAMAGED: "The file changed on its way. Copy it again, or include the frame on its page as it is.",
     QuarantineReason.UNREADABLE: "The file cannot be opened. Check permissions and the disk.",
 }
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.archive.intake import NewFrame, Outcome, frames_to_hash, store_frames, store_hash
+from core.archive.contents import frames_to_hash, store_hash
+from core.archive.intake import NewFrame, Outcome, store_frames
 from core.archive.models import Event, Frame
 from core.archive.news import news, nights_changed
 from core.archive.sessions import Archive

@@ -14,6 +14,7 @@ from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, QuarantineReason
 from core.archive.verdicts import judge_due, mark_due
 from service.cli.look import run_status
+from service.cli.orders import run_use
 
 
 @pytest.fixture
@@ -145,3 +146,29 @@ def test_a_night_of_which_all_is_in_quarantine_is_a_night(own: httpx.Client, tmp
     assert (found["held"], found["verdict"]) == (6, "warn")
     assert "no frame and no block, 6 files in quarantine" in own.get(f"/nights/{night}").text
     assert str(night) in own.get("/nights").text
+
+
+def test_a_raw_frame_is_excluded_and_included_with_a_comment(doubtful: tuple[httpx.Client, str, str]) -> None:
+    client = doubtful[0]
+    name = client.get("/api/frames?limit=1").json()["items"][0]["dp_id"]
+    assert f'data-post="/api/frames/{name}/exclude" data-comment' in client.get(f"/frames/{name}").text
+    assert client.post(f"/api/frames/{name}/exclude", json={"reason": ""}).status_code == 422
+    answer = client.post(f"/api/frames/{name}/exclude", json={"reason": "light leak", "actor": "Ada"}).json()
+    assert (answer["state"], answer["state_reason"]) == ("excluded", "excluded by Ada: light leak")
+    page = client.get(f"/frames/{name}").text
+    assert "excluded by Ada: light leak" in page
+    assert f'data-post="/api/frames/{name}/include" data-comment' in page
+    assert client.post(f"/api/frames/{name}/include", json={"reason": "no leak"}).json()["state"] == "present"
+    assert client.post(f"/api/frames/{name}/include", json={"reason": "no leak"}).status_code == 409
+    assert client.post("/api/frames/nothing/exclude", json={"reason": "x"}).status_code == 404
+    assert "no leak" in client.get(f"/frames/{name}").text
+
+
+def test_a_raw_frame_is_excluded_and_included_from_the_terminal(
+    doubtful: tuple[httpx.Client, str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = doubtful[0].get("/api/frames?limit=1").json()["items"][0]["dp_id"]
+    assert run_use([f"{name}.fits"], tmp_path, use=False, comment="light leak", as_json=False) == 0
+    assert capsys.readouterr().out == f"{name}: excluded\n"
+    assert run_use([name], tmp_path, use=True, comment="it was not", as_json=False) == 0
+    assert capsys.readouterr().out == f"{name}: present\n"

@@ -16,7 +16,7 @@ from core.archive.states import BlockState
 from core.ccd.geometry import Detector
 from core.settings import Settings
 from core.simulator.night import NightPlan, simulate_night
-from workers.ingest import ingest_once
+from workers.ingest import IngestReport, ingest_once
 
 NIGHT = "2026-11-01"
 
@@ -33,9 +33,9 @@ class House:
         """Directory of the raw frames."""
         return self.settings.archive_dirs[0]
 
-    def ingest(self) -> None:
+    def ingest(self) -> IngestReport:
         """Bring in what lies in the archive directory."""
-        ingest_once(self.archive, self.settings)
+        return ingest_once(self.archive, self.settings)
 
     def blocks(self) -> dict[str, Block]:
         """Blocks that count, by recipe."""

@@ -18,7 +18,7 @@ from astropy.io import fits
 from sqlalchemy import insert, select
 from sqlalchemy.exc import DataError
 
-from core.archive.intake import frames_to_hash
+from core.archive.contents import frames_to_hash
 from core.archive.models import Event, Frame, QuarantinedFile, WorkerHeartbeat
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import FrameState, QuarantineReason, QuarantineState
@@ -26,8 +26,9 @@ from core.errors import NotFoundError
 from core.fitsfile.digest import file_sha256
 from core.settings import Settings
 from workers import ingest, ingest_scan
+from workers.hashing import Hasher
 from workers.ingest import Ingestor, ingest_once, release
-from workers.ingest_daemon import Hasher, ingest_forever
+from workers.ingest_daemon import ingest_forever
 from workers.ingest_scan import SettleWatch, scan_tree
 
 Build = Callable[..., bytes]

@@ -12,29 +12,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from astropy.io import fits
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import undefer
 
 import workers.planning
 from core.archive.definitions import register_definitions
 from core.archive.finishing import finish_block
+from core.archive.frame_use import exclude_frame, include_frame
 from core.archive.leases import claim_work, fail_work
-from core.archive.models import Block, BlockInput, Event, Frame, Product, setup_columns
+from core.archive.models import Block, BlockInput, Event, Frame, Product, QuarantinedFile, setup_columns
 from core.archive.orders import rerun_block, set_product_state
 from core.archive.planning import plan_parts, save_plan
 from core.archive.records import BlockResult, NewProduct, NewQc1Value, Work
 from core.archive.requests import request_of, store_request
 from core.archive.sessions import ArchiveUnavailableError
 from core.archive.standing import blocks_with_stale_inputs
-from core.archive.states import BlockState, InputKind, ProductState
+from core.archive.states import BlockState, FrameState, InputKind, ProductState, QuarantineReason
 from core.archive.turns import PlanningBusyError, planning_turn
 from core.cascade.explain import explain
 from core.cascade.model import Request
 from core.cascade.signature import signature_with
-from core.errors import ParameterError
+from core.errors import ParameterError, StateConflictError
 from core.instruments.catalogue import qc1_definitions, recipe_versions
 from core.qc1.axes import Position
-from workers.ingest_daemon import Hasher
+from workers.hashing import Hasher
+from workers.ingest import release
 from workers.planning import Planner, plan_nights, save_nights
 from workers.requests import make_request, usual_request
 from workers.runner import RunSummary, run_until_idle
@@ -232,6 +235,84 @@ def test_a_file_that_comes_again_with_other_content_is_reduced_again(house: Any,
     saved = plan(planner)
     assert set(saved.superseded) == {bias.name, dark.name}
     assert plan(planner) is None
+
+
+def change_pixels(house: Any, tag: str) -> Path:
+    """Write the first raw file of a tag again, with checksums, as it comes out of a bad transfer; it stays as long."""
+    path = Path(house.scalar(select(Frame.path).where(Frame.tag == tag).order_by(Frame.id).limit(1)))
+    with fits.open(path, mode="update") as hdus:
+        for hdu in hdus:
+            hdu.add_checksum()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-2880] + bytes(1440) + b"bad" * 480)
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 100))
+    house.ingest()
+    path.with_suffix(".whole").write_bytes(whole)
+    return path
+
+
+def test_a_damaged_file_is_told_left_out_and_taken_again_when_it_is_whole(house: Any, planner: Planner) -> None:
+    plan(planner)
+    bias = finish(house, "muse_bias", "MASTER_BIAS")
+    path = change_pixels(house, "BIAS")
+    Hasher(house.archive).round(threading.Event())
+    frame = house.scalar(select(Frame).where(Frame.path == str(path)))
+    held = house.scalar(select(QuarantinedFile))
+    assert (frame.state, held.reason, held.text) == (FrameState.DAMAGED, QuarantineReason.DAMAGED, frame.state_reason)
+    assert frame.state_reason.startswith("DATASUM of CHAN")
+    assert bias.name in plan(planner).superseded
+    assert house.blocks()["muse_bias"].n_raw == bias.n_raw - 1
+    assert house.ingest().stored == 0  # neither at the next scan nor when a person asks for it
+    assert release(house.archive, house.settings, path, actor="test").held == {QuarantineReason.DAMAGED: 1}
+    path.write_bytes(path.with_suffix(".whole").read_bytes())
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 300))
+    report = house.ingest()
+    assert (report.updated, report.released) == (1, 1)
+    Hasher(house.archive).round(threading.Event())
+    plan(planner)
+    assert house.blocks()["muse_bias"].n_raw == bias.n_raw
+
+
+def test_a_whole_copy_takes_the_place_of_a_damaged_file(house: Any, planner: Planner) -> None:
+    path = change_pixels(house, "BIAS")
+    Hasher(house.archive).round(threading.Event())
+    copy = path.with_name("again.fits")
+    copy.write_bytes(path.with_suffix(".whole").read_bytes())
+    assert house.ingest().moved == 1
+    Hasher(house.archive).round(threading.Event())
+    frame = house.scalar(select(Frame).where(Frame.path == str(copy)))
+    assert (frame.state, frame.state_reason) == (FrameState.PRESENT, "")
+
+
+def test_a_frame_that_a_person_excludes_is_used_no_more_until_it_is_included(house: Any, planner: Planner) -> None:
+    plan(planner)
+    bias = finish(house, "muse_bias", "MASTER_BIAS")
+    name = house.scalar(select(Frame.dp_id).where(Frame.tag == "BIAS").order_by(Frame.id).limit(1))
+    with house.archive.write() as session:
+        exclude_frame(session, name, actor="Ada", comment="light leak")
+    assert bias.name in plan(planner).superseded
+    assert house.blocks()["muse_bias"].n_raw == bias.n_raw - 1
+    write_again(house, "BIAS", b"other pixels")  # a person's word outlives the file
+    frame = house.scalar(select(Frame).where(Frame.dp_id == name))
+    assert (frame.state, frame.state_reason) == (FrameState.EXCLUDED, "excluded by Ada: light leak")
+    with house.archive.write() as session:
+        include_frame(session, name, actor="Ada", comment="it was another one")
+        with pytest.raises(StateConflictError, match="only one that was set aside"):
+            include_frame(session, name, actor="Ada", comment="once more")
+    plan(planner)
+    assert house.blocks()["muse_bias"].n_raw == bias.n_raw
+
+
+def test_what_was_made_of_excluded_frames_only_is_withdrawn(house: Any, planner: Planner) -> None:
+    plan(planner)
+    bias = finish(house, "muse_bias", "MASTER_BIAS")
+    finish(house, "muse_dark", "MASTER_DARK")
+    with house.archive.write() as session:
+        for name in session.scalars(select(Frame.dp_id).where(Frame.tag == "BIAS")).all():
+            exclude_frame(session, name, actor="Ada", comment="all dark")
+    assert house.scalar(select(Block.state).where(Block.name == bias.name)) is BlockState.SUPERSEDED
+    plan(planner)
+    assert house.blocks()["muse_dark"].state is BlockState.INCOMPLETE
 
 
 def test_an_archive_of_an_older_program_is_planned_as_it_is(house: Any, planner: Planner) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from core.instruments.declaration import Instrument
 from core.instruments.muse.classification import KEPT, KEYWORD_TYPES, RAW_RULES, REQUIRED, lamps_of
+from core.instruments.muse.differences import RULE_DIFFERENCES
 from core.instruments.muse.plan import RULES
 from core.instruments.muse.qc import QC1
 from core.instruments.muse.setup import SETUP, UNITS
@@ -43,4 +44,5 @@ INSTRUMENT: Final = Instrument(
     lamps_of=lamps_of,
     ambient="INS.TEMP4.VAL",
     chips="DET.CHIPS",
+    rule_differences=RULE_DIFFERENCES,
 )

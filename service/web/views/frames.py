@@ -39,6 +39,7 @@ def frame_page(
         ext=ext if ext in names else next(iter(names), None),
         cuts=cuts,
         on_disk=Path(frame.path).is_file(),
+        events=queries.quarantine_history(page.session, frame.dp_id, "frame"),
         rule=next((rule for rule in declared.raw_rules if rule.name == frame.rule), None),
     )
 
