@@ -159,7 +159,14 @@ def series_json(answer: SeriesAnswer) -> bytes:
         "words": _words(answer),
         "outliers": answer.outliers,
         "bands": [
-            {"p": number, "b": block_index[band.block_id], "rule": band.rule, "low": band.low, "high": band.high}
+            {
+                "p": number,
+                "b": block_index[band.block_id],
+                "rule": band.rule,
+                "low": band.low,
+                "high": band.high,
+                "each": band.each,
+            }
             for number, band in answer.bands
             if band.block_id in block_index
         ],

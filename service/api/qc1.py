@@ -94,7 +94,8 @@ def get_series(session: SessionDep, wanted: SeriesDep) -> Response:
 
     ``p`` (index into ``parameters``), ``b`` (index into ``blocks``), ``t`` (MJD), ``v``, ``product`` and the index
     columns that are used, with the ``words`` that people call them by; ``outliers`` are rows of these columns,
-    ``bands`` the limits by block and rule. A column may have the running numbers of the QC1 database:
+    ``bands`` the limits by block and rule, null with ``each`` where elements have limits of their own: ask for one
+    element to get those. A column may have the running numbers of the QC1 database:
     ``y=master1_median`` is ``y=master_median`` of quadrant 1. Texts (the name of a star) are strings in ``v``.
     """
     return Response(series_json(read_series(session, wanted)), media_type="application/json")

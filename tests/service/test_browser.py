@@ -153,6 +153,79 @@ def test_the_time_axis_has_dates_in_every_window(browser: Any, server: str, widt
     assert len({len(text.partition(".")[2]) for text in numbers}) == 1, f"uneven decimals: {numbers}"
 
 
+def module(page: Any, name: str, call: str) -> Any:
+    """What a call of a module of the pages gives."""
+    return page.evaluate(f"import('/static/js/{name}.js').then((m) => {call})")
+
+
+def test_every_element_is_a_series_of_its_own_and_is_picked_in_the_matrix(page: Any) -> None:
+    page.goto("/qc1/muse_bias?y=master_ron")
+    plotted(page)
+    assert "medians of the 8 series" in page.inner_text("#readout")  # 2 IFUs with 4 quadrants
+    assert page.locator("#matrix button").count() == 8
+    page.locator("#matrix tr:nth-child(3) button").nth(1).click()
+    assert "IFU 2, quadrant 3: 31 values of 31 blocks, median" in page.inner_text("#readout")
+    page.goto(page.url)
+    plotted(page)
+    assert page.locator("#matrix button[aria-pressed=true]").get_attribute("title").startswith("IFU 2, quadrant 3")
+
+
+def test_a_zoom_changes_the_statistics(page: Any) -> None:
+    page.goto("/qc1/muse_bias?y=master_ron")
+    plotted(page)
+    page.focus("#plot")
+    page.keyboard.press("+")
+    text = page.inner_text("#readout")
+    assert int(re.search(r"in view (\d+) values", text)[1]) < 248  # type: ignore[index]
+    page.keyboard.press("0")
+    assert "248 values of 31 blocks" in page.inner_text("#readout")
+
+
+def test_the_keyboard_walks_over_points_and_series(page: Any) -> None:
+    page.goto("/qc1/muse_bias?y=master_ron")
+    plotted(page)
+    page.focus("#plot")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")
+    first = page.inner_text("#readout")
+    assert "IFU 1, quadrant 2 · 2026-10-21" in first
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.press("ArrowRight")
+    assert re.search(r"difference [−\d.]+ .*, 1\.?\d* d apart", page.inner_text("#readout"))
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/products/\d+$"))
+
+
+def test_parameters_of_different_units_are_stacked_over_one_time_axis(page: Any) -> None:
+    page.add_init_script(RECORD_TEXTS)
+    page.goto("/qc1/muse_bias?y=master_ron&y=master_stdev&y=level_median&split=each")
+    plotted(page)
+    assert page.locator("#plot canvas").count() == 3
+    texts = page.evaluate("window.texts")
+    assert {"master_ron [e⁻]", "master_stdev [adu]", "level_median [adu]", "date [UT]"} <= set(texts)
+    page.hover("#plot .u-over >> nth=1")
+    lines = [page.locator("#plot .cross").nth(n).evaluate("item => item.style.left") for n in range(3)]
+    assert len(set(lines)) == 1
+
+
+def test_wild_values_do_not_move_the_scale_and_no_median_is_of_two_elements(page: Any) -> None:
+    page.goto("/nights")
+    low, high = module(page, "qcstats", "m.robustRange([1, 2, 3, 2, 1, 2, 3, 2, 1e9, -1e9])")
+    assert -10 < low < 1
+    assert 3 < high < 15
+    data = """{parameters: [{column: 'a', unit: 'count'}], blocks: [{night: '1', mode: ''}, {night: '2', mode: ''},
+      {night: '3', mode: ''}], p: [0, 0, 0, 0, 0, 0], b: [0, 0, 1, 1, 2, 2], t: [1, 1, 2, 2, 3, 3],
+      v: [1, 10, 2, 20, 3, 30], quadrant: [1, 2, 1, 2, 1, 2], words: {quadrant: 'quadrant'}, outliers: [], bands: []}"""
+    asked = "x: 'time', y: ['a'], night: '1'"
+    groups = module(page, "qcdata", f"m.arrange({data}, {{{asked}, split: 'none', show: 'value'}}).groups")
+    assert [(item["single"], item["running"]) for item in groups] == [(False, [])]
+    each = module(page, "qcdata", f"m.arrange({data}, {{{asked}, split: 'each', show: 'ratio'}}).y")
+    assert each == [0.5, 0.5, 1, 1, 1.5, 1.5]
+    night = module(page, "qcdata", f"m.arrange({data}, {{{asked}, split: 'each', show: 'night'}}).y")
+    assert night == [0, 0, 1, 10, 2, 20]
+
+
 def test_the_plot_is_saved_as_png(page: Any) -> None:
     page.goto(RON)
     plotted(page)

@@ -111,6 +111,12 @@ def test_series_last_values_and_summaries_agree(session: Session) -> None:
     assert len(series.bands) == len(series.blocks) == 6
 
 
+def test_limits_that_are_not_the_same_for_all_elements_are_no_band() -> None:
+    assert qc1._band(1, 2, "fixed-1", 1.0, 1.0, None, None) == qc1.Band(1, 2, "fixed-1", 1.0, None, False)
+    assert qc1._band(1, 2, "sigma", 1.0, 1.2, 5.0, 5.0) == qc1.Band(1, 2, "sigma", None, None, True)
+    assert qc1._band(1, 2, "sigma", 1.0, 1.0, 5.0, 5.2) == qc1.Band(1, 2, "sigma", None, None, True)
+
+
 def test_browsing_pages_without_gaps(session: Session) -> None:
     rows = qc1.parameters_of_table(session, "muse_bias")
     ids = [row.id for row in rows if row.column_name in ("master_ron", "master_median")]

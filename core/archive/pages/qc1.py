@@ -97,13 +97,22 @@ class OutlierMark:
 
 @dataclass(frozen=True)
 class Band:
-    """Limits of one score rule as they were for one block (the envelope over what is shown)."""
+    """Limits of one score rule as they were for one block.
+
+    Attributes
+    ----------
+    low, high : float or None
+        None if open, or if they are not the same for all elements: an envelope of them would hide outliers.
+    each : bool
+        The elements have limits of their own.
+    """
 
     parameter_id: int
     block_id: int
     rule: str
     low: float | None
     high: float | None
+    each: bool
 
 
 @dataclass(frozen=True)
@@ -375,12 +384,23 @@ def _marks(
         )
         outliers += [OutlierMark(row[0], row[1], Position(*row[2:])) for row in marked]
         limits = session.execute(
-            select(Score.parameter_id, Score.block_id, Score.rule, func.min(Score.low), func.max(Score.high))
+            select(
+                Score.parameter_id,
+                Score.block_id,
+                Score.rule,
+                *(edge(limit) for limit in (Score.low, Score.high) for edge in (func.min, func.max)),
+            )
             .where(*where, Score.score.is_not(None))
             .group_by(Score.parameter_id, Score.block_id, Score.rule)
         )
-        bands += [Band(*row) for row in limits]
+        bands += [_band(*row) for row in limits]
     return outliers, bands
+
+
+def _band(parameter: int, block: int, rule: str, *edges: float | None) -> Band:
+    lowest, low, high, highest = edges  # least and greatest of the lower limits, then of the upper ones
+    each = lowest != low or high != highest
+    return Band(parameter, block, rule, None if each else low, None if each else high, each)
 
 
 def block_means(session: Session, parameter_id: int, wanted: SeriesFilter) -> list[tuple[float, float]]:

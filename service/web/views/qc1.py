@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Annotated, Final, Literal
 from urllib.parse import parse_qsl, urlencode
 
@@ -13,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from core.archive.models import Qc1Parameter
 from core.archive.pages import qc1 as queries
 from core.archive.pages.qc1_texts import last_texts
-from core.errors import NotFoundError
+from core.errors import NotFoundError, ParameterError
 from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import axis_words
 from service.api.qc1 import position_filters
@@ -24,6 +25,12 @@ from service.web.sentences import plural
 
 router = APIRouter()
 BROWSE_ROWS: Final = 200
+SHOW_WORDS: Final = {
+    "value": "value",
+    "ratio": "value / median of the series",
+    "difference": "value − median of the series",
+    "night": "value − value of a night",
+}
 CLASS_WORDS: Final = {
     "KPI": "instrument performance",
     "HC": "instrument health",
@@ -44,6 +51,7 @@ class QcState:
     start: str
     end: str
     positions: Mapping[str, str]
+    shown: Mapping[str, str]  # how the plot shows values: show, night, low, high, log
 
     def query(self, **changes: str | int) -> str:
         """The address of this view with something changed."""
@@ -55,9 +63,28 @@ class QcState:
             "from": self.start,
             "to": self.end,
             **self.positions,
+            **self.shown,
+            "show": "" if self.shown["show"] == "value" else self.shown["show"],
         }
         rest.update({key: str(value) for key, value in changes.items()})
         return urlencode(pairs + [(key, value) for key, value in rest.items() if value != ""])
+
+
+def _shown_as(
+    show: Literal["value", "ratio", "difference", "night"] = "value",
+    night: str = "",
+    low: str = "",
+    high: str = "",
+    log: Literal["", "1"] = "",
+) -> dict[str, str]:
+    """How the plot shows values, as texts; empty where nothing is asked for, as forms send it."""
+    for name, text, of in (("night", night, date.fromisoformat), ("low", low, float), ("high", high, float)):
+        try:
+            _ = of(text) if text else None
+        except ValueError as error:
+            kind = "date like 2026-11-01" if name == "night" else "number"
+            raise ParameterError(f"{name}={text!r} is no {kind}", parameter=name) from error
+    return {"show": show, "night": night, "low": low, "high": high, "log": log}
 
 
 @router.get("/qc1")
@@ -81,6 +108,7 @@ def table_page(
     page: PageDep,
     table: str,
     positions: Annotated[dict[str, str | None], Depends(position_filters)],
+    shown_as: Annotated[dict[str, str], Depends(_shown_as)],
     y: Annotated[list[str] | None, Query()] = None,
     x: str = "time",
     split: str | None = None,
@@ -109,11 +137,12 @@ def table_page(
         table=table,
         y=tuple(item.column_name for item in shown),
         x=x,
-        split=(split if split in words or split in ("none", "mode") else _default_split(words)) or "none",
+        split=split if split is not None and (split in words or split in ("none", "mode")) else "each",
         mode=(newest_mode or "") if mode is None else ("" if mode == "all" else mode),
         start=start or "",
         end=end or "",
         positions={name: text or "" for name, text in positions.items()},
+        shown=shown_as,
     )
     request = SeriesRequest.make(
         table=table, columns=state.y, positions=state.positions, mode=state.mode, start=state.start, end=state.end
@@ -145,6 +174,7 @@ def table_page(
         more=len(rows) == BROWSE_ROWS,
         browse_rows=BROWSE_ROWS,
         class_words=CLASS_WORDS,
+        show_words=SHOW_WORDS,
         today=page.status.now.date() if newest is None else None,
         recipes=recipes,
     )
@@ -165,7 +195,3 @@ def _plain_address(query: str, selections: Sequence[Selection]) -> str:
 def _first_choice(parameters: list[Qc1Parameter]) -> str:
     order = {"KPI": 0, "HC": 1, "CAL": 2, "ENG": 3}
     return min(parameters, key=lambda item: (order.get(item.qc_class, 9), item.id)).column_name
-
-
-def _default_split(words: Mapping[str, str]) -> str:
-    return next((name for name in ("quadrant", "unit") if name in words), "none")

@@ -1,158 +1,136 @@
-// QC1 values as the plot needs them: sorted by x, in groups, with running medians. No drawing, no page.
-const UNITS = { count: "e⁻", Angstrom: "Å", deg: "°", degC: "°C" };
-const WINDOW = 15; // values of a running median, in blocks
-
-export const unitText = (unit) => UNITS[unit] ?? unit.replace("Angstrom", "Å").replace("count", "e⁻");
-
-export function format(value, digits = 5) {
-  if (value == null || Number.isNaN(value)) return "–";
-  const size = Math.abs(value);
-  let text;
-  if (Number.isInteger(value) && size < 1e6) text = String(value);
-  else if (size !== 0 && (size < 1e-3 || size >= 1e6)) text = value.toExponential(digits - 1).replace(/\.?0+e/, "e");
-  else text = String(Number(value.toPrecision(digits)));
-  return text.replace("-", "−");
-}
-
-// Numbers of an axis with as many decimals as the steps between them need.
-export function even(values) {
-  const step = Math.min(...values.slice(1).map((value, i) => Math.abs(value - values[i])));
-  const largest = Math.max(...values.map(Math.abs));
-  if (!Number.isFinite(step) || step === 0 || largest >= 1e6 || step < 1e-5) return values.map((value) => format(value));
-  let decimals = 0;
-  while (decimals < 6 && Math.abs(step * 10 ** decimals - Math.round(step * 10 ** decimals)) > 1e-6 * step * 10 ** decimals) decimals += 1;
-  return values.map((value) => value.toFixed(decimals).replace(/^-(?=0\.?0*$)/, "").replace("-", "−"));
-}
-
-export function time(mjd, step = 0, short = false) {
-  const iso = new Date((mjd - 40587) * 864e5).toISOString();
-  if (short && step >= 1) return step < 30 ? iso.slice(5, 10) : iso.slice(0, 7);
-  if (step >= 1) return iso.slice(0, 10);
-  return step > 0 ? iso.slice(5, 16).replace("T", " ") : iso.slice(0, 16).replace("T", " ");
-}
-
-export function median(values) {
-  if (!values.length) return NaN;
-  const sorted = Float64Array.from(values).sort();
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
-// Median of each block, then the median of a window of blocks around each.
-export function runningMedian(times, values) {
-  const blocks = new Map();
-  times.forEach((t, i) => { const key = Math.round(t * 1e3); if (!blocks.has(key)) blocks.set(key, [t, []]); blocks.get(key)[1].push(values[i]); });
-  const points = [...blocks.values()].map(([t, list]) => [t, median(list)]);
-  const half = WINDOW >> 1;
-  return points.length < 3 ? [] : points.map(([t], i) => [t, median(points.slice(Math.max(0, i - half), i + half + 1).map((point) => point[1]))]);
-}
+// QC1 values as the plot needs them: sorted by x, in series of one element each, in panels of one physical unit.
+import { extremes, median, panelled, robustRange, runningMedian, unitText } from "./qcstats.js";
 
 export const INDEX = ["unit", "quadrant", "slice", "lamp", "exposure", "item"];
-
-function keyOf(data, names, i) {
-  return names.map((name) => data[name]?.[i] ?? "").join("|");
-}
+export const COLOURS = 7; // series are told apart by so many colours
 
 // x against y: pairs of the same block and element; against time: the values as they are.
 function pairs(data, xColumn, yColumns) {
   const order = data.parameters.map((item) => item.column);
-  if (xColumn === "time") {
-    return data.v.map((v, i) => ({ i, x: data.t[i], y: v })).filter((point) => yColumns.includes(order[data.p[point.i]]));
-  }
-  const byKey = new Map(), axes = data.parameters[order.indexOf(xColumn)].axes, wanted = order.indexOf(xColumn);
-  data.v.forEach((v, i) => { if (data.p[i] === wanted) byKey.set(`${data.b[i]}|${keyOf(data, axes, i)}`, v); });
+  const wanted = order.map((column) => yColumns.includes(column));
   const found = [];
+  if (xColumn === "time") {
+    data.v.forEach((v, i) => { if (wanted[data.p[i]]) found.push({ i, x: data.t[i], y: v }); });
+    return found;
+  }
+  const key = (names, i) => `${data.b[i]}|${names.map((name) => data[name]?.[i] ?? "").join("|")}`;
+  const byKey = new Map(), number = order.indexOf(xColumn), axes = data.parameters[number].axes;
+  data.v.forEach((v, i) => { if (data.p[i] === number) byKey.set(key(axes, i), v); });
   data.v.forEach((v, i) => {
-    if (!yColumns.includes(order[data.p[i]])) return;
-    const x = byKey.get(`${data.b[i]}|${keyOf(data, axes, i)}`);
+    const x = wanted[data.p[i]] ? byKey.get(key(axes, i)) : undefined;
     if (x !== undefined) found.push({ i, x, y: v });
   });
   return found;
 }
 
-// Scale: the inner 99.8 per cent with a margin, and always the narrowest limits if they are near.
-function range(values, extra = []) {
-  if (!values.length) return [0, 1];
-  const sorted = Float64Array.from(values).sort();
-  const at = (f) => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(f * (sorted.length - 1))))];
-  let low = at(0.001), high = at(0.999);
-  const inner = at(0.95) - at(0.05) || Math.abs(high) * 0.1 || 1;
-  // Wild values may double the scale, limits only widen it a little: neither may flatten the rest.
-  for (const [list, room] of [[[sorted[0], sorted.at(-1)], 2.5 * inner], [extra, 0.5 * inner]]) {
-    const [bottom, top] = [low - room, high + room];
-    for (const value of list) {
-      if (value != null && value > bottom && value < top) { low = Math.min(low, value); high = Math.max(high, value); }
-    }
+// What a value is shown as: itself, or against the median or a night of its own series.
+function shownValues(raw, elements, nights, show, night) {
+  if (show === "value") return raw;
+  const y = raw.slice();
+  for (const members of elements) {
+    const centre = median(members.map((n) => raw[n]));
+    // the reference is the last block up to the end of the night that is named
+    const before = show === "night" ? members.filter((n) => nights[n] <= night) : [];
+    const base = show === "night" ? (before.length ? raw[before.at(-1)] : NaN) : centre;
+    for (const n of members) y[n] = show === "ratio" ? raw[n] / base : raw[n] - base;
   }
-  const margin = 0.06 * (high - low || Math.abs(high) || 1);
-  return [low - margin, high + margin];
+  return y;
 }
 
-const withUnit = (item) => `${item.column}${item.unit ? ` [${unitText(item.unit)}]` : ""}`;
+function grouped(keys) {
+  const groups = new Map();
+  keys.forEach((key, n) => { const list = groups.get(key); if (list) list.push(n); else groups.set(key, [n]); });
+  return groups;
+}
 
-export function columns(data, xName, yColumns, split) {
-  const xColumn = xName === "time" || !data.parameters.some((item) => item.column === xName) ? "time" : xName;
-  const points = pairs(data, xColumn, yColumns).sort((a, b) => a.x - b.x);
-  const x = points.map((point) => point.x), y = points.map((point) => point.y), at = points.map((point) => point.i);
-  const shown = data.parameters.filter((item) => yColumns.includes(item.column));
-  const parameter = at.map((i) => shown.indexOf(data.parameters[data.p[i]]));
-  const block = (i) => data.blocks[data.b[at[i]]];
-
-  const names = at.map((i, n) => {
-    const parts = shown.length > 1 ? [shown[parameter[n]].column] : [];
-    if (split === "mode") parts.push(data.blocks[data.b[i]].mode || "no mode");
-    else if (split !== "none" && data[split]) parts.push(data[split][i] == null ? "" : `${data.words[split]} ${data[split][i]}`);
-    return parts.join(" ");
-  });
-  const groups = [...new Set(names)].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
-  const index = new Map(groups.map((name, g) => [name, g]));
-  const group = names.map((name) => index.get(name)), members = groups.map(() => []);
-  group.forEach((g, i) => members[g].push(i));
-
-  const back = new Map(at.map((i, n) => [i, n]));
-  const outliers = data.outliers.map((i) => back.get(i)).filter((n) => n !== undefined).sort((a, b) => a - b);
-  const first = new Map();
-  data.b.forEach((b, i) => { if (!first.has(b)) first.set(b, data.t[i]); });
-  const rules = new Map();
-  if (shown.length === 1) {
-    const number = data.parameters.indexOf(shown[0]);
-    for (const item of data.bands) {
-      if (item.p !== number || !first.has(item.b)) continue;
-      if (!rules.has(item.rule)) rules.set(item.rule, []);
-      rules.get(item.rule).push({ t: first.get(item.b), low: item.low, high: item.high });
-    }
+function limitsOf(data, parameter, first) {
+  const number = data.parameters.indexOf(parameter), rules = new Map();
+  for (const item of data.bands) {
+    if (item.p !== number || !first.has(item.b)) continue;
+    if (!rules.has(item.rule)) rules.set(item.rule, []);
+    rules.get(item.rule).push({ t: first.get(item.b), low: item.low, high: item.high, each: item.each });
   }
-  const bands = [...rules.values()].map((list) => list.sort((a, b) => a.t - b.t));
-  const versions = [...first].sort((a, b) => a[1] - b[1]);
-  const events = versions.flatMap(([b, t], n) => {
-    const before = n ? data.blocks[versions[n - 1][0]].version : null;
+  for (const list of rules.values()) list.sort((a, b) => a.t - b.t);
+  return rules;
+}
+
+function versionChanges(data, first) {
+  const order = [...first].sort((a, b) => a[1] - b[1]);
+  return order.flatMap(([b, t], n) => {
+    const before = n ? data.blocks[order[n - 1][0]].version : null;
     return before !== null && before !== data.blocks[b].version ? [{ t, text: `recipe ${data.blocks[b].version}` }] : [];
   });
-  const rulesNow = [...rules].map(([rule, list]) => ({ rule, ...list.reduce((last, item) => (item.t >= last.t ? item : last)) }));
-  const t = at.map((i) => data.t[i]);
-  const limits = bands.flatMap((list) => list.flatMap((item) => [item.low, item.high]));
-  const [x0, x1] = x.length ? [x[0], x.at(-1)] : [0, 1];
-  const margin = Math.max(0.02 * (x1 - x0 || 1), xColumn === "time" ? 0.5 : 0);
-  return {
-    x, y, t, group, groups, members, parameter, shown, outliers, outlierSet: new Set(outliers), bands, rulesNow, events, block,
-    blocks: first.size, truncated: data.truncated, xName: xColumn,
-    xLabel: xColumn === "time" ? "" : withUnit(data.parameters.find((item) => item.column === xColumn)),
-    xUnit: xColumn === "time" ? "" : unitText(data.parameters.find((item) => item.column === xColumn).unit),
-    key: (n) => [block(n).name, shown[parameter[n]].column, ...INDEX.map((name) => data[name]?.[at[n]] ?? "")].join("~"),
-    product: at.map((i) => data.product[i]),
-    where: (n) => INDEX.filter((name) => data[name]?.[at[n]] != null).map((name) => `${data.words[name]} ${data[name][at[n]]}`).join(", ") || "whole instrument",
-    medians: xColumn === "time" ? members.map((list) => runningMedian(list.map((i) => t[i]), list.map((i) => y[i]))) : [],
-    xRange: [x0 - margin, x1 + margin], yRange: range(y, limits),
-  };
 }
 
-// One path per point is slow for many: squares are filled rectangles.
-export function marker(ctx, shape, size) {
-  const r = size / 2;
-  switch (shape) {
-    case 0: return (x, y) => ctx.fillRect(x - r, y - r, size, size);
-    case 1: return (x, y) => { ctx.strokeRect(x - r, y - r, size, size); };
-    case 2: return (x, y) => { ctx.beginPath(); ctx.moveTo(x, y - r * 1.3); ctx.lineTo(x + r * 1.2, y + r); ctx.lineTo(x - r * 1.2, y + r); ctx.fill(); };
-    default: return (x, y) => { ctx.beginPath(); ctx.moveTo(x, y - r * 1.4); ctx.lineTo(x + r * 1.4, y); ctx.lineTo(x, y + r * 1.4); ctx.lineTo(x - r * 1.4, y); ctx.closePath(); ctx.stroke(); };
-  }
+// `wanted`: x, y (columns), split, show (value, ratio, difference, night), night, log.
+export function arrange(data, wanted) {
+  const { split, log } = wanted;
+  const xColumn = data.parameters.some((item) => item.column === wanted.x) ? wanted.x : "time";
+  const points = pairs(data, xColumn, wanted.y).sort((a, b) => a.x - b.x);
+  const at = points.map((point) => point.i), x = points.map((point) => point.x), raw = points.map((point) => point.y);
+  const parameters = data.parameters.filter((item) => wanted.y.includes(item.column));
+  const parameter = at.map((i) => parameters.indexOf(data.parameters[data.p[i]]));
+  const block = (n) => data.blocks[data.b[at[n]]];
+  const used = INDEX.filter((name) => data[name]), modes = new Set(at.map((i) => data.blocks[data.b[i]].mode));
+
+  // An element is what one number is measured of: nothing that mixes elements is ever computed.
+  const elementKeys = at.map((i, n) => `${parameter[n]}|${modes.size > 1 ? data.blocks[data.b[i]].mode : ""}|${used.map((name) => data[name][i] ?? "").join("|")}`);
+  const elements = [...grouped(elementKeys).values()];
+  const y = shownValues(raw, elements, at.map((i) => data.blocks[data.b[i]].night), wanted.show, wanted.night)
+    .map((value) => (log ? (value > 0 ? Math.log10(value) : -Infinity) : value));
+
+  const name = (i, n) => {
+    const parts = parameters.length > 1 ? [parameters[parameter[n]].column] : [];
+    const axes = split === "each" ? used : used.filter((column) => column === split);
+    for (const column of axes) if (data[column][i] != null) parts.push(`${data.words[column]} ${data[column][i]}`);
+    if (split === "mode" || (split === "each" && modes.size > 1)) parts.push(data.blocks[data.b[i]].mode || "no mode");
+    return parts.join(split === "each" ? ", " : " ");
+  };
+  const names = at.map(name), byName = grouped(names);
+  const order = [...byName.keys()].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+  const whole = grouped(elementKeys);
+  // The axis with few members gives the colour, so that all series of one port share one.
+  const counts = used.map((column) => new Set(at.map((i) => data[column][i])).size);
+  const tint = split === "each" && order.length > COLOURS ? used.filter((_, k) => counts[k] > 1 && counts[k] <= COLOURS).at(-1) : undefined;
+  const stack = panelled(parameters.map((item, p) => [item, ...robustRange(y.filter((_, n) => parameter[n] === p))]));
+  const t = at.map((i) => data.t[i]), group = new Int32Array(at.length);
+  const groups = order.map((label, g) => {
+    const members = byName.get(label), n = members[0], i = at[n];
+    for (const member of members) group[member] = g;
+    const single = whole.get(elementKeys[n]).length === members.length && members.every((member) => elementKeys[member] === elementKeys[n]);
+    return {
+      name: label, members, single, panel: stack.findIndex((panel) => panel.parameters.includes(parameters[parameter[n]])),
+      element: Object.fromEntries(used.map((column) => [column, data[column][i]])),
+      parameter: parameters[parameter[n]], colour: (tint ? data[tint][i] - 1 : g) % COLOURS,
+      median: single ? median(members.map((member) => raw[member])) : NaN,
+      running: single && xColumn === "time" ? runningMedian(members.map((member) => t[member]), members.map((member) => y[member])) : [],
+    };
+  });
+  const first = new Map();
+  data.b.forEach((b, i) => { if (!first.has(b)) first.set(b, data.t[i]); });
+  const back = new Map(at.map((i, n) => [i, n]));
+  const outliers = data.outliers.map((i) => back.get(i)).filter((n) => n !== undefined).sort((a, b) => a - b);
+  const limits = new Map(parameters.map((item) => [item, limitsOf(data, item, first)]));
+  const same = wanted.show === "value"; // limits are those of values
+  const logged = (value) => (value == null || !log ? value : value > 0 ? Math.log10(value) : null);
+  const panels = stack.map(({ unit, parameters: mine }, number) => {
+    const members = [...parameter.keys()].filter((n) => mine.includes(parameters[parameter[n]]));
+    const bands = same && mine.length === 1 ? [...limits.get(mine[0]).values()].map((list) => list.filter((item) => !item.each).map((item) => ({ t: item.t, low: logged(item.low), high: logged(item.high) }))) : [];
+    const shownUnit = wanted.show === "ratio" ? "" : unitText(unit), title = mine.map((item) => item.column).join(", ");
+    return { number, members, x: Float64Array.from(members, (n) => x[n]), parameters: mine, unit: shownUnit, bands,
+      label: `${title}${{ ratio: " / median", difference: " − median", night: ` − night ${wanted.night}` }[wanted.show] ?? ""}${shownUnit ? ` [${shownUnit}]` : ""}`,
+      yRange: robustRange(members.map((n) => y[n]), bands.flatMap((list) => list.flatMap((item) => [item.low, item.high]))) };
+  });
+  const [x0, x1] = x.length ? extremes(x) : [0, 1], margin = Math.max(0.02 * (x1 - x0 || 1), xColumn === "time" ? 0.5 : 0);
+  const xParameter = data.parameters.find((item) => item.column === xColumn);
+  return {
+    x, y, raw, t, group, groups, elements, parameter, parameters, panels, limits, outliers, outlierSet: new Set(outliers), block, log, split, used, words: data.words,
+    show: wanted.show, events: versionChanges(data, first), blocks: first.size, truncated: data.truncated, xName: xColumn,
+    xLabel: xParameter ? `${xColumn}${xParameter.unit ? ` [${unitText(xParameter.unit)}]` : ""}` : "date [UT]", xUnit: xParameter ? unitText(xParameter.unit) : "",
+    key: (n) => [block(n).name, parameters[parameter[n]].column, ...INDEX.map((column) => data[column]?.[at[n]] ?? "")].join("~"),
+    number: (column, n) => data[column]?.[at[n]] ?? null,
+    product: (n) => data.product[at[n]],
+    where: (n) => INDEX.filter((column) => data[column]?.[at[n]] != null).map((column) => `${data.words[column]} ${data[column][at[n]]}`).join(", ") || "whole instrument",
+    xRange: [x0 - margin, x1 + margin],
+  };
 }
