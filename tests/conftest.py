@@ -21,8 +21,17 @@ from core.archive.schema import upgrade
 from core.archive.sessions import Archive
 
 
+ROOT = Path(__file__).parents[1]
+
+
 def pytest_configure() -> None:
-    """Interrupts are heard, also where the tests run in the background of a shell, which starts them deaf to them."""
+    """Processes that tests start find the toys of the tests; interrupts are heard.
+
+    Children run with ``-P``, so that no working directory is searched for modules. A shell starts what runs in its
+    background deaf to interrupts.
+    """
+    found = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT), found)) if found else str(ROOT)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
