@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.models import Block
 from core.archive.pages.blocks import expected_seconds
 from core.archive.states import BlockState
@@ -29,7 +29,7 @@ def progress_of(session: Session, block: Block) -> BlockProgress:
         fraction = sum(part.fraction for part in parts.values()) / len(parts) if parts else 0.0
     elapsed = block.duration
     if running and block.started_at is not None:
-        elapsed = (utc_now() - block.started_at).total_seconds()
+        elapsed = (database_now(session) - block.started_at).total_seconds()
     return BlockProgress(
         name=block.name,
         state=block.state,

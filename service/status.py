@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.models import WorkerHeartbeat
 from core.archive.pages.health import Freshness, daemons, freshness
 from core.archive.states import WorkerKind
@@ -23,6 +23,7 @@ __all__ = ["MISSED_BEATS", "Alarm", "DaemonState", "FreshnessBox", "Status", "re
 AGE_LIMITS: Final = {"file": timedelta(hours=26), "product": timedelta(hours=26), "score": timedelta(hours=26)}
 LABELS: Final = {"file": "Last file", "product": "Last product", "score": "Last score"}
 MISSED_BEATS: Final = 2  # a daemon that is silent for so many heartbeats is told
+CLOCK_LIMIT: Final = 5.0  # seconds by which the clock of a host may be wrong before it is told
 _FORGOTTEN: Final = timedelta(days=7)  # a daemon that has been silent for so long is history
 NEEDED: Final = {
     WorkerKind.INGEST: "new files are not seen",
@@ -43,6 +44,7 @@ class DaemonState:
     host: str
     pid: int
     doing: str
+    clock_offset: float | None
 
 
 @dataclass(frozen=True)
@@ -81,12 +83,17 @@ class Status:
 
 def read_status(session: Session, settings: Settings) -> Status:
     """The present state: five short queries, and a look at the names of the static calibrations."""
-    now = utc_now()
+    now = database_now(session)
     limit = timedelta(seconds=MISSED_BEATS * settings.heartbeat_seconds)
     states = tuple(_state(row, now, limit) for row in daemons(session) if now - row.last_seen < _FORGOTTEN)
     states = tuple(item for item in states if item.state == "alive" or not _replaced(item, states))
     boxes = _boxes(freshness(session), now)
-    alarms = (*_daemon_alarms(states, now, settings), *_feed_alarms(boxes), *_static_alarms(settings))
+    alarms = (
+        *_daemon_alarms(states, now, settings),
+        *_clock_alarms(states),
+        *_feed_alarms(boxes),
+        *_static_alarms(settings),
+    )
     return Status(now, states, boxes, alarms)
 
 
@@ -95,7 +102,9 @@ def _state(row: WorkerHeartbeat, now: datetime, limit: timedelta) -> DaemonState
         state = "stopped"
     else:
         state = "alive" if now - row.last_seen <= limit else "dead"
-    return DaemonState(row.name, row.kind, state, row.started_at, row.last_seen, row.host, row.pid, row.doing)
+    return DaemonState(
+        row.name, row.kind, state, row.started_at, row.last_seen, row.host, row.pid, row.doing, row.clock_offset
+    )
 
 
 def _daemon_alarms(states: tuple[DaemonState, ...], now: datetime, settings: Settings) -> list[Alarm]:
@@ -116,6 +125,22 @@ def _daemon_alarms(states: tuple[DaemonState, ...], now: datetime, settings: Set
         kinds = ", ".join(kind.value for kind in lacking)
         return [Alarm(f"No daemon runs for {kinds}: {effects}.", f"Start: {start}")]
     return []
+
+
+def _clock_alarms(states: tuple[DaemonState, ...]) -> list[Alarm]:
+    offsets: dict[str, float] = {}
+    for item in states:
+        if item.state == "alive" and item.clock_offset is not None:
+            offsets[item.host] = max(offsets.get(item.host, 0.0), item.clock_offset, key=abs)
+    return [
+        Alarm(
+            f"The clock of {host} is {abs(offset):.0f} s {'ahead of' if offset > 0 else 'behind'} the database's: "
+            "times in its logs and products are wrong, the work goes on.",
+            f"Set the clock of {host} by NTP (chronyc tracking).",
+        )
+        for host, offset in sorted(offsets.items())
+        if abs(offset) > CLOCK_LIMIT
+    ]
 
 
 def _replaced(dead: DaemonState, states: tuple[DaemonState, ...]) -> bool:

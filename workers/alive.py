@@ -7,7 +7,7 @@ import socket
 import sys
 from datetime import timedelta
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.pages.health import daemons
 from core.archive.sessions import Archive
 from core.archive.states import WorkerKind
@@ -26,9 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     settings = read_settings("alive")
     archive = Archive(settings.database_url)
-    limit = utc_now() - timedelta(seconds=_MISSED_BEATS * settings.heartbeat_seconds)
     try:
         with archive.read() as session:
+            limit = database_now(session) - timedelta(seconds=_MISSED_BEATS * settings.heartbeat_seconds)
             ours = [row for row in daemons(session) if row.kind == options.kind and row.host == socket.gethostname()]
     except MuseError as error:
         print(f"alive: {error}", file=sys.stderr)

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from celery import Celery
 from kombu.exceptions import OperationalError as BrokerError
 
-from core.archive.base import utc_now
 from core.archive.definitions import register_definitions
 from core.archive.events import beat, worker_stopped
 from core.archive.leases import release_expired_leases
@@ -124,7 +123,7 @@ class Dispatcher:
                 if tick.planned is not None or tick.queued:
                     words = _words(tick)
                     _LOG.info("%s", words)
-                    self._doing = f"{utc_now():%H:%M:%S} {words}"
+                    self._doing = f"{self.archive.now():%H:%M:%S} {words}"
             except ArchiveUnavailableError as error:
                 _LOG.warning("%s", error)
             except MuseError as error:
@@ -152,7 +151,6 @@ class Dispatcher:
                         host=socket.gethostname(),
                         pid=os.getpid(),
                         doing=self._doing,
-                        now=utc_now(),
                     )
             except Exception as error:
                 _LOG.warning("no heartbeat: %s", error)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import forget_workers
 from core.archive.queries import shared_work_names
 from core.archive.sessions import Archive, ArchiveUnavailableError
@@ -126,9 +126,10 @@ class Housekeeping:
         removed = 0
         while not stop.is_set():
             with self._archive.write() as session:
-                count = remove_old_events(session, utc_now() - timedelta(days=self._settings.event_days))
+                now = database_now(session)
+                count = remove_old_events(session, now - timedelta(days=self._settings.event_days))
                 if not count:
-                    forget_workers(session, utc_now() - timedelta(days=_WORKER_DAYS))
+                    forget_workers(session, now - timedelta(days=_WORKER_DAYS))
                     break
             removed += count
         return removed

@@ -13,7 +13,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from core.archive.events import beat, worker_stopped
@@ -56,7 +55,7 @@ def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) 
                 report = ingestor.round(paths)
                 if report.stored or report.fresh or report.vanished:
                     log.info("%s", report.sentence())
-                    life.doing = f"{datetime.now(UTC):%H:%M:%S} {report.sentence()}"
+                    life.doing = f"{archive.now():%H:%M:%S} {report.sentence()}"
             if rescan:
                 next_scan = 0.0 if ingestor.wants_rescan else now + settings.rescan_seconds
         except Exception:

@@ -10,8 +10,8 @@ from datetime import date, datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
 from core.archive.candidates import Span, planning_frames, planning_products, rest_of_templates
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.news import PLANNER, News, fresh_frames, last_plan_time, news, nights_changed
 from core.archive.outside import outside_statics
@@ -86,7 +86,7 @@ def plan_nights(
         redone = redone_signatures(session, first, last)
         wanted = requests_of(session, {date.fromisoformat(frame.night) for frame in frames})
         fresh = (
-            fresh_frames(session, utc_now() - timedelta(seconds=settings.template_seconds))
+            fresh_frames(session, database_now(session) - timedelta(seconds=settings.template_seconds))
             if wait_for_templates
             else frozenset[str]()
         )
@@ -133,7 +133,7 @@ def save_nights(
     PlanningBusyError
         If another process plans for longer; nothing is saved then.
     """
-    now = now or utc_now()
+    now = now or archive.now()
     saved = SavedPlan()
     with planning_turn(archive, patience) as turn:
         plan = plan_nights(archive, settings, nights, wait_for_templates=wait_for_templates)
@@ -181,10 +181,10 @@ class Planner:
         SavedPlan or None
             None if nothing changed, or if another process plans now; then the nights are kept for the next time.
         """
-        now = utc_now()
         nights = set(self._left)
         seen, stale = self._seen, dict[int, date]()
         with self.archive.read() as session:
+            now = database_now(session)
             found = news(session, None if seen is None else seen.last_event)
             if found.withdrawn:
                 stale = blocks_with_stale_inputs(session)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import date
 
-from core.archive.base import utc_now
 from core.archive.definitions import register_definitions
 from core.archive.leases import release_expired_leases
 from core.archive.queries import next_try_time, runnable_work
@@ -102,7 +101,7 @@ def run_until_idle(
         if not todo:
             if pause_until is None:
                 break
-            stop.wait(min(max((pause_until - utc_now()).total_seconds(), 0.05), 5.0))
+            stop.wait(min(max((pause_until - archive.now()).total_seconds(), 0.05), 5.0))
             continue
         work, name = todo[0]
         if on_block is not None and not work.part:

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.frame_use import set_aside
 from core.archive.intake import HeldFile, hold_files
@@ -81,7 +81,7 @@ def store_hash(
         What went to quarantine: the damaged file, or that of a frame that is a DUPLICATE now, since an earlier one has
         the same content.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     frame = session.get(Frame, frame_id)
     if frame is None or (frame.size, frame.mtime) != (size, mtime):
         return None

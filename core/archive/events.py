@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import clock_offset, database_now
 from core.archive.models import Event, WorkerHeartbeat
 from core.archive.states import WorkerKind
 
@@ -38,13 +38,13 @@ def record_event(
     """
     session.add(
         Event(
-            time=now or utc_now(),
             kind=kind,
             subject=subject[:255],
             from_state=from_state,
             to_state=to_state,
             actor=actor[:128],
             text=text,
+            **({} if now is None else {"time": now}),
         )
     )
 
@@ -59,20 +59,23 @@ def beat(
     doing: str = "",
     now: datetime | None = None,
 ) -> None:
-    """Say that a daemon lives. ``name`` is unique, e.g. ``execute@host:1234``; a new pid is a new start."""
-    now = now or utc_now()
+    """Say that a daemon lives. ``name`` is unique, e.g. ``execute@host:1234``; a new pid is a new start.
+
+    How far the clock of its host is from that of the database is noted, too.
+    """
+    now = now or database_now(session)
     row = session.scalar(select(WorkerHeartbeat).where(WorkerHeartbeat.name == name))
     if row is None:
         row = WorkerHeartbeat(name=name, kind=kind, host=host, pid=pid, started_at=now)
         session.add(row)
     elif row.pid != pid or row.stopped_at is not None:
         row.pid, row.host, row.started_at, row.stopped_at = pid, host, now, None
-    row.last_seen, row.doing = now, doing
+    row.last_seen, row.doing, row.clock_offset = now, doing, clock_offset(session)
 
 
 def worker_stopped(session: Session, name: str, *, now: datetime | None = None) -> None:
     """Note the orderly stop of a daemon, so that its silence alarms nobody."""
-    now = now or utc_now()
+    now = now or database_now(session)
     session.execute(
         update(WorkerHeartbeat).where(WorkerHeartbeat.name == name).values(stopped_at=now, last_seen=now, doing="")
     )

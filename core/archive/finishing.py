@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import and_, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.models import Block, BlockInput, BlockPart, Product, unit_mask, units_of_mask
 from core.archive.parts import end_part, part_peaks
 from core.archive.queries import lacking_units
@@ -46,7 +46,7 @@ def finish_block(
     NotFoundError
         If a QC1 value names a parameter that is not registered.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     row = held_work(session, work, owner)
     block, block_id = (row, row.id) if isinstance(row, Block) else (row.block, row.block_id)
     signature = result.signature or block.signature
@@ -173,7 +173,7 @@ def settle_inputs(session: Session, *, source_block_id: int, actor: str, now: da
     list of int
         Blocks that are READY now.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     session.execute(
         update(BlockInput)
         .where(BlockInput.source_block_id == source_block_id, BlockInput.kind == InputKind.PLANNED)

@@ -14,7 +14,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.models import Block, BlockInput, Frame, QuarantinedFile
 from core.archive.states import BlockState, FrameState, InputKind, QuarantineState
@@ -55,7 +55,7 @@ def include_frame(session: Session, name: str, *, actor: str, comment: str, now:
     StateConflictError
         If it was not set aside.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     frame = _find(session, name)
     if frame.state not in _SET_ASIDE:
         raise StateConflictError(f"frame {name} is {frame.state}: only one that was set aside is included", frame=name)

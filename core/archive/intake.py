@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import func, insert, or_, select, tuple_
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.models import Frame, QuarantinedFile
 from core.archive.states import FrameState, QuarantineReason, QuarantineState
@@ -161,7 +161,7 @@ def store_frames(
         Whether the path of an earlier frame still exists; paths that are not in it count as existing. Ask
         `twin_paths` for the paths to look at.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     by_path, by_name, by_date = _earlier(session, frames)
     new: list[dict[str, Any]] = []
     results: list[Stored] = []
@@ -254,7 +254,7 @@ def hold_files(
 
     A frame that the archive had under the path counts as missing from now on.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     files = list({file.path: file for file in files}.values())
     rows: dict[str, QuarantinedFile] = {}
     for part in chunks([file.path for file in files]):
@@ -337,7 +337,7 @@ def forget_vanished(
     tuple of int
         Number of frames and of held files that vanished.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     frames = gone = 0
     for part in chunks(paths):
         for frame in session.scalars(select(Frame).where(Frame.path.in_(part), Frame.state == FrameState.PRESENT)):

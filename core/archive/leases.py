@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.models import Block, BlockPart
 from core.archive.parts import settle_parts
 from core.archive.records import Work
@@ -59,7 +59,7 @@ def claim_work(session: Session, work: Work, *, owner: str, lease_seconds: float
     bool
         False if somebody else has it, it is not to be run any more, or it pauses after a failure: drop the message.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     table = table_of(work)
     pause = session.scalar(select(table.not_before).where(row_of(work), table.state == BlockState.READY))
     if pause is not None and pause > now:  # an old message that came twice must not use up the tries
@@ -116,7 +116,7 @@ def heartbeat(
     -------
     LeaseAnswer
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     table = table_of(work)
     values: dict[str, Any] = {"lease_until": now + timedelta(seconds=lease_seconds), "heartbeat_at": now}
     if progress is not None:
@@ -160,7 +160,7 @@ def fail_work(
     StateConflictError
         If ``owner`` does not hold it any more.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     row = held_work(session, work, owner)
     again = retriable and row.tries < row.max_tries
     values: dict[str, Any] = {**NO_LEASE, "error_type": error_type[:64], "error_message": message}
@@ -203,7 +203,7 @@ def release_work(session: Session, work: Work, *, owner: str, reason: str, now: 
 
 def confirm_cancel(session: Session, work: Work, *, owner: str, now: datetime | None = None) -> bool:
     """The worker has stopped a block that a person cancelled: RUNNING becomes CANCELLED."""
-    now = now or utc_now()
+    now = now or database_now(session)
     return change_work(
         session,
         work,
@@ -226,7 +226,7 @@ def release_expired_leases(session: Session, *, actor: str, now: datetime | None
     list of Work
         Those concerned.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     silent: list[Block | BlockPart] = []
     for table in (Block, BlockPart):
         silent += session.scalars(select(table).where(table.state == BlockState.RUNNING, table.lease_until < now))
@@ -275,6 +275,6 @@ def end_lease(session: Session, work: Work, owner: str) -> None:
     session.execute(
         update(table)
         .where(row_of(work), table.state == BlockState.RUNNING, table.lease_owner == owner)
-        .values(lease_until=utc_now() - timedelta(seconds=1))
+        .values(lease_until=database_now(session) - timedelta(seconds=1))
         .execution_options(synchronize_session=False)
     )

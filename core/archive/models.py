@@ -30,7 +30,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from core.archive.base import Base, BigId, JsonDoc, UtcDateTime, enum_type, utc_now
+from core.archive.base import Base, BigId, JsonDoc, UtcDateTime, enum_type
+from core.archive.clock import DatabaseClock
 from core.archive.states import (
     BlockState,
     FrameState,
@@ -159,7 +160,7 @@ class Frame(SetupColumns, Base):
     state: Mapped[FrameState] = mapped_column(enum_type(FrameState), default=FrameState.PRESENT)
     state_reason: Mapped[str] = mapped_column(Text, default="", server_default="")  # why it is not used
     notes: Mapped[str] = mapped_column(Text, default="", server_default="")  # what a reader should know, of its header
-    ingested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    ingested_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
     header: Mapped[dict[str, Any]] = mapped_column(
         JsonDoc, deferred=True, sort_order=99
     )  # primary keywords, dot notation
@@ -227,7 +228,7 @@ class Block(SetupColumns, LeaseColumns, Base):
     superseded_by_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
 
     log_path: Mapped[str | None] = mapped_column(Text)
     work_name: Mapped[str | None] = mapped_column(String(255))  # shared work directory, while its parts are done
@@ -391,7 +392,7 @@ class Product(SetupColumns, Base):
     mjd_mid: Mapped[float] = mapped_column(Float(53))
     state: Mapped[ProductState] = mapped_column(enum_type(ProductState), default=ProductState.PROVISIONAL)
     judge: Mapped[str | None] = mapped_column(String(128))  # who certified or rejected it; null: nobody
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
     header: Mapped[dict[str, Any]] = mapped_column(
         JsonDoc, deferred=True, sort_order=99
     )  # primary keywords, dot notation
@@ -529,7 +530,7 @@ class Score(PositionColumns, Base):
     low: Mapped[float | None] = mapped_column(Float(53))
     high: Mapped[float | None] = mapped_column(Float(53))
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
 
     __table_args__ = (
         Index(None, "block_id", "parameter_id"),
@@ -553,7 +554,7 @@ class Event(Base):
     __tablename__ = "events"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    time: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    time: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
     kind: Mapped[str] = mapped_column(String(32))  # block, product, frame, quarantine, worker
     subject: Mapped[str] = mapped_column(String(255))  # name of the thing
     from_state: Mapped[str | None] = mapped_column(String(16))
@@ -577,8 +578,8 @@ class QuarantinedFile(Base):
     reason: Mapped[QuarantineReason] = mapped_column(enum_type(QuarantineReason))
     text: Mapped[str] = mapped_column(Text)
     night: Mapped[date | None] = mapped_column(Date)  # null: neither header nor name tell a date
-    first_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    first_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
+    last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
     tries: Mapped[int] = mapped_column(Integer, default=1)
     state: Mapped[QuarantineState] = mapped_column(enum_type(QuarantineState), default=QuarantineState.HELD)
 
@@ -606,7 +607,8 @@ class WorkerHeartbeat(Base):
     kind: Mapped[WorkerKind] = mapped_column(enum_type(WorkerKind))
     host: Mapped[str] = mapped_column(String(128))
     pid: Mapped[int] = mapped_column(Integer)
-    started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
-    last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
+    last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
     stopped_at: Mapped[datetime | None] = mapped_column(UtcDateTime)  # set by an orderly stop
     doing: Mapped[str] = mapped_column(Text, default="")
+    clock_offset: Mapped[float | None] = mapped_column(Float)  # by how much its host is ahead of the database [s]

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.models import Block, Product
 from core.archive.parts import drop_parts
@@ -35,7 +35,7 @@ def cancel_block(
     StateConflictError
         If the block is in a final state.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     waiting = {BlockState.INCOMPLETE, BlockState.WAITING, BlockState.READY, BlockState.QUEUED}
     if change_block(
         session,

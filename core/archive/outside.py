@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session, contains_eager, undefer
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.intake import Known, Outcome, chunks, release_held
 from core.archive.models import Frame, OutsideFile, Product, setup_columns, unit_mask
@@ -137,7 +137,7 @@ def store_outside(
         Whether the path of an earlier product still exists; paths that are not in it count as existing. Ask
         `outside_twin_paths` for the paths to look at.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     results: list[StoredOutside] = []
     for file in files:
         same = _outside_at(session, file.path)
@@ -166,7 +166,7 @@ def lose_outside(
     now: datetime | None = None,
 ) -> int:
     """Products from outside whose file is gone or is something else now are MISSING; returns their number."""
-    now = now or utc_now()
+    now = now or database_now(session)
     count = 0
     for part in chunks(list(paths)):
         rows = session.scalars(

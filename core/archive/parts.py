@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.models import Block, BlockPart
 from core.archive.records import NewPart, Work
 from core.archive.states import BlockState
@@ -57,7 +57,7 @@ def divide_block(
     StateConflictError
         If ``owner`` does not hold the block any more.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     work = Work(block_id)
     block = held_work(session, work, owner)
     if not isinstance(block, Block):
@@ -96,7 +96,7 @@ def end_part(
     StateConflictError
         If ``owner`` does not hold it any more.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     part = held_work(session, work, owner)
     duration = None if part.started_at is None else (now - part.started_at).total_seconds()
     change_work(

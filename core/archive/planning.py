@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.finishing import settle_inputs
 from core.archive.models import Block, BlockInput, Frame, Product, setup_columns, unit_mask
@@ -89,7 +89,7 @@ def save_plan(
     NotFoundError
         If the plan names a frame, product or recipe that the archive does not know.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     current = _current_blocks(session, plan)
     frame_ids = _frame_ids(session, plan)
     outcome: dict[str, list[str]] = defaultdict(list)

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.orm import Session, selectinload
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.models import Block, BlockInput, BlockPart, Frame, Product, units_of_mask
 from core.archive.outside import files_of_set
 from core.archive.records import LostUnit, Work
@@ -109,7 +109,7 @@ def _in_turn(
     limit: int | None = None,
 ) -> list[tuple[Work, str]]:
     """Work in some states whose pause is over, with the name of its block, the next first."""
-    now = now or utc_now()
+    now = now or database_now(session)
     found: list[tuple[tuple[Any, ...], Work, str]] = []
     for table in (BlockPart, Block):
         query: Any = select(Block.id, Block.name, Block.priority, Block.mjd_mid)

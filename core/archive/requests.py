@@ -11,7 +11,6 @@ from datetime import date, datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
 from core.archive.events import record_event
 from core.archive.models import PlanRequest
 from core.cascade.model import Request
@@ -55,7 +54,7 @@ def store_request(session: Session, night: date, request: Request, *, actor: str
         row.older_only = request.older_only
         session.add(row)
     session.flush()
-    record_event(session, EVENT_KIND, night.isoformat(), actor=actor, text=_words(request), now=now or utc_now())
+    record_event(session, EVENT_KIND, night.isoformat(), actor=actor, text=_words(request), now=now)
     return True
 
 

@@ -11,6 +11,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
+from core.archive.clock import database_now
 from core.errors import ParameterError, RetriableError
 from core.sqliteurl import sqlite_path
 
@@ -165,6 +167,11 @@ class Archive:
         """
         with archive_errors(), Session(self._write_engine, expire_on_commit=False) as session, session.begin():
             yield session
+
+    def now(self) -> datetime:
+        """The present moment by the clock of the database."""
+        with self.read() as session:
+            return database_now(session)
 
     def dispose(self) -> None:
         """Close all connections (also needed first thing in a forked child)."""

@@ -19,7 +19,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, CursorResult, Select, and_, select, update
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.models import Block, BlockPart
 from core.archive.records import Work
@@ -89,7 +89,7 @@ def change_work(
     NotFoundError
         If there is no such block or part.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     table = table_of(work)
     query = select(Block.name, table.state, table.lease_owner).where(row_of(work))
     if table is BlockPart:
@@ -171,7 +171,7 @@ def queue_work(session: Session, work: Work, *, actor: str, now: datetime | None
     bool
         False if it is not READY any more.
     """
-    now = now or utc_now()
+    now = now or database_now(session)
     return change_work(
         session,
         work,
@@ -193,7 +193,7 @@ def unqueue_work(session: Session, work: Work, *, actor: str, reason: str, now: 
 
 def requeue_stale(session: Session, *, older_than: float, actor: str, now: datetime | None = None) -> list[Work]:
     """QUEUED blocks and parts that no worker took within ``older_than`` seconds become READY again; returns them."""
-    now = now or utc_now()
+    now = now or database_now(session)
     limit = now - timedelta(seconds=older_than)
     stale: list[Block | BlockPart] = []
     for table in (Block, BlockPart):

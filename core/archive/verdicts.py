@@ -18,7 +18,7 @@ from typing import Final
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.orm import Session
 
-from core.archive.base import utc_now
+from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.models import Block, BlockInput, DueVerdict, Product
 from core.archive.scoring import blocks_with_history, score_block
@@ -123,7 +123,7 @@ def any_due(session: Session) -> bool:
 
 def judge_due(session: Session, *, certify: bool, actor: str, limit: int = 20, now: datetime | None = None) -> int:
     """Judge some of the blocks that are due again, earliest data first; returns how many."""
-    now = now or utc_now()
+    now = now or database_now(session)
     due = session.scalars(
         select(Block).join(DueVerdict, DueVerdict.block_id == Block.id).order_by(Block.mjd_mid, Block.id).limit(limit)
     ).all()

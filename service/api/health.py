@@ -27,6 +27,7 @@ class DaemonOut(BaseModel):
     host: str
     pid: int
     doing: str
+    clock_offset: float | None = Field(description="how far the clock of its host is ahead of the database [s]")
 
 
 class FreshnessOut(BaseModel):
@@ -74,6 +75,7 @@ def get_health(session: SessionDep, settings: SettingsDep, response: Response) -
                 host=item.host,
                 pid=item.pid,
                 doing=item.doing,
+                clock_offset=item.clock_offset,
             )
             for item in status.daemons
         ],

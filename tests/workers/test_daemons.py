@@ -26,6 +26,7 @@ from core.archive.models import Block, Event, Product, WorkerHeartbeat
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, ProductState
 from core.settings import Settings
+from service.status import read_status
 from workers.runner import run_until_idle
 
 ROOT = Path(__file__).parents[2]
@@ -322,6 +323,32 @@ def test_a_night_survives_a_database_that_ends_all_connections_again_and_again(
     assert ended > 5
     wait_for(lambda: all_done(house.archive), 400, daemons)
     assert content(house.archive) == reference
+    assert set(daemons.stop().values()) == {0}
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_a_dispatcher_whose_clock_is_ten_minutes_ahead_harms_nothing_and_is_told(
+    make_house: Callable[..., Any],
+    start_daemons: Callable[..., Daemons],
+    request: pytest.FixtureRequest,
+    database: str,
+) -> None:
+    values = {}
+    if database == "postgresql":
+        template = request.getfixturevalue("migrated_postgres")
+        values["database_url"] = request.getfixturevalue("postgres_database")(template)
+    house = make_house(frames=4, lease_seconds=20.0, heartbeat_seconds=0.3, **values)
+    house.ingest()
+    daemons = start_daemons(house)
+    daemons.start("tests.workers.ahead", "workers.dispatch")
+    daemons.start("worker")
+    ended = {BlockState.DONE, BlockState.FAILED}
+    wait_for(lambda: not ended.isdisjoint(states(house.archive).values()), 400, daemons)
+    with house.archive.read() as session:
+        assert [(block.state, block.tries) for block in session.scalars(select(Block))] == [(BlockState.DONE, 1)]
+        told = [alarm.text for alarm in read_status(session, house.settings).alarms if "clock" in alarm.text]
+    assert len(told) == 1
+    assert "ahead of the database's" in told[0]
     assert set(daemons.stop().values()) == {0}
 
 
