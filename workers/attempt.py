@@ -25,7 +25,7 @@ from core.archive.records import NewPart, Work
 from core.archive.sessions import Archive
 from core.archive.store import ProductStore
 from core.cascade.signature import signature_with
-from core.errors import MuseError
+from core.errors import MuseError, ProductStoreError
 from core.instruments.catalogue import block_parameters
 from core.recipes.events import Event, RunStarted, ignore
 from core.recipes.frames import Frame
@@ -190,8 +190,12 @@ class Attempt:
 
     def _child(self, job: BlockJob, listen: EventHearer = ignore) -> ChildResult:
         """Run the recipe, or a step of it, in a child process while the lease is kept."""
-        job.run.output_dir.mkdir(exist_ok=True)
-        job.save()
+        if job.step.begins_run:
+            job.run.output_dir.mkdir()
+        try:
+            job.save()
+        except FileNotFoundError as error:  # the block ended since this part of it was claimed, or somebody removed it
+            raise ProductStoreError("the work directory of the block is gone", file=job.shared_dir) from error
         child = RecipeChild(job.file, self.log_file)
         try:
             keeper = LeaseKeeper(self.archive, self.settings, self.work, self.owner, child.kill, self.stop)

@@ -9,7 +9,6 @@ why. The process dies with its parent, and its children with it.
 
 from __future__ import annotations
 
-import os
 import sys
 import traceback
 from functools import partial
@@ -28,9 +27,7 @@ __all__ = ["main"]
 def main(arguments: list[str] | None = None) -> int:
     """Run the job; the exit code is that of the recipe."""
     job_file, parent = sys.argv[1:] if arguments is None else arguments
-    die_with_parent()
-    if os.getppid() != int(parent):
-        return 1  # the parent died before the kernel knew that we want to die with it
+    die_with_parent(int(parent))
     job = BlockJob.load(Path(job_file))
     result = run_job.run(job.run, partial(STEPS[job.step], job))
     if result is not None and job.step.ends_run and (result.reduced or job.step is Step.PICTURES):

@@ -25,6 +25,11 @@ class Step(StrEnum):
     PICTURES = "pictures"
 
     @property
+    def begins_run(self) -> bool:
+        """Whether the work directory is new."""
+        return self in (Step.WHOLE, Step.PREPARE)
+
+    @property
     def ends_run(self) -> bool:
         """Whether all products are there afterwards, and pictures are to be made of them."""
         return self in (Step.WHOLE, Step.FINISH, Step.PICTURES)

@@ -8,6 +8,7 @@ or a session's advisory lock of PostgreSQL; both end with the process that holds
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import time
@@ -15,6 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
 
 from core.archive.sessions import Archive, ArchiveUnavailableError, archive_errors
 from core.errors import RetriableError
@@ -122,5 +124,8 @@ def _postgresql_lock(archive: Archive) -> Iterator[_Lock]:
     try:
         yield take, check
     finally:
-        connection.invalidate()  # ends the session, and the lock with it
+        # The end of the session ends the lock too, but when the server gets to it.
+        with contextlib.suppress(SQLAlchemyError):
+            connection.execute(text(f"SELECT pg_advisory_unlock({_PLAN_LOCK})"))
+        connection.invalidate()
         connection.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing as mp
+import os
 import traceback
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -90,7 +91,10 @@ def _draw_side_by_side(
             break
         # Forked, so that matplotlib is there at once.
         with ProcessPoolExecutor(
-            min(processes, len(todo)), mp_context=mp.get_context("fork"), initializer=die_with_parent
+            min(processes, len(todo)),
+            mp_context=mp.get_context("fork"),
+            initializer=die_with_parent,
+            initargs=(os.getpid(),),
         ) as pool:
             futures = {part: _submitted(pool, block, folder, part) for part in todo}
             for part, future in futures.items():

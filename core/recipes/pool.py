@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import multiprocessing as mp
+import os
 import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -87,7 +88,7 @@ class _Worker:
     def __init__(self, runner: PartRunner, begin: Callable[[], None]) -> None:
         context = mp.get_context("fork")
         self.pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, runner, begin))
+        self._process = context.Process(target=_serve, args=(theirs, runner, begin, os.getpid()))
         self._process.start()
         theirs.close()  # so that the end of the child is the end of the file
         self._part: Part | None = None
@@ -130,9 +131,9 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _serve(pipe: Connection, runner: PartRunner, begin: Callable[[], None]) -> None:
+def _serve(pipe: Connection, runner: PartRunner, begin: Callable[[], None], parent: int) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
-    die_with_parent()
+    die_with_parent(parent)
     begin()
     with contextlib.suppress(KeyboardInterrupt, EOFError, BrokenPipeError):
         while True:

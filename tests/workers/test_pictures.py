@@ -74,7 +74,7 @@ def test_a_child_that_is_killed_while_drawing_is_followed_by_one_that_draws(
     assert executor.execute(Work(bias.id)) is Outcome.DONE
     with house.archive.read() as session:
         block = session.scalars(select(Block).where(Block.id == bias.id).options(undefer(Block.plots))).one()
-        assert [plot["name"] for plot in block.plots] == names
+        assert [plot["name"] for plot in block.plots] == names, block.state_reason
         assert all(Path(plot["path"]).is_file() for plot in block.plots)
         assert block.tries == 1  # nothing was reduced again
         assert ("plots are missing" in block.state_reason) is not bool(names)

@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,9 +39,10 @@ from core.instruments.catalogue import qc1_definitions, recipe_versions
 from core.qc1.axes import Position
 from workers.hashing import Hasher
 from workers.ingest import release
+from workers.outcome import Outcome
 from workers.planning import Planner, plan_nights, save_nights
 from workers.requests import make_request, usual_request
-from workers.runner import RunSummary, run_until_idle
+from workers.runner import run_until_idle
 
 NIGHT = date(2026, 11, 1)
 
@@ -540,14 +542,20 @@ def test_nights_are_kept_while_another_process_plans(house: Any, planner: Planne
 
 
 def test_the_runner_waits_for_a_person_who_plans(house: Any) -> None:
-    done: list[RunSummary] = []
-    with planning_turn(house.archive):
-        thread = threading.Thread(target=lambda: done.append(run_until_idle(house.archive, house.settings)))
-        thread.start()
-        time.sleep(0.5)
-        assert thread.is_alive()
-    thread.join(120)
-    assert len(done[0].outcomes) == 2
+    stop, seen = threading.Event(), list[tuple[str, Outcome | None]]()
+
+    def see(name: str, outcome: Outcome | None) -> None:
+        seen.append((name, outcome))
+        stop.set()  # that there is something to do is enough
+
+    with ThreadPoolExecutor(1) as pool:
+        with planning_turn(house.archive):
+            run = pool.submit(run_until_idle, house.archive, house.settings, on_block=see, stop=stop)
+            time.sleep(0.5)
+            assert not run.done()
+            assert house.blocks() == {}
+        run.result()
+    assert seen[0] == (house.blocks()["muse_bias"].name, None)
 
 
 def test_a_plan_of_chosen_nights_says_nothing_of_the_others(house: Any, monkeypatch: pytest.MonkeyPatch) -> None:
