@@ -106,6 +106,11 @@ class Settings(BaseSettings):
         True, description="Certify calibrations whose scores are all good; those that a person judged are left alone."
     )
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Names under which the pages may be asked for, separated by commas, besides addresses, localhost "
+        "and the name of the machine; * is any.",
+    )
     preview_mb: Annotated[int, Field(ge=1)] = Field(
         1000, description="Pictures kept below data_dir/previews [MB]; those whose last use is longest ago go first."
     )
@@ -120,7 +125,7 @@ class Settings(BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("with_recipes", "with_inputs", mode="before")
+    @field_validator("with_recipes", "with_inputs", "allowed_hosts", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):

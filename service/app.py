@@ -22,6 +22,7 @@ from core.settings import Settings
 from service import api
 from service.compression import GzipPages
 from service.dependencies import make_turns
+from service.guard import BodyLimit
 from service.previews import PreviewCache
 from service.problems import PROBLEM_RESPONSES, install_error_handlers
 from service.web import views
@@ -77,8 +78,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.archive = archive
     app.state.turns = make_turns()
     app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)
+    app.add_middleware(BodyLimit)
     app.add_middleware(GzipPages)
-    install_error_handlers(app)
+    install_error_handlers(app, frozenset(name.lower() for name in settings.allowed_hosts))
 
     @app.middleware("http")
     async def _headers(request: Request, call_next):  # type: ignore[no-untyped-def]

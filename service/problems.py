@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from core.errors import MuseError
+from service.guard import ForeignRequestError, UnknownHostError, check_origin
 from service.web.templating import render
 
 __all__ = ["PROBLEM_RESPONSES", "Problem", "install_error_handlers"]
@@ -26,7 +27,9 @@ TITLES: Final = {
     404: "There is no such thing",
     405: "This cannot be done here",
     409: "It does not fit the present state",
+    413: "The request is too large",
     416: "The range lies outside the file",
+    421: "The service has another name",
     422: "The request is not valid",
     500: "The service made an error",
     503: "The service cannot answer now",
@@ -60,8 +63,15 @@ PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Give every response a request id, and every error the same shape."""
+def install_error_handlers(app: FastAPI, allowed_hosts: Collection[str] = ()) -> None:
+    """Give every response a request id, and every error the same shape; refuse requests that come from elsewhere.
+
+    Parameters
+    ----------
+    app : fastapi.FastAPI
+    allowed_hosts : collection of str
+        See `service.guard.host_is_known`.
+    """
 
     @app.middleware("http")
     async def _request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
@@ -72,7 +82,10 @@ def install_error_handlers(app: FastAPI) -> None:
             if "\0" in request.scope["path"] or "%00" in request.url.query:
                 response = _answer(request, 400, "The address contains a zero byte.", "validation", {})
             else:
+                check_origin(request, allowed_hosts)
                 response = await call_next(request)
+        except (UnknownHostError, ForeignRequestError) as error:
+            response = _answer(request, error.http_status, error.message, error.error_type, error.context)
         except Exception:  # the last line of defence: the client gets an answer, the log the traceback
             log.exception("request %s %s failed [%s]", request.method, request.url.path, request.state.request_id)
             response = _answer(request, 500, "An unexpected error; nothing was changed.", "internal", {})
@@ -90,7 +103,7 @@ def install_error_handlers(app: FastAPI) -> None:
     def _http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = error.status_code
-        kind = {404: "not_found", 405: "method_not_allowed"}.get(status, "http")
+        kind = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(status, "http")
         detail = str(error.detail)
         if status == 404 and detail == "Not Found":
             detail = f"There is no page {request.url.path}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,6 +21,10 @@ __all__ = ["MAX_POINTS", "MJD_EPOCH", "Selection", "SeriesRequest", "mjd_of_text
 MAX_POINTS: Final = 400_000
 MJD_EPOCH: Final = date(1858, 11, 17)
 _MAX_NUMBER: Final = 32_767  # what the archive can hold
+_LAST_MJD: Final = 200_000.0  # year 2406
+_SHOWN: Final = 40  # characters of what was asked for, in messages
+_DIGITS: Final = 9  # of a number that are read: more than any number has that is accepted
+_RANGE: Final = re.compile(r"([0-9]+)(?:-([0-9]+))?")
 
 
 def mjd_of_text(text: str | None, *, end: bool = False) -> float | None:
@@ -33,13 +38,19 @@ def mjd_of_text(text: str | None, *, end: bool = False) -> float | None:
     if text is None or not text.strip():
         return None
     try:
-        return float(text)
+        mjd = float(text)
     except ValueError:
-        pass
+        mjd = None
+    if mjd is not None:
+        if not 0 <= mjd <= _LAST_MJD:
+            raise ParameterError(f"{text[:_SHOWN]!r} is no MJD between 0 and {_LAST_MJD:g}", parameter="from, to")
+        return mjd
     try:
         day = date.fromisoformat(text.strip())
     except ValueError as error:
-        raise ParameterError(f"{text!r} is neither a date like 2026-11-01 nor an MJD", parameter="from, to") from error
+        raise ParameterError(
+            f"{text[:_SHOWN]!r} is neither a date like 2026-11-01 nor an MJD", parameter="from, to"
+        ) from error
     return float((day - MJD_EPOCH).days + (1 if end else 0))
 
 
@@ -52,16 +63,20 @@ def numbers_of_text(text: str | None, name: str, largest: int | None = None) -> 
         If it is no such list, or a number is not between 1 and ``largest``.
     """
     found: set[int] = set()
+    shown = (text or "")[:_SHOWN]
     end = _MAX_NUMBER if largest is None else largest
     for part in (text or "").replace(" ", "").split(","):
         if not part:
             continue
-        first, _, last = part.partition("-")
-        if not first.isdecimal() or (last and not last.isdecimal()):
-            raise ParameterError(f"{name}={text!r} is no list like 1,3-6", parameter=name)
-        found.update(range(int(first), min(int(last or first), end + 1) + 1))
-    if found and not (min(found) >= 1 and max(found) <= end):
-        raise ParameterError(f"{name}={text!r} is not between 1 and {end}", parameter=name)
+        match = _RANGE.fullmatch(part)
+        if match is None:
+            raise ParameterError(f"{name}={shown!r} is no list like 1,3-6", parameter=name)
+        first, last = (int(number[:_DIGITS]) for number in (match[1], match[2] or match[1]))
+        if first > last:
+            raise ParameterError(f"{name}={shown!r}: the range {first}-{last} runs backwards", parameter=name)
+        if not 1 <= first <= last <= end:
+            raise ParameterError(f"{name}={shown!r} is not between 1 and {end}", parameter=name)
+        found.update(range(first, last + 1))
     return tuple(sorted(found))
 
 
@@ -119,6 +134,10 @@ class SeriesRequest:
         """
         members = qc1_definitions().tables.get(table, ())
         largest = {axis.column: axis.largest for parameter in members for axis in parameter.axes}
+        for name, text in (positions or {}).items():
+            if text and members and name not in largest:
+                has = f"it has them by {', '.join(largest)}" if largest else "it has them by nothing"
+                raise ParameterError(f"{table} has no values by {name}: {has}", parameter=name)
         wanted = SeriesFilter(
             from_mjd=mjd_of_text(start),
             to_mjd=mjd_of_text(end, end=True),

@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=_port, default=8000, help="port to listen on")
     options = parser.parse_args(arguments)
     settings = read_settings("pages")
+    settings = settings.model_copy(update={"allowed_hosts": (*settings.allowed_hosts, options.host)})
     configure_daemon_logging("pages", settings)
     try:
         app = create_app(settings)

@@ -20,7 +20,6 @@ from sqlalchemy.engine import make_url
 from core.archive.schema import upgrade
 from core.archive.sessions import Archive
 
-
 ROOT = Path(__file__).parents[1]
 
 

@@ -13,7 +13,7 @@ from core.instruments.registry import instrument_of_recipe, instruments
 from core.qc1.definitions import Definitions, Parameter, define
 from core.recipes.registry import get_recipe, recipe_names
 
-__all__ = ["block_parameters", "installed_recipes", "qc1_definitions", "recipe_versions"]
+__all__ = ["block_parameters", "installed_recipes", "product_tags", "qc1_definitions", "raw_tags", "recipe_versions"]
 
 
 @cache
@@ -21,6 +21,29 @@ def installed_recipes() -> tuple[str, ...]:
     """Recipes of the cascade that this installation has."""
     names = dict.fromkeys(task.recipe for item in instruments() for task in item.plan.tasks)
     return tuple(name for name in names if name in recipe_names())
+
+
+@cache
+def raw_tags() -> tuple[str, ...]:
+    """Tags that raw frames may have, in the order of their rules."""
+    return tuple(dict.fromkeys(rule.tag for item in instruments() for rule in item.raw_rules))
+
+
+@cache
+def product_tags() -> tuple[str, ...]:
+    """Tags that products may have: those that recipes make or take, and those of static calibrations."""
+    made = (spec.tag for name in installed_recipes() for spec in get_recipe(name).products)
+    taken = (spec.tag for name in installed_recipes() for spec in get_recipe(name).inputs if spec.kind == "calib")
+    static = (
+        tag
+        for rules in (item.statics for item in instruments())
+        for tag in (
+            *(code.tag for code in rules.codes),
+            *(entry.tag for entry in rules.declared),
+            *(entry.tag for entry in rules.built),
+        )
+    )
+    return tuple(dict.fromkeys((*made, *taken, *static)))
 
 
 def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:

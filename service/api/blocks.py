@@ -22,6 +22,7 @@ from service.dependencies import After, ArchiveDep, SessionDep
 from service.download import OpenFileResponse
 from service.explain import explain_block
 from service.files import block_plots, existing, tail_text
+from service.filters import check_recipe
 from service.progress import memory_note, progress_of
 from service.schemas import (
     BlockDetail,
@@ -50,6 +51,7 @@ def list_blocks(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[BlockOut]:
     """Newest first, in pages by key."""
+    check_recipe(session, recipe)
     rows = queries.list_blocks(session, night=night, state=state, recipe=recipe, after=after, limit=limit)
     return Page(items=[BlockOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
 
@@ -88,7 +90,7 @@ def rerun(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> Bloc
     """A block that is done, failed or cancelled becomes ready or waits for its inputs; its tries are counted anew."""
     with archive.write() as session:
         block = queries.find_block(session, name)
-        orders.rerun_block(session, block.id, actor=order.actor or actor, reason=order.reason)
+        orders.rerun_block(session, block.id, actor=actor, reason=order.reason)
     return _fresh(archive, name)
 
 
@@ -97,7 +99,7 @@ def cancel(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> Blo
     """A block that waits is cancelled at once; one that runs when its worker hears of it, within seconds."""
     with archive.write() as session:
         block = queries.find_block(session, name)
-        orders.cancel_block(session, block.id, actor=order.actor or actor, reason=order.reason)
+        orders.cancel_block(session, block.id, actor=actor, reason=order.reason)
     return _fresh(archive, name)
 
 
@@ -116,7 +118,7 @@ def reject(archive: ArchiveDep, actor: ActorDep, name: str, judgement: Judgement
 def _judge(archive: Archive, name: str, state: ProductState, actor: str, judgement: Judgement) -> BlockOut:
     with archive.write() as session:
         block = queries.find_block(session, name)
-        orders.judge_block(session, block.id, state, actor=judgement.actor or actor, comment=judgement.reason)
+        orders.judge_block(session, block.id, state, actor=actor, comment=judgement.reason)
     return _fresh(archive, name)
 
 

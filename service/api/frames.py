@@ -14,6 +14,7 @@ from core.archive.pages import frames as queries
 from core.previews.preview import Cuts
 from service.actions import ActorDep, Judgement
 from service.dependencies import After, ArchiveDep, PreviewsDep, SessionDep
+from service.filters import Mjd, check_raw_tag
 from service.previews import preview_response
 from service.schemas import FrameDetail, FrameOut, Page
 
@@ -26,12 +27,13 @@ def list_frames(
     night: Annotated[date | None, Query(description="Evening date")] = None,
     tag: Annotated[str | None, Query(description="BIAS, DARK, FLAT, ARC, ...")] = None,
     mode: Annotated[str | None, Query(description="Mode, as in the set-up of frames")] = None,
-    from_mjd: Annotated[float | None, Query(description="Start of exposure, MJD")] = None,
-    to_mjd: Annotated[float | None, Query(description="Start of exposure, MJD")] = None,
+    from_mjd: Mjd = None,
+    to_mjd: Mjd = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[FrameOut]:
     """Newest first, in pages by key."""
+    check_raw_tag(session, tag)
     wanted = queries.FrameFilter(night, tag, mode, from_mjd, to_mjd)
     rows = queries.list_frames(session, wanted, after, limit)
     return Page(items=[FrameOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
@@ -49,16 +51,14 @@ def get_frame(session: SessionDep, dp_id: str) -> FrameDetail:
 def exclude(archive: ArchiveDep, actor: ActorDep, dp_id: str, judgement: Judgement) -> FrameOut:
     """It is never used, also if it is delivered again; what was made of it is planned again without it."""
     with archive.write() as session:
-        who = judgement.actor or actor
-        return FrameOut.of(frame_use.exclude_frame(session, dp_id, actor=who, comment=judgement.reason))
+        return FrameOut.of(frame_use.exclude_frame(session, dp_id, actor=actor, comment=judgement.reason))
 
 
 @router.post("/{dp_id}/include", summary="Include a raw frame again")
 def include(archive: ArchiveDep, actor: ActorDep, dp_id: str, judgement: Judgement) -> FrameOut:
     """One that was excluded, or that is damaged; its template is planned again with it."""
     with archive.write() as session:
-        who = judgement.actor or actor
-        return FrameOut.of(frame_use.include_frame(session, dp_id, actor=who, comment=judgement.reason))
+        return FrameOut.of(frame_use.include_frame(session, dp_id, actor=actor, comment=judgement.reason))
 
 
 @router.get("/{dp_id}/preview.png", response_class=Response, summary="Picture of one channel")

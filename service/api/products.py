@@ -17,6 +17,7 @@ from core.previews.preview import Cuts
 from service.actions import ActorDep, Judgement
 from service.dependencies import After, ArchiveDep, PreviewsDep, ProductId, SessionDep
 from service.download import OpenFileResponse
+from service.filters import LARGEST_UNIT, check_product_tag
 from service.fitsview import extension_cards, extensions
 from service.previews import preview_response
 from service.schemas import Page, ProductDetail, ProductOut
@@ -29,12 +30,13 @@ def list_products(
     session: SessionDep,
     night: date | None = None,
     tag: Annotated[str | None, Query(description="PRO.CATG, e.g. MASTER_BIAS")] = None,
-    unit: Annotated[int | None, Query(ge=1, le=24)] = None,
+    unit: Annotated[int | None, Query(ge=1, le=LARGEST_UNIT)] = None,
     state: ProductState | None = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> Page[ProductOut]:
     """Newest first, in pages by key."""
+    check_product_tag(session, tag)
     rows = queries.list_products(session, night=night, tag=tag, unit=unit, state=state, after=after, limit=limit)
     return Page(items=[ProductOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
 
@@ -66,8 +68,7 @@ def reject(archive: ArchiveDep, actor: ActorDep, product_id: ProductId, judgemen
 
 def _judge(archive: Archive, product_id: int, state: ProductState, actor: str, judgement: Judgement) -> ProductOut:
     with archive.write() as session:
-        who = judgement.actor or actor
-        orders.set_product_state(session, product_id, state, actor=who, text=judgement.reason)
+        orders.set_product_state(session, product_id, state, actor=actor, text=judgement.reason)
         return ProductOut.of(queries.find_product(session, product_id))
 
 

@@ -17,6 +17,7 @@ from core.archive.pages.qc1_texts import LastText, last_texts
 from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import Position
 from service.dependencies import SessionDep
+from service.filters import Mjd
 from service.schemas import Qc1ParameterOut, Qc1TableOut
 from service.selection import MAX_POINTS, SeriesRequest
 from service.series import csv_lines, read_series, series_json, table_file, whole
@@ -123,10 +124,10 @@ def get_sparkline(
     table: str,
     column: str,
     mode: str | None = None,
-    until: Annotated[float | None, Query(description="MJD; the newest value if not given")] = None,
+    until: Mjd = None,
     days: Annotated[float, Query(gt=0, le=400)] = 91.0,
 ) -> dict[str, list[float]]:
-    """Two columns, ``t`` (MJD) and ``v``."""
+    """Two columns, ``t`` (MJD) and ``v``; up to ``until``, or to the newest value."""
     wanted = SeriesRequest.make(table=table, columns=[column], mode=mode)
     selection = wanted.selections(session)[0]
     identity = selection.parameter.id
