@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["GzipPages"]
 
-_AS_THEY_ARE = ("/file", "/preview.png", "/log")
+_AS_THEY_ARE = ("/file", "/preview.png", "/pixels", "/log")
 
 
 class GzipPages:

@@ -18,10 +18,11 @@ from fastapi.responses import Response
 from core.previews.preview import Cuts, make_preview
 from service.files import existing
 
-__all__ = ["PREVIEW_SIZE", "PreviewCache", "preview_response"]
+__all__ = ["PREVIEW_SIZE", "PreviewCache", "kept_name", "preview_response"]
 
 _LOG = logging.getLogger(__name__)
 PREVIEW_SIZE: Final = 768
+_KINDS: Final = (".png", ".json", ".f32")
 _TOUCH_SECONDS: Final = 60.0
 _LEFT_OVER_SECONDS: Final = 3600.0  # a file that is still being written after this belongs to a process that died
 
@@ -51,9 +52,9 @@ class PreviewCache:
         self._lock = threading.Lock()
         self._added = limit  # since the last look: look at the first occasion
 
-    def get(self, name: str) -> bytes | None:
-        """A picture, if it is kept; notes that it was used."""
-        path = self._path(name)
+    def get(self, name: str, kind: str = "png") -> bytes | None:
+        """A picture (or the pixels of a tile, ``kind`` is the ending), if it is kept; notes that it was used."""
+        path = self._path(name, kind)
         try:
             data = path.read_bytes()
             if time.time() - path.stat().st_mtime > _TOUCH_SECONDS:
@@ -62,9 +63,9 @@ class PreviewCache:
             return None
         return data
 
-    def put(self, name: str, data: bytes) -> None:
+    def put(self, name: str, data: bytes, kind: str = "png") -> None:
         """Keep a picture; if the disk does not take it, that is logged and nothing else."""
-        path = self._path(name)
+        path = self._path(name, kind)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
@@ -79,8 +80,8 @@ class PreviewCache:
                 self._added = 0
                 self._make_room()
 
-    def _path(self, name: str) -> Path:
-        return self._folder / name[:2] / f"{name}.png"
+    def _path(self, name: str, kind: str) -> Path:
+        return self._folder / name[:2] / f"{name}.{kind}"
 
     def _make_room(self) -> None:
         kept = sorted(self._entries(), key=lambda entry: entry.used)
@@ -103,15 +104,20 @@ class PreviewCache:
                 continue
             if path.suffix == ".part" and time.time() - stat.st_mtime > _LEFT_OVER_SECONDS:
                 path.unlink(missing_ok=True)
-            elif path.suffix == ".png":
+            elif path.suffix in _KINDS:
                 yield _Kept(stat.st_mtime, stat.st_size, path)
+
+
+def kept_name(path: Path, *what: object) -> str:
+    """Under which name something that was made of a file is kept: another one when the file changes."""
+    stat = existing(path).stat()
+    key = "|".join(map(str, (path, stat.st_mtime_ns, stat.st_size, *what)))
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def preview_response(cache: PreviewCache, path: Path, extension: str, cuts: Cuts) -> Response:
     """PNG of an extension, from the cache when the file has not changed since."""
-    stat = existing(path).stat()
-    key = f"{path}|{stat.st_mtime_ns}|{stat.st_size}|{extension}|{cuts}|{PREVIEW_SIZE}"
-    name = hashlib.sha256(key.encode()).hexdigest()[:32]
+    name = kept_name(path, extension, cuts, PREVIEW_SIZE)
     png = cache.get(name)
     if png is None:
         png = make_preview(path, extension, cuts, PREVIEW_SIZE).png

@@ -22,7 +22,7 @@ from core.fitsfile.dataunit import map_image, scaling
 from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.formats.raw import RawChannel
 
-__all__ = ["Cuts", "Preview", "decimate", "encode_png", "grey_levels", "make_preview"]
+__all__ = ["Cuts", "Preview", "decimate", "encode_png", "grey_levels", "image_of", "make_preview"]
 
 Cuts = Literal["zscale", "minmax"]
 _SLAB_PIXELS: Final = 1 << 22
@@ -66,17 +66,31 @@ def make_preview(path: str | os.PathLike[str], extension: str, cuts: Cuts, size:
     BadFitsError
         If the file is cut.
     """
+    hdu, rows = image_of(path, extension)
+    factor = max(1, -(-max(hdu.shape) // size))
+    small = decimate(rows, hdu.shape, factor)
+    low, high = grey_levels(small, cuts)
+    scaled = (np.nan_to_num(small, nan=low) - low) * (255.0 / (high - low))
+    return Preview(encode_png(np.clip(scaled, 0, 255).astype(np.uint8)[::-1]), low, high, factor)
+
+
+def image_of(path: str | os.PathLike[str], extension: str) -> tuple[HduScan, _Rows | _RawRows]:
+    """An image of two dimensions and what reads its rows.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no such image.
+    BadFitsError
+        If the file is cut.
+    """
     scan = scan_fits(path)
     hdu = scan.extension(extension)
     if hdu is None or hdu.kind == "table" or len(hdu.shape) != 2:
         raise MissingInputError(f"the file has no image {extension}", file=path)
     if hdu.data_offset + hdu.data_bytes > scan.size:
         raise BadFitsError(f"the file is cut inside extension {extension}", file=path)
-    factor = max(1, -(-max(hdu.shape) // size))
-    small = decimate(_reader(scan, hdu), hdu.shape, factor)
-    low, high = grey_levels(small, cuts)
-    scaled = (np.nan_to_num(small, nan=low) - low) * (255.0 / (high - low))
-    return Preview(encode_png(np.clip(scaled, 0, 255).astype(np.uint8)[::-1]), low, high, factor)
+    return hdu, _RawRows(scan, hdu) if hdu.kind == "compressed" else _Rows(scan.path, hdu)
 
 
 class _Rows:
@@ -86,8 +100,8 @@ class _Rows:
         self.array = map_image(path, hdu)
         self.zero, self.scale = scaling(path, hdu.header)
 
-    def __call__(self, y0: int, y1: int) -> npt.NDArray[np.float64]:
-        return np.asarray(self.array[y0:y1], np.float64) * self.scale + self.zero
+    def __call__(self, y0: int, y1: int, x0: int = 0, x1: int | None = None) -> npt.NDArray[np.float64]:
+        return np.asarray(self.array[y0:y1, x0:x1], np.float64) * self.scale + self.zero
 
 
 class _RawRows:
@@ -96,12 +110,8 @@ class _RawRows:
     def __init__(self, scan: FitsScan, hdu: HduScan) -> None:
         self.channel = RawChannel.of(scan, hdu, 0)
 
-    def __call__(self, y0: int, y1: int) -> npt.NDArray[np.float64]:
-        return self.channel.read_rows(y0, y1).astype(np.float64)
-
-
-def _reader(scan: FitsScan, hdu: HduScan) -> _Rows | _RawRows:
-    return _RawRows(scan, hdu) if hdu.kind == "compressed" else _Rows(scan.path, hdu)
+    def __call__(self, y0: int, y1: int, x0: int = 0, x1: int | None = None) -> npt.NDArray[np.float64]:
+        return self.channel.read_rows(y0, y1)[:, x0:x1].astype(np.float64)
 
 
 def decimate(rows: _Rows | _RawRows, shape: tuple[int, ...], factor: int) -> npt.NDArray[np.float64]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Depends
 
-from service.api import blocks, docs, frames, health, nights, products, qc1, quarantine, recipes
+from service.api import blocks, docs, frames, health, nights, pixels, products, qc1, quarantine, recipes
 from service.filters import known_parameters
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/api", dependencies=[Depends(known_parameters)])
-for module in (health, nights, frames, quarantine, blocks, products, qc1, recipes):
+for module in (health, nights, frames, quarantine, blocks, products, pixels, qc1, recipes):
     router.include_router(module.router)
 router.include_router(docs.router, include_in_schema=False)

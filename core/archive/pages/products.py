@@ -14,7 +14,7 @@ from core.archive.states import BlockState, ProductState
 from core.errors import NotFoundError
 from core.qc1.axes import Position
 
-__all__ = ["ProductValue", "find_product", "list_products", "product_qc1", "used_by"]
+__all__ = ["ProductValue", "find_product", "list_products", "previous_product", "product_qc1", "used_by"]
 
 
 def find_product(session: Session, product_id: int) -> Product:
@@ -66,6 +66,23 @@ def used_by(session: Session, product: Product, limit: int = 200) -> list[Block]
             .order_by(Block.mjd_mid)
             .limit(limit)
         ).unique()
+    )
+
+
+def previous_product(session: Session, product: Product) -> Product | None:
+    """The product of the same tag, unit and set-up that was taken before, not a rejected one; None for the first."""
+    return session.scalar(
+        select(Product)
+        .where(
+            Product.tag == product.tag,
+            Product.mjd_mid < product.mjd_mid,
+            Product.instrument == product.instrument,
+            Product.setup_text == product.setup_text,
+            Product.unit.is_(None) if product.unit is None else Product.unit == product.unit,
+            Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
+        )
+        .order_by(Product.mjd_mid.desc())
+        .limit(1)
     )
 
 

@@ -42,6 +42,7 @@ def product_page(
         extensions=infos,
         shown=info,
         cuts=cuts,
+        before=queries.previous_product(page.session, product) if info is not None and info.is_image else None,
         cards=extension_cards(path, shown) if info is not None else [],
         table=table_rows(path, shown, TABLE_ROWS) if info is not None and info.kind == "table" else None,
         qc1=queries.product_qc1(page.session, product_id),
