@@ -155,6 +155,7 @@ class Viewer {
     this.paint(ctx, wanted, px, py);
     for (const item of wanted) if (!item.tile) this.read(item);
     this.root.querySelector(".scale").textContent = `${view.scale >= 1 ? `${Number(view.scale.toPrecision(3))} ×` : `1 / ${Number((1 / view.scale).toPrecision(3))}`}, ${this.facts.width} × ${this.facts.height} pix`;
+    this.readout();
   }
 
   paint(ctx, tiles, px, py) {
