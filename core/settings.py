@@ -75,7 +75,7 @@ class Settings(BaseSettings):
     heartbeat_seconds: PositiveSeconds = Field(15.0, description="How often workers and daemons say they live.")
     dispatch_seconds: PositiveSeconds = Field(2.0, description="How often ready blocks are looked for.")
     resend_seconds: PositiveSeconds = Field(
-        300.0, description="A queued block that no worker takes is sent to the broker again after this."
+        300.0, description="A queued block whose message got lost is sent to the broker again after this."
     )
     template_seconds: PositiveSeconds = Field(
         120.0, description="A template that lacks exposures is waited for this long after the last one came in."

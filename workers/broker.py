@@ -15,7 +15,7 @@ from core.archive.records import Work
 from core.errors import ParameterError
 from core.settings import Settings
 
-__all__ = ["EXECUTE_TASK", "QUEUE", "make_app", "send_work"]
+__all__ = ["EXECUTE_TASK", "QUEUE", "make_app", "send_work", "waiting_messages"]
 
 EXECUTE_TASK = "cascade.execute_block"
 QUEUE = "cascade-blocks"
@@ -54,6 +54,13 @@ def make_app(settings: Settings) -> Celery:
 def send_work(app: Celery, work: Work) -> None:
     """Send the task of a block or part; raises what the broker raises if it does not answer."""
     app.send_task(EXECUTE_TASK, args=[work.block_id, work.part], queue=QUEUE, retry=False)
+
+
+def waiting_messages(app: Celery) -> int:
+    """How many messages no worker has taken yet; raises what the broker raises if it does not answer."""
+    with app.connection_for_read() as connection:
+        connection.ensure_connection(max_retries=1)
+        return int(connection.channel().queue_declare(QUEUE, durable=True).message_count)
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

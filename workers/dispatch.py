@@ -22,14 +22,15 @@ from core.archive.definitions import register_definitions
 from core.archive.events import beat, worker_stopped
 from core.archive.leases import release_expired_leases
 from core.archive.planning import SavedPlan
-from core.archive.queries import queued_count, ready_work
+from core.archive.queries import queued_count, ready_work, waits_for_long
+from core.archive.records import Work
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import WorkerKind
 from core.archive.transitions import queue_work, requeue_stale, unqueue_work
 from core.errors import MuseError
 from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings
-from workers.broker import make_app, send_work
+from workers.broker import make_app, send_work, waiting_messages
 from workers.execute import release_dead, worker_name
 from workers.housekeeping import Housekeeping
 from workers.judging import judge_some_due
@@ -79,8 +80,20 @@ class Dispatcher:
         dead = release_dead(self.archive, self.name)
         with self.archive.write() as session:
             released = release_expired_leases(session, actor=self.name)
-            resent = requeue_stale(session, older_than=self.settings.resend_seconds, actor=self.name)
-        return Tick(planned, len(dead) + len(released), len(resent), self._queue())
+        return Tick(planned, len(dead) + len(released), len(self._take_back()), self._queue())
+
+    def _take_back(self) -> list[Work]:
+        """What is queued but has no message any more becomes ready again; what only waits its turn is left alone."""
+        with self.archive.read() as session:
+            if not waits_for_long(session, self.settings.resend_seconds):
+                return []
+        try:
+            messages = waiting_messages(self.app)
+        except (BrokerError, OSError) as error:
+            _LOG.error("the broker does not answer, nothing is sent again: %s", error)
+            return []
+        with self.archive.write() as session:
+            return requeue_stale(session, older_than=self.settings.resend_seconds, messages=messages, actor=self.name)
 
     def _queue(self) -> int:
         """Queue ready blocks and parts, the most urgent first, up to the depth of the queue."""

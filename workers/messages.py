@@ -66,6 +66,11 @@ class FileTransport(filesystem.Transport):
 
     Channel = FileChannel
 
+    @property
+    def default_connection_params(self) -> dict[str, Any]:
+        """None: a folder has no host."""
+        return {}
+
 
 def _message(path: Path) -> dict[str, Any]:
     """The message in a file; raises what reading something else raises."""

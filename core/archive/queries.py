@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Select, func, or_, select
@@ -37,6 +37,7 @@ __all__ = [
     "runnable_work",
     "shared_work_name",
     "shared_work_names",
+    "waits_for_long",
     "work_tries",
 ]
 
@@ -125,6 +126,15 @@ def _in_turn(
             key, position = part or ("", 0)
             found.append(((-priority, not key, mjd, number, position), Work(number, key), name))
     return [(work, name) for _, work, name in sorted(found, key=lambda entry: entry[0])[:limit]]
+
+
+def waits_for_long(session: Session, seconds: float, now: datetime | None = None) -> bool:
+    """Whether something was queued longer ago than that and is not taken yet."""
+    limit = (now or database_now(session)) - timedelta(seconds=seconds)
+    return any(
+        session.scalar(select(table.state).where(table.state == BlockState.QUEUED, table.queued_at < limit).limit(1))
+        for table in (Block, BlockPart)
+    )
 
 
 def queued_count(session: Session) -> int:

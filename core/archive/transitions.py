@@ -191,13 +191,26 @@ def unqueue_work(session: Session, work: Work, *, actor: str, reason: str, now: 
     )
 
 
-def requeue_stale(session: Session, *, older_than: float, actor: str, now: datetime | None = None) -> list[Work]:
-    """QUEUED blocks and parts that no worker took within ``older_than`` seconds become READY again; returns them."""
+def requeue_stale(
+    session: Session, *, older_than: float, actor: str, messages: int = 0, now: datetime | None = None
+) -> list[Work]:
+    """QUEUED blocks and parts whose message got lost become READY again; returns them.
+
+    Parameters
+    ----------
+    older_than : float
+        Only what no worker took within so many seconds.
+    messages : int
+        How many messages wait at the broker: so many of what is QUEUED are not lost, the latest.
+    """
     now = now or database_now(session)
     limit = now - timedelta(seconds=older_than)
-    stale: list[Block | BlockPart] = []
+    queued: list[Block | BlockPart] = []
     for table in (Block, BlockPart):
-        stale += session.scalars(select(table).where(table.state == BlockState.QUEUED, table.queued_at < limit))
+        queued += session.scalars(select(table).where(table.state == BlockState.QUEUED))
+    queued.sort(key=lambda row: row.queued_at or now)
+    lost = queued[: max(len(queued) - messages, 0)]
+    stale = [row for row in lost if row.queued_at is not None and row.queued_at < limit]
     return [
         work
         for work in map(work_of, stale)

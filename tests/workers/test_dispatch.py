@@ -22,7 +22,7 @@ import workers.housekeeping
 from core.archive.base import utc_now
 from core.archive.events import beat, record_event
 from core.archive.leases import claim_work
-from core.archive.models import Event, Product, WorkerHeartbeat
+from core.archive.models import Block, Event, Product, WorkerHeartbeat
 from core.archive.news import PLANNER
 from core.archive.orders import cancel_block, rerun_block
 from core.archive.records import Work
@@ -106,6 +106,26 @@ def test_a_lost_message_is_sent_again(make_house: Callable[..., Any], sent: list
     tick = rounds.tick()
     assert (tick.resent, tick.queued) == (1, 1)
     assert sent == [sent[0]] * 2
+
+
+def test_what_waits_its_turn_is_not_sent_again_before_its_message_is_gone(make_house: Callable[..., Any]) -> None:
+    """Each block of a night is sent once, however long it waits behind others; whose message is lost, once more."""
+    house = make_house(resend_seconds=1e-6)
+    house.ingest()
+    rounds = dispatcher(house)
+    ticks = [rounds.tick()]
+    with house.archive.write() as session:  # as if the night had many blocks that are ready
+        for block in session.scalars(select(Block).where(Block.state == BlockState.WAITING)):
+            block.state = BlockState.READY
+    ticks += [rounds.tick() for _ in range(5)]
+    blocks = len(house.blocks())
+    assert blocks > 1
+    assert sum(tick.queued for tick in ticks) == len(messages(house.settings)) == blocks
+    assert sum(tick.resent for tick in ticks) == 0
+    first, *_ = sorted((house.settings.broker_dir / "messages").glob("*.msg"))
+    first.unlink()
+    again = rounds.tick()
+    assert (again.resent, again.queued, len(messages(house.settings))) == (1, 1, blocks)
 
 
 def test_the_block_of_a_silent_worker_is_sent_again(house: Any, sent: list[Work]) -> None:
