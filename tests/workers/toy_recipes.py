@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,11 +30,15 @@ class CubeParameters(RecipeParameters):
     slabs: int = parameter(20, "Number of slabs.", ge=1)
     fail: int = parameter(0, "Number of a slab that fails.", ge=0)
     flaky: int = parameter(0, "Number of a slab that fails from outside at its first try.", ge=0)
+    kill: int = parameter(0, "Number of a slab whose process is killed at its first try.", ge=0)
     pause: float = parameter(0.0, "What a slab takes [s].", ge=0)
 
 
-def _sum_of(name: str) -> tuple[QcSpec, ...]:
-    return (QcSpec(f"QC.GEO.{name}", "count", "float", "HC", "Sum of all voxels", ("TOY_CUBE",)),)
+def _qc_of(name: str) -> tuple[QcSpec, QcSpec]:
+    return (
+        QcSpec(f"QC.GEO.{name}SUM", "count", "float", "HC", "Sum of all voxels", ("TOY_CUBE",)),
+        QcSpec(f"QC.STANDARD.{name}STAR", "", "str", "ENG", "Name of the star", ("TOY_CUBE",)),
+    )
 
 
 class SlabCube(Recipe):
@@ -45,7 +51,7 @@ class SlabCube(Recipe):
     inputs = (FrameSpec("TOY", "raw", min=1, description="Any frame"),)
     Params = CubeParameters
     products = (ProductSpec("TOY_CUBE", "cube", "A cube"),)
-    qc = _sum_of("TOYSUM")
+    qc = _qc_of("TOY")
     parts = PartKind.SLAB
     leased_parts = True
     memory = MemoryNeed(fixed_mb=300, part_mb=300)
@@ -69,6 +75,10 @@ class SlabCube(Recipe):
         if part.number == params.flaky and not first_try.exists():
             first_try.touch()
             raise RetriableError("the disk was away")
+        killed = frames.frames[0].path.with_name(f"{self.name}-{part.key}.killed")  # the next try has another directory
+        if part.number == params.kill and not killed.exists():
+            killed.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
         planes = np.random.default_rng(part.number).normal(100.0, 10.0, (2, *SHAPE)).astype(np.float32)
         with CubeFile.open(ctx.prepared) as cube:
             for k in range(2):
@@ -86,7 +96,9 @@ class SlabCube(Recipe):
             gap = np.full((1, *SHAPE), np.nan, np.float32)
             cube.put(plane, gap, gap)
         header = scan_fits(frames.frames[0].path).primary.copy()
-        QcWriter(self, "TOY_CUBE", header).write(self.qc[0].keyword, sum(measured.values()))
+        qc = QcWriter(self, "TOY_CUBE", header)
+        for spec, value in zip(self.qc, (sum(measured.values()), "Feige 110"), strict=True):
+            qc.write(spec.keyword, value)
         time.sleep(params.pause)
         return [FileProduct("TOY_CUBE", cube, header, frames.frames, ())]
 
@@ -95,7 +107,7 @@ class SlabLossy(SlabCube):
     """A cube that is worth having with gaps."""
 
     name = "slab_lossy"
-    qc = _sum_of("TOYLOSSY")
+    qc = _qc_of("LOSSY")
     survives_loss = True
 
 
@@ -103,7 +115,7 @@ class WholeCube(SlabCube):
     """The same cube, made as one."""
 
     name = "whole_cube"
-    qc = _sum_of("TOYWHOLE")
+    qc = _qc_of("WHOLE")
     parts = PartKind.WHOLE
     leased_parts = False
 

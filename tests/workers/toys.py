@@ -1,4 +1,4 @@
-"""An installation that knows the recipes of `tests.workers.toy_recipes`, and blocks of them.
+"""An installation that knows the recipes of `tests.workers.toy_recipes` and the raw frames that they start from.
 
 Child processes find recipes and pictures in the environment, as those of a user would be; the calibration plan is
 changed in this process, which is that of a worker.
@@ -21,8 +21,10 @@ from core.archive.states import BlockState, InputKind
 from core.fitsfile.header import Header
 from core.fitsfile.writer import FitsWriter
 from core.instruments import catalogue
+from core.instruments.declaration import RawRule
+from core.instruments.plans import calibration_plan
 from core.instruments.registry import instruments
-from core.instruments.rules import Task
+from core.instruments.rules import RawSource, Task
 from core.procedures.run import ENVIRONMENT as PROCEDURES
 from core.recipes.registry import ENVIRONMENT as RECIPES
 
@@ -35,11 +37,21 @@ ENVIRONMENT = {
 
 @contextmanager
 def installed() -> Iterator[None]:
-    """MUSE with a calibration plan that runs the toys."""
+    """MUSE with raw frames of the type TOY and a calibration plan that runs the toys on them."""
     plain = muse.INSTRUMENT
-    tasks = tuple(Task(name, "TOY", (), ("TOY_CUBE",)) for name in ("slab_cube", "slab_lossy", "whole_cube"))
-    caches = (instruments, catalogue.installed_recipes, catalogue.qc1_definitions)
-    muse.INSTRUMENT = replace(plain, plan=replace(plain.plan, tasks=plain.plan.tasks + tasks))  # type: ignore[misc]
+    tasks = tuple(
+        Task(name, "TOY", (), ("TOY_CUBE",), asked=name == "slab_lossy")
+        for name in ("slab_cube", "slab_lossy", "whole_cube")
+    )
+    caches = (
+        instruments, calibration_plan,
+        catalogue.installed_recipes, catalogue.qc1_definitions, catalogue.recipe_versions,
+    )  # fmt: skip
+    muse.INSTRUMENT = replace(  # type: ignore[misc]
+        plain,
+        raw_rules=(*plain.raw_rules, RawRule("toy", "TOY", "CALIB", "TOY", tech="IFU")),
+        plan=replace(plain.plan, raws=(*plain.plan.raws, RawSource("TOY")), tasks=plain.plan.tasks + tasks),
+    )
     before = {name: os.environ.get(name) for name in ENVIRONMENT}
     os.environ.update(ENVIRONMENT)
     try:
