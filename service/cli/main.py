@@ -281,6 +281,28 @@ def init(data_dir: DataDir = None, as_json: Json = False) -> None:
     raise typer.Exit(run_db_upgrade(data_dir, as_json=as_json))
 
 
+@app.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The new file.")], data_dir: DataDir = None, as_json: Json = False
+) -> None:
+    """Write all rows of the archive database into a new file, as they are at one moment; daemons may be at work."""
+    from service.cli.backup import run_backup
+
+    raise typer.Exit(run_backup(file, data_dir, as_json=as_json))
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="A file that cascade backup wrote.")],
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Fill a new archive from a backup; one that has rows already is left alone."""
+    from service.cli.backup import run_restore
+
+    raise typer.Exit(run_restore(file, data_dir, as_json=as_json))
+
+
 @db.command("upgrade")
 def db_upgrade(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Bring the database to the schema of this version; creates it if there is none."""

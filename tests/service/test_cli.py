@@ -71,6 +71,21 @@ def test_help_names_all_commands_at_once(cascade: Callable[..., Any]) -> None:
     assert result.returncode == 0
 
 
+def test_a_backup_is_restored_into_a_new_archive_and_told(cascade: Callable[..., Any], tmp_path: Path) -> None:
+    assert cascade("init").returncode == 0
+    saved = cascade("backup", str(tmp_path / "saved"))
+    assert saved.returncode == 0, saved.stderr
+    assert f"{tmp_path / 'data' / 'products'}" in saved.stdout  # what belongs beside it
+    again = cascade("backup", str(tmp_path / "saved"))
+    assert (again.returncode, "overwrites nothing" in again.stderr) == (1, True)
+    restored = cascade("restore", str(tmp_path / "saved"), "--data-dir", str(tmp_path / "other"), "--json")
+    assert restored.returncode == 0, restored.stderr
+    told = json.loads(restored.stdout)
+    assert f"schema {told['schema']}" in saved.stdout
+    assert told["database"] == str(tmp_path / "other" / "cascade.sqlite")
+    assert cascade("status", "--data-dir", str(tmp_path / "other")).stdout.count("Blocks:") == 1
+
+
 def test_help_imports_no_numerics() -> None:
     code = (
         "import sys, service.cli.main; sys.exit(any(name in sys.modules for name in ('numpy', 'sqlalchemy', 'numba')))"
