@@ -225,6 +225,7 @@ def _pixtables(pair: _Pair) -> Iterator[agreement.Line]:
     yield from agreement_arcs.compare_pixtables(pair.ours, pair.theirs)
 
 
+_ARC_IMAGES = ("ARC_RED", "ARC_RED_LAMP", *(f"ARC_RED_LAMP_{number:04d}" for number in range(1, 7)))
 _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "MASTER_BIAS": partial(_images, 0.05, "adu"),
     "MASTER_DARK": partial(_images, 0.2, "count"),
@@ -238,9 +239,7 @@ _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "ARC_RESAMPLED": partial(_planes, 1.0, "count"),
     "LSF_PROFILE": _profiles,
     "PIXTABLE_SUBTRACTED": _pixtables,
-} | {
-    tag: partial(_images, 0.05, "count")
-    for tag in ("ARC_RED", "ARC_RED_LAMP", *(f"ARC_RED_LAMP_{number:04d}" for number in range(1, 7)))
+    **dict.fromkeys(_ARC_IMAGES, partial(_images, 0.05, "count")),
 }
 
 

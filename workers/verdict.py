@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from core.archive.queries import BlockTask
 from core.archive.records import LostUnit
 from core.errors import MissingInputError
+from core.instruments.registry import instrument
 from core.recipes.parts import PartKind
 from core.recipes.results import PartFailure, RecipeFailedError, RunResult
 
@@ -95,7 +96,8 @@ def _text(failure: PartFailure) -> str:
 
 
 def _not_begun(unit: int, task: BlockTask) -> LostUnit:
-    if int(task.parameters.get("nifu", -1)) > 0:
-        return LostUnit(unit, failed=False, error_type="not_asked_for", message="the parameter nifu leaves it out")
+    choice = instrument(task.instrument).units.parameter
+    if int(task.parameters.get(choice, -1)) > 0:
+        return LostUnit(unit, failed=False, error_type="not_asked_for", message=f"the parameter {choice} leaves it out")
     text = "no raw frame has it any more: a file was cut or replaced since it was ingested"
     return LostUnit(unit, failed=True, error_type=MissingInputError.error_type, message=text)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from core.archive.models import Block, BlockInput, Frame, Product, units_of_mask
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind
-from core.cascade.signature import SCHEME, Work, deciding_rules, product_identity, sign, signature_with
+from core.cascade.signature import SCHEME, SignedWork, deciding_rules, product_identity, sign, signature_with
 from core.instruments.rules import Rules, Task
 
 __all__ = ["sign_anew"]
@@ -99,7 +99,7 @@ class _Signer:
         entries = self.inputs.get(number, [])
         chosen = [entry for entry in entries if entry.kind is not InputKind.MISSING]
         raws = [entry for entry in chosen if entry.kind is InputKind.RAW and entry.role == block.tag]
-        work = Work(
+        work = SignedWork(
             block.recipe,
             block.version,
             {},

@@ -29,7 +29,7 @@ from core.cascade.model import (
 )
 from core.cascade.reasons import member_reason
 from core.cascade.shelf import Shelf
-from core.cascade.signature import Work, considered, deciding_rules, rules_hash, sign
+from core.cascade.signature import SignedWork, considered, deciding_rules, rules_hash, sign
 from core.instruments.rules import InputRule, Rules, Task
 
 __all__ = ["PlanOptions", "make_plan", "merge_plans"]
@@ -259,9 +259,9 @@ class _Planner:
                     result = result if paired.missing else paired
         return result
 
-    def work(self, inputs: tuple[InputChoice, ...]) -> Work:
+    def work(self, inputs: tuple[InputChoice, ...]) -> SignedWork:
         """What the block uses; planned inputs count by the signature of their block."""
-        return Work(
+        return SignedWork(
             recipe=self.task.recipe,
             version=self.options.versions.get(self.task.recipe, ""),
             parameters=self.options.parameters.get(self.task.recipe, {}),

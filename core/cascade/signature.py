@@ -29,13 +29,22 @@ from typing import Any, Final
 
 from core.instruments.rules import InputRule, MasterSource, Rules, Task
 
-__all__ = ["SCHEME", "Work", "considered", "deciding_rules", "product_identity", "rules_hash", "sign", "signature_with"]
+__all__ = [
+    "SCHEME",
+    "SignedWork",
+    "considered",
+    "deciding_rules",
+    "product_identity",
+    "rules_hash",
+    "sign",
+    "signature_with",
+]
 
 SCHEME: Final = 2  # 1 hashed the printed form of the whole rule book
 
 
 @dataclass(frozen=True)
-class Work:
+class SignedWork:
     """What one execution of a recipe uses, apart from the rules.
 
     Attributes
@@ -80,7 +89,7 @@ def rules_hash(rules: Rules, task: Task, with_roles: Collection[str]) -> str:
     return _hash(deciding_rules(rules, task, with_roles))[:12]
 
 
-def sign(work: Work, decided_by: list[Any]) -> str:
+def sign(work: SignedWork, decided_by: list[Any]) -> str:
     """Signature of a work that was decided by some rules, 64 hex digits."""
     return _hash(
         [

@@ -61,8 +61,9 @@ def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:
         ``changed``, and what is set for every block: all units at once, and what the pictures are drawn from.
     """
     known = {info.name for info in get_recipe(recipe).Params.listing()}
-    every_unit = {"nifu": -1} if "nifu" in known else {}
-    pictured = instrument_of_recipe(recipe).plan.pictured(recipe)
+    item = instrument_of_recipe(recipe)
+    every_unit = {item.units.parameter: -1} if item.units.parameter in known else {}
+    pictured = item.plan.pictured(recipe)
     return {**every_unit, **dict.fromkeys(pictured, True), **changed}
 
 

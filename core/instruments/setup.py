@@ -194,6 +194,8 @@ class UnitSpec:
         Regular expression for the whole ``EXTNAME`` of an extension of a raw frame; its group is the number.
     template : str
         An ``EXTNAME`` with ``{}`` for the number.
+    parameter : str
+        Parameter of recipes that chooses a single unit by its number, or all by -1; empty if they have none.
     """
 
     number: int
@@ -201,6 +203,7 @@ class UnitSpec:
     words: str
     extension: str
     template: str
+    parameter: str = ""
 
     def of_extension(self, name: str) -> int | None:
         """Number of the unit whose data an extension holds; None if it is none of a unit."""

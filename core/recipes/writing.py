@@ -16,7 +16,7 @@ from core.formats.image import write_image
 from core.formats.merge import merge_products
 from core.formats.pixtable import default_form, write_pixtable
 from core.formats.tables import MuseTable, write_table
-from core.instruments.muse.facts import chip_name
+from core.instruments.registry import instrument
 from core.recipes.declaration import Recipe, RecipeParameters
 from core.recipes.flow import ArrayProduct, FileProduct, ImageProduct, PixtableProduct, Product, TableProduct
 from core.recipes.logs import recipe_logger
@@ -56,9 +56,15 @@ def _write_pixtable(product: PixtableProduct, header: Header, path: Path, unit: 
     write_pixtable(path, header, product.columns, unit, form=default_form())
 
 
-def _write_array(product: ArrayProduct, header: Header, path: Path, unit: int | None) -> None:
+def _name_unit(header: Header, unit: int | None) -> None:
+    """Say whose data a file of one unit holds, by the name that the extension of the unit has in raw frames."""
     if unit is not None:
-        set_key(header, "EXTNAME", chip_name(unit), "extension name")
+        name = instrument(str(header.get("INSTRUME", ""))).units.extension_name(unit)
+        set_key(header, "EXTNAME", name, "extension name")
+
+
+def _write_array(product: ArrayProduct, header: Header, path: Path, unit: int | None) -> None:
+    _name_unit(header, unit)
     set_key(header, "PIPEFILE", path.name, "Filename of data product")
     own = Header()
     own["EXTNAME"] = product.extension
@@ -69,8 +75,7 @@ def _write_array(product: ArrayProduct, header: Header, path: Path, unit: int | 
 
 
 def _finish_file(product: FileProduct, header: Header, path: Path, unit: int | None) -> None:
-    if unit is not None:
-        set_key(header, "EXTNAME", chip_name(unit), "extension name")
+    _name_unit(header, unit)
     set_key(header, "PIPEFILE", path.name, "Filename of data product")
     finished = product.file.finish(header)
     if finished != path:

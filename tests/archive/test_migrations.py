@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -111,6 +112,16 @@ def _content(connection: sa.Connection) -> Rows:
         ]
         for table in _tables(connection)
     }
+
+
+def test_revisions_form_one_line_without_gaps() -> None:
+    scripts = ScriptDirectory.from_config(schema._config())
+    assert len(scripts.get_heads()) == 1
+    line = [scripts.get_revision(revision) for revision in REVISIONS]
+    assert [script.down_revision for script in line] == [None, *REVISIONS[:-1]]
+    names = sorted(path.name for path in Path(scripts.versions).glob("[!_]*.py"))
+    assert [Path(script.path).name for script in line] == names  # nobody is left out
+    assert [int(name[:4]) for name in names] == list(range(1, len(names) + 1))
 
 
 @pytest.mark.parametrize("revision", REVISIONS)

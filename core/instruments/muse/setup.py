@@ -10,7 +10,9 @@ from core.instruments.setup import SetupKey, SetupSpec, UnitSpec
 
 __all__ = ["SETUP", "UNITS"]
 
-UNITS: Final = UnitSpec(number=N_IFU, word="IFU", words="IFUs", extension=r"CHAN(\d\d)", template="CHAN{:02d}")
+UNITS: Final = UnitSpec(
+    number=N_IFU, word="IFU", words="IFUs", extension=r"CHAN(\d\d)", template="CHAN{:02d}", parameter="nifu"
+)
 
 
 def _mode(keywords: Mapping[str, object]) -> str:
