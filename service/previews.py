@@ -70,7 +70,7 @@ class PreviewCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as stream:
                 stream.write(data)
-            os.chmod(stream.name, 0o644)
+            os.chmod(stream.name, 0o640)
             os.replace(stream.name, path)
         except OSError as error:
             _LOG.warning("a preview cannot be kept in %s: %s", self._folder, error)

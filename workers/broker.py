@@ -13,6 +13,7 @@ from celery import Celery
 
 from core.archive.records import Work
 from core.errors import ParameterError
+from core.redaction import redacted
 from core.settings import Settings
 
 __all__ = ["EXECUTE_TASK", "QUEUE", "make_app", "send_work", "waiting_messages"]
@@ -77,7 +78,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
             "polling_interval": 0.5,
         }
     raise ParameterError(
-        f"broker_url={settings.broker_url} is not accepted: it takes filesystem:// or redis://host:port/number",
+        f"broker_url={redacted(settings.broker_url)} is not accepted: it takes filesystem:// or redis://host:port/number",
         parameter="broker_url",
     )
 

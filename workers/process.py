@@ -14,22 +14,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import Final
 
 from pydantic import ValidationError
 
 from core.archive.schema import check_schema
 from core.errors import MuseError
+from core.redaction import redacted
 from core.settings import Settings, setting_faults, unknown_variables
 
-__all__ = ["configure_daemon_logging", "idle_name", "read_settings", "run_daemon"]
+__all__ = ["UMASK", "configure_daemon_logging", "idle_name", "read_settings", "run_daemon"]
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s [%(levelname)-7s] %(name)s: %(message)s"
+UMASK: Final = 0o027  # what an installation writes is for its user and group
 _NAMES: list[int] = []  # descriptors of the locks of the log names of this process, open until its end
 
 
 class _UtFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line (and traceback), without passwords of URLs."""
+        return redacted(super().format(record))
 
 
 def read_settings(name: str) -> Settings:
@@ -40,6 +47,7 @@ def read_settings(name: str) -> Settings:
     SystemExit
         With code 1, after a sentence for each fault on standard error.
     """
+    os.umask(UMASK)
     try:
         settings = Settings()
         settings.make_directories()
@@ -50,7 +58,7 @@ def read_settings(name: str) -> Settings:
     else:
         return settings
     for fault in faults:
-        print(f"{name}: {fault}", file=sys.stderr)
+        print(f"{name}: {redacted(fault)}", file=sys.stderr)
     raise SystemExit(1)
 
 

@@ -1,17 +1,18 @@
-"""Declarative base of the archive tables: constraint names and the two column types of our own."""
+"""Declarative base of the archive tables: constraint names and the column types of our own."""
 
 from __future__ import annotations
 
+import hashlib
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, Integer, MetaData
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Enum, Integer, MetaData, String
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
 
-__all__ = ["Base", "BigId", "JsonDoc", "UtcDateTime", "enum_type", "utc_now"]
+__all__ = ["Base", "BigId", "BoundedText", "JsonDoc", "UtcDateTime", "enum_type", "utc_now"]
 
 # Named constraints can be altered later, on SQLite (batch mode) and on PostgreSQL alike.
 NAMING_CONVENTION = {
@@ -56,6 +57,30 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class BoundedText(TypeDecorator[str]):
+    """A text of at most so many characters, which both databases can keep.
+
+    What comes from files and their headers has any length and any character. A longer text keeps its beginning and
+    ends with ``~`` and eight digits of its hash, so that two of them stay two; NUL, which PostgreSQL refuses, and half
+    characters (bytes of a name that are no UTF-8) are written as escapes. Texts that are compared with the column are
+    changed alike.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Escape and cut."""
+        if value is None:
+            return None
+        text = value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+        length: int | None = getattr(self.impl_instance, "length", None)
+        if length is None or len(text) <= length:
+            return text
+        mark = f"~{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+        return text[: max(length - len(mark), 0)] + mark[:length]
 
 
 def enum_type(cls: type[StrEnum]) -> Enum:

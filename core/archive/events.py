@@ -39,10 +39,10 @@ def record_event(
     session.add(
         Event(
             kind=kind,
-            subject=subject[:255],
+            subject=subject,
             from_state=from_state,
             to_state=to_state,
-            actor=actor[:128],
+            actor=actor,
             text=text,
             **({} if now is None else {"time": now}),
         )

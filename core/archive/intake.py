@@ -39,7 +39,6 @@ __all__ = [
 
 _CHUNK = 500
 _NAME_LENGTH = 200  # characters, where more follow
-_FILE_NAME_LENGTH = 255
 _HELD = QuarantinedFile.state == QuarantineState.HELD
 _DAMAGED = FrameState.DAMAGED
 _THERE = (FrameState.PRESENT, FrameState.EXCLUDED)  # others are known by their rows in quarantine
@@ -278,8 +277,7 @@ def hold_files(
         row = rows.get(file.path)
         before = None if row is None else (row.state, row.reason)
         if row is None:
-            name = file.file_name[:_FILE_NAME_LENGTH]  # one that is not UTF-8 is written longer than it is
-            row = QuarantinedFile(path=file.path, file_name=name, first_seen=now, tries=0)
+            row = QuarantinedFile(path=file.path, file_name=file.file_name, first_seen=now, tries=0)
             session.add(row)
         row.size, row.mtime, row.night = file.size, file.mtime, file.night
         row.reason, row.text, row.state = file.reason, file.text, QuarantineState.HELD

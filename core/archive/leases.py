@@ -163,7 +163,7 @@ def fail_work(
     now = now or database_now(session)
     row = held_work(session, work, owner)
     again = retriable and row.tries < row.max_tries
-    values: dict[str, Any] = {**NO_LEASE, "error_type": error_type[:64], "error_message": message}
+    values: dict[str, Any] = {**NO_LEASE, "error_type": error_type, "error_message": message}
     if again and isinstance(row, Block) and row.cancel_requested:
         target, text, values["finished_at"] = BlockState.CANCELLED, f"stopped on request, after: {message}", now
     elif again:

@@ -21,7 +21,6 @@ from sqlalchemy import (
     Index,
     Integer,
     SmallInteger,
-    String,
     Text,
     UniqueConstraint,
     false,
@@ -30,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from core.archive.base import Base, BigId, JsonDoc, UtcDateTime, enum_type
+from core.archive.base import Base, BigId, BoundedText, JsonDoc, UtcDateTime, enum_type
 from core.archive.clock import DatabaseClock
 from core.archive.states import (
     BlockState,
@@ -92,9 +91,9 @@ class SetupColumns:
 
     if TYPE_CHECKING:
         instrument: Mapped[str]
-    mode: Mapped[str] = mapped_column(String(32), default="", server_default="")
-    readout: Mapped[str] = mapped_column(String(32), default="", server_default="")
-    setup_text: Mapped[str] = mapped_column(String(255), default="", server_default="")
+    mode: Mapped[str] = mapped_column(BoundedText(32), default="", server_default="")
+    readout: Mapped[str] = mapped_column(BoundedText(32), default="", server_default="")
+    setup_text: Mapped[str] = mapped_column(BoundedText(255), default="", server_default="")
 
     @property
     def setup(self) -> Setup:
@@ -123,23 +122,23 @@ class Frame(SetupColumns, Base):
     __tablename__ = "frames"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    dp_id: Mapped[str] = mapped_column(String(255), unique=True)  # file name without .fits / .fits.fz
-    file_name: Mapped[str] = mapped_column(String(255))
+    dp_id: Mapped[str] = mapped_column(BoundedText(255), unique=True)  # file name without .fits / .fits.fz
+    file_name: Mapped[str] = mapped_column(BoundedText(255))
     path: Mapped[str] = mapped_column(Text, unique=True)
     size: Mapped[int] = mapped_column(BigInteger)  # [byte]
     mtime: Mapped[float] = mapped_column(Float(53))  # [s since 1970]
-    sha256: Mapped[str | None] = mapped_column(String(64))  # filled in later, off the hot path
-    former_sha256: Mapped[str | None] = mapped_column(String(64))  # before the file was written again, until sha256 is
+    sha256: Mapped[str | None] = mapped_column(BoundedText(64))  # filled in later, off the hot path
+    former_sha256: Mapped[str | None] = mapped_column(BoundedText(64))  # before it was written again, until sha256 is
     edition: Mapped[int] = mapped_column(Integer, default=1, server_default="1")  # how often the content was another
-    archive_name: Mapped[str | None] = mapped_column(String(128))  # ARCFILE
-    instrument: Mapped[str] = mapped_column(String(16))
+    archive_name: Mapped[str | None] = mapped_column(BoundedText(128))  # ARCFILE
+    instrument: Mapped[str] = mapped_column(BoundedText(16))
 
-    dpr_catg: Mapped[str] = mapped_column(String(32))
-    dpr_type: Mapped[str] = mapped_column(String(64))
-    dpr_tech: Mapped[str | None] = mapped_column(String(64))
-    tag: Mapped[str] = mapped_column(String(32))
-    rule: Mapped[str] = mapped_column(String(64))  # classification rule that gave the tag
-    rules_version: Mapped[str] = mapped_column(String(16))
+    dpr_catg: Mapped[str] = mapped_column(BoundedText(32))
+    dpr_type: Mapped[str] = mapped_column(BoundedText(64))
+    dpr_tech: Mapped[str | None] = mapped_column(BoundedText(64))
+    tag: Mapped[str] = mapped_column(BoundedText(32))
+    rule: Mapped[str] = mapped_column(BoundedText(64))  # classification rule that gave the tag
+    rules_version: Mapped[str] = mapped_column(BoundedText(16))
 
     night: Mapped[date] = mapped_column(Date)  # noon to noon, named by the evening
     date_obs: Mapped[datetime] = mapped_column(UtcDateTime)
@@ -147,14 +146,14 @@ class Frame(SetupColumns, Base):
     exptime: Mapped[float] = mapped_column(Float(53))  # [s]
     mjd_mid: Mapped[float] = mapped_column(Float(53))  # mid-exposure
 
-    lamps: Mapped[str] = mapped_column(String(64), default="")  # lamps whose light came in, "Ne", "ContB+ContR"
-    tpl_id: Mapped[str | None] = mapped_column(String(64))
+    lamps: Mapped[str] = mapped_column(BoundedText(64), default="")  # lamps whose light came in, "Ne", "ContB+ContR"
+    tpl_id: Mapped[str | None] = mapped_column(BoundedText(64))
     tpl_start: Mapped[datetime | None] = mapped_column(UtcDateTime)
     tpl_expno: Mapped[int | None] = mapped_column(Integer)
     tpl_nexp: Mapped[int | None] = mapped_column(Integer)
     obs_id: Mapped[int | None] = mapped_column(BigInteger)
-    prog_id: Mapped[str | None] = mapped_column(String(64))
-    object: Mapped[str | None] = mapped_column(String(128))
+    prog_id: Mapped[str | None] = mapped_column(BoundedText(64))
+    object: Mapped[str | None] = mapped_column(BoundedText(128))
     unit_mask: Mapped[int] = mapped_column(Integer)  # units in the file, see `units_of_mask`
     ambient_temp: Mapped[float | None] = mapped_column(Float(53))  # [deg C]
     state: Mapped[FrameState] = mapped_column(enum_type(FrameState), default=FrameState.PRESENT)
@@ -187,7 +186,7 @@ class LeaseColumns:
     state_reason: Mapped[str] = mapped_column(Text, default="")
     tries: Mapped[int] = mapped_column(Integer, default=0)
     max_tries: Mapped[int] = mapped_column(Integer, default=3)
-    lease_owner: Mapped[str | None] = mapped_column(String(128))
+    lease_owner: Mapped[str | None] = mapped_column(BoundedText(128))
     lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     heartbeat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     queued_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -195,7 +194,7 @@ class LeaseColumns:
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     duration: Mapped[float | None] = mapped_column(Float(53))  # [s]
     not_before: Mapped[datetime | None] = mapped_column(UtcDateTime)  # back-off before the next try
-    error_type: Mapped[str | None] = mapped_column(String(64))
+    error_type: Mapped[str | None] = mapped_column(BoundedText(64))
     error_message: Mapped[str | None] = mapped_column(Text)
     peak_mb: Mapped[float | None] = mapped_column(Float(53))  # largest memory of one process [MiB]
     # {"01": {"phase": "combine", "fraction": 0.4}, ...}: progress by part while it runs
@@ -208,22 +207,22 @@ class Block(SetupColumns, LeaseColumns, Base):
     __tablename__ = "blocks"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    name: Mapped[str] = mapped_column(String(160), unique=True)  # first raw file + grouping tag
-    group_key: Mapped[str] = mapped_column(String(200))  # TPL.START + tag + set-up: the same over re-plans
-    recipe: Mapped[str] = mapped_column(String(64))
-    recipe_version: Mapped[str] = mapped_column(String(32))
-    instrument: Mapped[str] = mapped_column(String(16), default="", server_default="")
-    tag: Mapped[str] = mapped_column(String(32))  # raw tag
+    name: Mapped[str] = mapped_column(BoundedText(160), unique=True)  # first raw file + grouping tag
+    group_key: Mapped[str] = mapped_column(BoundedText(200))  # TPL.START + tag + set-up: the same over re-plans
+    recipe: Mapped[str] = mapped_column(BoundedText(64))
+    recipe_version: Mapped[str] = mapped_column(BoundedText(32))
+    instrument: Mapped[str] = mapped_column(BoundedText(16), default="", server_default="")
+    tag: Mapped[str] = mapped_column(BoundedText(32))  # raw tag
     night: Mapped[date] = mapped_column(Date)
     mjd_mid: Mapped[float] = mapped_column(Float(53))
     n_raw: Mapped[int] = mapped_column(Integer)
     unit_mask: Mapped[int] = mapped_column(Integer)
 
-    plan_signature: Mapped[str] = mapped_column(String(64))  # as planned: decides whether a new plan differs
-    signature: Mapped[str | None] = mapped_column(String(64))  # of the work: inputs, parameters, versions
+    plan_signature: Mapped[str] = mapped_column(BoundedText(64))  # as planned: decides whether a new plan differs
+    signature: Mapped[str | None] = mapped_column(BoundedText(64))  # of the work: inputs, parameters, versions
     # form of the two signatures, see `core.cascade.signature.SCHEME`
     signature_scheme: Mapped[int] = mapped_column(SmallInteger, default=SCHEME, server_default="1")
-    rules_hash: Mapped[str] = mapped_column(String(64))  # of the rules that decided
+    rules_hash: Mapped[str] = mapped_column(BoundedText(64))  # of the rules that decided
     plan_version: Mapped[int] = mapped_column(Integer, default=1)
     superseded_by_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
@@ -231,7 +230,7 @@ class Block(SetupColumns, LeaseColumns, Base):
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
 
     log_path: Mapped[str | None] = mapped_column(Text)
-    work_name: Mapped[str | None] = mapped_column(String(255))  # shared work directory, while its parts are done
+    work_name: Mapped[str | None] = mapped_column(BoundedText(255))  # shared work directory, while its parts are done
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
     n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
     # units without products in a block that is done: those that failed, those that there was nothing to reduce (with)
@@ -310,8 +309,8 @@ class BlockPart(LeaseColumns, Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"))
-    key: Mapped[str] = mapped_column(String(32))  # slab-012
-    label: Mapped[str] = mapped_column(String(64))  # 5850-5950 Angstrom
+    key: Mapped[str] = mapped_column(BoundedText(32))  # slab-012
+    label: Mapped[str] = mapped_column(BoundedText(64))  # 5850-5950 Angstrom
     position: Mapped[int] = mapped_column(Integer)
     required: Mapped[bool] = mapped_column(Boolean, default=True)  # without it the block fails
 
@@ -337,7 +336,7 @@ class BlockInput(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     block_id: Mapped[int] = mapped_column(ForeignKey("blocks.id", ondelete="CASCADE"))
     position: Mapped[int] = mapped_column(Integer, default=0)
-    role: Mapped[str] = mapped_column(String(32))  # tag in the set-of-frames
+    role: Mapped[str] = mapped_column(BoundedText(32))  # tag in the set-of-frames
     kind: Mapped[InputKind] = mapped_column(enum_type(InputKind))
     required: Mapped[bool] = mapped_column(Boolean, default=True)
     frame_id: Mapped[int | None] = mapped_column(ForeignKey("frames.id"))
@@ -345,10 +344,10 @@ class BlockInput(Base):
     source_block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
     static_path: Mapped[str | None] = mapped_column(Text)
     # What was signed: the edition of a frame, the hash of a file from outside; null in blocks of signature scheme 1
-    content: Mapped[str | None] = mapped_column(String(64))
+    content: Mapped[str | None] = mapped_column(BoundedText(64))
     level: Mapped[int | None] = mapped_column(SmallInteger)  # quality level of the match, 0 is best
     age_days: Mapped[float | None] = mapped_column(Float(53))  # calibration minus block, mid-exposure [d]
-    rule: Mapped[str] = mapped_column(String(64), default="")
+    rule: Mapped[str] = mapped_column(BoundedText(64), default="")
     reason: Mapped[str] = mapped_column(Text, default="")
     refused: Mapped[list[dict[str, Any]]] = mapped_column(JsonDoc, default=list, deferred=True, sort_order=99)
 
@@ -379,19 +378,19 @@ class Product(SetupColumns, Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     block_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))  # null: came from outside
-    instrument: Mapped[str] = mapped_column(String(16), default="", server_default="")
-    tag: Mapped[str] = mapped_column(String(32))  # PRO.CATG
+    instrument: Mapped[str] = mapped_column(BoundedText(16), default="", server_default="")
+    tag: Mapped[str] = mapped_column(BoundedText(32))  # PRO.CATG
     unit: Mapped[int | None] = mapped_column(SmallInteger)  # null: merged, or of the whole instrument
-    file_name: Mapped[str] = mapped_column(String(255))
+    file_name: Mapped[str] = mapped_column(BoundedText(255))
     path: Mapped[str] = mapped_column(Text, unique=True)
     size: Mapped[int] = mapped_column(BigInteger)  # [byte]
-    sha256: Mapped[str] = mapped_column(String(64))
-    datamd5: Mapped[str | None] = mapped_column(String(32))  # DATAMD5 of the header
+    sha256: Mapped[str] = mapped_column(BoundedText(64))
+    datamd5: Mapped[str | None] = mapped_column(BoundedText(32))  # DATAMD5 of the header
     night: Mapped[date] = mapped_column(Date)
     mjd_obs: Mapped[float] = mapped_column(Float(53))
     mjd_mid: Mapped[float] = mapped_column(Float(53))
     state: Mapped[ProductState] = mapped_column(enum_type(ProductState), default=ProductState.PROVISIONAL)
-    judge: Mapped[str | None] = mapped_column(String(128))  # who certified or rejected it; null: nobody
+    judge: Mapped[str | None] = mapped_column(BoundedText(128))  # who certified or rejected it; null: nobody
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
     header: Mapped[dict[str, Any]] = mapped_column(
         JsonDoc, deferred=True, sort_order=99
@@ -438,13 +437,13 @@ class Qc1Parameter(Base):
     __tablename__ = "qc1_parameters"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    table_name: Mapped[str] = mapped_column(String(64))  # muse_bias
-    column_name: Mapped[str] = mapped_column(String(64))  # master_ron
-    keyword: Mapped[str] = mapped_column(String(64))  # QC.BIAS.MASTERn.RON
-    unit: Mapped[str] = mapped_column(String(32), default="")
-    qc_class: Mapped[str] = mapped_column(String(8))  # KPI, HC, CAL, ENG
-    value_type: Mapped[str] = mapped_column(String(8))  # float, int, str
-    axes: Mapped[str] = mapped_column(String(64), default="")  # what it is split by: "unit,quadrant"
+    table_name: Mapped[str] = mapped_column(BoundedText(64))  # muse_bias
+    column_name: Mapped[str] = mapped_column(BoundedText(64))  # master_ron
+    keyword: Mapped[str] = mapped_column(BoundedText(64))  # QC.BIAS.MASTERn.RON
+    unit: Mapped[str] = mapped_column(BoundedText(32), default="")
+    qc_class: Mapped[str] = mapped_column(BoundedText(8))  # KPI, HC, CAL, ENG
+    value_type: Mapped[str] = mapped_column(BoundedText(8))  # float, int, str
+    axes: Mapped[str] = mapped_column(BoundedText(64), default="")  # what it is split by: "unit,quadrant"
     description: Mapped[str] = mapped_column(Text, default="")
 
     __table_args__ = (UniqueConstraint("table_name", "column_name"),)
@@ -472,8 +471,8 @@ class Qc1Value(PositionColumns, Base):
     product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
     mjd_obs: Mapped[float] = mapped_column(Float(53))
     value: Mapped[float] = mapped_column(Float(53))
-    mode: Mapped[str | None] = mapped_column(String(32))
-    readout: Mapped[str | None] = mapped_column(String(32))
+    mode: Mapped[str | None] = mapped_column(BoundedText(32))
+    readout: Mapped[str | None] = mapped_column(BoundedText(32))
     hidden: Mapped[bool] = mapped_column(Boolean, default=False)
 
     __table_args__ = (
@@ -505,7 +504,7 @@ class Qc1Text(PositionColumns, Base):
     product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
     mjd_obs: Mapped[float] = mapped_column(Float(53))
     text: Mapped[str] = mapped_column(Text)
-    mode: Mapped[str | None] = mapped_column(String(32))
+    mode: Mapped[str | None] = mapped_column(BoundedText(32))
     hidden: Mapped[bool] = mapped_column(Boolean, default=False)
 
     __table_args__ = (
@@ -525,8 +524,8 @@ class Score(PositionColumns, Base):
     product_id: Mapped[int | None] = mapped_column(ForeignKey("products.id"))
     parameter_id: Mapped[int] = mapped_column(ForeignKey("qc1_parameters.id"))
     value: Mapped[float | None] = mapped_column(Float(53))  # null: not a finite number
-    rule: Mapped[str] = mapped_column(String(64))
-    rules_version: Mapped[str] = mapped_column(String(16), default="")
+    rule: Mapped[str] = mapped_column(BoundedText(64))
+    rules_version: Mapped[str] = mapped_column(BoundedText(16), default="")
     low: Mapped[float | None] = mapped_column(Float(53))
     high: Mapped[float | None] = mapped_column(Float(53))
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
@@ -555,11 +554,11 @@ class Event(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     time: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
-    kind: Mapped[str] = mapped_column(String(32))  # block, product, frame, quarantine, worker
-    subject: Mapped[str] = mapped_column(String(255))  # name of the thing
-    from_state: Mapped[str | None] = mapped_column(String(16))
-    to_state: Mapped[str | None] = mapped_column(String(16))
-    actor: Mapped[str] = mapped_column(String(128))  # daemon or person
+    kind: Mapped[str] = mapped_column(BoundedText(32))  # block, product, frame, quarantine, worker
+    subject: Mapped[str] = mapped_column(BoundedText(255))  # name of the thing
+    from_state: Mapped[str | None] = mapped_column(BoundedText(16))
+    to_state: Mapped[str | None] = mapped_column(BoundedText(16))
+    actor: Mapped[str] = mapped_column(BoundedText(128))  # daemon or person
     text: Mapped[str] = mapped_column(Text, default="")
 
     __table_args__ = (Index(None, "kind", "subject", "time"), Index(None, "time"))
@@ -572,7 +571,7 @@ class QuarantinedFile(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     path: Mapped[str] = mapped_column(Text, unique=True)
-    file_name: Mapped[str] = mapped_column(String(255))
+    file_name: Mapped[str] = mapped_column(BoundedText(255))
     size: Mapped[int | None] = mapped_column(BigInteger)  # null: not even stat works
     mtime: Mapped[float | None] = mapped_column(Float(53))
     reason: Mapped[QuarantineReason] = mapped_column(enum_type(QuarantineReason))
@@ -603,9 +602,9 @@ class WorkerHeartbeat(Base):
     __tablename__ = "workers"
 
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    name: Mapped[str] = mapped_column(String(128), unique=True)
+    name: Mapped[str] = mapped_column(BoundedText(128), unique=True)
     kind: Mapped[WorkerKind] = mapped_column(enum_type(WorkerKind))
-    host: Mapped[str] = mapped_column(String(128))
+    host: Mapped[str] = mapped_column(BoundedText(128))
     pid: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
     last_seen: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())

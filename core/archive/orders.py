@@ -190,7 +190,7 @@ def set_product_state(session: Session, product_id: int, state: ProductState, *,
             product=product_id,
         )
     product.state = state
-    product.judge = actor[:128] if state in (ProductState.CERTIFIED, ProductState.REJECTED) else None
+    product.judge = actor if state in (ProductState.CERTIFIED, ProductState.REJECTED) else None
     # By number: nights have files of the same names.
     record_event(session, "product", str(product.id), actor=actor, text=text, from_state=old, to_state=state)
     session.flush()

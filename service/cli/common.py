@@ -21,6 +21,7 @@ from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings, join_paths, unknown_variables
 from core.sqliteurl import sqlite_path
 from service.commands import command_line
+from workers.process import UMASK
 
 __all__ = [
     "check_archive",
@@ -68,6 +69,7 @@ def settings_of(data_dir: Path | None, archive_dirs: Sequence[Path] = ()) -> Set
     settings = Settings(**given)  # type: ignore[arg-type]
     for sentence in unknown_variables(os.environ):
         print(f"cascade: {sentence}", file=sys.stderr)
+    os.umask(UMASK)
     if settings.data_dir.is_file():
         raise ParameterError("the data directory is a file: name a directory with --data-dir", file=settings.data_dir)
     return settings

@@ -73,11 +73,6 @@ def yard(archive: Archive, tmp_path: Path, raw_bytes: Build) -> Yard:
     return Yard(archive, tmp_path, raw_bytes)
 
 
-@pytest.fixture
-def sqlite_yard(sqlite_archive: Archive, tmp_path: Path, raw_bytes: Build) -> Yard:
-    return Yard(sqlite_archive, tmp_path, raw_bytes)
-
-
 def test_the_row_of_a_frame_says_what_its_header_says(yard: Yard) -> None:
     path = yard.write(
         5,
@@ -116,8 +111,7 @@ def test_ingest_twice_changes_nothing(yard: Yard) -> None:
     assert (again.new, again.unchanged, again.held.total()) == (0, 3, 0)
 
 
-def test_a_growing_file_is_waited_for_not_quarantined(sqlite_yard: Yard) -> None:
-    yard = sqlite_yard
+def test_a_growing_file_is_waited_for_not_quarantined(yard: Yard) -> None:
     data = yard.build({})
     path = yard.raw / "slow.fits"
     path.write_bytes(data[:3000])
@@ -151,8 +145,7 @@ def test_a_file_that_stays_short_is_truncated_and_enters_once_complete(yard: Yar
     assert events == ["held", "released"]
 
 
-def test_release_reads_a_held_file_again(sqlite_yard: Yard) -> None:
-    yard = sqlite_yard
+def test_release_reads_a_held_file_again(yard: Yard) -> None:
     path = yard.write(0, name="bad.fits", **{"DPR.TYPE": "FOCUS"})
     info = path.stat()
     yard.once()
@@ -166,21 +159,21 @@ def test_release_reads_a_held_file_again(sqlite_yard: Yard) -> None:
         release(yard.archive, yard.settings, path, actor="astronomer")
 
 
-def test_release_says_when_a_file_is_still_bad(sqlite_yard: Yard) -> None:
-    sqlite_yard.write(0, name="bad.fits", **{"DPR.TYPE": "FOCUS"})
-    sqlite_yard.once()
-    report = release(sqlite_yard.archive, sqlite_yard.settings, actor="astronomer")
+def test_release_says_when_a_file_is_still_bad(yard: Yard) -> None:
+    yard.write(0, name="bad.fits", **{"DPR.TYPE": "FOCUS"})
+    yard.once()
+    report = release(yard.archive, yard.settings, actor="astronomer")
     assert report.held == {QuarantineReason.UNKNOWN_TYPE: 1}
-    assert sqlite_yard.held()["bad.fits"].tries == 2
+    assert yard.held()["bad.fits"].tries == 2
 
 
-def test_a_young_file_with_a_name_that_is_no_text_is_held_and_done_with(sqlite_yard: Yard) -> None:
-    path = sqlite_yard.raw / "name_\udcff.fits"
-    path.write_bytes(sqlite_yard.build({}))
+def test_a_young_file_with_a_name_that_is_no_text_is_held_and_done_with(yard: Yard) -> None:
+    path = yard.raw / "name_\udcff.fits"
+    path.write_bytes(yard.build({}))
     os.utime(path, (time.time() + 3600, time.time() + 3600))  # a clock that goes wrong makes it look young
-    report = sqlite_yard.once()
+    report = yard.once()
     assert report.held == {QuarantineReason.UNREADABLE: 1}
-    assert "name_\\xff.fits" in sqlite_yard.held()
+    assert "name_\\xff.fits" in yard.held()
 
 
 def test_plain_and_compressed_of_one_name_are_duplicates(yard: Yard) -> None:
@@ -244,19 +237,18 @@ def test_a_file_that_another_ingest_brought_in_meanwhile_is_not_missing(
     assert len(yard.frames()) == 2
 
 
-def test_an_empty_directory_makes_nothing_missing(sqlite_yard: Yard) -> None:
+def test_an_empty_directory_makes_nothing_missing(yard: Yard) -> None:
     # A disk that is not mounted looks like this.
-    path = sqlite_yard.write(0)
-    sqlite_yard.once()
+    path = yard.write(0)
+    yard.once()
     path.unlink()
-    assert sqlite_yard.once().vanished == 0
-    assert sqlite_yard.frames()[path.name].state is FrameState.PRESENT
+    assert yard.once().vanished == 0
+    assert yard.frames()[path.name].state is FrameState.PRESENT
 
 
 def test_a_directory_that_cannot_be_read_is_held_and_hides_nothing_else(
-    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    yard = sqlite_yard
     inside, gone, stays = yard.write(0, name="shut/a.fits"), yard.write(1), yard.write(2)
     yard.once()
     gone.unlink()
@@ -282,17 +274,17 @@ def test_a_directory_that_cannot_be_read_is_held_and_hides_nothing_else(
     assert yard.held()["shut"].state is QuarantineState.GONE
 
 
-def test_a_tile_compressed_frame_is_read_like_a_plain_one(sqlite_yard: Yard) -> None:
-    plain = sqlite_yard.write(0)
+def test_a_tile_compressed_frame_is_read_like_a_plain_one(yard: Yard) -> None:
+    plain = yard.write(0)
     with fits.open(plain) as hdus:
         packed = fits.HDUList([fits.PrimaryHDU(header=hdus[0].header)])
         for hdu in hdus[1:]:
             header = hdu.header.copy()
             packed.append(fits.CompImageHDU(np.full((24, 24), 1000, np.uint16), header, name=hdu.name))
-        packed.writeto(sqlite_yard.raw / "packed.fits.fz")
+        packed.writeto(yard.raw / "packed.fits.fz")
     plain.unlink()
-    assert sqlite_yard.once().new == 1
-    frame = sqlite_yard.frames()["packed.fits.fz"]
+    assert yard.once().new == 1
+    frame = yard.frames()["packed.fits.fz"]
     assert (frame.dp_id, frame.tag, frame.units) == ("packed", "BIAS", (1, 2))
 
 
@@ -308,13 +300,13 @@ def test_a_duplicate_takes_over_when_the_original_is_deleted(yard: Yard) -> None
     assert yard.held()["b.fits"].state is QuarantineState.RELEASED
 
 
-def test_a_held_file_that_is_deleted_is_gone(sqlite_yard: Yard) -> None:
-    sqlite_yard.write(0)
-    (sqlite_yard.raw / "text.fits").write_text("hello")
-    sqlite_yard.once()
-    (sqlite_yard.raw / "text.fits").unlink()
-    sqlite_yard.once()
-    assert sqlite_yard.held()["text.fits"].state is QuarantineState.GONE
+def test_a_held_file_that_is_deleted_is_gone(yard: Yard) -> None:
+    yard.write(0)
+    (yard.raw / "text.fits").write_text("hello")
+    yard.once()
+    (yard.raw / "text.fits").unlink()
+    yard.once()
+    assert yard.held()["text.fits"].state is QuarantineState.GONE
 
 
 def test_a_frame_that_is_overwritten_by_rubbish_is_missing(yard: Yard) -> None:
@@ -383,10 +375,10 @@ def test_equal_content_is_found_by_its_hash(yard: Yard) -> None:
 
 
 def test_one_row_that_the_database_refuses_does_not_keep_the_others_out(
-    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
+    yard: Yard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for second in range(5):
-        sqlite_yard.write(second)
+        yard.write(second)
     store = ingest.store_frames
 
     def picky(session: Any, frames: Any, **options: Any) -> Any:
@@ -395,12 +387,12 @@ def test_one_row_that_the_database_refuses_does_not_keep_the_others_out(
         return store(session, frames, **options)
 
     monkeypatch.setattr(ingest, "store_frames", picky)
-    report = sqlite_yard.once()
+    report = yard.once()
     assert (report.new, report.held) == (4, {QuarantineReason.UNREADABLE: 1})
 
 
-def test_an_unexpected_error_holds_the_file_and_no_other(sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    bad, good = sqlite_yard.write(0), sqlite_yard.write(1)
+def test_an_unexpected_error_holds_the_file_and_no_other(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = yard.write(0), yard.write(1)
     examine = ingest.examine
 
     def fails(path: str, file: Any) -> Any:
@@ -409,15 +401,15 @@ def test_an_unexpected_error_holds_the_file_and_no_other(sqlite_yard: Yard, monk
         return examine(path, file)
 
     monkeypatch.setattr(ingest, "examine", fails)
-    report = sqlite_yard.once()
+    report = yard.once()
     assert (report.new, report.held) == (1, {QuarantineReason.UNREADABLE: 1})
-    assert set(sqlite_yard.frames()) == {good.name}
+    assert set(yard.frames()) == {good.name}
 
 
-def test_files_stay_to_be_done_while_the_database_is_away(sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
-    sqlite_yard.write(0)
+def test_files_stay_to_be_done_while_the_database_is_away(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    yard.write(0)
     time.sleep(0.06)
-    ingestor = Ingestor(sqlite_yard.archive, sqlite_yard.settings)
+    ingestor = Ingestor(yard.archive, yard.settings)
 
     def away(*args: Any, **options: Any) -> Any:
         raise ArchiveUnavailableError("gone")
@@ -425,17 +417,15 @@ def test_files_stay_to_be_done_while_the_database_is_away(sqlite_yard: Yard, mon
     with monkeypatch.context() as patch:
         patch.setattr(ingest, "store_frames", away)
         with pytest.raises(ArchiveUnavailableError):
-            ingestor.round([sqlite_yard.raw])
+            ingestor.round([yard.raw])
     assert ingestor.round(()).new == 1
 
 
-def test_a_long_round_ends_early_when_the_daemon_is_told_to_stop(
-    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_round_ends_early_when_the_daemon_is_told_to_stop(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingest, "_BATCH", 1)
     for second in range(3):
-        sqlite_yard.write(second)
-    time.sleep(2 * sqlite_yard.settings.settle_seconds)
+        yard.write(second)
+    time.sleep(2 * yard.settings.settle_seconds)
     stop = threading.Event()
     batch = Ingestor._ingest_batch
 
@@ -444,11 +434,11 @@ def test_a_long_round_ends_early_when_the_daemon_is_told_to_stop(
         stop.set()
 
     monkeypatch.setattr(Ingestor, "_ingest_batch", told)
-    ingestor = Ingestor(sqlite_yard.archive, sqlite_yard.settings, stop=stop)
-    report = ingestor.round([sqlite_yard.raw])
-    assert (report.new, report.vanished, len(sqlite_yard.frames())) == (1, 0, 1)
+    ingestor = Ingestor(yard.archive, yard.settings, stop=stop)
+    report = ingestor.round([yard.raw])
+    assert (report.new, report.vanished, len(yard.frames())) == (1, 0, 1)
     monkeypatch.undo()
-    assert sqlite_yard.once().new == 2
+    assert yard.once().new == 2
 
 
 def test_settle_watch_trusts_no_time_in_the_future(tmp_path: Path) -> None:
@@ -516,8 +506,7 @@ def test_the_daemon_takes_in_what_comes_and_survives_what_is_bad(daemon: Yard, m
     _until(lambda: all(frame.sha256 for frame in daemon.frames().values()))
 
 
-def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(sqlite_yard: Yard) -> None:
-    yard = sqlite_yard
+def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(yard: Yard) -> None:
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(ingest.__file__).parents[1]),

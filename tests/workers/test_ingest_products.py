@@ -102,11 +102,6 @@ def yard(archive: Archive, tmp_path: Path) -> Yard:
     return Yard(archive, tmp_path)
 
 
-@pytest.fixture
-def sqlite_yard(sqlite_archive: Archive, tmp_path: Path) -> Yard:
-    return Yard(sqlite_archive, tmp_path)
-
-
 def test_a_master_becomes_a_product_with_the_facts_of_its_header(yard: Yard) -> None:
     path = yard.write("MASTER_BIAS-07.fits", unit=7)
     report = yard.once()
@@ -134,11 +129,11 @@ def test_a_master_becomes_a_product_with_the_facts_of_its_header(yard: Yard) -> 
     ],
 )
 def test_what_the_archive_delivers_is_certified(
-    sqlite_yard: Yard, name: str, more: dict[str, Any], state: ProductState
+    yard: Yard, name: str, more: dict[str, Any], state: ProductState
 ) -> None:
-    sqlite_yard.write(name, **more)
-    sqlite_yard.once()
-    assert sqlite_yard.products()[name].state is state
+    yard.write(name, **more)
+    yard.once()
+    assert yard.products()[name].state is state
 
 
 def test_the_units_of_one_work_are_one_candidate(yard: Yard) -> None:
@@ -180,20 +175,20 @@ def test_a_static_calibration_is_a_candidate_by_its_validity(yard: Yard) -> None
     assert found.quality is Quality.REJECTED
 
 
-def test_a_packed_static_image_is_taken_in(sqlite_yard: Yard) -> None:
+def test_a_packed_static_image_is_taken_in(yard: Yard) -> None:
     header = fits.Header()
     header["HIERARCH ESO PRO CATG"] = "VIGNETTING_MASK"
     image = fits.CompImageHDU(np.ones((40, 40), np.float32), header=header)
-    path = sqlite_yard.raw / "MU_GVIM_140906A_vignetting_mask.fits.fz"
+    path = yard.raw / "MU_GVIM_140906A_vignetting_mask.fits.fz"
     fits.HDUList([fits.PrimaryHDU(), image]).writeto(path)
-    sqlite_yard.once()
-    assert sqlite_yard.products()[path.name].tag == "VIGNETTING_MASK"
+    yard.once()
+    assert yard.products()[path.name].tag == "VIGNETTING_MASK"
 
 
-def test_a_static_calibration_without_instrument_is_that_of_its_name(sqlite_yard: Yard) -> None:
-    sqlite_yard.write("MU_GBPT_140101A_badpix_table.fits", "BADPIX_TABLE", INSTRUME=None)
-    sqlite_yard.once()
-    (product,) = sqlite_yard.products().values()
+def test_a_static_calibration_without_instrument_is_that_of_its_name(yard: Yard) -> None:
+    yard.write("MU_GBPT_140101A_badpix_table.fits", "BADPIX_TABLE", INSTRUME=None)
+    yard.once()
+    (product,) = yard.products().values()
     assert product.instrument == "MUSE"
 
 
@@ -294,24 +289,22 @@ def test_a_path_that_becomes_something_else_is_that_only(yard: Yard, raw_bytes: 
     ],
 )
 def test_a_product_that_cannot_be_used_is_held_with_the_reason(
-    sqlite_yard: Yard, more: dict[str, Any], reason: QuarantineReason, word: str
+    yard: Yard, more: dict[str, Any], reason: QuarantineReason, word: str
 ) -> None:
-    sqlite_yard.write("a.fits", **more)
-    sqlite_yard.once()
-    row = sqlite_yard.held()["a.fits"]
+    yard.write("a.fits", **more)
+    yard.once()
+    row = yard.held()["a.fits"]
     assert row.reason is reason
     assert word in row.text
 
 
-def test_what_an_older_version_had_put_into_quarantine_is_released(
-    sqlite_yard: Yard, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = sqlite_yard.write("a.fits", unit=1)
+def test_what_an_older_version_had_put_into_quarantine_is_released(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = yard.write("a.fits", unit=1)
     with monkeypatch.context() as patch:
         patch.setattr("workers.ingest_examine.outside_product", lambda *_: None)
-        sqlite_yard.once()
-    assert sqlite_yard.held()["a.fits"].reason is QuarantineReason.UNKNOWN_TYPE
-    report = release(sqlite_yard.archive, sqlite_yard.settings, path, actor="astronomer")
+        yard.once()
+    assert yard.held()["a.fits"].reason is QuarantineReason.UNKNOWN_TYPE
+    report = release(yard.archive, yard.settings, path, actor="astronomer")
     assert (report.products, report.released) == (1, 1)
     assert report.sentence() == "0 new frames, 1 product, 1 released from quarantine"
 
