@@ -6,6 +6,8 @@ import math
 from datetime import datetime, timedelta
 from typing import Final
 
+from core.cascade.words import age_words
+
 __all__ = [
     "UNITS",
     "age",
@@ -118,12 +120,10 @@ def age(span: timedelta | float) -> str:
 
 
 def signed_age(days: float | None) -> str:
-    """Where a calibration lies in time: ``3.2 h before``, ``1.1 d after``."""
+    """Where a calibration lies in time: ``3.2 h before``, ``2.5 d after``, in the units of the reasons of a plan."""
     if days is None:
         return "–"
-    if abs(days) * 86400 < 1:
-        return "same time"
-    return f"{age(abs(days) * 86400)} {'before' if days < 0 else 'after'}"
+    return age_words(days)
 
 
 def duration(seconds: float | None) -> str:

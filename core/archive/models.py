@@ -233,6 +233,8 @@ class Block(SetupColumns, LeaseColumns, Base):
     work_name: Mapped[str | None] = mapped_column(BoundedText(255))  # shared work directory, while its parts are done
     score: Mapped[int | None] = mapped_column(SmallInteger)  # 0 good, 1 outlier, null not scored
     n_outliers: Mapped[int] = mapped_column(Integer, default=0)  # scores of value 1
+    # whether so many of its values are outliers that its night is bad; see `core.archive.scoring`
+    grave_outliers: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     # units without products in a block that is done: those that failed, those that there was nothing to reduce (with)
     failed_unit_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     skipped_unit_mask: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
@@ -258,7 +260,14 @@ class Block(SetupColumns, LeaseColumns, Base):
 
     __table_args__ = (
         Index(
-            "ix_blocks_night_verdict", "night", "state", "score", "failed_unit_mask", "skipped_unit_mask", "doubtful"
+            "ix_blocks_night_verdict",
+            "night",
+            "state",
+            "score",
+            "grave_outliers",
+            "failed_unit_mask",
+            "skipped_unit_mask",
+            "doubtful",
         ),
         Index(None, "state", "priority", "mjd_mid"),
         Index(None, "group_key", "plan_version"),

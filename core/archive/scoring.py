@@ -7,10 +7,11 @@ again. So scores follow from what is in the archive, not from the order in which
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import delete, insert, select
 from sqlalchemy.orm import Session
@@ -25,15 +26,29 @@ from core.qc1.score import HistoryKey, Value, Verdict, score, statistical_rules,
 
 __all__ = ["BlockScore", "blocks_with_history", "score_block"]
 
+IMPORTANT_CLASSES: Final = ("KPI", "HC")
+GRAVE_IF_IMPORTANT: Final = 0.02  # part of the scored values of a parameter that are outliers
+GRAVE: Final = 0.05
 _SLACK = 1.0  # the middle of a block is at most so far from its first exposure [d]
 
 
 @dataclass(frozen=True)
 class BlockScore:
-    """What the scores of a block say together: 1 outlier, 0 good, None not scored; and the number of outliers."""
+    """What the scores of a block say together.
+
+    Attributes
+    ----------
+    score : int or None
+        1 outlier, 0 good, None not scored.
+    n_outliers : int
+    grave : bool
+        So many values are outliers that the night is bad: a fiftieth of those of an important parameter (class KPI or
+        HC), or a twentieth of those of another. One flagged value of thousands is for looking at.
+    """
 
     score: int | None
     n_outliers: int
+    grave: bool
 
 
 @dataclass(frozen=True)
@@ -41,6 +56,7 @@ class _Measured:
     """A stored value, with the numbers of its parameter and product, and the time of the data [d]."""
 
     parameter: int
+    qc_class: str
     product: int | None
     mjd: float
     value: Value
@@ -67,7 +83,24 @@ def score_block(session: Session, block: Block, now: datetime) -> BlockScore:
         session.execute(delete(Score).where(Score.block_id == block.id))
         if rows:
             session.execute(insert(Score), [{**row, "block_id": block.id, "created_at": time} for row in rows])
-    return BlockScore(total(verdicts), sum(verdict.score == 1 for verdict in verdicts))
+    return BlockScore(total(verdicts), sum(verdict.score == 1 for verdict in verdicts), _grave(verdicts, measured))
+
+
+def _grave(verdicts: Sequence[Verdict], measured: Sequence[_Measured]) -> bool:
+    """Whether of any parameter so large a part of the scored values are outliers that it matters."""
+    important = {item.value.parameter: item.qc_class in IMPORTANT_CLASSES for item in measured}
+    scored: dict[str, set[Position]] = defaultdict(set)
+    flagged: dict[str, set[Position]] = defaultdict(set)
+    for verdict in verdicts:
+        name, place = verdict.measured.parameter, verdict.measured.position
+        if verdict.score is not None:
+            scored[name].add(place)
+        if verdict.score == 1:
+            flagged[name].add(place)
+    return any(
+        len(places) >= (GRAVE_IF_IMPORTANT if important[name] else GRAVE) * len(scored[name])
+        for name, places in flagged.items()
+    )
 
 
 def blocks_with_history(session: Session, block: Block) -> list[int]:
@@ -104,6 +137,7 @@ def _measured(session: Session, block_id: int) -> list[_Measured]:
     return [
         _Measured(
             parameter.id,
+            parameter.qc_class,
             row.product_id,
             row.mjd_obs,
             Value(

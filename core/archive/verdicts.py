@@ -76,7 +76,7 @@ def judge_done(session: Session, block: Block, *, certify: bool, actor: str, now
     """
     before = _trusted(block)
     found = score_block(session, block, now)
-    block.score, block.n_outliers = found.score, found.n_outliers
+    block.score, block.n_outliers, block.grave_outliers = found.score, found.n_outliers, found.grave
     block.doubtful = bool(doubts(session, block.id))
     _certify(session, block, certify=certify)
     session.flush()

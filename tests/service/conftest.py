@@ -156,6 +156,14 @@ def own(tmp_path: Path, migrated_sqlite: Path, factory: ModuleType) -> Iterator[
         yield client
 
 
+@pytest.fixture
+def own_archive(tmp_path: Path, own: httpx.Client) -> Iterator[Archive]:
+    """The archive behind ``own``."""
+    archive = Archive(Settings(data_dir=tmp_path).database_url)
+    yield archive
+    archive.dispose()
+
+
 @pytest.fixture(scope="session")
 def bias_block(client: httpx.Client) -> str:
     """Name of the newest finished bias block."""

@@ -149,7 +149,7 @@ class Filler:
             if outliers:
                 row = session.get(Block, block)
                 assert row is not None
-                row.score, row.n_outliers = 1, outliers
+                row.score, row.n_outliers, row.grave_outliers = 1, outliers, True
         if values:
             session.execute(insert(Qc1Value), values)
         if scores:

@@ -11,11 +11,12 @@ from types import ModuleType
 import httpx
 import pytest
 
-from core.archive.models import WorkerHeartbeat
+from core.archive.models import BlockInput, Frame, WorkerHeartbeat
 from core.archive.orders import set_product_state
 from core.archive.sessions import Archive
-from core.archive.states import ProductState, QuarantineReason, WorkerKind
+from core.archive.states import InputKind, ProductState, QuarantineReason, WorkerKind
 from core.settings import Settings
+from service.explain import why_this
 from service.status import read_status
 from service.web.words import QUARANTINE_CURES
 
@@ -256,3 +257,40 @@ def test_a_product_shows_its_own_history(own: httpx.Client, tmp_path: Path) -> N
     assert "astronomer" in page
     assert "&lt;b&gt;light leak" in page
     assert "light leak" not in own.get(f"/products/{second}").text
+
+
+def test_search_keeps_its_text_and_says_when_it_is_cut(client: httpx.Client) -> None:
+    text = page(client, "/search?q=MUSE.2026-11")
+    assert 'name="q" type="search" placeholder="Search  /" value="MUSE.2026-11"' in text
+    assert "of some kinds only the first 20" in text
+    assert "only the first" not in page(client, "/search?q=noise")
+
+
+def test_a_keyword_as_in_headers_is_found(client: httpx.Client) -> None:
+    answer = client.get("/search", params={"q": "ESO QC BIAS MASTER1 RON"})
+    assert answer.headers["location"] == "/qc1/muse_bias?y=master_ron&quadrant=1"
+
+
+def test_why_this_one_says_nothing_twice() -> None:
+    def why(reason: str, kind: InputKind = InputKind.PRODUCT, refused: int = 0) -> str:
+        many = [{"code": "farther"}] * refused
+        return why_this(BlockInput(role="MASTER_BIAS", kind=kind, reason=reason, refused=many))
+
+    said = "MASTER_BIAS of 2026-11-01 10:07, 24.2 h before, level 0, rule bias-1"
+    assert why(f"{said}, planned", InputKind.PLANNED) == "the only one that fits"
+    assert why(f"{said}, not judged", refused=2) == "the best of 3 that fit"
+    assert (
+        why(f"{said}, not judged, without IFU 3, which could not be made") == "without IFU 3, which could not be made"
+    )
+    assert why("no MASTER_BIAS within 20.0 d is known", InputKind.MISSING) == "no MASTER_BIAS within 20.0 d is known"
+
+
+def test_a_night_tells_frames_that_are_in_no_block(own: httpx.Client, own_archive: Archive) -> None:
+    with own_archive.write() as session:
+        frame = session.query(Frame).filter(Frame.tag == "BIAS").order_by(Frame.id.desc()).first()
+        assert frame is not None
+        session.query(BlockInput).filter(BlockInput.frame_id == frame.id).delete()
+        frame.tag, night, name = "ILLUM", frame.night, frame.dp_id
+    text = page(own, f"/nights/{night}")
+    assert "Frames in no block" in text
+    assert re.search(rf"<td class=\"l\">ILLUM</td><td class=\"n\">1</td>.*{re.escape(name)}.*used together with", text)

@@ -7,9 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from types import ModuleType
 
 import pytest
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block
+from core.archive.models import Block, Score
 from core.archive.pages import blocks, frames, health, nights, products, qc1, qc1_block
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, QuarantineReason
@@ -159,6 +160,10 @@ def test_signs_of_life(session: Session) -> None:
 def test_outliers_come_newest_first(session: Session) -> None:
     found = blocks.last_outliers(session, 5)
     assert found, "the story has outliers"
-    times = [item.score.created_at for item in found]
+    times = [item.worst.created_at for item in found]
     assert times == sorted(times, reverse=True)
-    assert all(item.score.value > (item.score.high or 0) for item in found)
+    assert all(item.worst.value > (item.worst.high or 0) for item in found)
+    assert len({(item.block.id, item.parameter.id) for item in found}) == len(found)  # one line each
+    every = blocks.last_outliers(session, 10_000)
+    flagged = session.scalar(select(func.count()).select_from(Score).where(Score.score == 1))
+    assert sum(len(item.positions) for item in every) == flagged

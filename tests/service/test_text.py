@@ -55,7 +55,7 @@ def test_ages_take_their_largest_sensible_unit(seconds: float, shown: str) -> No
 def test_calibrations_lie_before_or_after() -> None:
     assert text.signed_age(-3.2 / 24) == "3.2 h before"
     assert text.signed_age(2.5) == "2.5 d after"
-    assert text.signed_age(1e-9) == "same time"
+    assert text.signed_age(1e-9) == "at the same time"
 
 
 def test_times_are_ut() -> None:

@@ -22,6 +22,7 @@ from core.archive.models import (
 )
 from core.archive.states import BlockState, InputKind
 from core.errors import NotFoundError
+from core.qc1.axes import Position
 
 __all__ = [
     "LastDone",
@@ -43,16 +44,26 @@ __all__ = [
 ]
 
 
+_NEWEST_OUTLIERS = 2000
 _PARTS = selectinload(Block.parts).undefer(BlockPart.progress)
 
 
 @dataclass(frozen=True)
 class Outlier:
-    """An outlier score with what it belongs to."""
+    """The outliers of one parameter in one block.
 
-    score: Score
+    Attributes
+    ----------
+    worst : Score
+        The one farthest beyond its limits.
+    positions : tuple of Position
+        Where the outliers are.
+    """
+
     parameter: Qc1Parameter
     block: Block
+    worst: Score
+    positions: tuple[Position, ...]
 
 
 @dataclass(frozen=True)
@@ -224,16 +235,33 @@ def expected_seconds(session: Session, recipe: str, n_unit: int, last: int = 10)
 
 
 def last_outliers(session: Session, limit: int) -> list[Outlier]:
-    """The newest outlier scores."""
-    rows = session.execute(
-        select(Score, Qc1Parameter, Block)
-        .join(Qc1Parameter, Qc1Parameter.id == Score.parameter_id)
-        .join(Block, Block.id == Score.block_id)
-        .where(Score.score == 1)
-        .order_by(Score.created_at.desc())
-        .limit(limit)
+    """The newest outliers, those of one parameter in one block together; of the last `_NEWEST_OUTLIERS` values."""
+    newest = session.scalars(
+        select(Score).where(Score.score == 1).order_by(Score.created_at.desc(), Score.id.desc()).limit(_NEWEST_OUTLIERS)
     )
-    return [Outlier(*row) for row in rows]
+    groups: dict[tuple[int, int], list[Score]] = {}
+    for score in newest:
+        groups.setdefault((score.block_id, score.parameter_id), []).append(score)
+    chosen = list(groups.items())[:limit]
+    blocks = {row.id: row for row in session.scalars(select(Block).where(Block.id.in_({key[0] for key, _ in chosen})))}
+    wanted = {key[1] for key, _ in chosen}
+    parameters = {row.id: row for row in session.scalars(select(Qc1Parameter).where(Qc1Parameter.id.in_(wanted)))}
+    return [
+        Outlier(parameters[parameter], blocks[block], max(scores, key=_excess), tuple(sorted(_places(scores))))
+        for (block, parameter), scores in chosen
+    ]
+
+
+def _places(scores: Sequence[Score]) -> set[Position]:
+    return {Position(*(getattr(score, name) or 0 for name in Position._fields)) for score in scores}
+
+
+def _excess(score: Score) -> float:
+    """How far a value is beyond its limits, in widths of them where they have one."""
+    value, low, high = score.value or 0.0, score.low, score.high
+    beyond = max(0.0 if low is None else low - value, 0.0 if high is None else value - high)
+    width = high - low if low is not None and high is not None else 0.0
+    return beyond / width if width > 0 else beyond
 
 
 def last_done_by_tag(session: Session, now: datetime, days: float) -> list[LastDone]:

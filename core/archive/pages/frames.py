@@ -16,11 +16,13 @@ from core.instruments.registry import instruments
 
 __all__ = [
     "FrameFilter",
+    "LooseFrames",
     "TimelineTick",
     "blocks_of_frame",
     "find_frame",
     "find_held",
     "find_names",
+    "frames_in_no_block",
     "list_frames",
     "list_quarantine",
     "products_of_blocks",
@@ -68,6 +70,36 @@ def list_frames(session: Session, wanted: FrameFilter, after: int | None, limit:
     if wanted.to_mjd is not None:
         statement = statement.where(Frame.mjd_obs <= wanted.to_mjd)
     return list(session.scalars(statement))
+
+
+@dataclass(frozen=True)
+class LooseFrames:
+    """Frames of a night that no block takes, of one instrument and tag, and with one reason if they have one themselves.
+
+    ``first`` is the name of the first.
+    """
+
+    instrument: str
+    tag: str
+    reason: str
+    number: int
+    first: str
+
+
+def frames_in_no_block(session: Session, night: date) -> list[LooseFrames]:
+    """Frames of a night that are in no block, by time."""
+    taken = (
+        select(BlockInput.id)
+        .join(Block, Block.id == BlockInput.block_id)
+        .where(BlockInput.frame_id == Frame.id, Block.state != BlockState.SUPERSEDED)
+    )
+    rows = session.execute(
+        select(Frame.instrument, Frame.tag, Frame.state_reason, func.count(), func.min(Frame.dp_id))
+        .where(Frame.night == night, ~taken.exists())
+        .group_by(Frame.instrument, Frame.tag, Frame.state_reason)
+        .order_by(func.min(Frame.mjd_obs))
+    )
+    return [LooseFrames(*row) for row in rows]
 
 
 def find_frame(session: Session, dp_id: str) -> Frame:

@@ -37,6 +37,8 @@ class NightSummary:
         Blocks by state, superseded ones left out.
     outliers : int
         Blocks with at least one outlier score.
+    grave : int
+        Blocks with so many outliers that the night is bad, see `core.archive.scoring.BlockScore`.
     scored : int
         Blocks that have a score.
     failed_units, skipped_units : int
@@ -56,6 +58,7 @@ class NightSummary:
     failed_units: int = 0
     skipped_units: int = 0
     doubtful: int = 0
+    grave: int = 0
 
     def count(self, *states: BlockState) -> int:
         """Blocks in any of these states."""
@@ -80,12 +83,12 @@ class NightSummary:
     def verdict(self) -> str:
         """One word.
 
-        ``bad`` (outlier, failure of a block or of a unit), ``warn`` (incomplete, units left out, made with doubtful
-        calibrations, quarantine), ``run`` (work to come), ``good``, ``none``.
+        ``bad`` (grave outliers, failure of a block or of a unit), ``warn`` (single outliers, incomplete, units left
+        out, made with doubtful calibrations, quarantine), ``run`` (work to come), ``good``, ``none``.
         """
-        if self.outliers or self.failed_units or self.count(BlockState.FAILED):
+        if self.grave or self.failed_units or self.count(BlockState.FAILED):
             return "bad"
-        if self.count(BlockState.INCOMPLETE) or self.skipped_units or self.doubtful or self.held:
+        if self.outliers or self.count(BlockState.INCOMPLETE) or self.skipped_units or self.doubtful or self.held:
             return "warn"
         if self.open:
             return "run"
@@ -99,6 +102,7 @@ class _BlockCount(NamedTuple):
     failed_units: bool
     skipped_units: bool
     doubtful: bool
+    grave: bool
     number: int
 
 
@@ -121,9 +125,11 @@ def nights_between(session: Session, first: date, last: date) -> list[NightSumma
     )
     failed, skipped = Block.failed_unit_mask != 0, Block.skipped_unit_mask != 0
     blocks = session.execute(
-        select(Block.night, Block.state, Block.score, failed, skipped, Block.doubtful, func.count())
+        select(
+            Block.night, Block.state, Block.score, failed, skipped, Block.doubtful, Block.grave_outliers, func.count()
+        )
         .where(Block.night.between(first, last))
-        .group_by(Block.night, Block.state, Block.score, failed, skipped, Block.doubtful)
+        .group_by(Block.night, Block.state, Block.score, failed, skipped, Block.doubtful, Block.grave_outliers)
     )
     held = session.execute(
         select(QuarantinedFile.night, func.count())
@@ -148,6 +154,7 @@ def _summaries(
     failed: dict[date, int] = defaultdict(int)
     skipped: dict[date, int] = defaultdict(int)
     doubtful: dict[date, int] = defaultdict(int)
+    grave: dict[date, int] = defaultdict(int)
     for row in blocks:
         if row.state is BlockState.SUPERSEDED:
             continue
@@ -160,6 +167,7 @@ def _summaries(
         failed[row.night] += row.number if row.failed_units else 0
         skipped[row.night] += row.number if row.skipped_units else 0
         doubtful[row.night] += row.number if row.doubtful else 0
+        grave[row.night] += row.number if row.grave else 0
     return [
         NightSummary(
             night,
@@ -171,6 +179,7 @@ def _summaries(
             failed.get(night, 0),
             skipped.get(night, 0),
             doubtful.get(night, 0),
+            grave.get(night, 0),
         )
         for night in sorted({*frames, *states, *held}, reverse=True)
     ]

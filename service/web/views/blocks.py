@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,7 @@ from core.errors import NotFoundError, ParameterError
 from core.instruments.catalogue import block_parameters
 from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
-from service.explain import LEVELS, waits_for
+from service.explain import LEVELS, relative_paths, waits_for, why_this
 from service.files import Plot, block_plots, tail_text
 from service.places import place
 from service.progress import memory_note, progress_of
@@ -52,6 +53,8 @@ def block_page(
         raws=[item for item in inputs if item.kind is InputKind.RAW],
         calibrations=[item for item in inputs if item.kind is not InputKind.RAW],
         levels=LEVELS,
+        why_this=why_this,
+        short=partial(relative_paths, settings=page.settings),
         progress=progress,
         memory_note=memory_note(block),
         parameters=_parameters(block),

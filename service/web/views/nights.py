@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Annotated
 
@@ -13,8 +14,10 @@ from core.archive.models import BlockInput
 from core.archive.pages import blocks as block_queries
 from core.archive.pages import frames as frame_queries
 from core.archive.pages import nights as queries
+from core.archive.pages.frames import LooseFrames
 from core.archive.states import InputKind, QuarantineState
 from core.errors import NotFoundError
+from core.instruments.plans import calibration_plans
 from service.commands import command_line
 from service.web.calendar import calendar_weeks
 from service.web.cascade_graph import cascade_graph, cascade_order
@@ -53,6 +56,7 @@ def nights_page(
     return page.render(
         "nights.html",
         year=shown,
+        today=page.status.now.date(),
         years=range(first.year, last.year + 1) if first and last else range(shown, shown + 1),
         weeks=calendar_weeks(shown, {night.night: night for night in nights}),
         rows=rows,
@@ -60,6 +64,30 @@ def nights_page(
         older=rows[-1].night if len(rows) == TABLE_ROWS else None,
         archive_dirs=page.settings.archive_dirs,
     )
+
+
+@dataclass(frozen=True)
+class Loose:
+    """Frames of one tag that no block takes, and why."""
+
+    tag: str
+    number: int
+    first: str
+    why: str
+
+
+def _loose(found: list[LooseFrames]) -> list[Loose]:
+    """In words: their own reason, that of the calibration plan, or that their blocks are still to be planned."""
+    plans = {item.name: plan for item, plan in calibration_plans()}
+    words = []
+    for item in found:
+        plan = plans.get(item.instrument)
+        why = dict(plan.without_task).get(item.tag) if plan is not None else None
+        if why is None:
+            taken = plan is not None and (item.tag in plan.input_tags or any(t.main == item.tag for t in plan.tasks))
+            why = "no block takes them: plan the night to see why" if taken else "nothing is made of this type"
+        words.append(Loose(item.tag, item.number, item.first, item.reason or why))
+    return words
 
 
 @router.get("/nights/{night}")
@@ -92,6 +120,7 @@ def night_page(page: PageDep, night: date) -> HTMLResponse:
         timeline=make_timeline(night, frame_queries.timeline(page.session, night)),
         blocks=ordered,
         graph=cascade_graph(ordered, inputs),
+        loose=_loose(frame_queries.frames_in_no_block(page.session, night)),
         quarantine=held,
         cures=QUARANTINE_CURES,
     )

@@ -20,6 +20,7 @@ from core.archive.states import BlockState, InputKind
 from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
 from service.explain import waits_for
+from service.places import whereabouts
 from service.progress import progress_of
 from service.text import age
 from service.web.page import PageDep
@@ -81,6 +82,7 @@ def now_page(page: PageDep) -> HTMLResponse:
         waiting=[(block, waits_for(block, inputs[block.id])) for block in waiting],
         failed=failed,
         outliers=block_queries.last_outliers(session, limit=10),
+        whereabouts=whereabouts,
         trends=_trends(session),
         take_next=[*_missing(waiting, inputs), *_ageing(session, page.status.now)],
         held=quarantine_count(session),

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from statistics import median
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
+from core.archive.models import Qc1Parameter
 from core.archive.pages import products as queries
 from core.archive.pages.frames import quarantine_history
 from core.archive.pages.qc1_texts import product_texts
@@ -19,6 +23,58 @@ from service.web.page import PageDep
 
 router = APIRouter()
 TABLE_ROWS = 25
+CARDS: Final = 300  # more of a header, and more values one by one, would make the page heavy
+VALUES: Final = 120
+
+
+@dataclass(frozen=True)
+class Summed:
+    """All values of one parameter on a product in one line."""
+
+    parameter: Qc1Parameter
+    values: tuple[float, ...]
+    scored: int
+    outliers: int
+
+    @property
+    def number(self) -> int:
+        """How many values."""
+        return len(self.values)
+
+    @property
+    def low(self) -> float:
+        """The smallest one."""
+        return min(self.values)
+
+    @property
+    def high(self) -> float:
+        """The largest one."""
+        return max(self.values)
+
+    @property
+    def median(self) -> float:
+        """Their median."""
+        return median(self.values)
+
+    @property
+    def score(self) -> int | None:
+        """1 outlier, 0 good, None not scored."""
+        return int(self.outliers > 0) if self.scored else None
+
+
+def _summed(values: Sequence[queries.ProductValue]) -> list[Summed]:
+    groups: dict[int, list[queries.ProductValue]] = {}
+    for item in values:
+        groups.setdefault(item.parameter.id, []).append(item)
+    return [
+        Summed(
+            items[0].parameter,
+            tuple(item.row.value for item in items),
+            sum(item.score is not None for item in items),
+            sum(item.score == 1 for item in items),
+        )
+        for items in groups.values()
+    ]
 
 
 @router.get("/products/{product_id}")
@@ -35,6 +91,7 @@ def product_page(
     infos = extensions(path) if on_disk else ()
     shown = ext if ext is not None and ext < len(infos) else next((item.index for item in infos if item.index), 0)
     info = infos[shown] if infos else None
+    values = queries.product_qc1(page.session, product_id)
     return page.render(
         "product.html",
         product=product,
@@ -45,7 +102,9 @@ def product_page(
         before=queries.previous_product(page.session, product) if info is not None and info.is_image else None,
         cards=extension_cards(path, shown) if info is not None else [],
         table=table_rows(path, shown, TABLE_ROWS) if info is not None and info.kind == "table" else None,
-        qc1=queries.product_qc1(page.session, product_id),
+        cards_shown=CARDS,
+        qc1=values if len(values) <= VALUES else [],
+        summed=_summed(values) if len(values) > VALUES else [],
         texts=product_texts(page.session, product_id),
         place=place,
         used_by=queries.used_by(page.session, product),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated
 from urllib.parse import quote, urlencode
@@ -26,9 +28,20 @@ def search_page(page: PageDep, q: Annotated[str, Query(max_length=200)] = "") ->
     """Goes to the only hit, or lists what was found."""
     text = q.strip()
     hits = _hits(page, text) if text else []
+    kinds = Counter(kind for kind, _, _ in hits)
+    cut = any(kinds[kind] > LIMIT for kind in kinds)
+    hits = [hit for number, hit in _numbered(hits) if number <= LIMIT]
     if len(hits) == 1:
         return RedirectResponse(hits[0][2], status_code=303)
-    return page.render("search.html", q=text, hits=hits, limit=LIMIT)
+    return page.render("search.html", q=text, hits=hits, cut=cut, limit=LIMIT)
+
+
+def _numbered(hits: list[tuple[str, str, str]]) -> Iterator[tuple[int, tuple[str, str, str]]]:
+    """Hits with their running number within their kind."""
+    seen: Counter[str] = Counter()
+    for hit in hits:
+        seen[hit[0]] += 1
+        yield seen[hit[0]], hit
 
 
 def _hits(page: PageDep, text: str) -> list[tuple[str, str, str]]:
@@ -56,10 +69,10 @@ def _hits(page: PageDep, text: str) -> list[tuple[str, str, str]]:
                 hits.append(
                     ("QC1", f"{table}..{item.column_name}: {item.description}", f"/qc1/{table}?y={item.column_name}")
                 )
-    for kind, name, key in find_names(page.session, text, LIMIT):
+    for kind, name, key in find_names(page.session, text, LIMIT + 1):
         hits.append((kind, name, f"/{kind}s/{quote(key, safe=':+,@')}"))
-    hits += [("quarantine", row.file_name, "/quarantine") for row in find_held(page.session, text, LIMIT)]
-    return hits[: 4 * LIMIT]
+    hits += [("quarantine", row.file_name, "/quarantine") for row in find_held(page.session, text, LIMIT + 1)]
+    return hits
 
 
 def _is_column(text: str) -> bool:
