@@ -74,9 +74,9 @@ def list_frames(session: Session, wanted: FrameFilter, after: int | None, limit:
 
 @dataclass(frozen=True)
 class LooseFrames:
-    """Frames of a night that no block takes, of one instrument and tag, and with one reason if they have one themselves.
+    """Frames of a night that no block takes, of one instrument and tag; ``first`` is the name of the first.
 
-    ``first`` is the name of the first.
+    ``reason`` is why they are not used, if they say so themselves.
     """
 
     instrument: str
