@@ -45,7 +45,7 @@ from core.cascade.words import count_words
 from core.errors import NotFoundError
 from core.settings import Settings
 from workers.ingest_examine import FileStat, examine, is_candidate, printable, stat_file
-from workers.ingest_scan import SettleWatch, TreeScan, scan_tree
+from workers.ingest_scan import SettleWatch, TreeReader, TreeScan
 
 __all__ = ["IngestReport", "Ingestor", "ingest_once", "release"]
 
@@ -163,6 +163,7 @@ class Ingestor:
         self.settings = settings
         self.actor = actor
         self._settle = SettleWatch(clock)
+        self._reader = TreeReader(clock)
         self._stop = stop or threading.Event()
         self._open: set[str] = set()  # waited for
         self._retry_duplicates = False
@@ -217,7 +218,7 @@ class Ingestor:
         for item in paths:
             path = os.path.abspath(item)
             if os.path.isdir(path) and not is_candidate(os.path.basename(path)):
-                trees[path] = scan_tree(path)
+                trees[path] = self._reader.scan(path)
                 files.update(trees[path].files)
             else:
                 files[path] = stat_file(path)

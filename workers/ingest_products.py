@@ -32,6 +32,7 @@ _MJD_ZERO = datetime(1858, 11, 17, tzinfo=UTC)
 _TAG_LENGTH = 32
 _ENDINGS = (".fits", ".fits.fz")
 _TEXT_LENGTH = 32
+_CATEGORY = b"PRO CATG"
 
 
 def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
@@ -55,6 +56,8 @@ def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
     OSError
         If the file cannot be read.
     """
+    if not any(_CATEGORY in hdu.header_bytes for hdu in scan.hdus[:2]):
+        return None  # as of nearly all raw frames: their headers are not read twice for it
     keywords = product_keywords(scan)
     tag = product_tag(keywords)
     if tag is None:

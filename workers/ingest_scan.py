@@ -6,10 +6,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from workers.ingest_examine import FileStat, is_candidate, stat_file
 
-__all__ = ["SettleWatch", "TreeScan", "scan_tree"]
+__all__ = ["SettleWatch", "TreeReader", "TreeScan"]
+
+_RESTED: Final = 5.0  # [s]; the coarsest times of change are of two seconds
+_TRUSTED: Final = 1800.0  # [s]
 
 
 @dataclass
@@ -28,26 +32,68 @@ class TreeScan:
     unreadable: dict[str, str] = field(default_factory=dict)
 
 
-def scan_tree(root: str) -> TreeScan:
-    """Find all candidates below a directory, following symbolic links, each directory once."""
-    scan = TreeScan()
-    visited: set[tuple[int, int]] = set()
-    pending = [os.path.abspath(root)]
-    while pending:
-        folder = pending.pop()
-        try:
-            info = os.stat(folder)
-            if (info.st_dev, info.st_ino) in visited:  # a link to a directory above, or two links to one
+@dataclass(frozen=True)
+class _Listing:
+    """What matters of a directory, and its times of change when it was read."""
+
+    changed: tuple[int, int]  # of its entries and of its permissions [ns]
+    candidates: tuple[str, ...]
+    folders: tuple[str, ...]
+
+
+class TreeReader:
+    """Finds all candidates below a directory, following symbolic links, each directory once.
+
+    What a directory holds is remembered for as long as its time of change stays: then only the candidates in it are
+    looked at, and files of no use cost nothing. A directory that changed just now is read again, as it may change once
+    more without another time; and all are, now and then, as not every file server keeps such times well.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._known: dict[str, _Listing] = {}
+        self._read_all = clock()
+
+    def scan(self, root: str) -> TreeScan:
+        """What lies below a directory now."""
+        now = self._clock()
+        if not 0 <= now - self._read_all < _TRUSTED:
+            self._known, self._read_all = {}, now
+        scan = TreeScan()
+        visited: set[tuple[int, int]] = set()
+        pending = [os.path.abspath(root)]
+        while pending:
+            folder = pending.pop()
+            try:
+                info = os.stat(folder)
+                if (info.st_dev, info.st_ino) in visited:  # a link to a directory above, or two links to one
+                    continue
+                visited.add((info.st_dev, info.st_ino))
+                listing = self._listing(folder, (info.st_mtime_ns, info.st_ctime_ns), now)
+            except OSError as error:
+                scan.unreadable[folder] = error.strerror or str(error)
                 continue
-            visited.add((info.st_dev, info.st_ino))
-            for entry in _entries(folder):
-                if is_candidate(entry.name):
-                    scan.files[entry.path] = stat_file(entry.path)
-                elif not entry.name.startswith(".") and _is_directory(entry):
-                    pending.append(entry.path)
-        except OSError as error:
-            scan.unreadable[folder] = error.strerror or str(error)
-    return scan
+            scan.files.update({path: stat_file(path) for path in listing.candidates})
+            pending += listing.folders
+        return scan
+
+    def _listing(self, folder: str, changed: tuple[int, int], now: float) -> _Listing:
+        known = self._known.pop(folder, None)
+        if known is None or known.changed != changed:
+            known = _read(folder, changed)
+        if now - max(changed) / 1e9 > _RESTED:
+            self._known[folder] = known
+        return known
+
+
+def _read(folder: str, changed: tuple[int, int]) -> _Listing:
+    candidates, folders = [], []
+    for entry in _entries(folder):
+        if is_candidate(entry.name):
+            candidates.append(entry.path)
+        elif not entry.name.startswith(".") and _is_directory(entry):
+            folders.append(entry.path)
+    return _Listing(changed, tuple(candidates), tuple(folders))
 
 
 def _entries(folder: str) -> Iterator[os.DirEntry[str]]:

@@ -221,23 +221,15 @@ def _check_array(index: int, naxis: int, axes: Sequence[int], bitpix: int, path:
         raise BadFitsError(f"HDU {index} has an impossible BITPIX or NAXIS", file=path, reason="not_fits")
 
 
-_WANTED = (
-    b"NAXIS",
-    b"BITPIX",
-    b"PCOUNT",
-    b"GCOUNT",
-    b"EXTNAME",
-    b"XTENSION",
-    b"ZIMAGE",
-    b"ZNAXIS",
-    b"ZBITPIX",
-)
+_WANTED = (b"NAXIS", b"BITPIX", b"PCOUNT", b"GCOUNT", b"EXTNAME", b"XTENSION", b"ZIMAGE", b"ZNAXIS", b"ZBITPIX")
+_FIRST_LETTERS = frozenset(word[0] for word in _WANTED)
 
 
 def _structural_cards(header: bytes) -> dict[str, CardValue]:
     cards: dict[str, CardValue] = {}
-    for start in range(0, len(header), CARD):
-        if not header.startswith(_WANTED, start):
+    for number, letter in enumerate(header[::CARD]):  # nearly all cards are HIERARCH
+        start = number * CARD
+        if letter not in _FIRST_LETTERS or not header.startswith(_WANTED, start):
             continue
         card = header[start : start + CARD].decode("ascii", "replace")
         keyword, field = card_field(card, 0)

@@ -29,7 +29,7 @@ from workers import ingest, ingest_scan
 from workers.hashing import Hasher
 from workers.ingest import Ingestor, ingest_once, release
 from workers.ingest_daemon import ingest_forever
-from workers.ingest_scan import SettleWatch, scan_tree
+from workers.ingest_scan import SettleWatch, TreeReader
 
 Build = Callable[..., bytes]
 
@@ -464,7 +464,41 @@ def test_scan_reads_linked_directories_once(tmp_path: Path) -> None:
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "y.fits").write_text("y")
     (tmp_path / "a" / ".z.fits").write_text("being written by rsync")
-    assert len(scan_tree(str(tmp_path)).files) == 1
+    assert len(TreeReader().scan(str(tmp_path)).files) == 1
+
+
+def test_directories_that_did_not_change_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    quiet, busy = tmp_path / "quiet", tmp_path / "busy"
+    for folder in (quiet, busy):
+        folder.mkdir()
+        (folder / "x.fits").write_text("x")
+        (folder / "no use.txt").write_text("x")
+    entries, read = ingest_scan._entries, list[str]()
+    monkeypatch.setattr(ingest_scan, "_entries", lambda folder: read.append(folder) or entries(folder))
+    now = [time.time() + 60]
+    reader = TreeReader(lambda: now[0])
+    for _ in range(2):
+        assert len(reader.scan(str(tmp_path)).files) == 2
+    assert sorted(read) == sorted(map(str, (tmp_path, quiet, busy)))
+    (quiet / "x.fits").write_text("longer")  # seen although its directory did not change
+    (busy / "y.fits").write_text("y")
+    files = reader.scan(str(tmp_path)).files
+    assert (len(files), files[str(quiet / "x.fits")].size) == (3, 6)
+    assert read[3:] == [str(busy)]
+    (quiet / "x.fits").unlink()
+    assert len(reader.scan(str(tmp_path)).files) == 2
+    now[0] += 3600  # all of them now and then
+    reader.scan(str(tmp_path))
+    assert len(read) == 3 + 1 + 1 + 3
+
+
+def test_a_directory_that_changed_just_now_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entries, read = ingest_scan._entries, list[str]()
+    monkeypatch.setattr(ingest_scan, "_entries", lambda folder: read.append(folder) or entries(folder))
+    reader = TreeReader()
+    for _ in range(2):
+        reader.scan(str(tmp_path))
+    assert len(read) == 2
 
 
 @pytest.fixture
