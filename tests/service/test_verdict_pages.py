@@ -87,14 +87,14 @@ def test_a_decision_needs_a_comment_and_is_kept_with_who(doubtful: tuple[httpx.C
     product = client.get(f"/api/blocks/{bias}").json()["products"][0]["id"]
     assert client.post(f"/api/products/{product}/reject", json={}).status_code == 422
     assert client.post(f"/api/products/{product}/reject", json={"reason": ""}).status_code == 422
-    answer = client.post(f"/api/products/{product}/reject", json={"reason": "light leak", "actor": "Ada"})
-    assert (answer.status_code, answer.json()["state"], answer.json()["judge"]) == (200, "rejected", "Ada")
+    answer = client.post(f"/api/products/{product}/reject", json={"reason": "light leak"})
+    assert (answer.status_code, answer.json()["state"], answer.json()["judge"]) == (200, "rejected", "anonymous")
     page = client.get(f"/products/{product}").text
     assert "light leak" in page
-    assert "by Ada" in page
+    assert "by anonymous" in page
     doubts = client.get(f"/api/blocks/{flat}").json()["doubts"]
     assert [item["reason"] for item in doubts] == ["rejected"]
-    answer = client.post(f"/api/products/{product}/certify", json={"reason": "it was another one", "actor": "Ada"})
+    answer = client.post(f"/api/products/{product}/certify", json={"reason": "it was another one"})
     assert answer.json()["state"] == "certified"
     assert client.post("/api/products/999999/reject", json={"reason": "x"}).status_code == 404
 
@@ -153,10 +153,10 @@ def test_a_raw_frame_is_excluded_and_included_with_a_comment(doubtful: tuple[htt
     name = client.get("/api/frames?limit=1").json()["items"][0]["dp_id"]
     assert f'data-post="/api/frames/{name}/exclude" data-comment' in client.get(f"/frames/{name}").text
     assert client.post(f"/api/frames/{name}/exclude", json={"reason": ""}).status_code == 422
-    answer = client.post(f"/api/frames/{name}/exclude", json={"reason": "light leak", "actor": "Ada"}).json()
-    assert (answer["state"], answer["state_reason"]) == ("excluded", "excluded by Ada: light leak")
+    answer = client.post(f"/api/frames/{name}/exclude", json={"reason": "light leak"}).json()
+    assert (answer["state"], answer["state_reason"]) == ("excluded", "excluded by anonymous: light leak")
     page = client.get(f"/frames/{name}").text
-    assert "excluded by Ada: light leak" in page
+    assert "excluded by anonymous: light leak" in page
     assert f'data-post="/api/frames/{name}/include" data-comment' in page
     assert client.post(f"/api/frames/{name}/include", json={"reason": "no leak"}).json()["state"] == "present"
     assert client.post(f"/api/frames/{name}/include", json={"reason": "no leak"}).status_code == 409

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -159,7 +160,8 @@ def test_no_page_and_no_endpoint_fails(poisoned: tuple[Archive, Settings]) -> No
     paths += [f"{base}/{quote(frame.dp_id, safe='')}" for frame in frames for base in ("/frames", "/api/frames")]
     paths += [f"{base}/{quote(block.name, safe='')}" for block in blocks for base in ("/blocks", "/api/blocks")]
     paths += ["/", "/nights", "/quarantine", "/qc1", "/docs", "/search?q=2026"]
-    statuses = asyncio.run(_statuses(settings, paths))
+    with ThreadPoolExecutor(1) as thread:  # where no browser of other tests has a loop of its own
+        statuses = thread.submit(lambda: asyncio.run(_statuses(settings, paths))).result()
     assert len(statuses) > len(paths) + 5
     assert {path for path, status in statuses.items() if status == 500} == set()
     assert {path for path in paths if statuses[path] >= 400} == set()
