@@ -114,6 +114,9 @@ class Settings(BaseSettings):
     preview_mb: Annotated[int, Field(ge=1)] = Field(
         1000, description="Pictures kept below data_dir/previews [MB]; those whose last use is longest ago go first."
     )
+    heavy_requests: Annotated[int, Field(ge=1)] = Field(
+        2, description="Series and exports that one process of the pages makes at once; others wait or are told to."
+    )
     max_tries: Annotated[int, Field(ge=1)] = Field(5, description="Tries of a block that fails from outside.")
 
     @field_validator("archive_dirs", mode="before")

@@ -23,6 +23,7 @@ from service import api
 from service.compression import GzipPages
 from service.dependencies import make_turns
 from service.guard import BodyLimit
+from service.heavy import HeavyTurns
 from service.previews import PreviewCache
 from service.problems import PROBLEM_RESPONSES, install_error_handlers
 from service.web import views
@@ -77,6 +78,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.archive = archive
     app.state.turns = make_turns()
+    app.state.heavy = HeavyTurns(settings.heavy_requests)
     app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)
     app.add_middleware(BodyLimit)
     app.add_middleware(GzipPages)

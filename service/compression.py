@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["GzipPages"]
 
-_AS_THEY_ARE = ("/file", "/preview.png", "/pixels", "/log")
+_AS_THEY_ARE = ("/file", "/series.csv", "/series.fits", "/series.vot", "/preview.png", "/pixels", "/log")
 
 
 class GzipPages:

@@ -31,6 +31,7 @@ TITLES: Final = {
     416: "The range lies outside the file",
     421: "The service has another name",
     422: "The request is not valid",
+    429: "Too much is asked for at once",
     500: "The service made an error",
     503: "The service cannot answer now",
 }
@@ -97,7 +98,9 @@ def install_error_handlers(app: FastAPI, allowed_hosts: Collection[str] = ()) ->
         assert isinstance(error, MuseError)
         if error.http_status >= 500:
             log.error("request %s failed: %s [%s]", request.url.path, error, request.state.request_id)
-        return _answer(request, error.http_status, error.message, error.error_type, error.context)
+        wait = getattr(error, "retry_after", None)
+        headers = None if wait is None else {"Retry-After": str(wait)}
+        return _answer(request, error.http_status, error.message, error.error_type, error.context, headers)
 
     @app.exception_handler(HTTPException)
     def _http_error(request: Request, error: Exception) -> Response:

@@ -1,27 +1,26 @@
-"""QC1 series as JSON columns, CSV, VOTable and FITS."""
+"""QC1 series as rows of an array, and as JSON in columns; `service.exports` makes files of them."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import accumulate
-from typing import Any, Final, Literal
+from typing import Any
 
 import numpy as np
 from sqlalchemy.orm import Session
 
-from core.archive.pages.qc1 import Band, BlockKey, Series, series
+from core.archive.pages.qc1 import Band, BlockKey, bands
+from core.archive.pages.qc1_rows import NO_NUMBER, ValueReader
 from core.errors import ParameterError
 from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import AXIS_COLUMNS, Position, axis_words
 from service.selection import MAX_POINTS, MJD_EPOCH, Selection, SeriesRequest
 
-__all__ = ["SeriesAnswer", "csv_lines", "last_months", "read_series", "series_json", "table_file", "whole"]
+__all__ = ["SeriesAnswer", "last_months", "read_series", "series_json", "whole"]
+
+_PIECE = 20_000  # values of a column that become text at once
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,12 @@ class SeriesAnswer:
     ----------
     request : SeriesRequest
     selections : list of Selection
-    columns : dict of str to list
-        Those of `core.archive.pages.qc1.Series`, with ``selection`` (number) instead of the parameter.
+    rows : numpy.ndarray
+        `core.archive.pages.qc1_rows.ROW`; ``selection`` counts the selections.
     blocks : dict of int to BlockKey
-    outliers : list of int
-        Rows of the columns.
+        Those of the rows.
+    texts : list of str
+        What ``text`` of the rows counts.
     bands : list of (int, Band)
         Limits, with the number of the selection.
     truncated : bool
@@ -44,56 +44,52 @@ class SeriesAnswer:
 
     request: SeriesRequest
     selections: list[Selection]
-    columns: dict[str, list[Any]]
+    rows: np.ndarray
     blocks: dict[int, BlockKey]
-    outliers: list[int]
+    texts: list[str]
     bands: list[tuple[int, Band]]
     truncated: bool
 
     def __len__(self) -> int:
-        return len(self.columns["mjd"])
+        return len(self.rows)
 
 
-def read_series(session: Session, request: SeriesRequest) -> SeriesAnswer:
-    """Read the values of a request: in one go, unless the names of the columns hold different running numbers."""
-    selections = request.selections(session)
-    groups: dict[tuple[tuple[str, int], ...], list[int]] = {}
-    for number, item in enumerate(selections):
-        groups.setdefault(tuple(item.fixed.items()), []).append(number)
-    parts = []
-    for fixed, numbers in groups.items():
-        identities = {selections[number].parameter.id: number for number in numbers}
-        found = series(session, list(identities), request.narrowed(dict(fixed)), request.limit)
-        parts.append(_answer(request, selections, found, identities))
-    return parts[0] if len(parts) == 1 else _joined(parts)
-
-
-def _answer(
-    request: SeriesRequest, selections: list[Selection], found: Series, numbers: Mapping[int, int]
+def read_series(
+    session: Session, request: SeriesRequest, stopped: Callable[[], bool] = lambda: False, *, with_bands: bool = False
 ) -> SeriesAnswer:
-    columns = {name: values for name, values in found.columns.items() if name != "parameter"}
-    columns["selection"] = [numbers[identity] for identity in found.columns["parameter"]]
-    bands = [(numbers[band.parameter_id], band) for band in found.bands]
-    return SeriesAnswer(request, selections, columns, found.blocks, _outlier_rows(found), bands, found.truncated)
+    """Read the values of a request: in one go, unless the names of the columns hold different running numbers.
+
+    Parameters
+    ----------
+    stopped : callable
+        Asked now and then; reading ends with `core.archive.pages.qc1_rows.ReadingStopped` when it is true.
+    with_bands : bool
+        Also the limits by block, which plots draw.
+    """
+    selections = request.selections(session)
+    groups: dict[tuple[tuple[str, int], ...], dict[int, int]] = {}
+    for number, item in enumerate(selections):
+        groups.setdefault(tuple(item.fixed.items()), {})[item.parameter.id] = number
+    reader = ValueReader(session, request.limit, stopped)
+    for fixed, numbers in groups.items():
+        reader.read(numbers, request.narrowed(dict(fixed)))
+    present = np.unique(reader.rows["block"]).tolist()
+    blocks = {number: reader.blocks[number] for number in present}
+    limits = _bands(session, request, groups, present) if with_bands else []
+    return SeriesAnswer(request, selections, reader.rows, blocks, reader.texts, limits, reader.truncated)
 
 
-def _joined(parts: Sequence[SeriesAnswer]) -> SeriesAnswer:
-    """Several answers to one request by time; of too many values the newest are kept."""
-    first = parts[0]
-    columns = {name: [value for part in parts for value in part.columns[name]] for name in first.columns}
-    starts = accumulate((len(part) for part in parts), initial=0)
-    marked = {start + row for part, start in zip(parts, starts, strict=False) for row in part.outliers}
-    order = sorted(range(len(columns["mjd"])), key=columns["mjd"].__getitem__)
-    kept = order[-first.request.limit :]
-    return SeriesAnswer(
-        first.request,
-        first.selections,
-        {name: [values[row] for row in kept] for name, values in columns.items()},
-        {identity: key for part in parts for identity, key in part.blocks.items()},
-        [place for place, row in enumerate(kept) if row in marked],
-        [band for part in parts for band in part.bands],
-        len(kept) < len(order) or any(part.truncated for part in parts),
-    )
+def _bands(
+    session: Session,
+    request: SeriesRequest,
+    groups: Mapping[tuple[tuple[str, int], ...], Mapping[int, int]],
+    blocks: Sequence[int],
+) -> list[tuple[int, Band]]:
+    found = []
+    for fixed, numbers in groups.items():
+        wanted = request.narrowed(dict(fixed))
+        found += [(numbers[band.parameter_id], band) for band in bands(session, list(numbers), blocks, wanted)]
+    return found
 
 
 def whole(answer: SeriesAnswer) -> SeriesAnswer:
@@ -113,7 +109,7 @@ def whole(answer: SeriesAnswer) -> SeriesAnswer:
     return answer
 
 
-def _rounded(values: Sequence[float], digits: int) -> list[float]:
+def _rounded(values: np.ndarray, digits: int) -> list[float]:
     """Values with significant digits, so that they are short as text."""
     array = np.asarray(values, np.float64)
     with np.errstate(divide="ignore"):
@@ -125,54 +121,66 @@ def _rounded(values: Sequence[float], digits: int) -> list[float]:
     return rounded
 
 
-def _outlier_rows(values: Series) -> list[int]:
-    """Where the marked values stand in the columns."""
-    marked = {(mark.parameter_id, mark.block_id, *mark.position) for mark in values.outliers}
-    blocks = {mark.block_id for mark in values.outliers}
-    columns = values.columns
-    return [
-        number
-        for number, block in enumerate(columns["block"])
-        if block in blocks
-        and (columns["parameter"][number], block, *(columns[name][number] for name in Position._fields)) in marked
-    ]
-
-
-def series_json(answer: SeriesAnswer) -> bytes:
-    """Compact JSON of a series; see ``GET /api/qc1/{table}/series``."""
-    columns, blocks = answer.columns, answer.blocks
-    block_index = {identity: number for number, identity in enumerate(blocks)}
-    used = [name for name in Position._fields if any(value is not None for value in columns[name])]
-    data: dict[str, Any] = {
+def series_json(answer: SeriesAnswer) -> Iterator[bytes]:
+    """Compact JSON of a series, in pieces; see ``GET /api/qc1/{table}/series``."""
+    rows = answer.rows
+    place = {identity: number for number, identity in enumerate(answer.blocks)}
+    numbers = np.array(list(place), np.int64)  # ascending
+    head: dict[str, Any] = {
         "table": answer.request.table,
         "parameters": [_parameter_json(item) for item in answer.selections],
         "blocks": [
             {"name": key.name, "night": key.night, "mode": key.mode, "version": key.recipe_version}
-            for key in blocks.values()
+            for key in answer.blocks.values()
         ],
-        "p": columns["selection"],
-        "b": [block_index[value] for value in columns["block"]],
-        "t": _rounded(columns["mjd"], 11),
-        "v": _values_json(answer),
-        "product": columns["product"],
-        **{name: columns[name] for name in used},
         "words": _words(answer),
-        "outliers": answer.outliers,
         "bands": [
             {
                 "p": number,
-                "b": block_index[band.block_id],
+                "b": place[band.block_id],
                 "rule": band.rule,
                 "low": band.low,
                 "high": band.high,
                 "each": band.each,
             }
             for number, band in answer.bands
-            if band.block_id in block_index
+            if band.block_id in place
         ],
         "truncated": answer.truncated,
     }
-    return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
+    columns: dict[str, Callable[[np.ndarray], list[Any]]] = {
+        "p": lambda piece: piece["selection"].tolist(),
+        "b": lambda piece: np.searchsorted(numbers, piece["block"]).tolist(),
+        "t": lambda piece: _rounded(piece["mjd"], 11),
+        "v": lambda piece: _values(piece, answer.texts),
+        "product": lambda piece: _integers(piece["product"]),
+    }
+    for name in Position._fields:
+        if np.any(rows[name] != NO_NUMBER):
+            columns[name] = lambda piece, name=name: _integers(piece[name])  # type: ignore[misc]
+    yield _json(head)[:-1]
+    for name, of_rows in columns.items():
+        yield f',"{name}":['.encode()
+        for start in range(0, len(rows), _PIECE):
+            yield (b"," if start else b"") + _json(of_rows(rows[start : start + _PIECE]))[1:-1]
+        yield b"]"
+    yield b',"outliers":' + _json(np.flatnonzero(rows["score"] == 1).tolist()) + b"}"
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _integers(values: np.ndarray) -> list[int | None]:
+    return [None if value == NO_NUMBER else value for value in values.tolist()]
+
+
+def _values(rows: np.ndarray, texts: Sequence[str]) -> list[float | str]:
+    numbers = _rounded(rows["value"], 7)
+    return [
+        number if text == NO_NUMBER else texts[text]
+        for number, text in zip(numbers, rows["text"].tolist(), strict=True)
+    ]
 
 
 def _parameter_json(item: Selection) -> dict[str, Any]:
@@ -188,74 +196,10 @@ def _parameter_json(item: Selection) -> dict[str, Any]:
     }
 
 
-def _values_json(answer: SeriesAnswer) -> list[float | str]:
-    values = answer.columns["value"]
-    if all(item.parameter.value_type != "str" for item in answer.selections):
-        return [*_rounded(values, 7)]
-    return [value if isinstance(value, str) else _rounded([value], 7)[0] for value in values]
-
-
 def _words(answer: SeriesAnswer) -> dict[str, str]:
     """What people call the position columns here; one that counts different things has a plain word."""
     columns = [item.parameter.column_name for item in answer.selections]
     return axis_words(qc1_definitions().axes(answer.request.table, columns))
-
-
-def _rows(answer: SeriesAnswer) -> Iterator[tuple[Any, ...]]:
-    names = [item.column for item in answer.selections]
-    order = ("selection", "mjd", "value", "block", "product", *Position._fields)
-    for number, mjd, value, block, product, *index in zip(*(answer.columns[name] for name in order), strict=True):
-        key = answer.blocks[block]
-        yield (names[number], mjd, value, *index, key.night, key.mode, key.name, product)
-
-
-_HEADER: Final = ("parameter", "mjd_obs", "value", *Position._fields, "night", "mode", "block", "product")
-
-
-def csv_lines(answer: SeriesAnswer) -> Iterator[str]:
-    """CSV text in pieces; the first line names the columns."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(_HEADER)
-    for number, row in enumerate(_rows(answer)):
-        writer.writerow("" if value is None else repr(value) if isinstance(value, float) else value for value in row)
-        if number % 1000 == 999:
-            yield buffer.getvalue()
-            buffer.seek(0)
-            buffer.truncate()
-    yield buffer.getvalue()
-
-
-def table_file(answer: SeriesAnswer, kind: Literal["vot", "fits"]) -> tuple[bytes, str]:
-    """A VOTable or a FITS table of the same rows, with its media type; index values that do not apply are -1."""
-    from astropy.table import Column, Table
-
-    rows = list(_rows(answer))
-    integers = {*Position._fields, "product"}
-    values = list(zip(*rows, strict=True)) if rows else [()] * len(_HEADER)
-    columns: dict[str, list[Any]] = {}
-    for name, column in zip(_HEADER, values, strict=True):
-        columns[name] = [-1 if value is None else value for value in column] if name in integers else list(column)
-    kinds = ["int32" if name in integers else "f8" if name in ("mjd_obs", "value") else "U160" for name in _HEADER]
-    texts = [value if isinstance(value, str) else "" for value in columns["value"]]
-    columns["value"] = [math.nan if isinstance(value, str) else value for value in columns["value"]]
-    table = Table(columns, names=_HEADER, dtype=kinds)
-    if any(item.parameter.value_type == "str" for item in answer.selections):
-        table.add_column(Column(texts, name="text", dtype="U160"), index=_HEADER.index("value") + 1)
-    table["mjd_obs"].unit = "d"
-    units = {item.parameter.unit for item in answer.selections}
-    unit = units.pop() if len(units) == 1 else ""
-    table["value"].description = f"value of the parameter [{unit}]" if unit else "value of the parameter"
-    # The unit standard of VOTables has no Angstrom any more; there the description tells it.
-    if unit in ("adu", "count", "pix", "deg") or (unit == "Angstrom" and kind == "fits"):
-        table["value"].unit = unit
-    table.meta["TABLE"] = answer.request.table
-    buffer = io.BytesIO()
-    if kind == "fits":
-        table.write(buffer, format="fits")
-        return buffer.getvalue(), "application/fits"
-    table.write(buffer, format="votable")
-    return buffer.getvalue(), "application/x-votable+xml"
 
 
 def last_months(mjd: float, months: int = 3) -> tuple[date, date]:

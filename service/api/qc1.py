@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
 from core.archive.models import Qc1Parameter
 from core.archive.pages import qc1 as queries
@@ -17,10 +17,12 @@ from core.archive.pages.qc1_texts import LastText, last_texts
 from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import Position
 from service.dependencies import SessionDep
+from service.exports import MEDIA_TYPES
 from service.filters import Mjd
+from service.heavy import HeavyTurn, WaitingDep, export
 from service.schemas import Qc1ParameterOut, Qc1TableOut
 from service.selection import MAX_POINTS, SeriesRequest
-from service.series import csv_lines, read_series, series_json, table_file, whole
+from service.series import read_series, whole
 
 router = APIRouter(prefix="/qc1", tags=["QC1"])
 
@@ -89,8 +91,14 @@ def series_request(
 SeriesDep = Annotated[SeriesRequest, Depends(series_request)]
 
 
-@router.get("/{table}/series", response_class=Response, summary="Values against time, as columns")
-def get_series(session: SessionDep, wanted: SeriesDep) -> Response:
+@router.get(
+    "/{table}/series",
+    response_class=Response,
+    summary="Values against time, as columns",
+    dependencies=[HeavyTurn],
+    responses={200: {"content": {MEDIA_TYPES["json"]: {}}}},
+)
+def get_series(session: SessionDep, wanted: SeriesDep, gone: WaitingDep) -> Response:
     """Compact JSON in columns of equal length.
 
     ``p`` (index into ``parameters``), ``b`` (index into ``blocks``), ``t`` (MJD), ``v``, ``product`` and the index
@@ -99,23 +107,24 @@ def get_series(session: SessionDep, wanted: SeriesDep) -> Response:
     element to get those. A column may have the running numbers of the QC1 database:
     ``y=master1_median`` is ``y=master_median`` of quadrant 1. Texts (the name of a star) are strings in ``v``.
     """
-    return Response(series_json(read_series(session, wanted)), media_type="application/json")
+    return export(gone, "json", lambda stopped: read_series(session, wanted, stopped, with_bands=True))
 
 
-@router.get("/{table}/series.csv", response_class=StreamingResponse, summary="Values as CSV")
-def get_csv(session: SessionDep, wanted: SeriesDep) -> Response:
-    """One line per value; refused if there are more values than are served at once and no ``limit`` was given."""
-    lines: Iterator[str] = csv_lines(whole(read_series(session, wanted)))
-    headers = {"Content-Disposition": f'attachment; filename="{wanted.table}.csv"'}
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+@router.get(
+    "/{table}/series.{kind}",
+    response_class=Response,
+    summary="Values as CSV, VOTable or FITS table",
+    dependencies=[HeavyTurn],
+    responses={200: {"content": {MEDIA_TYPES[kind].partition(";")[0]: {} for kind in ("csv", "vot", "fits")}}},
+)
+def get_table_file(
+    session: SessionDep, wanted: SeriesDep, gone: WaitingDep, kind: Literal["csv", "vot", "fits"]
+) -> Response:
+    """One row per value with units, limits, score and what it was measured on.
 
-
-@router.get("/{table}/series.{kind}", response_class=Response, summary="Values as VOTable or FITS table")
-def get_table_file(session: SessionDep, wanted: SeriesDep, kind: Literal["vot", "fits"]) -> Response:
-    """The same rows as the CSV, with units."""
-    data, media_type = table_file(whole(read_series(session, wanted)), kind)
-    headers = {"Content-Disposition": f'attachment; filename="{wanted.table}.{kind}"'}
-    return Response(data, media_type=media_type, headers=headers)
+    Refused if there are more values than are served at once and no ``limit`` was given.
+    """
+    return export(gone, kind, lambda stopped: whole(read_series(session, wanted, stopped)), wanted.table)
 
 
 @router.get("/{table}/{column}/sparkline", summary="Mean of each block in the last three months")

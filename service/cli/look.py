@@ -24,8 +24,9 @@ from service.broker import broker_state
 from service.cli.common import check_archive, console, database_words, print_json, settings_of, state_text
 from service.cli.tables import print_cascade, print_daemons, print_qc1
 from service.commands import command_line
+from service.exports import csv_text
 from service.selection import SeriesRequest
-from service.series import csv_lines, read_series
+from service.series import read_series
 from service.status import read_status
 from service.text import mjd_moment, qc1_number, unit_text
 from service.web.sentences import night_sentence
@@ -100,8 +101,8 @@ def run_qc(
             elif not print_qc1(session, name):
                 console.print(f"No QC1 value yet. Reduce a night: {command_line(settings, 'cascade run')}")
         elif as_csv:
-            for text in csv_lines(read_series(session, request)):
-                sys.stdout.write(text)
+            for text in csv_text(read_series(session, request)):
+                sys.stdout.write(text.decode())
         else:
             _print_series(session, request, last, as_json=as_json)
     archive.dispose()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import socket
@@ -15,10 +13,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from astropy.io import fits
-from astropy.table import Table
 
-import service.series
 from core.settings import Settings
 
 LAST = "2026-11-19"
@@ -286,34 +281,6 @@ def test_series_are_filtered(client: httpx.Client) -> None:
     newest = series(client, limit=8)
     assert newest["truncated"] is True
     assert len(newest["v"]) == 8  # type: ignore[arg-type]
-
-
-def test_csv_votable_and_fits_hold_the_same_values(client: httpx.Client) -> None:
-    query = {"y": "master_ron", "unit": "1", "quadrant": "1"}
-    expected = np.array(series(client, unit="1", quadrant="1")["v"])
-    rows = list(csv.DictReader(io.StringIO(client.get("/api/qc1/muse_bias/series.csv", params=query).text)))
-    assert [float(row["value"]) for row in rows] == pytest.approx(expected, rel=1e-6)
-    assert rows[0]["parameter"] == "master_ron"
-    assert rows[0]["slice"] == ""
-    fits_bytes = client.get("/api/qc1/muse_bias/series.fits", params=query).content
-    with fits.open(io.BytesIO(fits_bytes)) as file:
-        assert list(file[1].data["value"]) == pytest.approx(expected, rel=1e-6)
-        assert set(file[1].data["slice"]) == {-1}
-    votable = client.get("/api/qc1/muse_bias/series.vot", params=query).content
-    table = Table.read(io.BytesIO(votable), format="votable")
-    assert list(table["value"]) == pytest.approx(expected, rel=1e-6)
-
-
-def test_a_file_of_a_part_of_the_values_is_refused_unless_asked_for(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service.series, "MAX_POINTS", 10)
-    address = "/api/qc1/muse_bias/series.csv?y=master_ron&limit="
-    assert len(client.get(f"{address}9").text.splitlines()) == 1 + 9
-    for kind in ("csv", "vot", "fits"):
-        refused = client.get(f"{address}10".replace("csv", kind))
-        assert (refused.status_code, refused.json()["error_type"]) == (422, "parameter")
-        assert "from, to" in refused.json()["detail"]
 
 
 def test_the_numbered_names_of_the_observatory_are_columns(client: httpx.Client) -> None:

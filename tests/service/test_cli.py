@@ -225,7 +225,7 @@ def test_frames_are_ingested_planned_reduced_and_shown(cascade: Callable[..., An
 
     assert "master_ron" in cascade("qc", "muse_bias").stdout
     lines = cascade("qc", "muse_bias..master_ron", "--csv").stdout.splitlines()
-    assert lines[0].startswith("parameter,mjd_obs,value,unit,quadrant")
+    assert lines[0].startswith("parameter,mjd_obs,date_obs,value,value_unit,low,high,score,outlier,unit,quadrant")
     assert len(lines) == 1 + 4  # one IFU, four quadrants
     unknown = cascade("qc", "muse_bias..nothing")
     assert unknown.returncode == 1

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.archive.models import Block, Score
 from core.archive.pages import blocks, frames, health, nights, products, qc1, qc1_block
+from core.archive.pages.qc1_rows import ReadingStopped, ValueReader
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, QuarantineReason
 from core.errors import NotFoundError
@@ -97,19 +98,40 @@ def test_who_uses_a_block(session: Session) -> None:
 
 def test_series_last_values_and_summaries_agree(session: Session) -> None:
     (ron,) = [row for row in qc1.parameters_of_table(session, "muse_bias") if row.column_name == "master_ron"]
-    series = qc1.series(session, [ron.id], qc1.SeriesFilter(), 10_000)
-    assert len(series) == 6 * 2 * 4
-    assert not series.truncated
+    reader = ValueReader(session, 10_000)
+    reader.read({ron.id: 0}, qc1.SeriesFilter())
+    rows = reader.rows
+    assert len(rows) == 6 * 2 * 4
+    assert not reader.truncated
+    assert list(rows["mjd"]) == sorted(rows["mjd"])
     last = qc1.last_values(session, [ron.id])[ron.id]
-    values = [value for value, block in zip(series.columns["value"], series.columns["block"], strict=True)
-              if block == last.block_id]  # fmt: skip
+    of_last = rows["block"] == last.block_id
+    values = rows["value"][of_last].tolist()
     assert (last.low, last.high, last.number) == (min(values), max(values), 8)
     summary = next(item for item in qc1_block.block_qc1(session, last.block_id) if item.parameter.id == ron.id)
     assert sorted(summary.values) == sorted(values)
     assert (summary.low, summary.high) == (1.0, 5.0)
-    marked = [mark for mark in series.outliers if mark.block_id == last.block_id]
-    assert summary.outliers == last.outliers == len(marked)
-    assert len(series.bands) == len(series.blocks) == 6
+    assert (set(rows["low"]), set(rows["high"])) == ({1.0}, {5.0})
+    assert list(rows["score"] == 1) == list(rows["value"] > 5.0)
+    assert summary.outliers == last.outliers == (rows["score"][of_last] == 1).sum()
+    assert len(qc1.bands(session, [ron.id], list(reader.blocks), qc1.SeriesFilter())) == len(reader.blocks) == 6
+
+
+def test_of_too_many_values_the_newest_are_kept_also_of_several_parameters(session: Session) -> None:
+    names = ("master_ron", "master_median")
+    ids = [row.id for row in qc1.parameters_of_table(session, "muse_bias") if row.column_name in names]
+    whole, newest = ValueReader(session, 10_000), ValueReader(session, 11)
+    for reader in (whole, newest):
+        for number, identity in enumerate(ids):
+            reader.read({identity: number}, qc1.SeriesFilter())
+    assert newest.truncated
+    assert list(newest.rows["mjd"]) == list(whole.rows["mjd"][-11:])
+
+
+def test_reading_ends_when_nobody_waits(session: Session) -> None:
+    (ron,) = [row for row in qc1.parameters_of_table(session, "muse_bias") if row.column_name == "master_ron"]
+    with pytest.raises(ReadingStopped):
+        ValueReader(session, 10_000, lambda: True).read({ron.id: 0}, qc1.SeriesFilter())
 
 
 def test_limits_that_are_not_the_same_for_all_elements_are_no_band() -> None:

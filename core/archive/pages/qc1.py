@@ -21,18 +21,17 @@ __all__ = [
     "BlockKey",
     "BrowseRow",
     "LastValue",
-    "OutlierMark",
-    "Series",
     "SeriesFilter",
+    "bands",
     "block_means",
     "browse_rows",
     "has_texts",
     "last_values",
     "modes_of_table",
     "parameters_of_table",
+    "position_filters",
     "qc1_tables",
     "restricted",
-    "series",
     "series_modes",
 ]
 
@@ -87,15 +86,6 @@ class BlockKey:
 
 
 @dataclass(frozen=True)
-class OutlierMark:
-    """Where an outlier is."""
-
-    parameter_id: int
-    block_id: int
-    position: Position
-
-
-@dataclass(frozen=True)
 class Band:
     """Limits of one score rule as they were for one block.
 
@@ -113,28 +103,6 @@ class Band:
     low: float | None
     high: float | None
     each: bool
-
-
-@dataclass(frozen=True)
-class Series:
-    """Values in columns of equal length, by time.
-
-    Attributes
-    ----------
-    columns : dict of str to list
-        ``parameter`` (id), ``mjd``, ``value``, ``block`` (id), ``product`` (id) and those of `core.qc1.axes.Position`.
-    truncated : bool
-        More values exist than were allowed; those left out are the oldest.
-    """
-
-    columns: dict[str, list[Any]]
-    blocks: dict[int, BlockKey]
-    outliers: list[OutlierMark]
-    bands: list[Band]
-    truncated: bool = False
-
-    def __len__(self) -> int:
-        return len(self.columns["mjd"])
 
 
 @dataclass
@@ -259,37 +227,12 @@ def restricted(statement: Select[Any], table: type[Qc1Value] | type[Qc1Text], wa
         statement = statement.where(table.mode == wanted.mode)
     if wanted.block_id is not None:
         statement = statement.where(table.block_id == wanted.block_id)
-    return statement.where(*_position_filters(wanted, table))
+    return statement.where(*position_filters(wanted, table))
 
 
-def _position_filters(wanted: SeriesFilter, table: Any) -> list[Any]:
+def position_filters(wanted: SeriesFilter, table: Any) -> list[Any]:
+    """Conditions on the position columns of a table."""
     return [getattr(table, column).in_(allowed) for column, allowed in wanted.positions.items() if allowed]
-
-
-def series(session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter, limit: int) -> Series:
-    """Values of parameters with their blocks, outliers and limits; texts too, where a parameter has them.
-
-    Parameters
-    ----------
-    limit : int
-        Most values returned; the newest are kept.
-    """
-    rows = _newest(session, parameter_ids, wanted, limit + 1)
-    truncated = len(rows) > limit
-    rows = rows[:limit][::-1]
-    names = ("parameter", "mjd", "value", "block", "product", *Position._fields)
-    columns: dict[str, list[Any]] = (
-        {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-        if rows
-        else {name: [] for name in names}
-    )
-    block_ids = sorted(set(columns["block"]))
-    return Series(
-        columns,
-        _block_keys(session, block_ids),
-        *_marks(session, parameter_ids, block_ids, wanted),
-        truncated,
-    )
 
 
 def _newest(
@@ -369,20 +312,10 @@ def _block_keys(session: Session, block_ids: Sequence[int]) -> dict[int, BlockKe
     return keys
 
 
-def _marks(
-    session: Session, parameter_ids: Sequence[int], block_ids: Sequence[int], wanted: SeriesFilter
-) -> tuple[list[OutlierMark], list[Band]]:
-    outliers: list[OutlierMark] = []
-    bands: list[Band] = []
-    filters = _position_filters(wanted, Score)
+def bands(session: Session, parameter_ids: Sequence[int], block_ids: Sequence[int], wanted: SeriesFilter) -> list[Band]:
+    """Limits of the score rules, by parameter, block and rule."""
+    found: list[Band] = []
     for chunk in _chunks(block_ids):
-        where = (Score.block_id.in_(chunk), Score.parameter_id.in_(parameter_ids), *filters)
-        marked = session.execute(
-            select(Score.parameter_id, Score.block_id, *(getattr(Score, name) for name in Position._fields))
-            .where(*where, Score.score == 1)
-            .distinct()
-        )
-        outliers += [OutlierMark(row[0], row[1], Position(*row[2:])) for row in marked]
         limits = session.execute(
             select(
                 Score.parameter_id,
@@ -390,11 +323,12 @@ def _marks(
                 Score.rule,
                 *(edge(limit) for limit in (Score.low, Score.high) for edge in (func.min, func.max)),
             )
-            .where(*where, Score.score.is_not(None))
+            .where(Score.block_id.in_(chunk), Score.parameter_id.in_(parameter_ids), Score.score.is_not(None))
+            .where(*position_filters(wanted, Score))
             .group_by(Score.parameter_id, Score.block_id, Score.rule)
         )
-        bands += [_band(*row) for row in limits]
-    return outliers, bands
+        found += [_band(*row) for row in limits]
+    return found
 
 
 def _band(parameter: int, block: int, rule: str, *edges: float | None) -> Band:

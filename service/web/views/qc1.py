@@ -69,6 +69,11 @@ class QcState:
         rest.update({key: str(value) for key, value in changes.items()})
         return urlencode(pairs + [(key, value) for key, value in rest.items() if value != ""])
 
+    @property
+    def data_query(self) -> str:
+        """The same values over REST, which knows nothing of how they are shown."""
+        return self.query(x="", split="", **dict.fromkeys(self.shown, ""))
+
 
 def _shown_as(
     show: Literal["value", "ratio", "difference", "night"] = "value",
