@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import io
 import threading
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ def test_who_finds_no_turn_is_told_when_to_come_again(client: httpx.Client, monk
     assert client.get("/api/nights").status_code == 200
 
 
-def test_turns_are_given_in_order_and_not_waited_for_without_end() -> None:
+def test_turns_are_given_in_order_and_not_waited_for_without_end(run_async: Callable[..., Any]) -> None:
     async def story() -> None:
         turns = HeavyTurns(1, patience=0.01)
         await turns.take()
@@ -161,7 +161,7 @@ def test_turns_are_given_in_order_and_not_waited_for_without_end() -> None:
         turns.give_back()
         await turns.take()
 
-    asyncio.run(story())
+    run_async(story())
 
 
 def test_nothing_is_read_for_a_client_that_has_gone() -> None:

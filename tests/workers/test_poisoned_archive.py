@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -149,7 +147,7 @@ async def _statuses(settings: Settings, paths: list[str]) -> dict[str, int]:
         return {path: (await client.get(path)).status_code for path in paths}
 
 
-def test_no_page_and_no_endpoint_fails(poisoned: tuple[Archive, Settings]) -> None:
+def test_no_page_and_no_endpoint_fails(poisoned: tuple[Archive, Settings], run_async: Callable[..., Any]) -> None:
     archive, settings = poisoned
     Planner(archive, settings).plan_changes(wait_for_templates=False)
     with archive.read() as session:
@@ -160,8 +158,7 @@ def test_no_page_and_no_endpoint_fails(poisoned: tuple[Archive, Settings]) -> No
     paths += [f"{base}/{quote(frame.dp_id, safe='')}" for frame in frames for base in ("/frames", "/api/frames")]
     paths += [f"{base}/{quote(block.name, safe='')}" for block in blocks for base in ("/blocks", "/api/blocks")]
     paths += ["/", "/nights", "/quarantine", "/qc1", "/docs", "/search?q=2026"]
-    with ThreadPoolExecutor(1) as thread:  # where no browser of other tests has a loop of its own
-        statuses = thread.submit(lambda: asyncio.run(_statuses(settings, paths))).result()
+    statuses = run_async(_statuses(settings, paths))
     assert len(statuses) > len(paths) + 5
     assert {path for path, status in statuses.items() if status == 500} == set()
     assert {path for path in paths if statuses[path] >= 400} == set()
