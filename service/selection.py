@@ -138,8 +138,11 @@ class SeriesRequest:
             if text and members and name not in largest:
                 has = f"it has them by {', '.join(largest)}" if largest else "it has them by nothing"
                 raise ParameterError(f"{table} has no values by {name}: {has}", parameter=name)
+        first, last = mjd_of_text(start), mjd_of_text(end)
+        if first is not None and last is not None and first > last:
+            raise ParameterError("from is later than to", parameter="from, to")
         wanted = SeriesFilter(
-            from_mjd=mjd_of_text(start),
+            from_mjd=first,
             to_mjd=mjd_of_text(end, end=True),
             mode=mode or None,
             positions={

@@ -73,6 +73,7 @@ def test_no_value_is_an_error_of_the_service(
         ("quadrant=9", "is not between 1 and 4"),
         ("slice=3", "muse_bias has no values by slice: it has them by"),
         ("from=yesterday", "is neither a date like 2026-11-01 nor an MJD"),
+        ("from=2026-11-02&to=2026-11-01", "from is later than to"),
         ("from=nan", "is no MJD between 0 and 200000"),
         ("unit=1&unit=2", "unit is given 2 times, it takes one value"),
     ],
