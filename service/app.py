@@ -21,6 +21,7 @@ from core.instruments.registry import instruments
 from core.settings import Settings
 from service import api
 from service.compression import GzipPages
+from service.conditional import Conditional
 from service.dependencies import make_turns
 from service.guard import BodyLimit
 from service.heavy import HeavyTurns
@@ -81,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.heavy = HeavyTurns(settings.heavy_requests)
     app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)
     app.add_middleware(BodyLimit)
+    app.add_middleware(Conditional)
     app.add_middleware(GzipPages)
     install_error_handlers(app, frozenset(name.lower() for name in settings.allowed_hosts))
 

@@ -17,7 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from service.files import FileGoneError
 
-__all__ = ["OpenFileResponse", "entity_tag"]
+__all__ = ["OpenFileResponse", "entity_tag", "has_already"]
 
 _OF_304 = ("etag", "cache-control", "last-modified")
 
@@ -45,7 +45,9 @@ class OpenFileResponse(FileResponse):
         super().__init__(path, media_type=media_type, filename=filename, headers={"Cache-Control": cache})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send it; the head only where the client asked for no more (`service.conditional`)."""
+        if scope.get("only_head"):
+            scope = {**scope, "method": "HEAD"}
         try:
             stream = await run_in_threadpool(open, self.path, "rb")
         except FileNotFoundError as error:
@@ -57,7 +59,7 @@ class OpenFileResponse(FileResponse):
             self.headers["etag"] = tag
             self.set_stat_headers(self.stat_result)
             asked = Headers(scope=scope)
-            if _has_already(asked.get("if-none-match"), tag):
+            if has_already(asked.get("if-none-match"), tag):
                 kept = {name: value for name, value in self.headers.items() if name in _OF_304}
                 await Response(status_code=304, headers=kept)(scope, receive, send)
                 return
@@ -71,8 +73,9 @@ class OpenFileResponse(FileResponse):
             await super().__call__(scope, receive, send)
 
 
-def _has_already(if_none_match: str | None, tag: str) -> bool:
+def has_already(if_none_match: str | None, tag: str) -> bool:
+    """Whether a client has a version by its ``If-None-Match``; weak tags count as the strong ones of their text."""
     if if_none_match is None:
         return False
     tags = [item.strip().removeprefix("W/") for item in if_none_match.split(",")]
-    return "*" in tags or tag in tags
+    return "*" in tags or tag.removeprefix("W/") in tags

@@ -152,7 +152,6 @@ def get_log(
     return FileResponse(path, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-cache"})
 
 
-@router.head("/{name}/plots/{file_name}", include_in_schema=False)
 @router.get("/{name}/plots/{file_name}", response_class=FileResponse, summary="One plot of a block")
 def get_plot(session: SessionDep, name: str, file_name: str) -> Response:
     """PNG made by the QC procedure."""

@@ -83,7 +83,6 @@ def get_header(
     return [{"key": card.key, "value": card.value, "comment": card.comment} for card in cards]
 
 
-@router.head("/{product_id}/file", include_in_schema=False)
 @router.get("/{product_id}/file", response_class=FileResponse, summary="Download")
 def get_file(session: SessionDep, product_id: ProductId) -> Response:
     """The FITS file; understands ``Range``, ``If-Range`` and ``If-None-Match``.
