@@ -13,6 +13,7 @@ import uvicorn
 
 from core.errors import MuseError
 from service.app import create_app
+from service.patience import PatientProtocol
 from workers.process import configure_daemon_logging, read_settings
 
 __all__ = ["main"]
@@ -46,6 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     # A download that is still under way is broken off: the supervisor would kill the process soon after.
     uvicorn.run(
         app,
+        http=PatientProtocol,
         host=options.host,
         port=options.port,
         log_config=None,
