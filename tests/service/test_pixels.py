@@ -111,7 +111,7 @@ def test_the_viewer_reads_pixels_zooms_and_subtracts(browser: Any, images: tuple
     page.locator("canvas.image").focus()
     page.keyboard.press("1")  # full size: the middle of the canvas is the middle of the image
     page.wait_for_function("() => document.querySelector('.pixel').textContent === 'x 261, y 151 pix: 150260 adu'")
-    assert page.inner_text(".scale").startswith("1 ×")
+    page.wait_for_function("() => document.querySelector('.scale').textContent.startsWith('1 ×')")  # drawn in a frame
     page.check("[name=minus]")
     page.locator("canvas.image").focus()
     page.wait_for_function("() => document.querySelector('.lowest').textContent.startsWith('−')")
@@ -123,5 +123,5 @@ def test_the_viewer_reads_pixels_zooms_and_subtracts(browser: Any, images: tuple
     page.fill("[name=low]", "0")
     page.fill("[name=high]", "200")
     page.press("[name=high]", "Enter")
-    assert page.inner_text(".highest") == "200 adu"
+    page.wait_for_function("() => document.querySelector('.highest').textContent === '200 adu'")
     page.close()
