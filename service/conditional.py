@@ -14,7 +14,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.download import has_already
 
-__all__ = ["Conditional"]
+__all__ = ["MAX_TAGGED_BYTES", "Conditional"]
+
+MAX_TAGGED_BYTES: Final = 1_000_000
+"""Longest answer kept for its tag [byte]: a long series goes from its file to the client, not through memory."""
 
 _TAGGED: Final = ("text/html", "application/json")
 _OF_304: Final = ("etag", "cache-control", "vary", "content-location", "link")
@@ -72,4 +75,5 @@ class _Answer:
 def _is_tagged(start: Message) -> bool:
     headers = Headers(raw=start["headers"])
     kind = headers.get("content-type", "").partition(";")[0]
-    return start["status"] == 200 and kind in _TAGGED and "etag" not in headers
+    size = int(headers.get("content-length", MAX_TAGGED_BYTES + 1))
+    return start["status"] == 200 and kind in _TAGGED and "etag" not in headers and size <= MAX_TAGGED_BYTES

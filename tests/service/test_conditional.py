@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import httpx
 import pytest
+
+from service.conditional import MAX_TAGGED_BYTES, Conditional
 
 READ = ("/", "/nights", "/qc1", "/docs", "/api/nights", "/api/frames", "/api/qc1", "/api/recipes", "/api/openapi.json")
 
@@ -39,6 +44,34 @@ def test_another_answer_has_another_tag(own: httpx.Client) -> None:
     assert own.post(f"/api/blocks/{block}/cancel", json={}).status_code == 200
     changed = own.get(f"/api/blocks/{block}", headers={"If-None-Match": tag})
     assert (changed.status_code, changed.json()["state"]) == (200, "cancelled")
+
+
+@pytest.mark.parametrize(("size", "passed_on"), [(MAX_TAGGED_BYTES, 1), (MAX_TAGGED_BYTES + 1, 2), (None, 2)])
+def test_a_long_answer_or_one_of_unknown_length_is_not_kept(
+    run_async: Callable[..., Any], size: int | None, passed_on: int
+) -> None:
+    sent: list[Any] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        length = [] if size is None else [(b"content-length", str(size).encode())]
+        head = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": [(b"content-type", b"application/json"), *length],
+        }
+        await send(head)
+        await send({"type": "http.response.body", "body": b"[1,", "more_body": True})
+        seen.append(len(sent))
+        await send({"type": "http.response.body", "body": b"2]"})
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    seen: list[int] = []
+    run_async(Conditional(app)({"type": "http", "method": "GET", "headers": []}, None, send))
+    assert seen == [0 if passed_on == 1 else 2]  # messages that had gone out before the last piece came
+    assert len([message for message in sent if message["type"] == "http.response.body"]) == passed_on
+    assert b"".join(message.get("body", b"") for message in sent) == b"[1,2]"
 
 
 def test_an_order_has_no_tag(own: httpx.Client) -> None:
