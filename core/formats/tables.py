@@ -26,7 +26,9 @@ __all__ = [
     "ARRAY_FORMS",
     "BADPIX_TABLE",
     "FORMATS",
+    "GEOMETRY_TABLE",
     "LINE_CATALOG",
+    "SPOTS_TABLE",
     "TRACE_SAMPLES",
     "TRACE_TABLE",
     "WAVECAL_RESIDUALS",
@@ -207,8 +209,63 @@ BADPIX_TABLE: Final = TableFormat(
     ),
     "Bad pixels of one IFU",
 )
+GEOMETRY_TABLE: Final = TableFormat(
+    "GEOMETRY_TABLE",
+    (
+        Column("SubField", "J", "", "IFU number"),
+        Column("SliceCCD", "J", "", "slice number on the CCD, from left to right"),
+        Column("SliceSky", "J", "", "slice number on the sky"),
+        Column("x", "D", "pix", "x position within the field of view"),
+        Column("xerr", "D", "pix", "error of x", optional=True),
+        Column("y", "D", "pix", "y position within the field of view"),
+        Column("yerr", "D", "pix", "error of y", optional=True),
+        Column("angle", "D", "deg", "rotation angle of the slice"),
+        Column("angleerr", "D", "deg", "error of the angle", optional=True),
+        Column("width", "D", "pix", "width of the slice within the field of view"),
+        Column("widtherr", "D", "pix", "error of the width", optional=True),
+    ),
+    "Positions of all slices in the field of view",
+)
+SPOTS_TABLE: Final = TableFormat(
+    "SPOTS_TABLE",
+    (
+        Column("filename", "80A", "", "raw file of the measured spot"),
+        Column("image", "J", "", "number of the image in the series, from 1"),
+        Column("POSENC2", "J", "", "x position of the mask in encoder steps"),
+        Column("POSPOS2", "D", "mm", "x position of the mask"),
+        Column("POSENC3", "J", "", "y position of the mask in encoder steps"),
+        Column("POSPOS3", "D", "mm", "y position of the mask"),
+        Column("POSENC4", "J", "", "z position of the mask in encoder steps"),
+        Column("POSPOS4", "D", "mm", "z position of the mask"),
+        Column("VPOS", "D", "mm", "vertical position of the mask"),
+        Column("ScaleFOV", "D", "arcsec/mm", "focus scale of the VLT focal plane"),
+        Column("SubField", "J", "", "IFU number"),
+        Column("SliceCCD", "J", "", "slice number on the CCD"),
+        Column("lambda", "D", "Angstrom", "wavelength of the arc line"),
+        Column("SpotNo", "J", "", "number of the spot in the slice, 1 is left"),
+        Column("xc", "D", "pix", "x centre of the spot on the CCD"),
+        Column("yc", "D", "pix", "y centre of the spot on the CCD"),
+        Column("xfwhm", "D", "pix", "FWHM of the spot in x"),
+        Column("yfwhm", "D", "pix", "FWHM of the spot in y"),
+        Column("flux", "D", "", "flux of the spot in the CCD window"),
+        Column("bg", "D", "", "background level around the spot"),
+        Column("dxcen", "D", "pix", "distance of the spot from the slice centre, right positive"),
+        Column("twidth", "D", "pix", "width of the slice on the CCD"),
+    ),
+    "Measurements of the pinholes of the mask in one IFU",
+)
 FORMATS: Final = {
-    fmt.name: fmt for fmt in (TRACE_TABLE, TRACE_SAMPLES, WAVECAL_TABLE, WAVECAL_RESIDUALS, LINE_CATALOG, BADPIX_TABLE)
+    fmt.name: fmt
+    for fmt in (
+        TRACE_TABLE,
+        TRACE_SAMPLES,
+        WAVECAL_TABLE,
+        WAVECAL_RESIDUALS,
+        LINE_CATALOG,
+        BADPIX_TABLE,
+        GEOMETRY_TABLE,
+        SPOTS_TABLE,
+    )
 }
 
 

@@ -41,6 +41,15 @@ SLICE_SKY: Final = (
     45, 44, 37, 46, 43, 38, 47, 42, 39, 48, 41, 40,
 )  # fmt: skip
 
+# SliceSky 1..12, bottom to top of a stack -> SliceCCD; the other three stacks follow in steps of 12
+SLICE_CCD: Final = tuple(SLICE_SKY.index(sky) + 1 for sky in range(1, N_SLICES + 1))
+
+# -- field of view -----------------------------------------------------------------------------------------
+SPAXEL_WFM: Final = (0.2, 0.2)  # (x, y) [arcsec]; also the unit of the geometry table in all modes
+SPAXEL_NFM: Final = (0.02519, 0.02542)
+FOCAL_SCALE: Final = 1.705  # TEL.FOCU.SCALE [arcsec/mm]
+FIELD_SLICES: Final = N_IFU * N_SLICES_PER_STACK  # slices on top of each other, over 60 arcsec
+
 # -- spectral ----------------------------------------------------------------------------------------------
 SAMPLING: Final = 1.25  # nominal [Angstrom/pix]
 SLIT_WIDTH_ANGSTROM: Final = 2.61
@@ -82,6 +91,26 @@ MODE_COVERAGE: Final = {
     "WFM-AO-N": ((4700.0, 5805.0), (5966.0, 9350.0)),
     # The reference also accepts 4700..4750 through its generic AO rule; the instrument does not cover it.
     "NFM-AO-N": ((4750.0, 9350.0),),
+}
+
+
+# Wavelengths that a science exposure keeps [Angstrom].
+USEFUL_RANGE: Final = {
+    "WFM-NOAO-E": (4600.0, 9350.0),
+    "WFM-NOAO-N": (4750.0, 9350.0),
+    "WFM-AO-E": (4600.0, 9350.0),
+    "WFM-AO-N": (4700.0, 9350.0),
+    "NFM-AO-N": (4750.0, 9350.0),
+}
+# What the notch filter for the sodium laser takes out [Angstrom].
+NOTCH: Final = {"WFM-AO-E": (5755.0, 6008.0), "WFM-AO-N": (5805.0, 5966.0), "NFM-AO-N": (5780.0, 6050.0)}
+# From where the spectrum of the flat field is smooth enough to be smoothed [Angstrom].
+FLAT_BLUE_END: Final = {
+    "WFM-NOAO-E": 4150.0,
+    "WFM-NOAO-N": 4775.0,
+    "WFM-AO-E": 4150.0,
+    "WFM-AO-N": 4700.0,
+    "NFM-AO-N": 4770.0,
 }
 
 
