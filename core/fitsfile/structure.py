@@ -5,7 +5,7 @@ Source: FITS standard 4.0, sections 4.4.1 and 7.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -13,9 +13,10 @@ import numpy.typing as npt
 
 from core.fitsfile.header import Header
 
-__all__ = ["big_endian_chunks", "image_cards", "primary_cards", "table_cards"]
+__all__ = ["big_endian_chunks", "encoded_table", "image_cards", "primary_cards", "table_cards"]
 
 _CHUNK: Final = 2 << 20  # bytes converted at a time
+_LETTERS: Final = {"i4": "J", "f4": "E", "f8": "D"}
 _BITPIX: Final = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 
@@ -59,6 +60,43 @@ def table_cards(row_bytes: int, rows: int, fields: int) -> Header:
     cards["GCOUNT"] = (1, "one data group (required keyword)")
     cards["TFIELDS"] = (fields, "number of fields in each row")
     return cards
+
+
+def encoded_table(
+    name: str,
+    columns: Mapping[str, npt.NDArray[Any]],
+    units: Mapping[str, str] | None = None,
+    more: Header | None = None,
+) -> tuple[Header, npt.NDArray[np.uint8]]:
+    """A small binary table as the header and the bytes of an extension.
+
+    Parameters
+    ----------
+    name : str
+        Its ``EXTNAME``.
+    columns : mapping of str to ndarray (rows, ...)
+        int32, float32 or float64, native byte order; cells may be arrays.
+    units : mapping, optional
+        Column to unit.
+    more : Header, optional
+        Further cards.
+    """
+    layout = np.dtype([(key, cells.dtype.newbyteorder(">"), cells.shape[1:]) for key, cells in columns.items()])
+    rows = len(next(iter(columns.values())))
+    header = table_cards(layout.itemsize, rows, len(columns))
+    record = np.empty(rows, layout)
+    for number, (key, cells) in enumerate(columns.items(), 1):
+        record[key] = cells
+        header[f"TTYPE{number}"] = key
+        header[f"TFORM{number}"] = f"{int(np.prod(cells.shape[1:], dtype=int))}{_LETTERS[cells.dtype.str[1:]]}"
+        if cells.ndim > 2:
+            header[f"TDIM{number}"] = f"({','.join(map(str, reversed(cells.shape[1:])))})"
+        if units and key in units:
+            header[f"TUNIT{number}"] = units[key]
+    header["EXTNAME"] = name
+    if more is not None:
+        header.extend(more.cards)
+    return header, record.view(np.uint8).reshape(-1)
 
 
 def big_endian_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.uint8]]:

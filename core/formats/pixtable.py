@@ -23,13 +23,21 @@ from core.fitsfile.checksum import add_sums
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.fitsfile.reserved import ROOM, ReservedFile, ReservedHdu
-from core.fitsfile.structure import image_cards, table_cards
+from core.fitsfile.structure import encoded_table, image_cards, table_cards
 from core.formats.pixtable_header import COLUMNS, pixtable_units
 from core.instruments.muse.facts import chip_name
 
-__all__ = ["FLAT_FIELD", "PixtableFile", "PixtableForm", "PixtablePart", "default_form", "write_pixtable"]
+__all__ = [
+    "FLAT_FIELD",
+    "PixtableFile",
+    "PixtableForm",
+    "PixtablePart",
+    "default_form",
+    "flat_field_table",
+    "write_pixtable",
+]
 
-PixtableForm = Literal["image", "table"]
+PixtableForm = Literal["image", "table", "compact"]
 FLAT_FIELD: Final = "PIXTABLE_FLAT_FIELD"  # extension with the spectrum of the flat field of an IFU
 _AS_TABLE: Final = "MUSE_PIXTABLE_SAVE_AS_TABLE"
 _ROWS: Final = 1 << 16  # brought into the order of a binary table at a time
@@ -94,6 +102,7 @@ class PixtableFile:
         columns : mapping of str to dtype, optional
             float32 or int32, in the order of the file; `COLUMNS` unless told otherwise.
         form : {'image', 'table'}
+            The compact form is written by `core.formats.pixtable_slicewise.SlicewiseTable`.
         room : int
             Cards that the primary header may grow by until `finish`.
 
@@ -177,7 +186,7 @@ class PixtableFile:
     def finish(
         self,
         header: Header | None = None,
-        flat_field: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None,
+        more: Sequence[tuple[Header, npt.NDArray[np.uint8]]] = (),
     ) -> Path:
         """Complete headers and sums, sync the file, and give it its final name.
 
@@ -185,15 +194,15 @@ class PixtableFile:
         ----------
         header : Header, optional
             Cards of the primary HDU in place of those the table was reserved with.
-        flat_field : pair of ndarray, optional
-            Wavelengths [Angstrom] and values of the spectrum of the flat field.
+        more : sequence of (Header, ndarray of uint8)
+            Extensions behind the columns: `flat_field_table`.
 
         Raises
         ------
         ProductStoreError
             If a part was never filled (it is named, from 0), or the header has outgrown its room.
         """
-        return self._file.finish(header, [] if flat_field is None else [_flat_field(*flat_field)], "part")
+        return self._file.finish(header, more, "part")
 
     def close(self) -> None:
         """Close the file; the parts that were filled stay."""
@@ -301,16 +310,11 @@ def _as_table(kinds: Mapping[str, np.dtype[Any]], units: Mapping[str, str], rows
     return [ReservedHdu(header, row_bytes)]
 
 
-def _flat_field(wave: npt.NDArray[np.float64], values: npt.NDArray[np.float64]) -> tuple[Header, npt.NDArray[np.uint8]]:
-    header = table_cards(16, len(wave), 2)
-    for number, (name, unit) in enumerate((("lambda", "Angstrom"), ("data", "")), 1):
-        header[f"TTYPE{number}"] = name
-        header[f"TFORM{number}"] = "1D"
-        header[f"TUNIT{number}"] = unit
-    header["EXTNAME"] = FLAT_FIELD
-    record = np.empty(len(wave), [("lambda", ">f8"), ("data", ">f8")])
-    record["lambda"], record["data"] = wave, values
-    return header, record.view(np.uint8)
+def flat_field_table(
+    wave: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+) -> tuple[Header, npt.NDArray[np.uint8]]:
+    """The extension with the spectrum of the flat field of an IFU: wavelengths [Angstrom] and values."""
+    return encoded_table(FLAT_FIELD, {"lambda": wave, "data": values}, {"lambda": "Angstrom", "data": ""})
 
 
 def write_pixtable(

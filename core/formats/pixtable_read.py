@@ -1,4 +1,4 @@
-"""Pixel tables read by wavelength: only the rows of a slab are touched.
+"""Pixel tables of any form read by wavelength: only the rows of a slab are touched.
 
 Rows lie in the order slice, y, x, and the wavelength runs with y, so a block of some hundred rows of a slice covers few
 Angstrom. One pass over the columns ``lambda`` and ``origin`` gives the range of each block; from then on a slab costs
@@ -8,6 +8,7 @@ what its rows cost. The index of an exposure has some 330 000 blocks, 8 MB.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,12 +23,14 @@ from core.errors import BadFitsError
 from core.fitsfile.byteorder import pixels_from_disk
 from core.fitsfile.dataunit import column_cards, column_names, read_columns
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import has_key
+from core.fitsfile.keywords import get_key, has_key
 from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.fitsfile.transfer import read_at
 from core.formats.pixtable import FLAT_FIELD, PixtableForm
-from core.formats.pixtable_header import COLUMNS
+from core.formats.pixtable_compact import COMPACT, MEASURED, VERSION, FlagRuns, read_flags, read_slices
+from core.formats.pixtable_header import COLUMNS, pixtable_units
 from core.formats.pixtable_origin import PREFIX
+from core.formats.pixtable_slices import SliceRows
 
 __all__ = ["PixelRows", "PixelTable", "WaveIndex", "open_pixtable"]
 
@@ -82,18 +85,18 @@ class PixelRows:
 
 
 @dataclass(frozen=True)
-class PixelTable:
-    """A pixel table on disk, of either form; pickles with its index, if that has been made.
+class PixelTable(ABC):
+    """A pixel table on disk, of any form; pickles with its index, if that has been made.
 
     Attributes
     ----------
     path : pathlib.Path
     header : Header
         Keywords of the primary HDU.
-    form : {'image', 'table'}
+    form : {'image', 'table', 'compact'}
     n_rows : int
     columns : dict of str to dtype
-        In the order of the file: float32 or int32.
+        In the order of the manual's forms: float32 or int32.
     units : dict of str to str
         Of the columns that have one.
     """
@@ -104,24 +107,8 @@ class PixelTable:
     n_rows: int
     columns: dict[str, np.dtype[Any]]
     units: dict[str, str]
-    _offsets: dict[str, int] = field(repr=False)  # of the first cell of a column in the file
-    _row_bytes: int = field(repr=False)  # of the binary table
 
-    def column(self, name: str) -> npt.NDArray[Any]:
-        """A column as it is on disk: big-endian, mapped, not read."""
-        kind = self.columns[name].newbyteorder(">")
-        if self.form == "image":
-            return np.memmap(self.path, kind, "r", self._offsets[name], (self.n_rows,))
-        layout = np.dtype(
-            {
-                "names": list(self.columns),
-                "formats": [kind.newbyteorder(">") for kind in self.columns.values()],
-                "offsets": [self._offsets[other] - self._data_offset for other in self.columns],
-                "itemsize": self._row_bytes,
-            }
-        )
-        return np.memmap(self.path, layout, "r", self._data_offset, (self.n_rows,))[name]
-
+    @abstractmethod
     def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Columns (all unless told otherwise) of rows ``first`` up to but not including ``last``, native byte order.
 
@@ -130,17 +117,6 @@ class PixelTable:
         BadFitsError
             If the file is cut.
         """
-        wanted = list(self.columns) if names is None else names
-        with self.path.open("rb", buffering=0) as stream:
-            if self.form == "table":
-                return self._read_record(stream.fileno(), first, last, wanted)
-            found = {}
-            for name in wanted:
-                cells = np.empty(last - first, self.columns[name])
-                self._fill(stream.fileno(), cells, self._offsets[name] + first * cells.itemsize)
-                pixels_from_disk(cells)
-                found[name] = cells
-            return found
 
     @cached_property
     def index(self) -> WaveIndex:
@@ -196,23 +172,40 @@ class PixelTable:
             raise BadFitsError(f"extension {FLAT_FIELD} lacks lambda or data", file=self.path)
         return columns["lambda"].astype(np.float64), columns["data"].astype(np.float64)
 
+    def _selected(self, first: int, last: int, low: float, high: float, names: list[str]) -> PixelRows:
+        cells = self.read(first, last, [*dict.fromkeys(["lambda", *names])])
+        inside = (cells["lambda"] >= low) & (cells["lambda"] <= high)
+        return PixelRows(first + np.flatnonzero(inside), {name: cells[name][inside] for name in names})
+
+
+@dataclass(frozen=True)
+class _PlainTable(PixelTable):
+    """The manual's forms: all columns are on disk."""
+
+    _offsets: dict[str, int] = field(repr=False)  # of the first cell of a column in the file
+    _row_bytes: int = field(repr=False)  # of the binary table
+
+    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+        """See `PixelTable.read`."""
+        wanted = list(self.columns) if names is None else names
+        with self.path.open("rb", buffering=0) as stream:
+            if self.form == "table":
+                return self._read_record(stream.fileno(), first, last, wanted)
+            found = {}
+            for name in wanted:
+                cells = np.empty(last - first, self.columns[name])
+                _fill(self.path, stream.fileno(), cells, self._offsets[name] + first * cells.itemsize)
+                pixels_from_disk(cells)
+                found[name] = cells
+            return found
+
     @property
     def _data_offset(self) -> int:
         return min(self._offsets.values())
 
-    def _selected(self, first: int, last: int, low: float, high: float, names: list[str]) -> PixelRows:
-        if self.form == "table":  # the columns lie together: one read
-            cells = self.read(first, last, [*dict.fromkeys(["lambda", *names])])
-            inside = (cells["lambda"] >= low) & (cells["lambda"] <= high)
-        else:
-            wave = self.read(first, last, ["lambda"])["lambda"]
-            inside = (wave >= low) & (wave <= high)
-            cells = {"lambda": wave, **self.read(first, last, [name for name in names if name != "lambda"])}
-        return PixelRows(first + np.flatnonzero(inside), {name: cells[name][inside] for name in names})
-
     def _read_record(self, number: int, first: int, last: int, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
         content = np.empty((last - first, self._row_bytes), np.uint8)
-        self._fill(number, content, self._data_offset + first * self._row_bytes)
+        _fill(self.path, number, content, self._data_offset + first * self._row_bytes)
         found = {}
         for name in names:
             start = self._offsets[name] - self._data_offset
@@ -221,13 +214,53 @@ class PixelTable:
             found[name] = cells
         return found
 
-    def _fill(self, number: int, array: npt.NDArray[Any], position: int) -> None:
-        if not read_at(number, array.reshape(-1).view(np.uint8).data, position):
-            raise BadFitsError("the file is cut", file=self.path)
+
+@dataclass(frozen=True)
+class _CompactTable(PixelTable):
+    """The compact form: positions, wavelengths and origins are made when they are asked for."""
+
+    _offsets: dict[str, int] = field(repr=False)
+    _slices: tuple[SliceRows, ...] = field(repr=False)
+    _flags: FlagRuns = field(repr=False)
+
+    @cached_property
+    def _bounds(self) -> npt.NDArray[np.int64]:
+        return np.cumsum([0, *(item.n_rows for item in self._slices)])
+
+    @property
+    def slices(self) -> tuple[SliceRows, ...]:
+        """The rows of each slice, in order."""
+        return self._slices
+
+    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+        """See `PixelTable.read`."""
+        wanted = list(self.columns) if names is None else list(names)
+        found: dict[str, npt.NDArray[Any]] = {name: np.empty(last - first, self.columns[name]) for name in wanted}
+        with self.path.open("rb", buffering=0) as stream:
+            for name in MEASURED.keys() & found.keys():
+                _fill(self.path, stream.fileno(), found[name], self._offsets[name] + 4 * first)
+                pixels_from_disk(found[name])
+        if "dq" in found:
+            found["dq"] = self._flags.flags(first, last)
+        derived = [name for name in wanted if name not in MEASURED and name != "dq"]
+        start = int(np.searchsorted(self._bounds, first, "right")) - 1
+        while derived and start < len(self._slices) and self._bounds[start] < last:
+            low, high = int(self._bounds[start]), int(self._bounds[start + 1])
+            begin, end = max(first, low), min(last, high)
+            columns = self._slices[start].columns(begin - low, end - low, derived)
+            for name in derived:
+                found[name][begin - first : end - first] = columns[name]
+            start += 1
+        return found
+
+
+def _fill(path: Path, number: int, array: npt.NDArray[Any], position: int) -> None:
+    if not read_at(number, array.reshape(-1).view(np.uint8).data, position):
+        raise BadFitsError("the file is cut", file=path)
 
 
 def open_pixtable(path: str | os.PathLike[str]) -> PixelTable:
-    """Open a pixel table for reading, in the form of images or of a binary table.
+    """Open a pixel table for reading: images, a binary table, or the compact form.
 
     Raises
     ------
@@ -242,6 +275,10 @@ def open_pixtable(path: str | os.PathLike[str]) -> PixelTable:
         raise BadFitsError("the file is cut", file=path)
     if len(scan.hdus) < 2:
         raise BadFitsError("no pixel table: the file has no extensions", file=path)
+    if (version := get_key(scan.primary, COMPACT, int, default=0)) > VERSION:
+        raise BadFitsError(f"the compact form {version} is not known", file=path, keyword=COMPACT)
+    if version:
+        return _of_slices(scan)
     found = _of_table(scan, scan.hdus[1]) if scan.hdus[1].kind == "table" else _of_images(scan)
     for name, kind in COLUMNS.items():
         if found.columns.get(name) != kind:
@@ -249,12 +286,12 @@ def open_pixtable(path: str | os.PathLike[str]) -> PixelTable:
     return found
 
 
-def _of_images(scan: FitsScan) -> PixelTable:
+def _of_images(scan: FitsScan) -> _PlainTable:
     hdus = {hdu.extname: hdu for hdu in scan.hdus[1:] if hdu.kind == "image" and hdu.bitpix in _TYPES}
     shapes = {hdu.shape for hdu in hdus.values()}
     if len(shapes) != 1 or len(shape := shapes.pop()) != 2 or shape[1] != 1:
         raise BadFitsError("the columns of the pixel table are no images of one column and one length", file=scan.path)
-    return PixelTable(
+    return _PlainTable(
         scan.path,
         scan.primary,
         "image",
@@ -266,7 +303,7 @@ def _of_images(scan: FitsScan) -> PixelTable:
     )
 
 
-def _of_table(scan: FitsScan, hdu: HduScan) -> PixelTable:
+def _of_table(scan: FitsScan, hdu: HduScan) -> _PlainTable:
     names, forms = column_names(hdu.header), column_cards(hdu.header, "TFORM")
     for name, form in zip(names, forms, strict=True):
         if form not in _FORMS:
@@ -274,7 +311,7 @@ def _of_table(scan: FitsScan, hdu: HduScan) -> PixelTable:
     if hdu.shape[1] != 4 * len(names):
         raise BadFitsError(f"a row of {len(names)} columns has {hdu.shape[1]} bytes", file=scan.path, keyword="NAXIS1")
     units = zip(names, column_cards(hdu.header, "TUNIT"), strict=True)
-    return PixelTable(
+    return _PlainTable(
         scan.path,
         scan.primary,
         "table",
@@ -283,6 +320,28 @@ def _of_table(scan: FitsScan, hdu: HduScan) -> PixelTable:
         {name: unit for name, unit in units if unit},
         {name: hdu.data_offset + 4 * number for number, name in enumerate(names)},
         hdu.shape[1],
+    )
+
+
+def _of_slices(scan: FitsScan) -> _CompactTable:
+    hdus = {name: scan.extension(name) for name in MEASURED}
+    slices = read_slices(scan)
+    n_rows = sum(item.n_rows for item in slices)
+    for name, hdu in hdus.items():
+        if hdu is None or hdu.bitpix != -32 or hdu.shape != (n_rows, 1):
+            raise BadFitsError(f"extension {name} is missing or has not {n_rows} rows", file=scan.path, keyword=name)
+    told = pixtable_units()
+    told.update({name: str(unit) for name, hdu in hdus.items() if hdu and (unit := hdu.header.get("BUNIT"))})
+    return _CompactTable(
+        scan.path,
+        scan.primary,
+        "compact",
+        n_rows,
+        {name: np.dtype(kind) for name, kind in COLUMNS.items()},
+        told,
+        {name: hdu.data_offset for name, hdu in hdus.items() if hdu},
+        slices,
+        read_flags(scan),
     )
 
 

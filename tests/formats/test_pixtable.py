@@ -18,7 +18,14 @@ from astropy.io import fits
 from core.errors import DataError, ProductStoreError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
-from core.formats.pixtable import PixtableFile, PixtableForm, PixtablePart, default_form, write_pixtable
+from core.formats.pixtable import (
+    PixtableFile,
+    PixtableForm,
+    PixtablePart,
+    default_form,
+    flat_field_table,
+    write_pixtable,
+)
 from core.formats.pixtable_header import FLUX_UNIT, PixtableLimits, merged_header_of_ifus, pixtable_units
 from core.formats.pixtable_read import open_pixtable
 
@@ -146,7 +153,7 @@ def test_the_spectrum_of_the_flat_field_follows(tmp_path: Path, pixel_rows: Rows
     wave, values = 4750 + 1.25 * np.arange(10), np.linspace(1, 2, 10)
     with PixtableFile.create(tmp_path / "a.fits", pixtable_header(1), [N_ROWS], UNITS) as table:
         table.put(0, pixel_rows(1))
-        table.finish(flat_field=(wave, values))
+        table.finish(more=[flat_field_table(wave, values)])
     with fits.open(tmp_path / "a.fits", checksum=True) as hdus:
         np.testing.assert_array_equal(hdus["PIXTABLE_FLAT_FIELD"].data["data"], values)
     found = open_pixtable(tmp_path / "a.fits").flat_field()

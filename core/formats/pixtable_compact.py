@@ -1,0 +1,166 @@
+"""The compact form of a pixel table: what was measured, and the few numbers that all positions follow from.
+
+A pixel table of one exposure takes 28 bytes a pixel, 9.2 GB; of these ``xpos``, ``ypos``, ``lambda`` and ``origin`` are
+16 that trace, wavelength solution and geometry say anew at any time, bit for bit (`core.formats.pixtable_slices`). The
+compact form keeps 8 bytes a pixel and little else. A file has, after the primary HDU of any pixel table with
+``DRS.MUSE.PIXTABLE.COMPACT`` = 1 (the version of the form):
+
+``data``, ``stat``
+    Images of NAXIS1 = 1, a value for each row, as in the image form.
+``PIXTABLE_SLICES``
+    A row for each slice in the order of the file: ``ifu``, ``slice``, ``rows`` (of the table), ``shift`` of the
+    wavelengths, ``x``, ``y``, ``angle``, ``width`` of the geometry, and the polynomials ``left``, ``right`` (powers of
+    y) and ``wave`` (powers of x, then of y). ``NX``, ``NY`` are the size of the detector.
+``PIXTABLE_RUNS``
+    Which pixels of its slice the table has: ``entry`` (row of PIXTABLE_SLICES, from 0), ``first``, ``count``; pixels of
+    a slice are numbered from 0, row by row of the detector, between the edges.
+``PIXTABLE_FLAGS``
+    Runs of table rows with the same flags other than 0: ``first`` (from 0), ``count``, ``dq``.
+``PIXTABLE_FLAT_FIELD``
+    As in the other forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from core.errors import BadFitsError
+from core.fitsfile.dataunit import read_columns
+from core.fitsfile.header import Header
+from core.fitsfile.scan import FitsScan
+from core.fitsfile.structure import encoded_table
+from core.formats.pixtable_slices import SliceRows
+from core.spatial.positions import FieldPlace, SliceMap
+
+__all__ = ["COMPACT", "MEASURED", "VERSION", "FlagRuns", "read_flags", "read_slices", "slice_tables"]
+
+COMPACT: Final = "DRS.MUSE.PIXTABLE.COMPACT"
+VERSION: Final = 1
+MEASURED: Final[dict[str, npt.DTypeLike]] = {"data": np.float32, "stat": np.float32}
+SLICES: Final = "PIXTABLE_SLICES"
+RUNS: Final = "PIXTABLE_RUNS"
+FLAGS: Final = "PIXTABLE_FLAGS"
+
+
+class FlagRuns:
+    """Flags of the rows of a table, as runs.
+
+    Parameters
+    ----------
+    first, count, dq : ndarray of int32 (n,)
+        First row of a run, its rows, and their flags, not 0; ascending.
+    """
+
+    def __init__(self, first: npt.NDArray[np.int32], count: npt.NDArray[np.int32], dq: npt.NDArray[np.int32]) -> None:
+        self.first, self.count, self.dq = first, count, dq
+
+    @classmethod
+    def of(cls, dq: npt.NDArray[np.int32], first: int = 0) -> FlagRuns:
+        """Runs in the flags of rows, the first of which has the number ``first``."""
+        changes = np.flatnonzero(np.diff(dq)) + 1
+        starts = np.concatenate([[0], changes]) if len(dq) else changes
+        lengths = np.diff(np.concatenate([starts, [len(dq)]]))
+        values = dq[starts]
+        told = values != 0
+        return cls(*(array[told].astype(np.int32) for array in (starts + first, lengths, values)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[FlagRuns]) -> FlagRuns:
+        """Runs of parts that follow each other."""
+        empty = np.empty(0, np.int32)
+        return cls(
+            *(np.concatenate([empty, *(getattr(part, name) for part in parts)]) for name in ("first", "count", "dq"))
+        )
+
+    def flags(self, first: int, last: int) -> npt.NDArray[np.int32]:
+        """Flags of the rows ``first`` up to but not including ``last``."""
+        out = np.zeros(last - first, np.int32)
+        ends = self.first.astype(np.int64) + self.count
+        hit = slice(int(np.searchsorted(ends, first, "right")), int(np.searchsorted(self.first, last, "left")))
+        _fill(self.first[hit], self.count[hit], self.dq[hit], first, out)
+        return out
+
+
+@njit(cache=True, nogil=True)
+def _fill(first, count, dq, origin, out):  # type: ignore[no-untyped-def]
+    for run in range(first.size):
+        start = first[run] - origin
+        for row in range(max(start, 0), min(start + count[run], out.size)):
+            out[row] = dq[run]
+
+
+def slice_tables(slices: Sequence[SliceRows], flags: FlagRuns) -> list[tuple[Header, npt.NDArray[np.uint8]]]:
+    """The tables of a compact file, as HDUs."""
+    ny, nx = slices[0].map.shape
+    size = Header()
+    size["NX"], size["NY"] = (nx, "[pix] columns of the trimmed detector"), (ny, "[pix] its rows")
+    of_slices = {
+        "ifu": np.array([item.ifu for item in slices], np.int32),
+        "slice": np.array([item.map.slice_no for item in slices], np.int32),
+        "rows": np.array([item.n_rows for item in slices], np.int32),
+        "shift": np.array([item.shift for item in slices]),
+        **{name: np.array([getattr(item.map.place, name) for item in slices]) for name in ("x", "y", "angle", "width")},
+        "left": np.stack([item.map.left for item in slices]),
+        "right": np.stack([item.map.right for item in slices]),
+        "wave": np.stack([item.map.wave for item in slices]),
+    }
+    units = {"shift": "Angstrom", "x": "pix", "y": "pix", "angle": "deg", "width": "pix", "wave": "Angstrom"}
+    runs = {
+        "entry": np.repeat(np.arange(len(slices), dtype=np.int32), [len(item.runs) for item in slices]),
+        "first": np.concatenate([item.runs[:, 0] for item in slices]).astype(np.int32),
+        "count": np.concatenate([item.runs[:, 1] - item.runs[:, 0] for item in slices]).astype(np.int32),
+    }
+    flagged = {"first": flags.first, "count": flags.count, "dq": flags.dq}
+    return [encoded_table(SLICES, of_slices, units, size), encoded_table(RUNS, runs), encoded_table(FLAGS, flagged)]
+
+
+def read_slices(scan: FitsScan) -> tuple[SliceRows, ...]:
+    """The slices of a compact file.
+
+    Raises
+    ------
+    BadFitsError
+        If tables or columns are missing, or do not fit each other.
+    """
+    table, header = _read(scan, SLICES, ("ifu", "slice", "rows", "shift", "left", "right", "wave"))
+    runs, _ = _read(scan, RUNS, ("entry", "first", "count"))
+    ny, nx = header.get("NY"), header.get("NX")
+    if not (isinstance(ny, int) and isinstance(nx, int)):
+        raise BadFitsError(f"{SLICES} does not say the size of the detector", file=scan.path, keyword="NX")
+    slices = []
+    for entry in range(len(table["ifu"])):
+        place = FieldPlace(*(float(table[name][entry]) for name in ("x", "y", "angle", "width")))
+        left, right, wave = (table[name][entry] for name in ("left", "right", "wave"))
+        slice_map = SliceMap(int(table["slice"][entry]), left, right, wave, place, (ny, nx))
+        own = runs["entry"] == entry
+        first = runs["first"][own].astype(np.int64)
+        pairs = np.stack([first, first + runs["count"][own]], axis=1)
+        rows = SliceRows(int(table["ifu"][entry]), slice_map, pairs, float(table["shift"][entry]))
+        ordered = np.all(np.diff(pairs.reshape(-1)) >= 0) and (not len(pairs) or pairs[-1, 1] <= slice_map.n_rows)
+        if rows.n_rows != table["rows"][entry] or not ordered:
+            raise BadFitsError(f"{RUNS} and {SLICES} do not agree about entry {entry}", file=scan.path)
+        slices.append(rows)
+    if not slices:
+        raise BadFitsError(f"{SLICES} is empty", file=scan.path)
+    return tuple(slices)
+
+
+def read_flags(scan: FitsScan) -> FlagRuns:
+    """The flags of a compact file; BadFitsError if their table is missing."""
+    table, _ = _read(scan, FLAGS, ("first", "count", "dq"))
+    return FlagRuns(*(table[name].astype(np.int32) for name in ("first", "count", "dq")))
+
+
+def _read(scan: FitsScan, name: str, needed: Sequence[str]) -> tuple[dict[str, npt.NDArray[Any]], Header]:
+    hdu = scan.extension(name)
+    if hdu is None:
+        raise BadFitsError(f"a compact pixel table without its extension {name}", file=scan.path)
+    columns = read_columns(scan.path, hdu, needed=set(needed))
+    if missing := [column for column in needed if column not in columns]:
+        raise BadFitsError(f"extension {name} lacks {', '.join(missing)}", file=scan.path)
+    return columns, hdu.header

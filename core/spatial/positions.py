@@ -1,0 +1,267 @@
+"""Pixels of a slice on the detector become positions in the field of view and wavelengths.
+
+A slice has two edges ``x(y)``, a wavelength ``lambda(x, y)`` (both polynomials in 1-based pixels of the trimmed image)
+and a place in the field: centre, angle and width (GEOMETRY_TABLE; MUSE manual, A.3.10). Its pixels, from the first
+one inside the left edge to the last inside the right one, row by row, are its *rows* in a pixel table, numbered from
+0. Left on the detector is right in the field, within a slice.
+
+Everything follows from the few numbers of a `SliceMap`, bit for bit, whenever it is asked for.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from core.instruments.muse.facts import SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
+
+__all__ = ["WAVE_LIMITS", "FieldPlace", "PixelPlaces", "SliceMap"]
+
+WAVE_LIMITS: Final = (3000.0, 11000.0)  # [Angstrom]; a pixel beyond is none of a slice
+
+
+@dataclass(frozen=True)
+class FieldPlace:
+    """Where a slice lies in the field of view.
+
+    Attributes
+    ----------
+    x, y : float
+        Its centre [pix of 0.2 arcsec].
+    angle : float
+        Of its long side against the x axis, counter-clockwise [deg].
+    width : float
+        [pix of 0.2 arcsec]
+    """
+
+    x: float
+    y: float
+    angle: float
+    width: float
+
+    @classmethod
+    def beside_others(cls, slice_no: int) -> FieldPlace:
+        """Place of a slice when no geometry is known: slices side by side in the order of the detector."""
+        pitch = SLICE_WIDTH_LIMITS[1]
+        return cls((slice_no - 1) * pitch + 0.5 * pitch, 0.0, 0.0, SLICE_WIDTH_NOMINAL)
+
+
+@dataclass(frozen=True, eq=False)
+class PixelPlaces:
+    """Places of some rows of a slice, arrays of shape (n,).
+
+    Attributes
+    ----------
+    xpos, ypos : ndarray of float32
+        In the field of view [pix of 0.2 arcsec].
+    wave : ndarray of float32
+        Wavelength [Angstrom, air].
+    x, y : ndarray of int32
+        1-based pixels of the trimmed image.
+    """
+
+    xpos: NDArray[np.float32]
+    ypos: NDArray[np.float32]
+    wave: NDArray[np.float32]
+    x: NDArray[np.int32]
+    y: NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class SliceMap:
+    """The pixels of one slice.
+
+    Attributes
+    ----------
+    slice_no : int
+        On the detector, 1..48 from left to right.
+    left, right : ndarray of float64 (order + 1,)
+        Edges: coefficients of the powers of the row ``y`` [pix].
+    wave : ndarray of float64 (xorder + 1, yorder + 1)
+        Wavelength: coefficients of ``x**i * y**j`` [Angstrom, air].
+    place : FieldPlace
+    shape : tuple of int
+        (ny, nx) of the trimmed image.
+    """
+
+    slice_no: int
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+    wave: NDArray[np.float64]
+    place: FieldPlace
+    shape: tuple[int, int]
+
+    @cached_property
+    def edges(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Left and right edge in the rows 1, 2, ... that the slice reaches [pix].
+
+        It ends before the first row in which an edge leaves the detector or the edges cross: what lies beyond is
+        no trace of this slice.
+        """
+        ny, nx = self.shape
+        rows = np.arange(1, ny + 1, dtype=np.float64)
+        left, right = _horner(self.left, rows), _horner(self.right, rows)
+        inside = np.isfinite(left) & np.isfinite(right) & (left >= 1) & (right <= nx) & (left <= right)
+        n = ny if inside.all() else int(np.argmin(inside))
+        return left[:n], right[:n]
+
+    @property
+    def left_at_bottom(self) -> float:
+        """Left edge in row 1 [pix]."""
+        return float(_horner(self.left, np.ones(1))[0])
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the slice ends before the last row of the detector."""
+        return len(self.edges[0]) < self.shape[0]
+
+    @cached_property
+    def starts(self) -> NDArray[np.int64]:
+        """First row of the slice in each line of the detector, and the number of rows: shape (lines + 1,)."""
+        left, right = self.edges
+        counts = np.zeros(len(left) + 1, np.int64)
+        _count(left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], counts[1:])
+        return np.cumsum(counts)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return int(self.starts[-1])
+
+    def places(self, first: int = 0, last: int | None = None) -> PixelPlaces:
+        """Places of the rows ``first`` up to but not including ``last`` (all unless told otherwise)."""
+        stop = self.n_rows if last is None else last
+        n = stop - first
+        xpos, ypos, wave = (np.empty(n, np.float32) for _ in range(3))
+        found = PixelPlaces(xpos, ypos, wave, np.empty(n, np.int32), np.empty(n, np.int32))
+        if n:
+            angle = math.radians(self.place.angle)
+            _fill(
+                *self.edges, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], self.starts, first, stop,
+                self.place.x, self.place.y, math.cos(angle), math.sin(angle), self.place.width,
+                found.xpos, found.ypos, found.wave, found.x, found.y,
+            )  # fmt: skip
+        return found
+
+    def wavelengths(self) -> NDArray[np.float32]:
+        """Wavelength of each row [Angstrom, air]."""
+        wave = np.empty(self.n_rows, np.float32)
+        left, right = self.edges
+        _fill_wave(left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], wave)
+        return wave
+
+    def take(self, image: NDArray[Any], rows: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """Pixels of an image in the order of the rows.
+
+        Parameters
+        ----------
+        image : ndarray (ny, nx)
+        rows : ndarray of bool (n_rows,), optional
+            Those that are wanted; all unless told otherwise.
+
+        Returns
+        -------
+        ndarray (n,), of the type of the image
+        """
+        left, right = self.edges
+        wanted = np.ones(self.n_rows, np.bool_) if rows is None else rows
+        out = np.empty(int(np.count_nonzero(wanted)), image.dtype)
+        _take(image, left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], wanted, out)
+        return out
+
+
+def _horner(coefficients: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    result = np.zeros_like(y)
+    for coefficient in coefficients[::-1]:
+        result = result * y + coefficient
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _in_x(wave, y, out):  # type: ignore[no-untyped-def]
+    """Coefficients of the powers of x in line ``y``."""
+    for i in range(wave.shape[0]):
+        value = wave[i, wave.shape[1] - 1]
+        for j in range(wave.shape[1] - 2, -1, -1):
+            value = value * y + wave[i, j]
+        out[i] = value
+
+
+@njit(cache=True, nogil=True)
+def _at(powers, x):  # type: ignore[no-untyped-def]
+    value = powers[powers.size - 1]
+    for i in range(powers.size - 2, -1, -1):
+        value = value * x + powers[i]
+    return value
+
+
+@njit(cache=True, nogil=True)
+def _count(left, right, wave, low, high, counts):  # type: ignore[no-untyped-def]
+    powers = np.empty(wave.shape[0])
+    for row in range(left.size):
+        _in_x(wave, row + 1.0, powers)
+        n = 0
+        for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
+            if low <= _at(powers, float(x)) <= high:  # false for NaN
+                n += 1
+        counts[row] = n
+
+
+@njit(cache=True, nogil=True)
+def _fill(  # type: ignore[no-untyped-def]
+    left, right, wave, low, high, starts, first, last, x0, y0, cosine, sine, width, xpos, ypos, lam, xs, ys
+):
+    powers = np.empty(wave.shape[0])
+    row = np.searchsorted(starts, first, side="right") - 1
+    while row < left.size and starts[row] < last:
+        _in_x(wave, row + 1.0, powers)
+        middle = 0.5 * (left[row] + right[row])
+        scale = right[row] - left[row]
+        k = starts[row]
+        for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
+            value = _at(powers, float(x))
+            if low <= value <= high:
+                if first <= k < last:
+                    i = k - first
+                    along = float(np.float32((middle - x) / scale * width))
+                    xpos[i] = np.float32(along * cosine + x0)
+                    ypos[i] = np.float32(along * sine + y0)
+                    lam[i] = np.float32(value)
+                    xs[i] = x
+                    ys[i] = row + 1
+                k += 1
+        row += 1
+
+
+@njit(cache=True, nogil=True)
+def _fill_wave(left, right, wave, low, high, out):  # type: ignore[no-untyped-def]
+    powers = np.empty(wave.shape[0])
+    k = 0
+    for row in range(left.size):
+        _in_x(wave, row + 1.0, powers)
+        for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
+            value = _at(powers, float(x))
+            if low <= value <= high:
+                out[k] = np.float32(value)
+                k += 1
+
+
+@njit(cache=True, nogil=True)
+def _take(image, left, right, wave, low, high, wanted, out):  # type: ignore[no-untyped-def]
+    powers = np.empty(wave.shape[0])
+    k = 0
+    n = 0
+    for row in range(left.size):
+        _in_x(wave, row + 1.0, powers)
+        for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
+            if low <= _at(powers, float(x)) <= high:
+                if wanted[k]:
+                    out[n] = image[row, x - 1]
+                    n += 1
+                k += 1

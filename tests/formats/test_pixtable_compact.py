@@ -1,0 +1,178 @@
+"""The compact form of pixel tables, and writing of any form slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.errors import BadFitsError, DataError
+from core.fitsfile.header import Header
+from core.fitsfile.keywords import get_key
+from core.formats.pixtable import PixtableForm
+from core.formats.pixtable_compact import COMPACT, FlagRuns
+from core.formats.pixtable_header import COLUMNS
+from core.formats.pixtable_read import open_pixtable
+from core.formats.pixtable_slices import SliceRows
+from core.formats.pixtable_slicewise import SlicewiseTable
+from core.spatial.positions import FieldPlace, SliceMap
+
+Headers = Callable[[int], Header]
+IFU = 7
+
+
+def a_slice(slice_no: int) -> SliceMap:
+    left = 30.4 + 80 * (slice_no - 1)
+    return SliceMap(
+        slice_no,
+        np.array([left, 0.01, -1e-5]),
+        np.array([left + 20.2, 0.012, -1e-5]),
+        np.array([[5000.0 + slice_no, 1.25, 1e-5], [0.03, 0.0, 0.0]]),
+        FieldPlace(10.0 * slice_no, -3.5, 0.4, 75.1),
+        (90, 200),
+    )
+
+
+@pytest.fixture
+def slices() -> list[SliceRows]:
+    whole = [SliceRows.whole(IFU, a_slice(number), shift=-0.1) for number in (1, 2)]
+    return [whole[0].within(5010.0, 5080.0), whole[1].only(np.arange(whole[1].map.n_rows) % 7 > 1)]
+
+
+def write(path: Path, header: Header, slices: list[SliceRows], form: PixtableForm) -> Path:
+    rng = np.random.default_rng(5)
+    with SlicewiseTable.create(path, header, slices, form=form, flat_field=(np.arange(3.0), np.ones(3))) as table:
+        for number, rows in enumerate(table.slices):
+            dq = np.where(rng.uniform(size=rows.n_rows) < 0.2, rng.choice([32, 256, 1 << 27], rows.n_rows), 0)
+            data, stat = (rng.normal(100, 10, rows.n_rows).astype(np.float32) for _ in range(2))
+            table.put(number, rows.columns(), data, dq.astype(np.int32), stat)
+        table.describe(header)
+        return table.finish(header)
+
+
+def test_all_forms_have_the_same_bits(tmp_path: Path, pixtable_header: Headers, slices: list[SliceRows]) -> None:
+    forms: tuple[PixtableForm, ...] = ("image", "table", "compact")
+    tables = [open_pixtable(write(tmp_path / f"{form}.fits", pixtable_header(IFU), slices, form)) for form in forms]
+    plain, _, compact = tables
+    assert [table.form for table in tables] == list(forms)
+    for table in tables:
+        assert table.n_rows == plain.n_rows
+        assert table.units == plain.units
+        assert table.flat_field() is not None
+        for first, last in ((0, table.n_rows), (100, 1700), (5, 5), (table.n_rows - 1, table.n_rows)):
+            for name, values in table.read(first, last).items():
+                assert values.dtype == COLUMNS[name]
+                np.testing.assert_array_equal(values, plain.read(first, last, [name])[name], err_msg=name)
+    for low, high in ((5020.0, 5030.0), (0.0, 1e4), (6000.0, 7000.0)):
+        for expected, found in zip(plain.rows(low, high), compact.rows(low, high), strict=True):
+            np.testing.assert_array_equal(expected.rows, found.rows)
+            for name, cells in expected.columns.items():
+                np.testing.assert_array_equal(cells, found.columns[name])
+
+
+def test_the_header_says_the_limits_of_the_rows(
+    tmp_path: Path, pixtable_header: Headers, slices: list[SliceRows]
+) -> None:
+    table = open_pixtable(write(tmp_path / "a.fits", pixtable_header(IFU), slices, "compact"))
+    wave = table.read(0, table.n_rows, ["lambda"])["lambda"]
+    assert get_key(table.header, "DRS.MUSE.PIXTABLE.LIMITS.LAMBDA.LOW", float) == pytest.approx(float(wave.min()))
+    assert get_key(table.header, "DRS.MUSE.PIXTABLE.EXP0.IFU07.SLICE02.XOFFSET", int) == slices[1].offset
+    assert get_key(table.header, COMPACT, int) == 1
+
+
+def test_a_compact_file_is_valid_fits(tmp_path: Path, pixtable_header: Headers) -> None:
+    rows = [SliceRows.whole(IFU, a_slice(1))]
+    path = write(tmp_path / "a.fits", pixtable_header(IFU), rows, "compact")
+    with fits.open(path, checksum=True) as hdus:
+        hdus.verify("exception")
+        names = [hdu.name for hdu in hdus[1:]]
+        assert names == ["data", "stat", "PIXTABLE_SLICES", "PIXTABLE_RUNS", "PIXTABLE_FLAGS", "PIXTABLE_FLAT_FIELD"]
+        assert hdus["PIXTABLE_SLICES"].data["wave"].shape == (1, 2, 3)
+
+
+def test_rows_of_a_table_are_recognised(slices: list[SliceRows]) -> None:
+    for rows in slices:
+        whole = SliceRows.whole(IFU, rows.map, rows.shift)
+        np.testing.assert_array_equal(whole.matching(rows.columns()).runs, rows.runs)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda cells: {**cells, "ypos": cells["ypos"] + np.float32(0.5)}, r"slice 1: the column ypos .* 0\.5"),
+        (lambda cells: {name: values[::-1] for name, values in cells.items()}, "not in the order of the detector"),
+        (lambda cells: {**cells, "origin": cells["origin"] + (60 << 24)}, "none of the slice"),
+    ],
+)
+def test_rows_that_are_none_of_the_slice_are_refused(
+    slices: list[SliceRows], change: Callable[[dict[str, Any]], dict[str, Any]], told: str
+) -> None:
+    whole = SliceRows.whole(IFU, slices[0].map, slices[0].shift)
+    with pytest.raises(DataError, match=told):
+        whole.matching(change(slices[0].columns()))
+
+
+@settings(max_examples=25)
+@given(st.lists(st.sampled_from([0, 0, 0, 32, 256, -(1 << 31)]), max_size=40), st.integers(0, 40), st.integers(0, 40))
+def test_runs_of_flags_give_the_flags_back(values: list[int], one: int, other: int) -> None:
+    dq = np.array(values, np.int32)
+    first, last = (min(number, len(dq)) for number in sorted((one, other)))
+    parts = FlagRuns.joined([FlagRuns.of(dq[:7]), FlagRuns.of(dq[7:], 7)])
+    np.testing.assert_array_equal(parts.flags(first, last), dq[first:last])
+
+
+@settings(max_examples=25)
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 60), st.integers(0, 60))
+def test_any_rows_of_a_slice_are_found(wanted: list[bool], one: int, other: int) -> None:
+    whole = SliceRows.whole(IFU, a_slice(1))
+    chosen = np.zeros(whole.map.n_rows, np.bool_)
+    chosen[: len(wanted)] = wanted
+    rows = whole.only(chosen)
+    first, last = (min(number, rows.n_rows) for number in sorted((one, other)))
+    np.testing.assert_array_equal(rows.pixels(first, last), np.flatnonzero(chosen)[first:last])
+    np.testing.assert_array_equal(rows.chosen, chosen)
+    np.testing.assert_array_equal(rows.columns(first, last)["lambda"], rows.wavelengths()[first:last])
+
+
+def test_slices_are_put_in_their_order(tmp_path: Path, pixtable_header: Headers, slices: list[SliceRows]) -> None:
+    zeros = np.zeros(slices[1].n_rows, np.float32)
+    table = SlicewiseTable.create(tmp_path / "a.fits", pixtable_header(IFU), slices, form="compact")
+    with pytest.raises(DataError, match="slice 1 of the pixel table comes after slice 0"), table:
+        table.put(1, slices[1].columns(), zeros, zeros.astype(np.int32), zeros)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_without_rows_is_refused(tmp_path: Path, pixtable_header: Headers, slices: list[SliceRows]) -> None:
+    none = [rows.within(1.0, 2.0) for rows in slices]
+    with pytest.raises(DataError, match="without rows"):
+        SlicewiseTable.create(tmp_path / "a.fits", pixtable_header(IFU), none)
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda hdus: hdus.pop(3), "without its extension PIXTABLE_SLICES"),
+        (lambda hdus: hdus["PIXTABLE_RUNS"].data["count"].fill(3), "do not agree about entry 0"),
+        (lambda hdus: hdus.pop(1), "extension data is missing"),
+        (lambda hdus: hdus[0].header.set("HIERARCH ESO DRS MUSE PIXTABLE COMPACT", 9), "compact form 9 is not known"),
+    ],
+)
+def test_damage_is_told(
+    tmp_path: Path,
+    pixtable_header: Headers,
+    slices: list[SliceRows],
+    damage: Callable[[fits.HDUList], Any],
+    told: str,
+) -> None:
+    path = write(tmp_path / "a.fits", pixtable_header(IFU), slices, "compact")
+    with fits.open(path, memmap=False) as hdus:
+        damage(hdus)
+        hdus.writeto(tmp_path / "b.fits")
+    with pytest.raises(BadFitsError, match=told):
+        open_pixtable(tmp_path / "b.fits")
