@@ -172,6 +172,8 @@ def primary_header(scene: Scene, mode: str, card: ExposureCard) -> Header:
     put("DET.UIT1", scene.exptime, "[s] User defined subintegration time")
     put("OCS.DET.IMGNAME", f"MUSE_{file_tag}", "Data File Name.")
     put("OCS.IPS.PIXSCALE", 0.025 if mode.startswith("NFM") else 0.2, "[arcsec/pixel] Pixel scale")
+    for key, value, comment in scene.cards(mode):
+        put(key, value, comment)
     return header
 
 

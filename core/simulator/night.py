@@ -20,6 +20,7 @@ from core.formats.raw import write_raw
 from core.instruments.muse.facts import N_IFU
 from core.simulator.exposure import NightState, expected_electrons, expose
 from core.simulator.headers import ExposureCard, channel_header, file_stamp, primary_header
+from core.simulator.mask import MaskCheckScene, mask_sequence
 from core.simulator.scenes import ArcScene, BiasScene, DarkScene, FlatScene, IllumScene, Scene
 from core.simulator.seeds import stream
 from core.simulator.truth import InstrumentTruth, save_truth, truth_for
@@ -54,6 +55,9 @@ class NightPlan:
         Lamps of the arc template, in this order.
     dark_exptime : float
         [s]
+    n_mask : int
+        Exposures of a geometrical calibration; none, or 14 and more.
+    n_mask_check : int
     """
 
     n_bias: int = 11
@@ -63,9 +67,11 @@ class NightPlan:
     n_illum: int = 1
     arc_lamps: tuple[int, ...] = (3, 4, 5)
     dark_exptime: float = 1800.0
+    n_mask: int = 0
+    n_mask_check: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("n_bias", "n_dark", "n_flat", "n_arc", "n_illum"):
+        for name in ("n_bias", "n_dark", "n_flat", "n_arc", "n_illum", "n_mask", "n_mask_check"):
             if getattr(self, name) < 0:
                 raise ParameterError(f"{name} must not be negative", parameter=name)
 
@@ -124,6 +130,10 @@ def _templates(plan: NightPlan, night: date, seed: int) -> Iterator[tuple[dateti
         yield morning, arcs
     if plan.n_dark:
         yield morning, [DarkScene(exptime=plan.dark_exptime) for _ in range(plan.n_dark)]
+    if plan.n_mask:
+        yield morning, [*mask_sequence(plan.n_mask)]
+    if plan.n_mask_check:
+        yield morning, [MaskCheckScene(brightness=continuum) for _ in range(plan.n_mask_check)]
 
 
 def _shots(plan: NightPlan, night: date, seed: int) -> Iterator[list[_Shot]]:

@@ -8,8 +8,9 @@ of frame is another subclass here and nothing else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,17 @@ from core.simulator.optics import EDGE_SIGMA, HALF_HEIGHT, OpticsTruth
 from core.simulator.truth import InstrumentTruth
 from core.staticcal.lamps import LAMP_EXPTIME, lamp_lines
 
-__all__ = ["ArcScene", "BiasScene", "DarkScene", "FlatScene", "IllumScene", "Scene", "transmission"]
+__all__ = [
+    "ArcScene",
+    "BiasScene",
+    "DarkScene",
+    "FlatScene",
+    "IllumScene",
+    "Scene",
+    "field_prefix",
+    "flat_lamp",
+    "transmission",
+]
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -63,6 +74,12 @@ def transmission(mode: str, wave: NDArray[np.float64]) -> F64:
     return through
 
 
+def flat_lamp(wave: F64) -> F64:
+    """Spectrum of the continuum lamps in the standard exposure [electron/pix], before the filters of the mode."""
+    lamp: F64 = _FLAT_PEAK * np.exp(-0.5 * ((wave - _FLAT_WAVE) / _FLAT_WIDTH) ** 2)
+    return lamp
+
+
 @dataclass(frozen=True)
 class Scene(ABC):
     """Base of all scenes.
@@ -94,12 +111,17 @@ class Scene(ABC):
     def template(self, mode: str) -> tuple[str, str, str]:
         """Identifier, name and sequencer script of the template."""
 
+    def cards(self, mode: str) -> Iterable[tuple[str, Any, str]]:
+        """Header cards (name, value, comment) that differ from those of calibrations with lamps, or come besides."""
+        return ()
+
     @abstractmethod
     def light(self, truth: InstrumentTruth) -> F32 | None:
         """Expected electrons of the whole exposure before pixel sensitivity, trimmed shape; None without light."""
 
 
-def _prefix(mode: str) -> str:
+def field_prefix(mode: str) -> str:
+    """``wfm`` or ``nfm``, as the templates of a mode are named."""
     return "nfm" if mode.startswith("NFM") else "wfm"
 
 
@@ -151,10 +173,10 @@ class FlatScene(Scene):
         return (1, 2)
 
     def template(self, mode: str) -> tuple[str, str, str]:
-        return f"MUSE_{_prefix(mode)}_cal_specflat", "Perform lamp flat exposures", "MUSE_cal_specflat.seq"
+        return f"MUSE_{field_prefix(mode)}_cal_specflat", "Perform lamp flat exposures", "MUSE_cal_specflat.seq"
 
     def light(self, truth: InstrumentTruth) -> F32 | None:
-        lamp = _FLAT_PEAK * np.exp(-0.5 * ((_GRID - _FLAT_WAVE) / _FLAT_WIDTH) ** 2)
+        lamp = flat_lamp(_GRID)
         scale = self.brightness * self.exptime / _FLAT_EXPTIME
         return continuum_image(truth, lamp * transmission(truth.mode, _GRID) * scale)
 
@@ -168,7 +190,7 @@ class IllumScene(FlatScene):
     file_tag: ClassVar[str] = "WFM_ILLUM"
 
     def template(self, mode: str) -> tuple[str, str, str]:
-        return f"MUSE_{_prefix(mode)}_cal_illum", "Perform illumination exposure", "MUSE_cal_specflat.seq"
+        return f"MUSE_{field_prefix(mode)}_cal_illum", "Perform illumination exposure", "MUSE_cal_specflat.seq"
 
 
 @dataclass(frozen=True)
@@ -204,7 +226,7 @@ class ArcScene(Scene):
         return (self.lamp,)
 
     def template(self, mode: str) -> tuple[str, str, str]:
-        return f"MUSE_{_prefix(mode)}_cal_wavespec", "Perform arc exposures", "MUSE_cal_wavespec.seq"
+        return f"MUSE_{field_prefix(mode)}_cal_wavespec", "Perform arc exposures", "MUSE_cal_wavespec.seq"
 
     def light(self, truth: InstrumentTruth) -> F32 | None:
         lines = lamp_lines(LAMPS[self.lamp])

@@ -16,6 +16,7 @@ from core.ccd.geometry import Detector
 from core.errors import BadFitsError, ParameterError
 from core.instruments.muse.facts import MODES
 from core.simulator.channel import ChannelTruth, make_channel
+from core.simulator.geometry import FieldGeometry, make_geometry
 from core.simulator.optics import OpticsTruth, make_optics
 
 __all__ = ["InstrumentTruth", "load_truth", "save_truth", "truth_for"]
@@ -23,7 +24,7 @@ __all__ = ["InstrumentTruth", "load_truth", "save_truth", "truth_for"]
 
 @dataclass(frozen=True, eq=False)
 class InstrumentTruth:
-    """One simulated IFU: its detector, its optics and the instrument mode.
+    """One simulated IFU: its detector, its optics, its place in the field and the instrument mode.
 
     Attributes
     ----------
@@ -33,6 +34,8 @@ class InstrumentTruth:
     seed : int
     channel : ChannelTruth
     optics : OpticsTruth
+    geometry : FieldGeometry
+        Slices of all IFUs in the field of view.
     """
 
     ifu: int
@@ -40,6 +43,7 @@ class InstrumentTruth:
     seed: int
     channel: ChannelTruth
     optics: OpticsTruth
+    geometry: FieldGeometry
 
     @property
     def detector(self) -> Detector:
@@ -72,6 +76,12 @@ class InstrumentTruth:
         """Wavelength at FITS pixels ``x``, ``y`` of the trimmed image in a slice [Angstrom, air]."""
         return self.optics.wavelength(slice_no, x, y)
 
+    def position(self, slice_no: int, x: ArrayLike, y: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where FITS pixels ``x``, ``y`` of the trimmed image lie in the field, as a GEOMETRY_TABLE has it [pix]."""
+        left, right = self.optics.trace_left(slice_no, y), self.optics.trace_right(slice_no, y)
+        along = (np.asarray(x, np.float64) - 0.5 * (left + right)) / (right - left)
+        return self.geometry.place(self.ifu, slice_no, along)
+
     def bias(self, port: int) -> NDArray[np.float32]:
         """Noise-free bias of the data section of a port, shape (ny, nx) [adu]."""
         return self.channel.bias(port)
@@ -93,6 +103,11 @@ class InstrumentTruth:
         return self.channel.dead_mask(limit)
 
 
+@lru_cache(maxsize=4)
+def _geometry(seed: int) -> FieldGeometry:
+    return make_geometry(seed)
+
+
 @lru_cache(maxsize=48)
 def _truth_for(ifu: int, mode: str, seed: int, detector: Detector | None) -> InstrumentTruth:
     return InstrumentTruth(
@@ -101,6 +116,7 @@ def _truth_for(ifu: int, mode: str, seed: int, detector: Detector | None) -> Ins
         seed=seed,
         channel=make_channel(ifu, seed, detector),
         optics=make_optics(ifu, seed, detector),
+        geometry=_geometry(seed),
     )
 
 
@@ -134,6 +150,7 @@ def truth_for(ifu: int, mode: str = "WFM-NOAO-N", seed: int = 1, detector: Detec
 _OPTICS = (
     "left", "right", "x_middle", "wave", "tilt", "curvature", "lsf_sigma", "throughput", "slit",
 )  # fmt: skip
+_FIELD = ("x", "y", "angle", "width", "temperature")
 _GEOMETRY = ("nx", "ny", "prescan_x", "prescan_y", "overscan_x", "overscan_y")
 
 
@@ -157,6 +174,8 @@ def _fields(truth: InstrumentTruth) -> Iterator[tuple[str, Any]]:
     yield "y_middle", np.array(truth.optics.y_middle)
     for name in _OPTICS:
         yield name, getattr(truth.optics, name)
+    for name in _FIELD:
+        yield f"field_{name}", getattr(truth.geometry, name)
 
 
 def save_truth(directory: str | os.PathLike[str], truth: InstrumentTruth) -> Path:

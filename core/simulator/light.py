@@ -1,0 +1,173 @@
+"""Spectra on places in the field become light on the detector.
+
+The light of a scene is a sum of components; each is a spectrum times a brightness that varies over the field and
+slowly with wavelength. That keeps the work small: for each slice the spectrum is convolved once with the slice's
+line-spread function, the brightness is taken at a few wavelengths along the slice, and every pixel is the integral
+of the one times the interpolated other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.polynomial.legendre import leggauss
+from numpy.typing import NDArray
+from scipy.ndimage import convolve1d
+from scipy.special import ndtr
+
+from core.instruments.muse.facts import N_SLICES, SAMPLING
+from core.simulator import light_kernels
+from core.simulator.geometry import SLICE_PITCH
+from core.simulator.optics import EDGE_SIGMA, HALF_HEIGHT
+from core.simulator.truth import InstrumentTruth
+
+__all__ = ["NODES", "WAVE_GRID", "Brightness", "Light", "Spectrum", "light_image"]
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+WAVE_GRID: Final = np.arange(4100.0, 9900.125, 0.25)
+"""Where spectra are given [Angstrom, air]; beyond there is no light."""
+
+NODES: Final = np.arange(4250.0, 9800.0, 250.0)
+"""Where the brightness of what varies with wavelength is given [Angstrom]; linear between."""
+
+_REACH: Final = 0.58  # of the columns around the middle of a slice, in units of its width
+_STEP: Final = 0.25  # between places along a slice [pix]
+_ACROSS, _WEIGHTS = leggauss(6)  # places across a slice, in halves of its height, and their weights
+_DARK: Final = 1e-9  # of the brightest place of a slice: nothing is rendered below
+
+
+class Brightness(Protocol):
+    """Brightness of places in the field, relative to that which the spectrum is given for."""
+
+    def __call__(self, x: F64, y: F64, wave: float) -> F64:
+        """Brightness at field coordinates ``x``, ``y`` [0.2 arcsec] and a wavelength [Angstrom]; their shape."""
+
+
+@dataclass(frozen=True, eq=False)
+class Spectrum:
+    """Light of one detector column of a slice, of throughput 1, in the whole exposure.
+
+    Attributes
+    ----------
+    continuum : ndarray of float64, shape of `WAVE_GRID`
+        [electron/Angstrom]
+    wave, area : ndarray of float64, shape (n,)
+        Lines that no width but the instrument's: wavelength [Angstrom, air] and light [electron].
+    """
+
+    continuum: F64 = field(default_factory=lambda: np.zeros_like(WAVE_GRID))
+    wave: F64 = field(default_factory=lambda: np.zeros(0))
+    area: F64 = field(default_factory=lambda: np.zeros(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Light:
+    """One component of a scene.
+
+    Attributes
+    ----------
+    spectrum : Spectrum
+    brightness : Brightness
+    nodes : ndarray of float64, shape (n,)
+        Equidistant wavelengths at which the brightness is taken; one, if it is the same at all [Angstrom].
+    """
+
+    spectrum: Spectrum
+    brightness: Brightness
+    nodes: F64 = field(default_factory=lambda: NODES[:1])
+
+
+def light_image(
+    truth: InstrumentTruth, lights: Sequence[Light], *, flexure: float = 0.0, illumination: F64 | None = None
+) -> F32:
+    """Light of the components on the detector of an IFU.
+
+    Parameters
+    ----------
+    truth : InstrumentTruth
+    lights : sequence of Light
+    flexure : float
+        How far the spectra are shifted to the red against the wavelengths of the truth [Angstrom].
+    illumination : ndarray of float64, shape (48,), optional
+        Brightness of the slices relative to that of the lamp flats.
+
+    Returns
+    -------
+    ndarray of float32, trimmed shape
+        Electrons per pixel of the whole exposure. A pixel has the mean of its spectrum over its wavelengths, times
+        the nominal sampling of 1.25 Angstrom, as the lamp flats have: flat-fielded pixels of all slices agree.
+    """
+    image = np.zeros(truth.detector.trimmed_shape, np.float32)
+    optics = truth.optics
+    for s in range(N_SLICES):
+        if not _on_detector(truth, s):
+            continue
+        lit = [
+            (light.spectrum, profile, light.nodes)
+            for light in lights
+            if (profile := _profile(truth, s, light)).max(initial=0.0) > 0.0
+        ]
+        if not lit:
+            continue
+        factor = 1.0 if illumination is None else float(illumination[s])
+        seen = _waves_seen(truth, s, flexure)
+        start, step = float(WAVE_GRID[seen][0]), float(WAVE_GRID[1] - WAVE_GRID[0])
+        for spectrum, profile, nodes in lit:
+            cumulative, density = light_kernels.spread(
+                start, step, spectrum.continuum[seen], spectrum.wave, spectrum.area, optics.lsf_sigma[s],
+                0.5 * optics.slit_width,
+            )  # fmt: skip
+            light_kernels.render_slice(
+                image, optics.y_middle, HALF_HEIGHT, optics.left[s], optics.right[s], float(optics.x_middle[s]),
+                optics.wave[s], optics.tilt[s], float(optics.curvature[s]), EDGE_SIGMA, flexure,
+                start, step, cumulative, density,
+                float(nodes[0]), float(nodes[1] - nodes[0]) if len(nodes) > 1 else 1.0,
+                profile * (factor * SAMPLING), _REACH,
+            )  # fmt: skip
+    return image
+
+
+def _on_detector(truth: InstrumentTruth, s: int) -> bool:
+    ny, nx = truth.detector.trimmed_shape
+    rows = np.linspace(1.0, ny, 9)
+    return bool(truth.trace_right(s + 1, rows).max() > -5.0 and truth.trace_left(s + 1, rows).min() < nx + 5.0)
+
+
+def _waves_seen(truth: InstrumentTruth, s: int, flexure: float) -> slice:
+    """Part of `WAVE_GRID` that falls on the detector in a slice, and what the line-spread function brings there."""
+    rows = np.array([0.0, truth.detector.trimmed_shape[0] + 1.0])
+    waves = [
+        truth.wavelength(s + 1, edge, rows) for edge in (truth.trace_left(s + 1, rows), truth.trace_right(s + 1, rows))
+    ]
+    low, high = np.searchsorted(WAVE_GRID, (np.min(waves) - flexure - 20.0, np.max(waves) - flexure + 20.0))
+    return slice(int(low), int(high))
+
+
+def _profile(truth: InstrumentTruth, s: int, light: Light) -> F64:
+    """Brightness along a slice as its pixels see it, shape (nodes, places), places -_REACH .. +_REACH."""
+    optics = truth.optics
+    width = float(optics.right[s, 0] - optics.left[s, 0])
+    count = 2 * round(_REACH * width / _STEP) + 1
+    along = np.linspace(-_REACH, _REACH, count)
+    x, y = truth.geometry.place(truth.ifu, s + 1, along[None, :], 0.5 * SLICE_PITCH * _ACROSS[:, None])
+    profile = np.stack([0.5 * _WEIGHTS @ light.brightness(x, y, float(wave)) for wave in light.nodes])
+    bright = profile.max()
+    if bright <= 0.0:
+        return np.zeros((1, 1))
+    profile[profile < _DARK * bright] = 0.0
+    seen: F64 = convolve1d(profile, _pixel_response(2.0 * _REACH * width / (count - 1)), axis=1, mode="nearest")
+    slit = 1.0 + along * (optics.slit[s, 0] + along * optics.slit[s, 1])
+    return seen * (optics.throughput[s] * slit)
+
+
+def _pixel_response(step: float) -> F64:
+    """What a pixel sees of the places around it, ``step`` [pix] apart: its width, and the image of a point."""
+    reach = int(np.ceil((0.5 + 5.0 * EDGE_SIGMA) / step))
+    places = np.arange(-reach, reach + 1) * step
+    response = ndtr((places + 0.5) / EDGE_SIGMA) - ndtr((places - 0.5) / EDGE_SIGMA)
+    return np.asarray(response / response.sum(), np.float64)

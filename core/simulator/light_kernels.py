@@ -1,0 +1,222 @@
+"""The hot loops of light with a spectrum on places in the field: spectra through the slit, slices on pixels."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from core.simulator.kernels import _cubic, _inside, _slit_fraction
+
+__all__ = ["render_slice", "spread"]
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+
+_BLOCK = 64  # places of a spectrum with one width of the line-spread function
+
+
+@njit(cache=True, nogil=True)
+def _normal(z: float) -> float:
+    return 0.5 * math.erfc(-z * 0.7071067811865476)
+
+
+@njit(cache=True, nogil=True)
+def _width(lsf_sigma: F64, wave: float) -> float:
+    v = (wave - 7000.0) / 1000.0
+    return float(lsf_sigma[0] + v * (lsf_sigma[1] + v * lsf_sigma[2]))
+
+
+@njit(cache=True, nogil=True)
+def spread(
+    start: float, step: float, continuum: F64, line_wave: F64, line_area: F64, lsf_sigma: F64, half_slit: float
+) -> tuple[F64, F64]:
+    """Convolve a spectrum with the line-spread function of a slice.
+
+    Parameters
+    ----------
+    start, step : float
+        Wavelengths of ``continuum`` [Angstrom].
+    continuum : ndarray of float64, shape (n,)
+        Light per Angstrom.
+    line_wave, line_area : ndarray of float64
+        Lines [Angstrom] and their light.
+    lsf_sigma : ndarray of float64, shape (3,)
+        Width of the Gaussian: polynomial in (wave - 7000) / 1000 [Angstrom].
+    half_slit : float
+        Half the width of the slit that the Gaussian is convolved with [Angstrom].
+
+    Returns
+    -------
+    cumulative, density : ndarray of float64, shape (n,)
+        Light below each wavelength, and light per Angstrom there.
+    """
+    n = continuum.shape[0]
+    below = np.zeros(n)
+    for k in range(1, n):
+        below[k] = below[k - 1] + 0.5 * step * (continuum[k - 1] + continuum[k])
+    cumulative = np.zeros(n)
+    density = np.zeros(n)
+    if below[n - 1] > 0.0:
+        for block in range(0, n, _BLOCK):
+            last = min(block + _BLOCK, n)
+            sigma = _width(lsf_sigma, start + 0.5 * (block + last) * step)
+            reach = int((half_slit + 5.0 * sigma) / step) + 1
+            part = np.empty(2 * reach + 1)
+            total = 0.0
+            for j in range(-reach, reach + 1):
+                upper = _slit_fraction((j + 0.5) * step, half_slit, sigma)
+                part[j + reach] = upper - _slit_fraction((j - 0.5) * step, half_slit, sigma)
+                total += part[j + reach]
+            for k in range(block, last):
+                c = 0.0
+                d = 0.0
+                for j in range(-reach, reach + 1):
+                    i = min(max(k - j, 0), n - 1)
+                    c += part[j + reach] * below[i]
+                    d += part[j + reach] * continuum[i]
+                cumulative[k] = c / total
+                density[k] = d / total
+    done = np.zeros(n + 1)
+    for i in range(line_wave.shape[0]):
+        sigma = _width(lsf_sigma, line_wave[i])
+        reach_wave = half_slit + 7.0 * sigma
+        first = max(0, math.ceil((line_wave[i] - reach_wave - start) / step))
+        last = min(n, math.floor((line_wave[i] + reach_wave - start) / step) + 1)
+        for k in range(first, last):
+            u = start + k * step - line_wave[i]
+            cumulative[k] += line_area[i] * _slit_fraction(u, half_slit, sigma)
+            rise = _normal((u + half_slit) / sigma) - _normal((u - half_slit) / sigma)
+            density[k] += line_area[i] * rise / (2.0 * half_slit)
+        done[max(last, 0)] += line_area[i]
+    total = 0.0
+    for k in range(n):
+        total += done[k]
+        cumulative[k] += total
+    return cumulative, density
+
+
+@njit(cache=True, nogil=True)
+def _light_below(place: float, step: float, cumulative: F64, density: F64) -> float:
+    """Light below a wavelength, ``place`` steps from the first: the cubic through values and slopes."""
+    n = cumulative.shape[0]
+    if place <= 0.0:
+        return 0.0
+    if place >= n - 1:
+        return float(cumulative[n - 1])
+    k = int(place)
+    t = place - k
+    rise = cumulative[k + 1] - cumulative[k]
+    a = density[k] * step - rise
+    b = rise - density[k + 1] * step
+    return float(cumulative[k] + t * rise + t * (1.0 - t) * (a * (1.0 - t) + b * t))
+
+
+@njit(cache=True, nogil=True)
+def render_slice(
+    image: F32,
+    y_middle: float,
+    half_height: float,
+    left: F64,
+    right: F64,
+    x_middle: float,
+    wave: F64,
+    tilt: F64,
+    curvature: float,
+    edge_sigma: float,
+    flexure: float,
+    start: float,
+    step: float,
+    cumulative: F64,
+    density: F64,
+    node_start: float,
+    node_step: float,
+    profile: F64,
+    reach: float,
+) -> None:
+    """Add the light of one component in one slice to ``image`` (ny, nx).
+
+    Parameters
+    ----------
+    image, y_middle, half_height, left, right, x_middle, wave, tilt, curvature, edge_sigma
+        As in `core.simulator.kernels.render_continuum`, of one slice.
+    flexure : float
+        Shift of the light to the red [Angstrom].
+    start, step, cumulative, density
+        From `spread`.
+    node_start, node_step : float
+        Wavelengths of the rows of ``profile`` [Angstrom].
+    profile : ndarray of float64, shape (nodes, places)
+        Brightness at places from ``-reach`` to ``reach`` along the slice, in units of its width; constant beyond the
+        first and the last wavelength.
+    """
+    ny, nx = image.shape
+    nodes, places = profile.shape
+    # columns that see anything, at any row
+    low = places
+    high = -1
+    for i in range(places):
+        for n in range(nodes):
+            if profile[n, i] > 0.0:
+                low = min(low, i)
+                high = i
+                break
+    if high < 0:
+        return
+    scale = (places - 1) / (2.0 * reach)
+    first = nx
+    last = 1
+    for j in range(0, ny + 16, 16):
+        t = (j + 1.0 - y_middle) / half_height
+        x_left = _cubic(left, t)
+        x_right = _cubic(right, t)
+        center = 0.5 * (x_left + x_right)
+        width = x_right - x_left
+        first = min(first, math.floor(max(x_left - 5.0, center + width * ((low - 1) / scale - reach))))
+        last = max(last, math.ceil(min(x_right + 5.0, center + width * ((high + 1) / scale - reach))))
+    first = max(1, first)
+    last = min(nx, last)
+    if last < first:
+        return
+    edge_wave = np.empty(last - first + 1)
+    edge_light = np.empty(last - first + 1)
+    for j in range(-1, ny):
+        # the upper edges of row j, and with those of the row below the row itself
+        dy = j + 1.5 - y_middle
+        slope = tilt[0] + tilt[1] * dy / half_height
+        along = _cubic(wave, dy) - flexure
+        t = (dy - 0.5) / half_height
+        x_left = _cubic(left, t)
+        x_right = _cubic(right, t)
+        width = x_right - x_left
+        center = 0.5 * (x_left + x_right)
+        for x in range(first, last + 1):
+            i = x - first
+            dx = x - x_middle
+            upper = along + slope * dx + curvature * dx * dx
+            light = _light_below((upper - start) / step, step, cumulative, density)
+            if j >= 0:
+                mean = (light - edge_light[i]) / (upper - edge_wave[i])
+                place = ((x - center) / width + reach) * scale
+                if mean > 0.0 and 0.0 <= place < places - 1 and x_left - 5.0 < x < x_right + 5.0:
+                    k = int(place)
+                    part = place - k
+                    node = (0.5 * (upper + edge_wave[i]) - node_start) / node_step
+                    if node <= 0.0 or nodes == 1:
+                        brightness = profile[0, k] + part * (profile[0, k + 1] - profile[0, k])
+                    elif node >= nodes - 1:
+                        brightness = profile[nodes - 1, k] + part * (profile[nodes - 1, k + 1] - profile[nodes - 1, k])
+                    else:
+                        n = int(node)
+                        below = profile[n, k] + part * (profile[n, k + 1] - profile[n, k])
+                        above = profile[n + 1, k] + part * (profile[n + 1, k + 1] - profile[n + 1, k])
+                        brightness = below + (node - n) * (above - below)
+                    if brightness > 0.0:
+                        value = mean * brightness
+                        if not (x - x_left > 5.0 and x_right - x > 5.0):
+                            value *= _inside(float(x), x_left, x_right, edge_sigma)
+                        image[j, x - 1] += value
+            edge_wave[i] = upper
+            edge_light[i] = light
