@@ -194,22 +194,26 @@ def run_part(run: Run, part: Part, *, threads: int = 1, emit: EventSink = ignore
     recipe = get_recipe(run.recipe)
     log = recipe_logger(run.recipe, part)
     emit(PartStarted(part))
-    context = RecipeContext(log, _part_progress(part, emit, log), threads, run.output_dir, run.prepared)
+    written: list[WrittenProduct] = []
     failure: PartFailure | None = None
     output = PartOutput()
+
+    def save(product: Product) -> None:
+        if part.kind is PartKind.SLAB:
+            raise NonRetriableError("a slab has no product files of its own", rule=run.recipe)
+        written.append(_write(run, product, part, log))
+
+    context = RecipeContext(log, _part_progress(part, emit, log), threads, run.output_dir, run.prepared, save=save)
     try:
         with _as_muse_error(log, part.label):
             output = recipe.process(part, run.frames, run.params, context)
-            if part.kind is PartKind.SLAB and output.products:
-                raise NonRetriableError("a slab has no product files of its own", rule=run.recipe)
     except MuseError as error:
         failure = _failure(part, error)
         output = PartOutput(context.kept)
-    written: list[WrittenProduct] = []
     try:
         with _as_muse_error(log, f"the products of {part.label}"):
             for product in output.products:
-                written.append(_write(run, product, part, log))
+                save(product)
     except MuseError as error:
         failure = _failure(part, error)
     cost = meter.read()

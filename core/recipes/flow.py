@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy.typing as npt
 
+from core.errors import DeclarationError
 from core.fitsfile.header import Header
 from core.formats.image import MuseImage
 from core.formats.tables import MuseTable, TableFormat
@@ -141,6 +142,10 @@ class PartOutput:
     measured: Any = None
 
 
+def _refuse(product: Product) -> None:
+    raise DeclarationError(f"{product.tag} is saved outside of a part")
+
+
 @dataclass
 class RecipeContext:
     """What the engine gives to a recipe: a logger that knows recipe and part, a progress report, threads, and a place.
@@ -158,6 +163,9 @@ class RecipeContext:
         What `Recipe.prepare` returned; None in `prepare` itself.
     kept : list
         Set by a flow that has products to keep although it will raise (e.g. a master flat without tracing).
+    save : callable
+        ``save(product)`` writes a product of a part at once, so that its memory is free for the next; of a part that
+        fails later it stays.
     """
 
     log: logging.LoggerAdapter[Any]
@@ -166,6 +174,7 @@ class RecipeContext:
     output_dir: Path = field(default_factory=Path)
     prepared: Any = None
     kept: list[Product] = field(default_factory=list)
+    save: Callable[[Product], None] = _refuse
 
     def spread(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Apply a function to items on the threads of this part; the results come in the order of the items."""

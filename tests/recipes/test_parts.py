@@ -9,6 +9,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from astropy.io import fits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import NotFoundError, ParameterError
+from core.errors import DataError, NotFoundError, ParameterError
 from core.fitsfile.sof import format_sof
 from core.recipes.engine import finish_run, prepare_run, run_part, run_recipe
 from core.recipes.events import (
@@ -33,13 +34,14 @@ from core.recipes.events import (
     event_line,
     parse_event,
 )
+from core.recipes.flow import PartOutput, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.names import product_name
 from core.recipes.parts import WHOLE, MemoryNeed, Part, PartKind, slabs, unit_part
 from core.recipes.registry import ENVIRONMENT, get_recipe, recipe_names
 from core.recipes.results import PlotFile, RecipeFailedError, RunResult
 from core.recipes.rundir import RunDirectory
-from tests.recipes.toys import REGISTERED, SHAPE
+from tests.recipes.toys import REGISTERED, SHAPE, ToyMean
 
 ROOT = Path(__file__).parents[2]
 LABEL = "4950-5050 Angstrom"  # of slab 3
@@ -216,6 +218,25 @@ def test_parts_have_names_for_files_logs_and_people() -> None:
     ]
     with pytest.raises(ParameterError, match="cannot be divided"):
         slabs(5000, 4000, 100)
+
+
+def test_what_a_part_has_saved_stays_though_the_part_fails(
+    frames: FrameSet, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = ToyMean.process
+
+    def process(self: ToyMean, part: Part, *given: Any) -> PartOutput:
+        ctx: RecipeContext = given[-1]
+        for product in whole(self, part, *given).products:
+            ctx.save(product)
+        raise DataError("the second exposure is empty")
+
+    monkeypatch.setattr(ToyMean, "process", process)
+    recipe = get_recipe("toy_mean")
+    outcome = run_part(prepare_run(recipe, frames, recipe.Params(), output), WHOLE)
+    assert outcome.failure is not None
+    assert [product.path.name for product in outcome.products] == ["TOY_MEAN_0001.fits"]
+    assert outcome.products[0].path.exists()
 
 
 def test_products_of_units_and_of_exposures_have_their_numbers_in_the_name() -> None:
