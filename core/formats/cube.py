@@ -98,6 +98,7 @@ class CubeFile:
         for part in _EXTENSIONS[dq]:
             dtype = np.dtype(PARTS[part][0])
             own = image_cards(dtype, shape)
+            own["OBJECT"] = f"{get_key(primary, 'OBJECT', str, default='')} ({part})"
             own.extend(image_extension_header(part, unit, parts=_EXTENSIONS[dq]).cards)
             own.extend(wcs.cards)
             hdus.append(ReservedHdu(own, shape[1] * shape[2] * dtype.itemsize))

@@ -1,0 +1,246 @@
+"""Cosmic rays are found among the pixels that fall next to each other in a cube.
+
+A pixel is compared with those of its own cell and of the cells around. Along a slice a cosmic ray spreads over several
+pixels; neighbouring slices see the same sky but other pixels of the detector. So the cells of the neighbouring slices
+count, and those along the same slice do not.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from core.cubes.grid import BAD, COSMIC, Cells
+from core.errors import ParameterError
+from core.spread import Spread, in_turn
+
+__all__ = ["CosmicStatistic", "Direction", "Rejection", "find_cosmics", "slice_direction", "without_cosmics"]
+
+CosmicStatistic = Literal["iraf", "mean", "median"]
+Direction = Literal["x", "y", "none"]
+
+_STATISTICS: Final[dict[CosmicStatistic, int]] = {"iraf": 0, "mean": 1, "median": 2}
+_IRAF, _MEAN, _MEDIAN = range(3)
+_DIRECTIONS: Final[dict[Direction, int]] = {"x": 0, "y": 1, "none": 2}
+_ALONG_X, _ALONG_Y, _NOWHERE = range(3)
+_FEWEST: Final = 3  # pixels that make a statistic
+_ANGLE: Final = 5.0  # [deg] that slices may be off an axis of the cube
+_WIDER: Final = 1 + 1e-12  # so that rounding does not decide which of two ways is taken
+_LINES: Final = 32  # rows of cells that a thread takes at a time
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """How cosmic rays are found.
+
+    Attributes
+    ----------
+    statistic : {'iraf', 'mean', 'median'}
+        Level and deviation: mean and the error that the variances give; mean and standard deviation; or median and
+        median absolute deviation.
+    sigma : float
+        Pixels that lie more deviations above the level are cosmic rays; 0 or less switches the search off.
+    direction : {'x', 'y', 'none'}
+        Axis of the cube that slices run along (`slice_direction`).
+
+    Raises
+    ------
+    ParameterError
+        If there is no such statistic or direction.
+    """
+
+    statistic: CosmicStatistic = "median"
+    sigma: float = 15.0
+    direction: Direction = "x"
+
+    def __post_init__(self) -> None:
+        if self.statistic not in _STATISTICS or self.direction not in _DIRECTIONS:
+            raise ParameterError(f"cosmic rays are not found by {self.statistic!r} along {self.direction!r}")
+
+    @property
+    def active(self) -> bool:
+        """Whether there is a search."""
+        return self.sigma > 0
+
+
+def slice_direction(celestial: bool, position_angle: float = 0.0) -> Direction:
+    """Axis of a cube that the slices run along.
+
+    Parameters
+    ----------
+    celestial : bool
+        Whether the cube is on the sky; if not, slices lie along x.
+    position_angle : float
+        Of the (first) exposure [deg].
+    """
+    if not celestial:
+        return "x"
+    off = abs((position_angle + 90) % 180 - 90)  # from the nearest multiple of 180
+    if off <= _ANGLE:
+        return "x"
+    return "y" if off >= 90 - _ANGLE else "none"
+
+
+def find_cosmics(cells: Cells, rejection: Rejection, spread: Spread = in_turn) -> npt.NDArray[np.bool_]:
+    """Which pixels are cosmic rays; those that were flagged as such before are among the pixels to compare with.
+
+    Parameters
+    ----------
+    cells : Cells
+        The outermost cells of their margin are compared with, not searched.
+    rejection : Rejection
+    spread : Spread
+        Threads of the caller.
+
+    Returns
+    -------
+    ndarray of bool, shape (pixels,)
+        In the order of the cells. What is flagged does not depend on what was flagged before it.
+    """
+    found = np.zeros(cells.row.size, np.bool_)
+    if rejection.active:
+        statistic, direction = _STATISTICS[rejection.statistic], _DIRECTIONS[rejection.direction]
+        n_lines = (cells.box.nz - 2) * (cells.box.ny - 2)
+        spread(
+            lambda first: _search(
+                cells, first, min(first + _LINES, n_lines), statistic, direction, rejection.sigma, found
+            ),
+            range(0, n_lines, _LINES),
+        )
+    return found
+
+
+def without_cosmics(cells: Cells, found: npt.NDArray[np.bool_]) -> Cells:
+    """The same cells, in which the cosmic rays that were found are not `core.cubes.grid.GOOD`."""
+    state = cells.state.copy()
+    np.maximum(state, COSMIC, out=state, where=found)
+    return cells._replace(state=state)
+
+
+@njit(cache=True, nogil=True)
+def _search(cells, first, last, statistic, direction, sigma, found):  # type: ignore[no-untyped-def]
+    """Search rows of cells, counted without the outermost."""
+    box = cells.box
+    values, spare = np.empty(64, np.float32), np.empty(64)
+    for number in range(first, last):
+        z, y = number // (box.ny - 2) + 1, number % (box.ny - 2) + 1
+        for x in range(1, box.nx - 1):
+            own = (z * box.ny + y) * box.nx + x
+            begin, end = cells.starts[own], cells.starts[own + 1]
+            if begin == end:
+                continue
+            size = _size(cells.starts, box, z, y, x)
+            if size > values.size:
+                values, spare = np.empty(2 * size, np.float32), np.empty(2 * size)
+            n, variance = _collect(cells, z, y, x, direction, values)
+            if n < _FEWEST:
+                continue
+            limit = _limit(values, spare, n, variance, statistic, sigma, cells.data[begin:end].max())
+            for k in range(begin, end):
+                if cells.data[k] > limit:
+                    found[k] = True
+
+
+@njit(cache=True, nogil=True)
+def _size(starts, box, z, y, x):  # type: ignore[no-untyped-def]
+    """Pixels of a cell and all its neighbours."""
+    size = 0
+    for dz in range(-1, 2):
+        for dy in range(-1, 2):
+            middle = ((z + dz) * box.ny + y + dy) * box.nx + x
+            size += starts[middle + 2] - starts[middle - 1]
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _collect(cells, z, y, x, direction, values):  # type: ignore[no-untyped-def]
+    """The values to compare with, their number and the sum of their variances."""
+    box = cells.box
+    n, variance = 0, 0.0
+    for dz in range(-1, 2):
+        for dy in range(-1, 2):
+            left, right = -1, 1
+            if direction == _ALONG_X and dy == 0:
+                if dz != 0:
+                    continue
+                left, right = 0, 0
+            middle = ((z + dz) * box.ny + y + dy) * box.nx + x
+            for dx in range(left, right + 1):
+                if direction == _ALONG_Y and dx == 0 and not (dy == 0 and dz == 0):
+                    continue
+                for k in range(cells.starts[middle + dx], cells.starts[middle + dx + 1]):
+                    if cells.state[k] != BAD:
+                        values[n] = cells.data[k]
+                        variance += cells.stat[k]
+                        n += 1
+    return n, variance
+
+
+@njit(cache=True, nogil=True)
+def _limit(values, spare, n, variance, statistic, sigma, highest):  # type: ignore[no-untyped-def]
+    """What a cosmic ray exceeds; infinite where ``highest`` is seen not to, before all is computed."""
+    if statistic == _MEDIAN:
+        return _median_limit(values, spare, n, sigma, highest)
+    level = 0.0
+    for k in range(n):
+        level += values[k]
+    level /= n
+    if statistic == _IRAF:
+        return level + sigma * (math.sqrt(variance) / n)
+    squares = 0.0
+    for k in range(n):
+        squares += (values[k] - level) ** 2
+    return level + sigma * math.sqrt(squares / (n - 1))
+
+
+@njit(cache=True, nogil=True)
+def _median_limit(values, spare, n, sigma, highest):  # type: ignore[no-untyped-def]
+    not_below = 0
+    for k in range(n):
+        not_below += values[k] >= highest
+    if 2 * not_below > n:  # not above the median
+        return np.inf
+    level = _median(values, n)
+    enough = (highest - level) / sigma * _WIDER
+    within = 0
+    for k in range(n):
+        spare[k] = abs(values[k] - level)
+        within += spare[k] < enough
+    if 2 * within < n:  # the median deviation is larger
+        return np.inf
+    return level + sigma * _median(spare, n)
+
+
+@njit(cache=True, nogil=True)
+def _median(values, n):  # type: ignore[no-untyped-def]
+    """Median of the first n values, the mean of two if n is even; changes their order."""
+    middle = n // 2
+    left, right = 0, n - 1
+    while left < right:
+        pivot = values[middle]
+        i, j = left, right
+        while i <= j:
+            while values[i] < pivot:
+                i += 1
+            while pivot < values[j]:
+                j -= 1
+            if i <= j:
+                values[i], values[j] = values[j], values[i]
+                i += 1
+                j -= 1
+        if j < middle:
+            left = i
+        if middle < i:
+            right = j
+    upper = np.float64(values[middle])
+    if n % 2:
+        return upper
+    lower = values[0]
+    for k in range(1, middle):
+        lower = max(lower, values[k])
+    return 0.5 * (upper + lower)
