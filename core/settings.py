@@ -18,10 +18,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from core.errors import ParameterError
 from core.sqliteurl import sqlite_url
+from core.variables import OTHER_VARIABLES
 
 __all__ = [
     "DATA_DIR_VARIABLE",
-    "OTHER_VARIABLES",
     "PREFIX",
     "Settings",
     "join_paths",
@@ -31,19 +31,6 @@ __all__ = [
 
 PREFIX: Final = "CASCADE_"
 DATA_DIR_VARIABLE: Final = f"{PREFIX}DATA_DIR"
-# Variables that are read, but not as a setting of the installation.
-OTHER_VARIABLES: Final[Mapping[str, str]] = {
-    "CASCADE_RECIPES": "Further recipes: name=module:Class,name=module:Class.",
-    "CASCADE_PROCEDURES": "Further QC procedures: name=module:PROCEDURE,name=module:PROCEDURE.",
-    "OMP_NUM_THREADS": "Cores that one recipe may use; all if not set.",
-    "NUMBA_CACHE_DIR": "Where compiled kernels are kept; beside the modules, or in the user's cache, if not set.",
-    "MUSE_EXPERT_USER": "Set: muserex shows hidden parameters, too.",
-    "MUSE_PIXTABLE_SAVE_AS_TABLE": "A number above 0: pixel tables are binary tables, not images.",
-    "PGPASSWORD": "Password of the database, so that it need not stand in the URL (libpq reads it).",
-    "TMPDIR": "Scratch of muserex --compile and of exports; /tmp if not set.",
-    "NO_COLOR": "Set: the terminal shows no colours.",
-}
-
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
 

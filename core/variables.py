@@ -12,7 +12,10 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "CASCADE_PROCEDURES": "Further QC procedures: name=module:PROCEDURE,name=module:PROCEDURE.",
     "OMP_NUM_THREADS": "Cores that one recipe may use; all if not set.",
     "NUMBA_CACHE_DIR": "Where compiled kernels are kept; beside the modules, or in the user's cache, if not set.",
-    "MUSE_EXPERT_USER": "Set: muserex shows hidden parameters, too.",
+    "MUSE_EXPERT_USER": (
+        "Set: muserex shows hidden parameters, too; pixel tables are made without slices that have no trace or "
+        "wavelengths, and of geometry tables without angle and width."
+    ),
     "MUSE_DEBUG_IGNORE_INSMODE": "A number above 0: frames and masters of another instrument mode are taken.",
     "MUSE_DEBUG_IGNORE_READOUT": "A number above 0: masters of another read-out mode are taken.",
     "MUSE_BASICPROC_SKIP_GAIN_OVERRIDE": "A number above 0: the gains of the headers, not of a table, are used.",

@@ -341,6 +341,18 @@ def _kernel_arguments(
     )  # fmt: skip
 
 
+@njit(cache=True, nogil=True)
+def _divide_rows(data, stat, dq, flat, flat_stat, flat_dq, any_dq):  # type: ignore[no-untyped-def]
+    for y in range(data.shape[0]):
+        _divide_flat(data[y], stat[y], dq[y], any_dq, flat[y], flat_stat[y], flat_dq[y])
+
+
+def divide_by_flat(rows: MasterRows, flat: MasterRows) -> None:
+    """Divide rows of a reduced image by the same rows of the flat field, in place; its flags are added."""
+    any_dq = np.zeros(rows.data.shape[1], np.int32)
+    _divide_rows(rows.data, rows.stat, rows.dq, flat.data, flat.stat, flat.dq, any_dq)
+
+
 def reduce_rows(
     plan: ReductionPlan, raw: NDArray[np.uint16], y0: int, calibration: SlabCalibration
 ) -> NDArray[np.float32]:

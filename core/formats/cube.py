@@ -249,32 +249,41 @@ class CubePlanes:
         DataError
             If the planes do not lie in the cube.
         """
+        flags = self.read_part("DQ", z0, z1) if "DQ" in self._parts else None
+        return self.read_part("DATA", z0, z1), self.read_part("STAT", z0, z1), flags
+
+    def read_part(self, part: str, z0: int, z1: int) -> npt.NDArray[Any]:
+        """Planes of one of the extensions; see `read`."""
         if not 0 <= z0 <= z1 <= self.shape[0]:
             raise DataError(f"planes {z0} to {z1} do not lie in a cube of {self.shape[0]}", file=self.path)
-        found: dict[str, npt.NDArray[Any]] = {}
+        planes = np.empty((z1 - z0, *self.shape[1:]), PARTS[part][0])
+        start = z0 * planes[:1].nbytes if z1 > z0 else 0
         with self.path.open("rb", buffering=0) as stream:
-            for part, hdu in self._parts.items():
-                planes = np.empty((z1 - z0, *self.shape[1:]), PARTS[part][0])
-                start = z0 * planes[:1].nbytes if z1 > z0 else 0
-                if not read_at(stream.fileno(), planes.reshape(-1).view(np.uint8).data, hdu.data_offset + start):
-                    raise BadFitsError(f"the file is cut inside extension {part}", file=self.path)
-                pixels_from_disk(planes)
-                found[part] = planes
-        return found["DATA"], found["STAT"], found.get("DQ")
+            view = planes.reshape(-1).view(np.uint8).data
+            if not read_at(stream.fileno(), view, self._parts[part].data_offset + start):
+                raise BadFitsError(f"the file is cut inside extension {part}", file=self.path)
+        pixels_from_disk(planes)
+        return planes
 
 
-def open_cube(path: str | os.PathLike[str]) -> CubePlanes:
-    """Open a cube for reading; its DQ is optional.
+def open_cube(path: str | os.PathLike[str], needed: Sequence[str] = _EXTENSIONS[False]) -> CubePlanes:
+    """Open a cube for reading.
+
+    Parameters
+    ----------
+    path : path-like
+    needed : sequence of str
+        Extensions that it must have; a flat field of the sky has ``DATA`` only.
 
     Raises
     ------
     BadFitsError
-        If DATA and STAT are not there as cubes of equal sizes.
+        If these are not there as cubes of equal sizes.
     """
     path = Path(path)
     scan = scan_fits(path)
     parts = {part: hdu for part in PARTS if (hdu := scan.extension(part)) is not None}
-    for part in _EXTENSIONS[False]:
+    for part in needed:
         if part not in parts:
             raise BadFitsError(f"extension {part} is missing", file=path)
     for part, hdu in parts.items():

@@ -209,6 +209,19 @@ def _channel_header(scan: FitsScan, extension: HduScan, ifu: int) -> Header:
     return header
 
 
+def ifus_of_image(path: str | os.PathLike[str]) -> tuple[int, ...]:
+    """IFUs whose images a product file holds, ascending.
+
+    Raises
+    ------
+    BadFitsError
+        If the file cannot be read.
+    """
+    scan = scan_fits(path)
+    names = [str(scan.primary.get("EXTNAME", "")), *(hdu.extname for hdu in scan.hdus[1:])]
+    return tuple(sorted({ifu for name in names if (ifu := ifu_of_extname(name)) is not None}))
+
+
 def read_image(path: str | os.PathLike[str], ifu: int) -> MuseImage:
     """Read the image of an IFU wholly; see `open_image` for what is raised."""
     return open_image(path, ifu).read()

@@ -1,0 +1,43 @@
+"""How muse_scibasic differs from the reference pipeline 2.8.7, and both from the manual; measured by simulation."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.recipes.declaration import Difference, ManualNote
+from core.recipes.muse.differences.common import COMMON_DIFFERENCES, MASTER_BIAS_NOTES
+
+__all__ = ["DIFFERENCES", "MANUAL_NOTES"]
+
+MANUAL_NOTES: Final = (
+    *MASTER_BIAS_NOTES,
+    ManualNote(
+        where="crop",
+        manual="4750 to 9350 Angstrom in nominal mode, 4600 to 9350 in extended mode",
+        here="in WFM-AO-N from 4700 Angstrom",
+    ),
+    ManualNote(where="REDUCED", manual="not mentioned", here="images of an earlier run are taken instead of raw ones"),
+    ManualNote(
+        where="combine, nlow, nhigh, nkeep, lsigma, hsigma, scale",
+        manual="not mentioned",
+        here="exposures of an IFU may be combined before they become a pixel table",
+    ),
+)
+
+DIFFERENCES: Final = (
+    *COMMON_DIFFERENCES,
+    Difference(
+        where="skylines",
+        here="a line that cannot be measured is left out, with a warning",
+        reference="then shifts by nothing, whatever the other lines say",
+        why="one bad line must not undo the others",
+        size="none where all lines are measured",
+    ),
+    Difference(
+        where="compact",
+        here="parameter: pixel tables of 8 bytes a pixel, from which the others are made bit for bit",
+        reference="no such parameter",
+        why="an exposure is 9.2 GB otherwise",
+        size="none in the values",
+    ),
+)
