@@ -102,8 +102,8 @@ def binned_with_rejection(
     bins : tuple of float
         Lowest and highest wavelength, and step, of `SpectrumBins`.
     high_sigma, low_sigma : float
-        A row is rejected above, below the spectrum by more than so many standard deviations of itself; not at all if
-        that is not positive. It is compared with the higher one of the bins around it.
+        A row is rejected above, below the spectrum by more than so many standard deviations; not at all if that is not
+        positive. It is compared with the value and the mean variance of the higher one of the bins around it.
     iterations : int
 
     Returns
@@ -119,24 +119,26 @@ def binned_with_rejection(
 
     found = spectrum()
     for _ in range(iterations):
-        if found.wave.size == 0 or not _reject(wave, data, stat, dq, found.wave, found.data, high_sigma, low_sigma):
+        if found.wave.size == 0 or not _reject(
+            wave, data, dq, found.wave, found.data, found.stat, high_sigma, low_sigma
+        ):
             break
         found = spectrum()
     return found
 
 
 @njit(cache=True, nogil=True)
-def _reject(wave, data, stat, dq, centres, values, high_sigma, low_sigma):  # type: ignore[no-untyped-def]
+def _reject(wave, data, dq, centres, values, variances, high_sigma, low_sigma):  # type: ignore[no-untyped-def]
     """Flag rows that are far from the spectrum; how many."""
     count = 0
     for k in range(wave.size):
         if dq[k] != 0:
             continue
         place = max(np.searchsorted(centres, wave[k], side="right") - 1, 0)
+        if place + 1 < values.size and values[place + 1] > values[place]:
+            place += 1
         level = values[place]
-        if place + 1 < values.size:
-            level = max(level, values[place + 1])
-        sigma = math.sqrt(max(np.float64(stat[k]), 0.0))
+        sigma = math.sqrt(max(variances[place], 0.0))
         if (high_sigma > 0 and data[k] > level + high_sigma * sigma) or (
             low_sigma > 0 and data[k] < level - low_sigma * sigma
         ):

@@ -52,6 +52,6 @@ def _median(slice_map: SliceMap, data: NDArray[np.float32]) -> float:
 def describe_illumination(header: Header, illumination: Illumination) -> None:
     """Write the factors into the header of a pixel table."""
     for number, factor in illumination.factors.items():
-        set_key(header, f"{PREFIX}.ILLUM{number}", np.float32(factor), "illumination correction factor of the slice")
-    set_key(header, f"{PREFIX}.ILLUM.MEAN", np.float32(illumination.mean), "mean of the factors")
-    set_key(header, f"{PREFIX}.ILLUM.STDEV", np.float32(illumination.stdev), "standard deviation of the factors")
+        set_key(header, f"{PREFIX}.ILLUM{number}", factor, "illumination correction factor of the slice")
+    set_key(header, f"{PREFIX}.ILLUM.MEAN", illumination.mean, "mean of the factors")
+    set_key(header, f"{PREFIX}.ILLUM.STDEV", illumination.stdev, "standard deviation of the factors")

@@ -86,6 +86,7 @@ class ScibasicFlow:
     _flat_spectrum: Spectrum | None = None
     _masters: tuple[Frame, ...] = ()  # what the images are made with
     _calibs: tuple[Frame, ...] = ()  # what the pixel tables are made with
+    _illum: tuple[Frame, ...] = ()  # raw frame that the illumination comes from
 
     def run(self) -> None:
         """Make and save all products of the IFU."""
@@ -102,16 +103,15 @@ class ScibasicFlow:
         self._maps = load_slice_maps(self.ifu, self.frames, stack.detector.trimmed_shape, self.ctx.log)
         combined = self.params.combine_options
         self._masters = stack.calibs
-        used = list(stack.calibs)
         if found := measure_illumination(self.ifu, self.frames, self._maps.maps, self.params, self.ctx):
             if combined is None:
-                self._illumination = found[0]
-                used.append(found[1])
+                self._illumination, frame = found
+                self._illum = (frame,)
             else:
                 self.ctx.log.warning("a combination of exposures is not corrected for the illumination of the slices")
         self._flats = load_field_flats(self.frames, self.ifu)
         self._flat_spectrum = self._spectrum_of_flat(stack)
-        self._calibs = (*used, *self._maps.frames, *(frame for frame, _, _ in self._flats))
+        self._calibs = (*stack.calibs, *self._maps.frames, *(frame for frame, _, _ in self._flats))
         if combined is not None:
             result = combine_frames(stack, combined, self.ctx, scale=self.params.scale)
             yield self._exposure(stack.tag, 1, result.image, result.raws)
@@ -203,7 +203,9 @@ class ScibasicFlow:
         with SlicewiseTable.create(path, header, slices, form=form, flat_field=flat) as table:
             picture = self._fill(table, exposure)
             table.describe(header)
-            self.ctx.save(FileProduct(tag, table, header, exposure.raws, self._calibs, exposure.number))
+            self.ctx.save(
+                FileProduct(tag, table, header, (*exposure.raws, *self._illum), self._calibs, exposure.number)
+            )
         if picture is not None:
             self._save_picture(exposure, header, picture)
 
