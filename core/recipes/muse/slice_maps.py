@@ -87,11 +87,14 @@ def load_slice_maps(ifu: int, frames: FrameSet, shape: tuple[int, int], log: Log
                 raise
             log.warning("slice %d is left out: %s", number, error)
             continue
+        if not found.n_rows:
+            log.warning("slice %d is left out: it has no pixel on the detector", number)
+            continue
         if found.is_cut:
             log.warning("slice %d ends at row %d of the detector", number, len(found.edges[0]))
         maps.append(found)
     if not maps:
-        raise DataError("no slice has a trace and wavelengths", ifu=ifu)
+        raise DataError("no slice has a pixel with a trace and a wavelength", ifu=ifu)
     return SliceMaps(tuple(maps), "SIMPLE" if places is None else "GEOFULL", tuple(used))
 
 
