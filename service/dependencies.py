@@ -11,9 +11,10 @@ from sqlalchemy.orm import Session
 
 from core.archive.sessions import Archive
 from core.settings import Settings
+from service.kept import Pulse
 from service.previews import PreviewCache
 
-__all__ = ["After", "ArchiveDep", "PreviewsDep", "ProductId", "SessionDep", "SettingsDep", "make_turns"]
+__all__ = ["After", "ArchiveDep", "PreviewsDep", "ProductId", "PulseDep", "SessionDep", "SettingsDep", "make_turns"]
 
 _LARGEST_KEY = (1 << 63) - 1  # that a database can compare with
 After = Annotated[int | None, Query(le=_LARGEST_KEY, description="Key of the page, from `next`")]
@@ -38,6 +39,11 @@ def _previews(request: Request) -> PreviewCache:
     return cache
 
 
+def _pulse(request: Request) -> Pulse:
+    pulse: Pulse = request.app.state.pulse
+    return pulse
+
+
 async def _turn(request: Request) -> AsyncIterator[None]:
     # Requests wait here and not in a thread for a connection: otherwise a crowd would take all threads, and those who
     # hold the connections could not go on.
@@ -59,6 +65,7 @@ def _session(archive: Annotated[Archive, Depends(_archive)]) -> Iterator[Session
         yield session
 
 
+PulseDep = Annotated[Pulse, Depends(_pulse)]
 PreviewsDep = Annotated[PreviewCache, Depends(_previews)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ArchiveDep = Annotated[Archive, Depends(_archive)]

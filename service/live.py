@@ -41,7 +41,7 @@ def daemon_key(name: str) -> str:
     return f"daemon {name}"
 
 
-def live_state(session: Session, settings: Settings, status: Status) -> LiveState:
+def live_state(session: Session, settings: Settings, status: Status, token: str) -> LiveState:
     """The present state, and when to ask again: at the latest when the next daemon would be silent for too long."""
     running = session.scalar(select(func.count()).select_from(Block).where(Block.state == BlockState.RUNNING)) or 0
     limit = timedelta(seconds=MISSED_BEATS * settings.heartbeat_seconds)
@@ -52,7 +52,7 @@ def live_state(session: Session, settings: Settings, status: Status) -> LiveStat
     times |= {box.key: box.time.isoformat() for box in status.boxes if box.time is not None}
     return LiveState(
         now=status.now.timestamp(),
-        token=live_token(session, status),
+        token=token,
         running=running,
         wait=max(_SOONEST_SECONDS, min(waits)),
         times=times,
