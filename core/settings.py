@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -43,6 +44,8 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "TMPDIR": "Scratch of muserex --compile and of exports; /tmp if not set.",
     "NO_COLOR": "Set: the terminal shows no colours.",
 }
+
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
@@ -111,6 +114,11 @@ class Settings(BaseSettings):
         description="Names under which the pages may be asked for, separated by commas, besides addresses, localhost "
         "and the name of the machine; * is any.",
     )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Web sites whose scripts may read over REST (GET and HEAD, no orders), separated by commas, like "
+        "https://qc.example.org; * is any.",
+    )
     preview_mb: Annotated[int, Field(ge=1)] = Field(
         1000, description="Pictures kept below data_dir/previews [MB]; those whose last use is longest ago go first."
     )
@@ -128,11 +136,19 @@ class Settings(BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("with_recipes", "with_inputs", "allowed_hosts", mode="before")
+    @field_validator("with_recipes", "with_inputs", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin like https://qc.example.org or http://localhost:8888")
         return value
 
     @model_validator(mode="before")

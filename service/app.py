@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
 from fastapi import FastAPI, Response
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -27,12 +28,26 @@ from service.dependencies import make_turns
 from service.guard import BodyLimit, OwnSourcesOnly
 from service.heavy import HeavyTurns
 from service.kept import KeptAnswers, Pulse
+from service.links import Links
+from service.media import install_openapi
 from service.previews import PreviewCache
 from service.problems import PROBLEM_RESPONSES, install_error_handlers
 from service.web import views
 from service.web.templating import STATIC_DIR
 
 __all__ = ["create_app"]
+
+# Headers of answers that scripts of the pages of `cors_origins` may read, besides those that every script may.
+_EXPOSED = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Link",
+    "Retry-After",
+    "X-Request-ID",
+    "X-Shape",
+)
 
 
 class _VersionedFiles(StaticFiles):
@@ -86,6 +101,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.turns = make_turns()
     app.state.heavy = HeavyTurns(settings.heavy_requests)
     app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)
+    app.mount("/static", _VersionedFiles(directory=STATIC_DIR), name="static")
+    app.include_router(api.router)
+    app.include_router(views.router, include_in_schema=False)
+    install_openapi(app)
+    app.add_middleware(Links, pages=views.ADDRESSES, rest=api.ADDRESSES)
     app.add_middleware(BodyLimit)
     app.add_middleware(Conditional)
     app.add_middleware(GzipPages)
@@ -93,9 +113,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_handlers(app, frozenset(name.lower() for name in settings.allowed_hosts))
 
     app.add_middleware(OwnSourcesOnly)
-    app.mount("/static", _VersionedFiles(directory=STATIC_DIR), name="static")
-    app.include_router(api.router)
-    app.include_router(views.router, include_in_schema=False)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "HEAD"),
+            allow_headers=("If-None-Match", "If-Range", "Range", "X-Request-ID"),
+            expose_headers=_EXPOSED,
+        )
     return app
 
 

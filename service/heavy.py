@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 from core.archive.pages.qc1_rows import ReadingStopped
 from core.errors import RetriableError
 from service.exports import FORMATS, MEDIA_TYPES
+from service.media import disposition
 from service.series import SeriesAnswer
 
 __all__ = ["BusyError", "HeavyTurn", "HeavyTurns", "WaitingDep", "export"]
@@ -134,7 +135,7 @@ def export(
         raise
     headers = {"Content-Length": str(stream.tell())}
     if name is not None:
-        headers["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
+        headers["Content-Disposition"] = disposition(f"{name}.{kind}")
     stream.seek(0)
     return StreamingResponse(_sent(stream), media_type=MEDIA_TYPES[kind], headers=headers)
 

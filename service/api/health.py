@@ -52,7 +52,7 @@ class HealthOut(BaseModel):
     alarms: list[str]
 
 
-@router.get("/health", summary="Is everything alive")
+@router.get("/health", summary="Is everything alive", responses={503: {"model": HealthOut}})
 def get_health(session: SessionDep, settings: SettingsDep, response: Response) -> HealthOut:
     """Database, broker, heartbeats of the daemons, freshness of the feeds; 503 if something is wrong."""
     status = read_status(session, settings)

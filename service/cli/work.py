@@ -64,7 +64,7 @@ def run_ingest(paths: Sequence[Path], data_dir: Path | None, *, release: bool, a
         else:
             report = _ingest(archive, settings, paths, quiet=as_json)
         with archive.read() as session:
-            held = list_quarantine(session, limit=20) if report.held else []
+            held = list_quarantine(session, limit=20).rows if report.held else []
         if as_json:
             print_json(_report_data(report))
         else:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.archive.models import Block, Frame, QuarantinedFile
+from core.archive.pages.slices import Slice, cut
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, QuarantineState
 
-__all__ = ["NightSummary", "latest_night", "neighbours", "night_numbers", "nights_before", "nights_between"]
+__all__ = ["NightSummary", "latest_night", "list_nights", "neighbours", "night_numbers", "nights_between"]
 
 # What makes a night: a column, and which rows count. Files in quarantine do, or a night that is lost whole is not seen.
 _DATED: Final[tuple[tuple[Any, ...], ...]] = (
@@ -185,28 +186,38 @@ def _summaries(
     ]
 
 
-def nights_before(session: Session, before: date | None, limit: int) -> list[NightSummary]:
-    """The last ``limit`` nights before a date (or of all), newest first."""
+def list_nights(session: Session, after: date | None, limit: int) -> Slice[NightSummary, date]:
+    """Nights that have anything by descending date, those that come after ``after`` in this order."""
+    chosen = _dates(session, limit + 1, below=after)
+    rows = nights_between(session, chosen[-1], chosen[0]) if chosen else []
+    earlier = [] if after is None else _dates(session, limit + 1, since=after)
+    return cut(rows, chosen, earlier, limit)
+
+
+def _dates(session: Session, limit: int, *, below: date | None = None, since: date | None = None) -> list[date]:
+    """Nights that have anything: those since a date upwards, or those below one (or all) downwards."""
     dates: set[date] = set()
     for column, *only in _DATED:
-        dates.update(_last_dates(session, column, only, before, limit))
-    chosen = sorted(dates, reverse=True)[:limit]
-    return nights_between(session, chosen[-1], chosen[0]) if chosen else []
+        dates.update(_dates_of(session, column, only, limit, below, since))
+    return sorted(dates, reverse=since is None)[:limit]
 
 
-def _last_dates(session: Session, column: Any, only: Sequence[Any], before: date | None, limit: int) -> Iterable[date]:
+def _dates_of(
+    session: Session, column: Any, only: Sequence[Any], limit: int, below: date | None, since: date | None
+) -> Iterable[date]:
     # One index look-up per night: DISTINCT would walk every row of the nights passed.
     found: list[date] = []
-    bound = before
+    next_date = func.max(column) if since is None else func.min(column)
     while len(found) < limit:
-        statement = select(func.max(column)).where(*only)
-        if bound is not None:
-            statement = statement.where(column < bound)
-        night = session.scalar(statement)
+        bounds = [column >= since] if since is not None else [column < below] if below is not None else []
+        night = session.scalar(select(next_date).where(*only, *bounds))
         if night is None:
             break
         found.append(night)
-        bound = night
+        if since is None:
+            below = night
+        else:
+            since = night + timedelta(days=1)
     return found
 
 
