@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     )
     database_url: str = Field("", description="SQLAlchemy URL; an SQLite file in data_dir if not set.")
     broker_url: str = Field("", description="Celery broker; files below data_dir if not set.")
+    follow_links: bool = Field(
+        False,
+        description="Follow symbolic links to directories outside of the archive directories; those to files are "
+        "followed anyway.",
+    )
     product_dir: Path = Field(Path(), description="Products; <data_dir>/products if not set.")
     log_dir: Path = Field(Path(), description="One log per block and daemon; <data_dir>/logs if not set.")
     static_dir: Path = Field(Path(), description="Static calibrations; <data_dir>/static if not set.")

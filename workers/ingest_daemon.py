@@ -22,6 +22,7 @@ from core.settings import Settings
 from workers.hashing import Hasher
 from workers.ingest import Ingestor
 from workers.ingest_examine import is_candidate
+from workers.ingest_scan import folders_of_links_out
 from workers.process import read_settings, run_daemon
 
 __all__ = ["ingest_forever"]
@@ -34,7 +35,7 @@ _STOP_SECONDS = 5.0
 def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) -> None:
     """Ingest the archive directories of the settings until ``stop`` is set. Nothing raises out of it."""
     life = _Life(archive, settings.heartbeat_seconds, stop)
-    changed = _ChangedPaths(settings.archive_dirs, stop)
+    changed = _ChangedPaths(settings.archive_dirs, settings.follow_links, stop)
     threads = [
         threading.Thread(target=life.run, name="heartbeat", daemon=True),
         threading.Thread(target=changed.run, name="watch", daemon=True),
@@ -107,8 +108,8 @@ class _Life:
 class _ChangedPaths:
     """Collects the paths that the file system says have changed."""
 
-    def __init__(self, directories: Sequence[Path], stop: threading.Event) -> None:
-        self._directories = directories
+    def __init__(self, directories: Sequence[Path], follow: bool, stop: threading.Event) -> None:
+        self._directories, self._follow = directories, follow
         self._stop = stop
         self._lock = threading.Lock()
         self._paths: set[str] = set()
@@ -130,8 +131,19 @@ class _ChangedPaths:
             existing = [path for path in self._directories if path.is_dir()]
             try:
                 if existing:
-                    for changes in watch(*existing, stop_event=self._stop, rust_timeout=500, yield_on_timeout=True):
+                    # The watcher would follow a link out of the archive, and watch the whole machine.
+                    tree = [] if self._follow else folders_of_links_out(existing)
+                    watched = watch(
+                        *(tree or existing),
+                        recursive=not tree,
+                        stop_event=self._stop,
+                        rust_timeout=500,
+                        yield_on_timeout=True,
+                    )
+                    for changes in watched:
                         self._collect(path for _, path in changes)
+                        if tree and any(os.path.isdir(path) for _, path in changes):
+                            break  # a new directory is to be watched, too
             except Exception:
                 # The periodic rescan does its work alone until watching succeeds again.
                 log.exception("watching %s failed; tried again in a minute", existing)

@@ -98,6 +98,12 @@ def _print_report(
     if not told_where and not report.stored and not report.held:
         looked = ", ".join(str(path) for path in settings.archive_dirs)
         console.print(f"Looked into {looked}; other files and directories are given as arguments.", soft_wrap=True)
+    for link, target in report.outward.items():
+        console.print(
+            f"[yellow]link[/] {link} leads to {target}, out of the archive directories, and is not followed: "
+            "CASCADE_FOLLOW_LINKS=yes allows it",
+            soft_wrap=True,
+        )
     if report.nights:
         console.print(f"Nights: {', '.join(sorted(report.nights))}", soft_wrap=True)
     for row in held:

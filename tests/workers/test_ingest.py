@@ -467,6 +467,56 @@ def test_scan_reads_linked_directories_once(tmp_path: Path) -> None:
     assert len(TreeReader().scan(str(tmp_path)).files) == 1
 
 
+def test_links_to_directories_elsewhere_are_told_and_not_followed(
+    yard: Yard, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    yard.write(0).rename(elsewhere / "one.fits")
+    yard.write(1).rename(elsewhere / "two.fits")
+    (yard.raw / "root").symlink_to("/")
+    (yard.raw / "outside").symlink_to(elsewhere)
+    (yard.raw / "up").symlink_to(yard.raw.parent)
+    (yard.raw / "loop").symlink_to(yard.raw)
+    (yard.raw / "staged.fits").symlink_to(elsewhere / "one.fits")  # a file that lies elsewhere is one of the archive
+    yard.settings = yard.settings.model_copy(update={"settle_seconds": 1e-6})
+    ingestor = Ingestor(yard.archive, yard.settings)
+    told = {str(yard.raw / name): os.path.realpath(yard.raw / name) for name in ("root", "outside", "up")}
+    for _ in range(2):
+        report = ingestor.round([yard.raw])
+        assert report.outward == told
+        assert "3 links out of the archive not followed" in report.sentence()
+    assert list(yard.frames()) == ["staged.fits"]
+    assert yard.held() == {}
+    assert sum("is not followed" in record.message for record in caplog.records) == 3  # each once
+    (yard.raw / "root").unlink()
+    assert len(ingestor.round([yard.raw]).outward) == 2
+
+
+def test_a_setting_has_them_followed(yard: Yard, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    yard.write(0).rename(elsewhere / "one.fits")
+    (yard.raw / "outside").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(yard.raw)
+    follows = yard.settings.model_copy(update={"follow_links": True})
+    report = ingest_once(yard.archive, follows)
+    assert (report.new, report.outward) == (1, {})
+    # What is known stays when they are not followed any more: the file is still there.
+    assert ingest_once(yard.archive, yard.settings, [yard.raw]).vanished == 0
+    assert len(yard.frames()) == 1
+
+
+def test_links_between_archive_directories_are_followed(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / f"{folder.name}.fits").write_text("x")
+    (first / "other").symlink_to(second)
+    assert len(TreeReader(within=[second]).scan(str(first)).files) == 2
+    assert len(TreeReader().scan(str(first)).files) == 1
+
+
 def test_directories_that_did_not_change_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet, busy = tmp_path / "quiet", tmp_path / "busy"
     for folder in (quiet, busy):
@@ -513,6 +563,31 @@ def daemon(yard: Yard) -> Iterator[Yard]:
     with yard.archive.read() as session:
         row = session.scalars(select(WorkerHeartbeat)).one()
     assert row.stopped_at is not None
+
+
+def test_a_link_out_of_the_archive_neither_is_watched_nor_keeps_from_watching(yard: Yard, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (yard.raw / "night").mkdir()
+    (yard.raw / "outside").symlink_to(tmp_path / "elsewhere")
+    assert set(ingest_scan.folders_of_links_out([yard.raw])) == {str(yard.raw), str(yard.raw / "night")}
+    yard.settings = yard.settings.model_copy(update={"rescan_seconds": 3600.0})
+    stop = threading.Event()
+    thread = threading.Thread(target=ingest_forever, args=(yard.archive, yard.settings, stop))
+    thread.start()
+    try:
+        number = 0
+
+        def seen() -> bool:  # the watcher may not yet have begun when the first files come
+            nonlocal number
+            number += 1
+            yard.write(number % 60, f"night/{number}.fits")
+            time.sleep(0.2)
+            return bool(yard.frames())
+
+        _until(seen)
+    finally:
+        stop.set()
+        thread.join(timeout=60)
 
 
 def _until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
