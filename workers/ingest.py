@@ -52,6 +52,7 @@ __all__ = ["IngestReport", "Ingestor", "ingest_once", "release"]
 log = logging.getLogger(__name__)
 
 _BATCH = 200  # files per transaction
+_BATCH_SECONDS = 5.0  # and no longer: compressed files take seconds each
 _REFUSED = (Outcome.DUPLICATE, Outcome.DAMAGED)
 
 
@@ -207,10 +208,10 @@ class Ingestor:
             files[path] = stat_file(path)
         retry_duplicates = self._retry_duplicates and bool(trees)
         todo = self._select(files, report, force, retry_duplicates)
-        for part in (todo[first : first + _BATCH] for first in range(0, len(todo), _BATCH)):
+        while todo:
             if self._stop.is_set():
                 return report
-            self._ingest_batch(part, files, report)
+            todo = todo[self._ingest_batch(todo[:_BATCH], files, report) :]
         if trees:
             self._retry_duplicates = False
         for root, tree in trees.items():
@@ -253,11 +254,16 @@ class Ingestor:
                 todo.append(path)
         return sorted(todo)
 
-    def _ingest_batch(self, paths: Sequence[str], files: dict[str, FileStat], report: IngestReport) -> None:
+    def _ingest_batch(self, paths: Sequence[str], files: dict[str, FileStat], report: IngestReport) -> int:
+        """Read and store files, the first of those given; returns how many."""
+        end = time.monotonic() + _BATCH_SECONDS
         found: list[NewFrame | NewOutside] = []
         held: list[HeldFile] = []
         decided: list[str] = []
-        for path in paths:
+        for number, path in enumerate(paths):
+            if number and time.monotonic() > end:
+                paths = paths[:number]
+                break
             file = files[path]
             answer = self._examine(path, file)
             now = stat_file(path)
@@ -285,6 +291,7 @@ class Ingestor:
                 self._hold_alone(file_held, report)
         for path in decided:
             self._done(path)
+        return len(paths)
 
     def _examine(self, path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
         try:

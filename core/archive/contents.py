@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from core.archive.clock import database_now
@@ -30,7 +30,8 @@ def frames_to_hash(
     Parameters
     ----------
     planned_only : bool
-        Only those that blocks still to be done start from or use.
+        Only those that blocks still to be done start from or use, and those that were written again: what was made from
+        them may have to be made anew.
     """
     query = (
         select(Frame.id, Frame.path, Frame.size, Frame.mtime)
@@ -44,7 +45,7 @@ def frames_to_hash(
             .join(Block, Block.id == BlockInput.block_id)
             .where(BlockInput.frame_id == Frame.id, Block.state.in_(BLOCK_OPEN_STATES))
         )
-        query = query.where(of_open_blocks.exists())
+        query = query.where(or_(of_open_blocks.exists(), Frame.former_sha256.is_not(None)))
     found: list[tuple[int, str, int, float]] = []
     rows = session.execute(query).all()
     while rows and len(found) < limit:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import shutil
@@ -691,8 +692,45 @@ def test_frames_of_which_nothing_is_made_are_frames(yard: Yard) -> None:
     assert {frame.tag for frame in yard.frames().values()} == set(kinds)
 
 
-def test_a_packed_file_is_named_and_not_ignored(yard: Yard) -> None:
-    yard.write(1).rename(yard.raw / "MUSE.1.fits.Z")
+@pytest.mark.parametrize("ending", [".gz", ".Z"])
+def test_a_frame_that_is_compressed_as_a_whole_is_a_frame(
+    yard: Yard, ending: str, lzw: Callable[[bytes], bytes]
+) -> None:
+    plain = yard.write(1)
+    yard.once()
+    before = yard.frames()[plain.name]
+    packed = plain.with_name(plain.name + ending)
+    packed.write_bytes({".gz": gzip.compress, ".Z": lzw}[ending](plain.read_bytes()))
+    plain.unlink()
     report = yard.once()
-    assert report.held == {QuarantineReason.COMPRESSED: 1}
-    assert yard.held()["MUSE.1.fits.Z"].text == "the file is compressed as a whole (Z)"
+    assert (report.moved, report.held) == (1, {})
+    frame = yard.frames()[packed.name]
+    assert (frame.id, frame.dp_id, frame.edition) == (before.id, before.dp_id, before.edition)
+    assert (frame.units, frame.size, frame.tag) == (before.units, packed.stat().st_size, before.tag)
+    assert "compressed as a whole" in frame.notes
+    assert Hasher(yard.archive).round(threading.Event()) == 1
+    assert yard.frames()[packed.name].sha256 == file_sha256(packed)
+
+
+def test_what_is_compressed_in_another_way_is_named_and_not_ignored(yard: Yard) -> None:
+    whole = yard.write(1).read_bytes()
+    for ending, content in {
+        ".bz2": b"BZh9", ".xz": b"\xfd7zXZ", ".gz": gzip.compress(whole)[:-9], "": gzip.compress(whole),
+    }.items():  # fmt: skip
+        (yard.raw / f"MUSE.1.fits{ending}").write_bytes(content)
+    report = yard.once()
+    assert report.held == {QuarantineReason.COMPRESSED: 2, QuarantineReason.TRUNCATED: 1, QuarantineReason.DUPLICATE: 1}
+    assert yard.held()["MUSE.1.fits.bz2"].text == "the file is compressed as a whole (bz2)"
+
+
+def test_what_takes_long_to_read_is_stored_by_and_by(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in range(3):
+        yard.write(second)
+    monkeypatch.setattr(ingest, "_BATCH_SECONDS", 0.0)
+    sizes: list[int] = []
+    store = Ingestor._store
+    monkeypatch.setattr(
+        Ingestor, "_store", lambda self, found, *rest: (sizes.append(len(found)), store(self, found, *rest))[1]
+    )
+    assert yard.once().new == 3
+    assert sizes == [1, 1, 1]
