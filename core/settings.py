@@ -127,8 +127,13 @@ class Settings(BaseSettings):
     preview_mb: Annotated[int, Field(ge=1)] = Field(
         1000, description="Pictures kept below data_dir/previews [MB]; those whose last use is longest ago go first."
     )
+    pages_processes: Annotated[int, Field(ge=0)] = Field(
+        0, description="Processes that serve the pages of one port; 0: as many as there are cores, four at most."
+    )
     heavy_requests: Annotated[int, Field(ge=1)] = Field(
-        2, description="Series and exports that one process of the pages makes at once; others wait or are told to."
+        2,
+        description="Series and exports that are made at once by all processes of the pages with this data_dir; others "
+        "wait or are told to.",
     )
     max_tries: Annotated[int, Field(ge=1)] = Field(5, description="Tries of a block that fails from outside.")
 

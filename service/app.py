@@ -82,6 +82,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.heavy.close()
         watch.close()
         archive.dispose()
 
@@ -99,7 +100,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.archive = archive
     app.state.pulse = Pulse(watch, settings)
     app.state.turns = make_turns()
-    app.state.heavy = HeavyTurns(settings.heavy_requests)
+    app.state.heavy = HeavyTurns(settings.data_dir / "turns", settings.heavy_requests)
     app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)
     app.mount("/static", _VersionedFiles(directory=STATIC_DIR), name="static")
     app.include_router(api.router)

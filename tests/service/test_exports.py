@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import threading
@@ -152,14 +153,32 @@ def test_who_finds_no_turn_is_told_when_to_come_again(client: httpx.Client, monk
     assert client.get("/api/nights").status_code == 200
 
 
-def test_turns_are_given_in_order_and_not_waited_for_without_end(run_async: Callable[..., Any]) -> None:
+def test_turns_are_given_in_order_and_not_waited_for_without_end(run_async: Callable[..., Any], tmp_path: Path) -> None:
     async def story() -> None:
-        turns = HeavyTurns(1, patience=0.01)
-        await turns.take()
+        turns = HeavyTurns(tmp_path, 1, patience=0.01)
+        turn = await turns.take()
         with pytest.raises(BusyError):
             await turns.take()
-        turns.give_back()
-        await turns.take()
+        turns.give_back(turn)
+        turns.give_back(await turns.take())
+        turns.close()
+
+    run_async(story())
+
+
+def test_processes_share_the_turns(run_async: Callable[..., Any], tmp_path: Path) -> None:
+    async def story() -> None:
+        # Each opens the files for itself, as two processes do.
+        one, other = HeavyTurns(tmp_path, 2, patience=0.2), HeavyTurns(tmp_path, 2, patience=0.2)
+        first, _ = await one.take(), await other.take()
+        for turns in (one, other):
+            with pytest.raises(BusyError):
+                await turns.take()
+        waiting = asyncio.create_task(other.take())
+        one.give_back(first)
+        await waiting
+        one.close()
+        other.close()
 
     run_async(story())
 
