@@ -125,7 +125,9 @@ def folders_of_links_out(roots: Sequence[Path]) -> list[str]:
 
 
 def _read(folder: str, changed: tuple[int, int]) -> _Listing:
-    candidates, folders, links = [], [], []
+    candidates: list[str] = []
+    folders: list[str] = []
+    links: list[str] = []
     for entry in _entries(folder):
         if is_candidate(entry.name):
             candidates.append(entry.path)

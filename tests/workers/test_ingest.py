@@ -116,7 +116,7 @@ def test_a_growing_file_is_waited_for_not_quarantined(yard: Yard) -> None:
     data = yard.build({})
     path = yard.raw / "slow.fits"
     path.write_bytes(data[:3000])
-    ingestor = Ingestor(yard.archive, yard.settings)
+    ingestor = Ingestor(yard.archive, yard.settings.model_copy(update={"truncated_seconds": 600.0}))
     for end in range(6000, len(data), 3000):
         report = ingestor.round([yard.raw])
         assert (report.waiting, report.held.total(), report.new) == (1, 0, 0)
