@@ -89,7 +89,8 @@ class Settings(BaseSettings):
         120.0, description="A template that lacks exposures is waited for this long after the last one came in."
     )
     retry_seconds: PositiveSeconds = Field(
-        20.0, description="Pause before the second try of a block; four times longer before each further one."
+        20.0,
+        description="Pause before the second try of a block; four times longer before each further one, up to an hour.",
     )
     recipe_seconds: PositiveSeconds = Field(3600.0, description="A recipe that runs longer is stopped.")
     worker_concurrency: Annotated[int, Field(ge=1)] = Field(

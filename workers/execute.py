@@ -40,9 +40,11 @@ from workers.interrupts import BlockCancelled, LeaseLost, RecipeTimeout, Shutdow
 from workers.memory import MemoryBudget, available_mb, needed_mb, parts_at_once
 from workers.outcome import Outcome
 
-__all__ = ["BlockExecutor", "release_dead", "worker_name"]
+__all__ = ["BlockExecutor", "release_dead", "retry_pause", "worker_name"]
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_PAUSE = 3600.0  # [s]
+_MOST_STEPS = 30  # after which any pause is the longest
 _OWNER = re.compile(r"execute@(?P<host>.+):(?P<pid>\d+):[0-9a-f]+$")
 T = TypeVar("T")
 
@@ -50,6 +52,12 @@ T = TypeVar("T")
 def worker_name(kind: str) -> str:
     """Name of this process as holder of leases: ``execute@host:pid``."""
     return f"{kind}@{socket.gethostname()}:{os.getpid()}"
+
+
+def retry_pause(settings: Settings, tries: int) -> float:
+    """Pause after so many tries [s]: four times longer after each, up to an hour."""
+    steps = min(max(tries - 1, 0), _MOST_STEPS)
+    return min(settings.retry_seconds * 4.0**steps, max(settings.retry_seconds, _LONGEST_PAUSE))
 
 
 def release_dead(archive: Archive, actor: str) -> list[Work]:
@@ -175,9 +183,6 @@ class BlockExecutor:
 
     def _fail(self, attempt: Attempt, error_type: str, message: str, *, retriable: bool) -> Outcome:
         work = attempt.work
-        with self.archive.read() as session:
-            tries = work_tries(session, work)
-        pause = self.settings.retry_seconds * 4 ** max(tries - 1, 0)
         try:
             state = self.insist(
                 lambda session: fail_work(
@@ -187,7 +192,7 @@ class BlockExecutor:
                     error_type=error_type,
                     message=message,
                     retriable=retriable,
-                    retry_seconds=pause,
+                    retry_seconds=retry_pause(self.settings, work_tries(session, work)),
                 )
             )
         except StateConflictError as conflict:

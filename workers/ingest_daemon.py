@@ -30,6 +30,7 @@ __all__ = ["ingest_forever"]
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
+_AGAIN_SECONDS = 2.0  # after an error; what the database could not take is there still
 
 
 def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) -> None:
@@ -59,15 +60,23 @@ def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) 
                     life.doing = f"{archive.now():%H:%M:%S} {report.sentence()}"
             if rescan:
                 next_scan = 0.0 if ingestor.wants_rescan else now + settings.rescan_seconds
-        except Exception:
+        except Exception as error:
             # Whatever it is: the files are still there, and the next rescan finds them.
-            log.exception("a round of ingest failed; it is tried again")
+            _tell("a round of ingest failed; it is tried again", error)
             next_scan = 0.0
-            stop.wait(2.0)
+            stop.wait(_AGAIN_SECONDS)
         changed.wait(0.2 if ingestor.open_paths else 1.0)
     for thread in threads:
         thread.join(_STOP_SECONDS)  # a large file that is just hashed is hashed again by the next daemon
     life.stopped()
+
+
+def _tell(what: str, error: Exception) -> None:
+    """Log what failed: a database that is away in a line, anything else with all that is known of it."""
+    if isinstance(error, ArchiveUnavailableError):
+        log.warning("%s: %s", what, error)
+    else:
+        log.error("%s", what, exc_info=error)
 
 
 class _Life:
@@ -92,8 +101,8 @@ class _Life:
                         pid=os.getpid(),
                         doing=self.doing,
                     )
-            except Exception:
-                log.exception("the heartbeat could not be written")
+            except Exception as error:
+                _tell("the heartbeat could not be written", error)
             if self._stop.wait(self._seconds):
                 return
 
@@ -165,8 +174,11 @@ def _hash_for_ever(archive: Archive, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             done = hasher.round(stop)
-        except Exception:
-            log.exception("hashing failed; tried again in a minute")
+        except ArchiveUnavailableError as error:
+            _tell("hashing failed; it is tried again", error)
+            stop.wait(_AGAIN_SECONDS)
+        except Exception as error:
+            _tell("hashing failed; tried again in a minute", error)
             stop.wait(60.0)
         else:
             stop.wait(0.1 if done else 5.0)

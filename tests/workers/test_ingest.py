@@ -26,7 +26,7 @@ from core.archive.states import FrameState, QuarantineReason, QuarantineState
 from core.errors import NotFoundError
 from core.fitsfile.digest import file_sha256
 from core.settings import Settings
-from workers import ingest, ingest_scan
+from workers import ingest, ingest_daemon, ingest_scan
 from workers.hashing import Hasher
 from workers.ingest import Ingestor, ingest_once, release
 from workers.ingest_daemon import ingest_forever
@@ -614,6 +614,31 @@ def test_the_daemon_takes_in_what_comes_and_survives_what_is_bad(daemon: Yard, m
         time.sleep(0.5)
     _until(lambda: len(daemon.frames()) == 3)
     _until(lambda: all(frame.sha256 for frame in daemon.frames().values()))
+
+
+def test_a_database_that_is_away_is_told_in_lines_and_waited_for(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = threading.Event()
+    yard.write(0)
+    monkeypatch.setattr(ingest_daemon, "_AGAIN_SECONDS", 0.05)
+    with monkeypatch.context() as patch:
+
+        def away(*_: object) -> None:
+            raise ArchiveUnavailableError("the archive database does not answer")
+
+        patch.setattr(Archive, "read", away)
+        patch.setattr(Archive, "write", away)
+        settings = yard.settings.model_copy(update={"heartbeat_seconds": 0.05})
+        thread = threading.Thread(target=ingest_forever, args=(yard.archive, settings, stop))
+        thread.start()
+        words = ("a round of ingest failed", "the heartbeat could not be written", "hashing failed")
+        _until(lambda: all(caplog.text.count(word) > 1 for word in words))
+    _until(lambda: len(yard.frames()) == 1)
+    stop.set()
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(yard: Yard) -> None:
