@@ -18,9 +18,9 @@ from typing import BinaryIO
 from core.errors import BadFitsError
 from core.fitsfile.cards import BLOCK, CARD, CardValue, card_field, card_value
 from core.fitsfile.header import Header
-from core.fitsfile.packed import ByteStream, Packing, open_packed, packing_of, packing_of_bytes
+from core.fitsfile.packed import ByteStream, Packing, open_content, open_packed, packing_of, packing_of_bytes
 
-__all__ = ["FitsScan", "HduScan", "scan_file", "scan_fits", "scan_packed"]
+__all__ = ["FitsScan", "HduScan", "first_header", "scan_file", "scan_fits", "scan_packed"]
 
 _MAX_HEADER_BLOCKS = 4096  # ~ 147 000 cards: more is not a header
 _MAX_HDUS = 1000  # products of 24 units have some 150
@@ -168,6 +168,15 @@ def scan_packed(path: str | os.PathLike[str], copy: BinaryIO | None = None) -> F
 def scan_file(path: str | os.PathLike[str]) -> FitsScan:
     """Scan a FITS file, be it compressed as a whole or not; for errors see `scan_fits` and `scan_packed`."""
     return scan_fits(path) if packing_of(Path(path)) is None else scan_packed(path)
+
+
+def first_header(path: str | os.PathLike[str]) -> Header:
+    """The primary header of a FITS file, be it compressed as a whole or not; for errors see `scan_file`."""
+    path = Path(path)
+    with open_content(path) as stream:
+        return Header.from_text(
+            (_read_header(_Forward(stream, None).read, 0, path, 0) or b"").decode("ascii", "replace")
+        )
 
 
 class _Forward:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from astropy.io import fits
 
 from core.errors import BadFitsError, MissingInputError, ParameterError
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import set_key
+from core.fitsfile.keywords import get_key, set_key
 from core.fitsfile.sof import format_sof
 from core.formats.image import read_image
 from core.formats.raw import write_raw
@@ -134,6 +136,46 @@ def test_frames_that_the_recipe_does_not_take_are_left_alone_and_told(
         result = run_recipe(recipe, frames, recipe.Params.parse({"nifu": 3}), tmp_path)
     assert result.ok
     assert "MASTER_FLAT flat.fits is not used: muse_bias takes no such frames" in caplog.text
+
+
+def test_cards_that_no_reader_accepts_are_left_out_and_told_once(
+    biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = [tmp_path / path.name for path in biases]
+    for path, whole in zip(damaged, biases, strict=True):
+        content = whole.read_bytes().replace(b"'test    '", b"'test     ")  # in each channel
+        path.write_bytes(content.replace(b"ORIGFILE= '", b"ORIGFILE=  ", 1).replace(b"ARCFILE = ", b"ARCF\xefLE = ", 1))
+    with caplog.at_level(logging.WARNING):
+        result, _ = run_bias(tuple(damaged), tmp_path, nifu=0)
+    told = [record.getMessage() for record in caplog.records if "not every reader" in record.getMessage()]
+    assert told == [
+        f"{where}: cards that not every reader accepts are not copied into products: {names}"
+        for where, names in (
+            (f"{damaged[0].name} and 2 more files", "ARCF?LE, ORIGFILE"),
+            *[("the header of the data", "DET.CHIP.ID")] * 3,  # of IFUs 3, 9 and 17
+        )
+    ]
+    with fits.open(result.products[0].path, checksum=True) as hdus:
+        hdus.verify("exception")
+        assert not {"ORIGFILE", "ARCFILE", "ESO DET CHIP ID"} & set(hdus[0].header)
+
+
+def test_frames_that_are_compressed_as_a_whole_give_the_same_products(
+    biases: tuple[Path, ...], tmp_path: Path, lzw: Callable[[bytes], bytes]
+) -> None:
+    packed = []
+    for path, pack, ending in zip(biases, (gzip.compress, lzw, bytes), (".gz", ".Z", ""), strict=True):
+        packed.append(tmp_path / f"{path.name}{ending}")
+        packed[-1].write_bytes(pack(path.read_bytes()))
+    images = []
+    for name, paths in (("plain", biases), ("packed", tuple(packed))):
+        (tmp_path / name).mkdir()
+        result, _ = run_bias(paths, tmp_path / name, nifu=-1)
+        images.append([read_image(product.path, product.unit) for product in result.products])
+    for plain, other in zip(*images, strict=True):
+        np.testing.assert_array_equal(plain.data, other.data)
+        np.testing.assert_array_equal(plain.stat, other.stat)
+    assert get_key(images[1][0].header, "PRO.REC1.RAW1.NAME", str) == packed[0].name
 
 
 def test_parameters_that_do_nothing_are_told(
