@@ -6,6 +6,7 @@ to be read from its start for any of its images, so all of it is unpacked, once 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import tempfile
@@ -18,13 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from core.errors import BadFitsError, RetriableError
-from core.fitsfile.scan import FitsScan, HduScan, scan_packed
+from core.fitsfile.scan import FitsScan, HduScan, scan_fits, scan_packed
 
 __all__ = ["Descriptor", "unpack", "unpack_whole"]
 
 _TILE_ROWS: Final = 256
 _unpacked: dict[tuple[str, int, int], tuple[FitsScan, Descriptor]] = {}  # by path, size and time of change
 _lock = threading.Lock()
+# CFITSIO, which astropy has inside, keeps the state of decoding HCOMPRESS in global variables.
+_global_state: Final = {"HCOMPRESS_1": threading.Lock()}
 
 
 class Descriptor:
@@ -74,9 +77,12 @@ def unpack(path: Path, hdu: HduScan, encode: Callable[[npt.NDArray[Any]], npt.ND
 
     with tempfile.TemporaryFile() as target, fits.open(path, memmap=False, lazy_load_hdus=True) as hdus:
         section = hdus[hdu.index].section
+        kind = scan_fits(path).hdus[hdu.index].header.get("ZCMPTYPE")  # raw channels go without their headers
+        alone = _global_state.get(str(kind), contextlib.nullcontext())
         for y0 in range(0, hdu.shape[0], _TILE_ROWS):
             try:
-                rows = np.asarray(section[y0 : y0 + _TILE_ROWS, :])
+                with alone:
+                    rows = np.asarray(section[y0 : y0 + _TILE_ROWS, :])
             except (MemoryError, OSError):  # of the machine, not of the file
                 raise
             except Exception as error:  # of a type of its own for each kind of damage

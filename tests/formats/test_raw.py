@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import resource
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +194,17 @@ def test_a_header_with_forbidden_bytes_can_be_copied(tmp_path: Path) -> None:
     with FitsWriter(tmp_path / "copy.fits") as writer:
         writer.primary(header)
     assert fits.getval(tmp_path / "copy.fits", "ESO OBS TARG NAME") == "Sgr A ?"
+
+
+def test_threads_unpack_tiles_of_a_decoder_with_global_state_one_after_the_other(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).normal(1200, 2.5, (1024, 4224)).round().astype(np.uint16)
+    tiles = fits.CompImageHDU(
+        pixels, name="CHAN03", compression_type="HCOMPRESS_1", tile_shape=(64, 4224), hcomp_scale=0
+    )
+    fits.HDUList([fits.PrimaryHDU(), tiles]).writeto(tmp_path / "raw.fits.fz")
+
+    def read(_: int) -> bool:
+        return np.array_equal(open_raw(tmp_path / "raw.fits.fz").channel(3).read(), pixels)
+
+    with ThreadPoolExecutor(3) as threads:  # without turns it breaks off, or kills the process
+        assert list(threads.map(read, range(6))) == [True] * 6
