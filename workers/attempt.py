@@ -45,7 +45,7 @@ from workers.verdict import RunVerdict, judge, units_to_reduce
 __all__ = ["Attempt", "EventSink"]
 
 _LOG = logging.getLogger(__name__)
-_DRAWINGS = 3
+_DRAWINGS = 10  # after one that was killed: more than chance kills one after the other
 EventHearer = Callable[[Event], None]
 EventSink = Callable[[str, Event], None]
 
