@@ -115,6 +115,11 @@ class Settings(BaseSettings):
         True, description="Certify calibrations whose scores are all good; those that a person judged are left alone."
     )
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
+    free_mb: Annotated[int, Field(ge=0)] = Field(
+        200,
+        description="Room kept free on the disks of products, logs and an SQLite database [MB]: with less, every page "
+        "says so and no block is begun until there is more.",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Names under which the pages may be asked for, separated by commas, besides addresses, localhost "

@@ -21,7 +21,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from core.errors import BadFitsError, ChipNotLiveError, MissingInputError, MuseError, NonRetriableError, RetriableError
+from core.errors import (
+    DISK_FULL,
+    BadFitsError,
+    ChipNotLiveError,
+    MissingInputError,
+    MuseError,
+    NonRetriableError,
+    RetriableError,
+    error_kind,
+)
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import first_header
 from core.recipes.declaration import Recipe, RecipeParameters
@@ -397,7 +406,8 @@ def _as_muse_error(log: Logger, what: str) -> Iterator[None]:
 
 
 def _failure(part: Part, error: MuseError) -> PartFailure:
-    return PartFailure(part, error.error_type, str(error), error.retriable)
+    kind = error_kind(error)
+    return PartFailure(part, kind, str(error), error.retriable or kind == DISK_FULL)
 
 
 def _failed(run: Run, outcome: PartOutcome) -> bool:

@@ -105,10 +105,21 @@ def test_ifus_that_are_not_asked_for_are_left_alone(biases: tuple[Path, ...], tm
 
 
 @pytest.mark.parametrize(
-    ("error", "retriable"), [(MemoryError("x"), True), (OSError(5, "x"), True), (ZeroDivisionError("x"), False)]
+    ("error", "retriable", "kind"),
+    [
+        (MemoryError("x"), True, "retriable"),
+        (OSError(5, "x"), True, "retriable"),
+        (OSError(28, "x"), True, "disk_full"),
+        (ZeroDivisionError("x"), False, "non_retriable"),
+    ],
 )
 def test_what_the_machine_does_to_an_ifu_may_go_better_another_time_and_what_the_code_does_not(
-    biases: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, retriable: bool
+    biases: tuple[Path, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    retriable: bool,
+    kind: str,
 ) -> None:
     recipe = type(get_recipe("muse_bias"))
     process = recipe.reduce_ifu
@@ -122,7 +133,7 @@ def test_what_the_machine_does_to_an_ifu_may_go_better_another_time_and_what_the
     result, events = run_bias(biases, tmp_path, nifu=-1)
     assert [part.number for part in result.reduced] == [3, 17]
     (failure,) = result.failures
-    assert (failure.part.number, failure.retriable) == (9, retriable)
+    assert (failure.part.number, failure.retriable, failure.error_type) == (9, retriable, kind)
     assert failure.message.startswith(type(error).__name__)
     assert [event.failure.part.number for event in events if isinstance(event, PartFailed)] == [9]
 
