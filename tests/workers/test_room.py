@@ -136,7 +136,7 @@ def test_a_block_waits_while_there_is_less_room_than_it_needs_and_says_so(
     assert block.state_reason.startswith("waits for room on disk: ")
     assert block.not_before is not None
     free(10**12)
-    assert execute(planned, Work(block.id)) is Outcome.DONE
+    assert execute(planned, queue(planned)) is Outcome.DONE
 
 
 def test_a_unit_that_failed_for_want_of_room_is_made_up_for_when_there_is_room(
