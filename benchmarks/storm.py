@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from storm_compare import Difference, Leftover, clean_up, compare, contents
-from storm_house import Installation, Process, processes_below, running
+from storm_house import DAEMON_KINDS, Installation, Process, processes_below, running
 
 from core.archive.schema import upgrade
 from core.archive.sessions import Archive, ArchiveUnavailableError
@@ -44,10 +44,10 @@ DETECTOR: Final = Detector(nx=2048, ny=120)  # flats need the width of real dete
 SETTINGS: Final[dict[str, Any]] = {
     "settle_seconds": 0.1,
     "rescan_seconds": 2.0,
-    "lease_seconds": 4.0,
+    "lease_seconds": 8.0,
     "heartbeat_seconds": 0.5,
     "dispatch_seconds": 0.3,
-    "resend_seconds": 6.0,
+    "resend_seconds": 8.0,
     "template_seconds": 4.0,
     "retry_seconds": 1e-6,  # four times as much after each try, of which there are many
     "max_tries": 1000,
@@ -111,7 +111,8 @@ class Storm:
             elif self._dies(process.kind, passed, awake=self._is_awake(process)):
                 self._kill(process, process.kind if self._is_awake(process) else f"{process.kind} that starts")
         daemons = [process for process in processes if process.kind not in RECIPE_LIFE]
-        if self._dies("supervisor", passed, awake=len(daemons) == 4 and all(map(self._is_awake, daemons))):
+        whole = {process.kind for process in daemons} == DAEMON_KINDS and all(map(self._is_awake, daemons))
+        if self._dies("supervisor", passed, awake=whole):
             self._kill(Process(house.supervisor.pid, "supervisor"), "supervisor")
             house.supervisor.wait()
         for name, server in house.servers.items():
@@ -226,8 +227,8 @@ class Report:
         From the last kill until nothing was left to do; None if that took too long.
     open_blocks : tuple of str
         Blocks that were not through then.
-    exit_code : int
-        Of the supervisor, when it was stopped in order.
+    exit_code : int or None
+        Of the supervisor, when it was told to stop; None if it did not.
     differences : dict
         By kind of row.
     leftover : Leftover
@@ -243,7 +244,7 @@ class Report:
     rows: dict[str, int]
     calm_seconds: float | None
     open_blocks: tuple[str, ...]
-    exit_code: int
+    exit_code: int | None
     differences: dict[str, Difference]
     leftover: Leftover
     tracebacks: tuple[str, ...]

@@ -31,14 +31,16 @@ from core.errors import RetriableError
 from core.settings import Settings, join_paths
 from workers.supervisor import DAEMONS
 
-__all__ = ["Installation", "Process", "Server", "processes_below", "running"]
+__all__ = ["DAEMON_KINDS", "Installation", "Process", "Server", "processes_below", "running"]
 
 ROOT = Path(__file__).parents[1]
 # The module that a daemon runs, and its kind. What a worker starts runs recipes; what that starts, parts of them.
 _PAGES = ("service.serve", "pages")
 _MODULES = {command[1]: name for name, command in DAEMONS.items()} | dict([_PAGES])
+DAEMON_KINDS = frozenset(_MODULES.values())
 _BELOW = {"worker": "recipe", "recipe": "part", "part": "part"}
 _RECOVERY_SECONDS = 60.0
+_STOP_SECONDS = 120.0
 _LATE = 6  # blocks
 
 
@@ -213,10 +215,13 @@ class Installation:
                 stderr=log,
             )
 
-    def stop(self) -> int:
-        """Stop it in order; the exit code of the supervisor."""
+    def stop(self) -> int | None:
+        """Stop it in order; the exit code of the supervisor, or None if it does not end."""
         self.supervisor.terminate()
-        return self.supervisor.wait(timeout=120)
+        try:
+            return self.supervisor.wait(_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            return None
 
     def end(self) -> None:
         """Stop all at once."""
