@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,6 +23,7 @@ from core.sqliteurl import sqlite_url
 
 __all__ = [
     "DATA_DIR_VARIABLE",
+    "MISSED_BEATS",
     "OTHER_VARIABLES",
     "PREFIX",
     "Settings",
@@ -32,6 +34,7 @@ __all__ = [
 
 PREFIX: Final = "CASCADE_"
 DATA_DIR_VARIABLE: Final = f"{PREFIX}DATA_DIR"
+MISSED_BEATS: Final = 2  # a daemon that is silent for so many heartbeats is told
 # Variables that are read, but not as a setting of the installation.
 OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "CASCADE_RECIPES": "Further recipes: name=module:Class,name=module:Class.",
@@ -194,6 +197,11 @@ class Settings(BaseSettings):
             if not _is_text(str(path)):
                 raise ValueError(f"the name of the directory {str(path)!a} is not UTF-8: no database can keep it")
         return self
+
+    @property
+    def silent_after(self) -> timedelta:
+        """For how long a daemon may give no sign of life before it counts as silent."""
+        return timedelta(seconds=MISSED_BEATS * self.heartbeat_seconds)
 
     @property
     def broker_dir(self) -> Path:

@@ -20,12 +20,11 @@ from service.text import age, byte_count
 from workers.room import Disk, full_disks
 from workers.statics import faults
 
-__all__ = ["MISSED_BEATS", "Alarm", "DaemonState", "FreshnessBox", "Status", "read_status"]
+__all__ = ["Alarm", "DaemonState", "FreshnessBox", "Status", "read_status"]
 
 # Biases are taken every day, so each feed moves once per day; two hours of grace.
 AGE_LIMITS: Final = {"file": timedelta(hours=26), "product": timedelta(hours=26), "score": timedelta(hours=26)}
 LABELS: Final = {"file": "Last file", "product": "Last product", "score": "Last score"}
-MISSED_BEATS: Final = 2  # a daemon that is silent for so many heartbeats is told
 CLOCK_LIMIT: Final = 5.0  # seconds by which the clock of a host may be wrong before it is told
 _FORGOTTEN: Final = timedelta(days=7)  # a daemon that has been silent for so long is history
 NEEDED: Final = {
@@ -87,8 +86,9 @@ class Status:
 def read_status(session: Session, settings: Settings) -> Status:
     """The present state: five short queries, and a look at the names of the static calibrations."""
     now = database_now(session)
-    limit = timedelta(seconds=MISSED_BEATS * settings.heartbeat_seconds)
-    states = tuple(_state(row, now, limit) for row in daemons(session) if now - row.last_seen < _FORGOTTEN)
+    states = tuple(
+        _state(row, now, settings.silent_after) for row in daemons(session) if now - row.last_seen < _FORGOTTEN
+    )
     states = tuple(item for item in states if item.state == "alive" or not _replaced(item, states))
     boxes = _boxes(freshness(session), now)
     full = full_disks(settings)

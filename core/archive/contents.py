@@ -15,11 +15,11 @@ from core.archive.frame_use import set_aside
 from core.archive.intake import HeldFile, hold_files
 from core.archive.models import Block, BlockInput, Frame
 from core.archive.states import BLOCK_OPEN_STATES, FrameState, QuarantineReason
+from core.fitsfile.integrity import faults_told
 
 __all__ = ["frames_to_hash", "store_hash"]
 
 _MORE: Final = 500  # rows asked for beyond those wanted
-_FAULTS_TOLD: Final = 3
 
 
 def frames_to_hash(
@@ -95,7 +95,7 @@ def store_hash(
         )
     frame.former_sha256 = None
     if faults and frame.state is FrameState.PRESENT:
-        text = "; ".join(faults[:_FAULTS_TOLD]) + ("; and more" if len(faults) > _FAULTS_TOLD else "")
+        text = faults_told(faults)
         set_aside(session, frame, FrameState.DAMAGED, text, actor=actor, now=now)
         return _hold_frame(session, frame, QuarantineReason.DAMAGED, text, actor, now)
     twin = session.scalar(

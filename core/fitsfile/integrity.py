@@ -19,11 +19,12 @@ from core.fitsfile.digest import file_sha256
 from core.fitsfile.packed import ByteStream, open_packed, packing_of
 from core.fitsfile.scan import HduScan, scan_fits, scan_packed
 
-__all__ = ["FileCheck", "check_file"]
+__all__ = ["FileCheck", "check_file", "faults_told"]
 
 _PIECE: Final = 1 << 22  # bytes read at once, a multiple of the four that are summed
 _WANTED: Final = frozenset({"DATASUM", "CHECKSUM"})
 _VANISHED: Final = (0, 0xFFFFFFFF)  # the two zeros of ones' complement
+_TOLD: Final = 3  # faults
 _LONGEST: Final = 10  # digits of a sum of 32 bits
 
 
@@ -69,6 +70,11 @@ def check_file(path: Path) -> FileCheck:
     return FileCheck(sha256, faults)
 
 
+def faults_told(faults: Sequence[str]) -> str:
+    """The first faults as one text."""
+    return "; ".join(faults[:_TOLD]) + ("; and more" if len(faults) > _TOLD else "")
+
+
 def _hdus(path: Path) -> tuple[HduScan, ...]:
     """No HDUs if the file is none that can be scanned."""
     try:
@@ -106,8 +112,11 @@ def _fault(hdu: HduScan, header_sum: int, data_sum: int) -> str:
     cards = parse_cards(hdu.header_bytes, keep=_WANTED.__contains__)
     where = hdu.extname or ("the primary HDU" if hdu.index == 0 else f"HDU {hdu.index}")
     told = str(cards.get("DATASUM") or "").strip()
-    if told.isdecimal() and len(told) <= _LONGEST and int(told) % _VANISHED[1] != data_sum % _VANISHED[1]:
+    summed = told.isdecimal() and len(told) <= _LONGEST
+    if summed and int(told) % _VANISHED[1] != data_sum % _VANISHED[1]:
         return f"DATASUM of {where} is {told}, its data give {data_sum}"
     if str(cards.get("CHECKSUM") or "").strip("0 ") and add_sums(header_sum, data_sum) not in _VANISHED:
-        return f"CHECKSUM of {where} does not agree with its header"
+        return f"CHECKSUM of {where} does not agree" + (
+            ": its header was changed, its data are whole" if summed else ""
+        )
     return ""
