@@ -80,17 +80,18 @@ def _wait(port: int) -> None:
 
 
 def memory(process: int) -> dict[int, float]:
-    """Resident memory [MB] of a process and its children, by number."""
-    numbers = [process]
-    for child in Path(f"/proc/{process}/task/{process}/children").read_text().split():
-        numbers.append(int(child))
-    found = {}
-    for number in numbers:
+    """Memory [MB] of a process and its children, by number; what they share is shared out."""
+    found: dict[int, float] = {}
+    try:
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except FileNotFoundError:
+        return found
+    for number in (process, *map(int, children)):
         try:
-            status = Path(f"/proc/{number}/status").read_text()
-        except FileNotFoundError:
+            status = Path(f"/proc/{number}/smaps_rollup").read_text()
+        except (FileNotFoundError, ProcessLookupError):
             continue
-        line = next((line for line in status.splitlines() if line.startswith("VmRSS:")), "VmRSS: 0 kB")
+        line = next((line for line in status.splitlines() if line.startswith("Pss:")), "Pss: 0 kB")
         found[number] = int(line.split()[1]) / 1e3
     return found
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import csv
 import io
+import socket
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -19,6 +22,7 @@ from astropy.io.votable import parse_single_table
 from astropy.io.votable.tree import TableElement
 from astropy.time import Time
 
+import service.api.qc1
 import service.series
 from core.archive.pages.qc1_rows import ReadingStopped
 from service.columns import CHUNK_ROWS
@@ -181,6 +185,27 @@ def test_processes_share_the_turns(run_async: Callable[..., Any], tmp_path: Path
         other.close()
 
     run_async(story())
+
+
+def test_reading_ends_when_the_client_closes_its_connection(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def read(_session: Any, _wanted: Any, stopped: Callable[[], bool], **_: Any) -> Any:
+        begun.set()
+        while not stopped():
+            time.sleep(0.01)
+        ended.set()
+        raise ReadingStopped
+
+    monkeypatch.setattr(service.api.qc1, "read_series", read)
+    address = urlsplit(f"{client.base_url}")
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(f"GET {ADDRESS}.csv?y=master_ron HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert begun.wait(60)
+        assert not ended.is_set()
+    assert ended.wait(60)
 
 
 def test_nothing_is_read_for_a_client_that_has_gone() -> None:
