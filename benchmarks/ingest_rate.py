@@ -2,7 +2,7 @@
 
 Writes sparse files with the real structure (a primary header of some 700 cards, 24 extensions of 4224 x 4240 pixels),
 ingests them into a fresh archive, and looks at the same directory again. Ingest reads headers only, so that holes in
-place of pixels change nothing.
+place of pixels change nothing. Then it looks at a directory of files of no use, twice.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from core.archive.schema import upgrade
 from core.archive.sessions import Archive
 from core.settings import Settings
 from workers.ingest import ingest_once
+from workers.ingest_scan import TreeReader
 
 _TARGET = 300.0  # files per second
 
@@ -28,6 +29,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--frames", type=int, default=1500)
     parser.add_argument("--ifus", type=int, default=24)
+    parser.add_argument("--useless", type=int, default=100_000, help="files that are no frames")
     parser.add_argument("--database-url", default="", help="an SQLite file if not given")
     parser.add_argument("--directory", type=Path, default=None, help="on the disk to be measured")
     options = parser.parse_args()
@@ -49,13 +51,30 @@ def main() -> int:
         used = time.process_time() - used
         again = ingest_once(archive, settings)
         archive.dispose()
+        useless = look_at_useless(Path(folder) / "useless", options.useless)
     rate = options.frames / first.seconds
     print(f"{options.frames} frames, {options.ifus} channels, {cards} primary cards")
     print(f"first look : {first.seconds:7.2f} s  {rate:9.0f} files/s  ({first.sentence()})")
     print(f"processor  : {used:7.2f} s  {options.frames / used:9.0f} files/s  (what a machine of its own would do)")
     print(f"second look: {again.seconds:7.2f} s  {options.frames / again.seconds:9.0f} files/s")
+    print(f"of no use  : {useless[0]:7.2f} s  for {options.useless} files, {useless[1]:.4f} s when nothing changed")
     print(f"target     : {_TARGET:.0f} files/s: {'reached' if rate >= _TARGET else 'MISSED'}")
     return 0 if rate >= _TARGET and first.new == options.frames else 1
+
+
+def look_at_useless(folder: Path, count: int) -> tuple[float, float]:
+    """Seconds of a first and of a second look at files of no use, a thousand in a directory."""
+    for number in range(count):
+        parent = folder / f"{number // 1000:04d}"
+        parent.mkdir(parents=True, exist_ok=True)
+        (parent / f"{number}.txt").touch()
+    reader = TreeReader(clock=lambda: time.time() + 60)  # the directories have come to rest
+    seconds = []
+    for _ in range(2):
+        start = time.monotonic()
+        reader.scan(str(folder))
+        seconds.append(time.monotonic() - start)
+    return seconds[0], seconds[1]
 
 
 def write_frames(folder: Path, count: int, ifus: int) -> int:

@@ -56,13 +56,13 @@ def fill(settings: Settings, nights: int, say: Callable[[str], None]) -> None:
     factory = load_factory()
     began = time.monotonic()
     before = nights - FULL_NIGHTS
-    filler = factory.Filler(archive, ifus=range(1, 25), slices=SLICES_BEFORE, outlier_rate=0.0002)
+    filler = factory.Filler(archive, units=range(1, 25), slices=SLICES_BEFORE, outlier_rate=0.0002)
     step = 200
     for done in range(0, before, step):
         number = min(step, before - done)
         filler.nights(LAST - timedelta(days=FULL_NIGHTS + before - done - number), number)
         say(f"{done + number} of {nights} nights, {time.monotonic() - began:.0f} s")
-    factory.fill_story(archive, LAST, nights=FULL_NIGHTS - 1, ifus=range(1, 25), slices=48, outlier_rate=0.0002)
+    factory.fill_story(archive, LAST, nights=FULL_NIGHTS - 1, units=range(1, 25), slices=48, outlier_rate=0.0002)
     with archive.engine.connect() as connection:
         connection.exec_driver_sql("ANALYZE")
     archive.dispose()

@@ -8,10 +8,12 @@ again can help. `RetriableError` and `NonRetriableError` are types, so that work
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 __all__ = [
+    "DISK_FULL",
     "BadFitsError",
     "CalibrationMismatchError",
     "ChipNotLiveError",
@@ -30,7 +32,13 @@ __all__ = [
     "TracingError",
     "WavelengthError",
     "error_context",
+    "error_kind",
 ]
+
+DISK_FULL: Final = "disk_full"
+"""``error_type`` of whatever failed as there was no room on a disk."""
+
+_NO_ROOM: Final = (errno.ENOSPC, errno.EDQUOT)
 
 
 class MuseError(Exception):
@@ -73,6 +81,16 @@ def error_context(**context: Any) -> Iterator[None]:
         for key, value in context.items():
             error.context.setdefault(key, str(value))
         raise
+
+
+def error_kind(error: BaseException) -> str:
+    """``error_type`` of an error; `DISK_FULL` if a full disk, or a quota that is used up, lies behind it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            return DISK_FULL
+        cause = cause.__cause__
+    return error.error_type if isinstance(error, MuseError) else NonRetriableError.error_type
 
 
 def _rebuild(cls: type[MuseError], message: str, context: dict[str, str]) -> MuseError:

@@ -9,7 +9,9 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -22,6 +24,7 @@ from core.variables import OTHER_VARIABLES
 
 __all__ = [
     "DATA_DIR_VARIABLE",
+    "MISSED_BEATS",
     "PREFIX",
     "Settings",
     "join_paths",
@@ -31,6 +34,10 @@ __all__ = [
 
 PREFIX: Final = "CASCADE_"
 DATA_DIR_VARIABLE: Final = f"{PREFIX}DATA_DIR"
+MISSED_BEATS: Final = 2  # a daemon that is silent for so many heartbeats is told
+
+_ORIGIN: Final = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
+
 PositiveSeconds = Annotated[float, Field(gt=0)]
 
 
@@ -49,6 +56,11 @@ class Settings(BaseSettings):
     )
     database_url: str = Field("", description="SQLAlchemy URL; an SQLite file in data_dir if not set.")
     broker_url: str = Field("", description="Celery broker; files below data_dir if not set.")
+    follow_links: bool = Field(
+        False,
+        description="Follow symbolic links to directories outside of the archive directories; those to files are "
+        "followed anyway.",
+    )
     product_dir: Path = Field(Path(), description="Products; <data_dir>/products if not set.")
     log_dir: Path = Field(Path(), description="One log per block and daemon; <data_dir>/logs if not set.")
     static_dir: Path = Field(Path(), description="Static calibrations; <data_dir>/static if not set.")
@@ -68,7 +80,8 @@ class Settings(BaseSettings):
         120.0, description="A template that lacks exposures is waited for this long after the last one came in."
     )
     retry_seconds: PositiveSeconds = Field(
-        20.0, description="Pause before the second try of a block; four times longer before each further one."
+        20.0,
+        description="Pause before the second try of a block; four times longer before each further one, up to an hour.",
     )
     recipe_seconds: PositiveSeconds = Field(3600.0, description="A recipe that runs longer is stopped.")
     worker_concurrency: Annotated[int, Field(ge=1)] = Field(
@@ -93,16 +106,31 @@ class Settings(BaseSettings):
         True, description="Certify calibrations whose scores are all good; those that a person judged are left alone."
     )
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
+    free_mb: Annotated[int, Field(ge=0)] = Field(
+        200,
+        description="Room kept free on the disks of products, logs and an SQLite database [MB]: with less, every page "
+        "says so and no block is begun until there is more.",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (),
         description="Names under which the pages may be asked for, separated by commas, besides addresses, localhost "
         "and the name of the machine; * is any.",
     )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="Web sites whose scripts may read over REST (GET and HEAD, no orders), separated by commas, like "
+        "https://qc.example.org; * is any.",
+    )
     preview_mb: Annotated[int, Field(ge=1)] = Field(
         1000, description="Pictures kept below data_dir/previews [MB]; those whose last use is longest ago go first."
     )
+    pages_processes: Annotated[int, Field(ge=0)] = Field(
+        0, description="Processes that serve the pages of one port; 0: as many as there are cores, four at most."
+    )
     heavy_requests: Annotated[int, Field(ge=1)] = Field(
-        2, description="Series and exports that one process of the pages makes at once; others wait or are told to."
+        2,
+        description="Series and exports that are made at once by all processes of the pages with this data_dir; others "
+        "wait or are told to.",
     )
     max_tries: Annotated[int, Field(ge=1)] = Field(5, description="Tries of a block that fails from outside.")
 
@@ -115,11 +143,19 @@ class Settings(BaseSettings):
             return tuple(Path(part) for part in value.split(os.pathsep) if part)
         return value
 
-    @field_validator("with_recipes", "with_inputs", "allowed_hosts", mode="before")
+    @field_validator("with_recipes", "with_inputs", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin like https://qc.example.org or http://localhost:8888")
         return value
 
     @model_validator(mode="before")
@@ -149,6 +185,11 @@ class Settings(BaseSettings):
             if not _is_text(str(path)):
                 raise ValueError(f"the name of the directory {str(path)!a} is not UTF-8: no database can keep it")
         return self
+
+    @property
+    def silent_after(self) -> timedelta:
+        """For how long a daemon may give no sign of life before it counts as silent."""
+        return timedelta(seconds=MISSED_BEATS * self.heartbeat_seconds)
 
     @property
     def broker_dir(self) -> Path:

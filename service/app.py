@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Response
+from starlette.middleware.cors import CORSMiddleware
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from core.archive.changes import ChangeWatch
 from core.archive.definitions import register_definitions
 from core.archive.schema import check_schema
 from core.archive.sessions import Archive
@@ -23,14 +25,29 @@ from service import api
 from service.compression import GzipPages
 from service.conditional import Conditional
 from service.dependencies import make_turns
-from service.guard import BodyLimit
+from service.guard import BodyLimit, OwnSourcesOnly
 from service.heavy import HeavyTurns
+from service.kept import KeptAnswers, Pulse
+from service.links import Links
+from service.media import install_openapi
 from service.previews import PreviewCache
 from service.problems import PROBLEM_RESPONSES, install_error_handlers
 from service.web import views
 from service.web.templating import STATIC_DIR
 
 __all__ = ["create_app"]
+
+# Headers of answers that scripts of the pages of `cors_origins` may read, besides those that every script may.
+_EXPOSED = (
+    "Accept-Ranges",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Link",
+    "Retry-After",
+    "X-Request-ID",
+    "X-Shape",
+)
 
 
 class _VersionedFiles(StaticFiles):
@@ -59,11 +76,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     settings = settings or Settings()
     check_schema(settings.database_url)
     archive = Archive(settings.database_url)
+    watch = ChangeWatch(archive.engine)
     register_definitions(archive, qc1_definitions())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        app.state.heavy.close()
+        watch.close()
         archive.dispose()
 
     app = FastAPI(
@@ -78,29 +98,30 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.archive = archive
+    app.state.pulse = Pulse(watch, settings)
     app.state.turns = make_turns()
-    app.state.heavy = HeavyTurns(settings.heavy_requests)
+    app.state.heavy = HeavyTurns(settings.data_dir / "turns", settings.heavy_requests)
     app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)
-    app.add_middleware(BodyLimit)
-    app.add_middleware(Conditional)
-    app.add_middleware(GzipPages)
-    install_error_handlers(app, frozenset(name.lower() for name in settings.allowed_hosts))
-
-    @app.middleware("http")
-    async def _headers(request: Request, call_next):  # type: ignore[no-untyped-def]
-        response = await call_next(request)
-        # Everything comes from here: no other host is asked for anything.
-        response.headers.setdefault(
-            "Content-Security-Policy",
-            "default-src 'self'; img-src 'self' data: blob:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'",
-        )
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "same-origin")
-        return response
-
     app.mount("/static", _VersionedFiles(directory=STATIC_DIR), name="static")
     app.include_router(api.router)
     app.include_router(views.router, include_in_schema=False)
+    install_openapi(app)
+    app.add_middleware(Links, pages=views.ADDRESSES, rest=api.ADDRESSES)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Conditional)
+    app.add_middleware(GzipPages)
+    app.add_middleware(KeptAnswers, watch=watch)
+    install_error_handlers(app, frozenset(name.lower() for name in settings.allowed_hosts))
+
+    app.add_middleware(OwnSourcesOnly)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=("GET", "HEAD"),
+            allow_headers=("If-None-Match", "If-Range", "Range", "X-Request-ID"),
+            expose_headers=_EXPOSED,
+        )
     return app
 
 

@@ -5,9 +5,14 @@ from __future__ import annotations
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-__all__ = ["GzipPages"]
+__all__ = ["GzipPages", "is_file"]
 
 _AS_THEY_ARE = ("/file", "/series.csv", "/series.fits", "/series.vot", "/preview.png", "/pixels", "/log")
+
+
+def is_file(path: str) -> bool:
+    """Whether an address is that of a file or picture."""
+    return path.endswith(_AS_THEY_ARE) or "/plots/" in path
 
 
 class GzipPages:
@@ -19,5 +24,5 @@ class GzipPages:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Choose by the path."""
-        plain = scope["type"] != "http" or scope["path"].endswith(_AS_THEY_ARE) or "/plots/" in scope["path"]
+        plain = scope["type"] != "http" or is_file(scope["path"])
         await (self._plain if plain else self._gzip)(scope, receive, send)

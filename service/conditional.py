@@ -14,12 +14,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.download import has_already
 
-__all__ = ["MAX_TAGGED_BYTES", "Conditional"]
+__all__ = ["MAX_TAGGED_BYTES", "TAGGED", "Conditional", "not_modified"]
 
 MAX_TAGGED_BYTES: Final = 1_000_000
 """Longest answer kept for its tag [byte]: a long series goes from its file to the client, not through memory."""
 
-_TAGGED: Final = ("text/html", "application/json")
+TAGGED: Final = ("text/html", "application/json")
+"""Media types of the answers that get a tag here."""
+
 _OF_304: Final = ("etag", "cache-control", "vary", "content-location", "link")
 
 
@@ -64,16 +66,21 @@ class _Answer:
         tag = headers["etag"] = f'W/"{hashlib.blake2b(body, digest_size=12).hexdigest()}"'
         headers.setdefault("Cache-Control", "no-cache")
         if has_already(self._known, tag):
-            kept = [(name, value) for name, value in headers.raw if name.decode() in _OF_304]
-            await self._send({"type": "http.response.start", "status": 304, "headers": kept})
+            await self._send(not_modified(headers.raw))
             body = b""
         else:
             await self._send({**start, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": b"" if self.only_head else body})
 
 
+def not_modified(headers: list[tuple[bytes, bytes]]) -> Message:
+    """How an answer with these headers begins for a client that has it already."""
+    kept = [(name, value) for name, value in headers if name.decode() in _OF_304]
+    return {"type": "http.response.start", "status": 304, "headers": kept}
+
+
 def _is_tagged(start: Message) -> bool:
     headers = Headers(raw=start["headers"])
     kind = headers.get("content-type", "").partition(";")[0]
     size = int(headers.get("content-length", MAX_TAGGED_BYTES + 1))
-    return start["status"] == 200 and kind in _TAGGED and "etag" not in headers and size <= MAX_TAGGED_BYTES
+    return start["status"] == 200 and kind in TAGGED and "etag" not in headers and size <= MAX_TAGGED_BYTES

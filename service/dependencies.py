@@ -4,19 +4,33 @@ from __future__ import annotations
 
 from asyncio import Semaphore
 from collections.abc import AsyncIterator, Iterator
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
 
 from core.archive.sessions import Archive
 from core.settings import Settings
+from service.filters import Day
+from service.kept import Pulse
 from service.previews import PreviewCache
 
-__all__ = ["After", "ArchiveDep", "PreviewsDep", "ProductId", "SessionDep", "SettingsDep", "make_turns"]
+__all__ = [
+    "After",
+    "AfterNight",
+    "ArchiveDep",
+    "PreviewsDep",
+    "ProductId",
+    "PulseDep",
+    "SessionDep",
+    "SettingsDep",
+    "make_turns",
+]
 
 _LARGEST_KEY = (1 << 63) - 1  # that a database can compare with
-After = Annotated[int | None, Query(le=_LARGEST_KEY, description="Key of the page, from `next`")]
+_AFTER: Final = "Where the page begins: `next` of the one before it"
+After = Annotated[int | None, Query(ge=1, le=_LARGEST_KEY, description=_AFTER)]
+AfterNight = Annotated[Day | None, Query(description=_AFTER)]
 ProductId = Annotated[int, Path(le=_LARGEST_KEY)]
 
 # Fewer than the connections of the pool of an engine (15): who has its turn never waits for a connection.
@@ -36,6 +50,11 @@ def _settings(request: Request) -> Settings:
 def _previews(request: Request) -> PreviewCache:
     cache: PreviewCache = request.app.state.previews
     return cache
+
+
+def _pulse(request: Request) -> Pulse:
+    pulse: Pulse = request.app.state.pulse
+    return pulse
 
 
 async def _turn(request: Request) -> AsyncIterator[None]:
@@ -59,6 +78,7 @@ def _session(archive: Annotated[Archive, Depends(_archive)]) -> Iterator[Session
         yield session
 
 
+PulseDep = Annotated[Pulse, Depends(_pulse)]
 PreviewsDep = Annotated[PreviewCache, Depends(_previews)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ArchiveDep = Annotated[Archive, Depends(_archive)]

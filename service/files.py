@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from core.archive.models import Block
-from core.errors import NotFoundError
+from core.archive.states import FrameState
+from core.errors import NonRetriableError, NotFoundError
 
-__all__ = ["FileGoneError", "Plot", "block_plots", "existing", "tail_text"]
+__all__ = ["FileGoneError", "Plot", "SetAsideError", "block_plots", "existing", "tail_text"]
 
 _TAIL_CHUNK: Final = 1 << 16
 
@@ -19,6 +20,18 @@ class FileGoneError(NotFoundError):
     """The archive knows a file that is not on disk."""
 
     error_type = "file_gone"
+
+
+class SetAsideError(NonRetriableError):
+    """A raw frame is on disk, but not used: it is damaged, excluded by a person, or a duplicate."""
+
+    error_type = "set_aside"
+    http_status = 410
+
+    def __init__(self, name: str, state: FrameState, reason: str) -> None:
+        why = f" ({reason})" if reason else ""
+        cure = "add set_aside=true to have it all the same"
+        super().__init__(f"the frame {name} is {state.value} and not used{why}: {cure}", frame=name)
 
 
 @dataclass(frozen=True)

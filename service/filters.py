@@ -6,12 +6,15 @@ the archive had nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
+from datetime import date
 from typing import Annotated, Any, Final, get_origin
 
 from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
+from pydantic import BeforeValidator
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
@@ -22,6 +25,7 @@ from core.instruments.registry import instruments
 
 __all__ = [
     "LARGEST_UNIT",
+    "Day",
     "Mjd",
     "check_product_tag",
     "check_raw_tag",
@@ -29,10 +33,20 @@ __all__ = [
     "known_parameters",
 ]
 
+
+def _day_of_text(text: object) -> object:
+    if isinstance(text, str) and not _DAY.fullmatch(text):
+        raise ValueError("it takes a date like 2026-11-01")
+    return text
+
+
+_DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 LARGEST_UNIT: Final = max(item.units.number for item in instruments())
 """Largest number of a unit of any instrument."""
 
 Mjd = Annotated[float | None, Query(ge=0, le=200_000, allow_inf_nan=False, description="Modified Julian Date [d]")]
+Day = Annotated[date, BeforeValidator(_day_of_text)]
+"""A date as 2026-11-01 and in no other form: a number is no time here."""
 _SHOWN: Final = 40  # characters of what was asked for
 
 

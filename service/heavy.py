@@ -7,11 +7,14 @@ one, a slow client keeps neither memory nor a connection of the database, and it
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import os
 import tempfile
 import threading
 from asyncio import Semaphore
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Annotated, Final
 
 from fastapi import Depends, Request
@@ -21,12 +24,13 @@ from starlette.concurrency import run_in_threadpool
 from core.archive.pages.qc1_rows import ReadingStopped
 from core.errors import RetriableError
 from service.exports import FORMATS, MEDIA_TYPES
+from service.media import disposition
 from service.series import SeriesAnswer
 
 __all__ = ["BusyError", "HeavyTurn", "HeavyTurns", "WaitingDep", "export"]
 
 RETRY_SECONDS: Final = 10
-_WATCH_SECONDS: Final = 0.5
+_LOCK_SECONDS: Final = 0.05
 _IN_MEMORY: Final = 1 << 20  # [byte] of an answer; a longer one goes to disk
 _PIECE: Final = 1 << 18
 _CLIENT_GONE: Final = 499  # nobody reads it
@@ -41,21 +45,27 @@ class BusyError(RetriableError):
 
 
 class HeavyTurns:
-    """Turns of the requests that read much.
+    """Turns of the requests that read much, shared by all processes that serve one installation.
+
+    A turn is the lock of a file, which ends with its process at the latest.
 
     Parameters
     ----------
+    folder : pathlib.Path
+        Where the files are; made when it is needed.
     number : int
         At once; others wait for a while.
     patience : float
         How long [s].
     """
 
-    def __init__(self, number: int, patience: float = RETRY_SECONDS) -> None:
-        self._turns, self._patience = Semaphore(number), patience
+    def __init__(self, folder: Path, number: int, patience: float = RETRY_SECONDS) -> None:
+        self._folder, self._number, self._patience = folder, number, patience
+        self._own = Semaphore(number)  # who waits for a lock is the first of this process, not a crowd
+        self._free: list[int] | None = None
 
-    async def take(self) -> None:
-        """Wait for a turn.
+    async def take(self) -> int:
+        """Wait for a turn; answers what gives it back.
 
         Raises
         ------
@@ -63,30 +73,64 @@ class HeavyTurns:
             If there is none for too long.
         """
         try:
-            await asyncio.wait_for(self._turns.acquire(), self._patience)
+            return await asyncio.wait_for(self._take(), self._patience)
         except TimeoutError:
             raise BusyError(f"too many series and exports are asked for: try again in {RETRY_SECONDS} s") from None
 
-    def give_back(self) -> None:
+    async def _take(self) -> int:
+        await self._own.acquire()
+        try:
+            while (turn := self._lock_one()) is None:
+                await asyncio.sleep(_LOCK_SECONDS)
+        except BaseException:
+            self._own.release()
+            raise
+        return turn
+
+    def _lock_one(self) -> int | None:
+        if self._free is None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            names = [self._folder / f"heavy-{number + 1}" for number in range(self._number)]
+            self._free = [os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640) for name in names]
+        for turn in self._free:
+            with suppress(BlockingIOError):
+                fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._free.remove(turn)
+                return turn
+        return None
+
+    def give_back(self, turn: int) -> None:
         """End of a turn."""
-        self._turns.release()
+        self._own.release()
+        if self._free is None:  # closed meanwhile: a request that was broken off at the end
+            os.close(turn)
+        else:
+            fcntl.flock(turn, fcntl.LOCK_UN)
+            self._free.append(turn)
+
+    def close(self) -> None:
+        """Close the files; a turn that is still taken ends when it is given back."""
+        for turn in self._free or ():
+            os.close(turn)
+        self._free = None
 
 
 async def _heavy_turn(request: Request) -> AsyncIterator[None]:
     turns: HeavyTurns = request.app.state.heavy
-    await turns.take()
+    turn = await turns.take()
     try:
         yield
     finally:
-        turns.give_back()
+        turns.give_back(turn)
 
 
 async def _somebody_waits(request: Request) -> AsyncIterator[Callable[[], bool]]:
     gone = threading.Event()
 
     async def watch() -> None:
-        while not await request.is_disconnected():
-            await asyncio.sleep(_WATCH_SECONDS)
+        # Not `is_disconnected`: below a middleware that wraps receiving it never hears of it.
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
         gone.set()
 
     watcher = asyncio.create_task(watch())
@@ -134,7 +178,7 @@ def export(
         raise
     headers = {"Content-Length": str(stream.tell())}
     if name is not None:
-        headers["Content-Disposition"] = f'attachment; filename="{name}.{kind}"'
+        headers["Content-Disposition"] = disposition(f"{name}.{kind}")
     stream.seek(0)
     return StreamingResponse(_sent(stream), media_type=MEDIA_TYPES[kind], headers=headers)
 

@@ -7,7 +7,6 @@ that asking costs next to nothing; a page is read again only when its token is n
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
 from typing import Final
 
 from pydantic import BaseModel, Field
@@ -17,7 +16,7 @@ from sqlalchemy.orm import Session
 from core.archive.models import Block, BlockPart, Event, Frame, Product, QuarantinedFile
 from core.archive.states import BlockState, QuarantineState
 from core.settings import Settings
-from service.status import MISSED_BEATS, Status
+from service.status import Status
 
 __all__ = ["LiveState", "daemon_key", "live_state", "live_token"]
 
@@ -41,18 +40,17 @@ def daemon_key(name: str) -> str:
     return f"daemon {name}"
 
 
-def live_state(session: Session, settings: Settings, status: Status) -> LiveState:
+def live_state(session: Session, settings: Settings, status: Status, token: str) -> LiveState:
     """The present state, and when to ask again: at the latest when the next daemon would be silent for too long."""
     running = session.scalar(select(func.count()).select_from(Block).where(Block.state == BlockState.RUNNING)) or 0
-    limit = timedelta(seconds=MISSED_BEATS * settings.heartbeat_seconds)
     waits = [_BUSY_SECONDS if running else _IDLE_SECONDS, settings.heartbeat_seconds / 2]
-    alive = [item.last_seen + limit - status.now for item in status.daemons if item.state == "alive"]
+    alive = [item.last_seen + settings.silent_after - status.now for item in status.daemons if item.state == "alive"]
     waits += [span.total_seconds() + _SOONEST_SECONDS / 2 for span in alive]
     times = {daemon_key(item.name): item.last_seen.isoformat() for item in status.daemons}
     times |= {box.key: box.time.isoformat() for box in status.boxes if box.time is not None}
     return LiveState(
         now=status.now.timestamp(),
-        token=live_token(session, status),
+        token=token,
         running=running,
         wait=max(_SOONEST_SECONDS, min(waits)),
         times=times,

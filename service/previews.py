@@ -17,6 +17,7 @@ from fastapi.responses import Response
 
 from core.previews.preview import Cuts, make_preview
 from service.files import existing
+from service.media import PNG, disposition
 
 __all__ = ["PREVIEW_SIZE", "PreviewCache", "kept_name", "preview_response"]
 
@@ -115,11 +116,12 @@ def kept_name(path: Path, *what: object) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def preview_response(cache: PreviewCache, path: Path, extension: str, cuts: Cuts) -> Response:
-    """PNG of an extension, from the cache when the file has not changed since."""
+def preview_response(cache: PreviewCache, path: Path, extension: str, cuts: Cuts, shown_as: str) -> Response:
+    """PNG of an extension, from the cache when the file has not changed since; ``shown_as`` is its name if stored."""
     name = kept_name(path, extension, cuts, PREVIEW_SIZE)
     png = cache.get(name)
     if png is None:
         png = make_preview(path, extension, cuts, PREVIEW_SIZE).png
         cache.put(name, png)
-    return Response(png, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+    headers = {"Cache-Control": "private, max-age=3600", "Content-Disposition": disposition(shown_as, shown=True)}
+    return Response(png, media_type=PNG, headers=headers)

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from core.errors import MuseError
 from service.guard import ForeignRequestError, UnknownHostError, check_origin
+from service.media import PROBLEM
 from service.web.templating import render
 
 __all__ = ["PROBLEM_RESPONSES", "Problem", "install_error_handlers"]
@@ -26,6 +27,7 @@ TITLES: Final = {
     403: "This is not allowed",
     404: "There is no such thing",
     405: "This cannot be done here",
+    410: "It is not here any more",
     409: "It does not fit the present state",
     413: "The request is too large",
     416: "The range lies outside the file",
@@ -106,7 +108,7 @@ def install_error_handlers(app: FastAPI, allowed_hosts: Collection[str] = ()) ->
     def _http_error(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = error.status_code
-        kind = {404: "not_found", 405: "method_not_allowed", 413: "too_large"}.get(status, "http")
+        kind = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 416: "range"}.get(status, "http")
         detail = str(error.detail)
         if status == 404 and detail == "Not Found":
             detail = f"There is no page {request.url.path}."
@@ -137,8 +139,6 @@ def _answer(
         request_id=request.state.request_id,
     )
     if request.url.path.startswith("/api") or "text/html" not in request.headers.get("accept", ""):
-        return JSONResponse(
-            problem.model_dump(), status_code=status, media_type="application/problem+json", headers=headers
-        )
+        return JSONResponse(problem.model_dump(), status_code=status, media_type=PROBLEM, headers=headers)
     # No session here: the error may be that the database does not answer.
     return render(request, "error.html", {"problem": problem, "cure": CURES.get(error_type, "")}, status_code=status)

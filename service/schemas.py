@@ -49,13 +49,14 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+Key = TypeVar("Key")
 
 
-class Page(BaseModel, Generic[T]):
+class Page(BaseModel, Generic[T, Key]):
     """One page of a list; ask for the next with ``after=next``."""
 
     items: list[T]
-    next: int | None = Field(None, description="Key of the next page; null: this is the last")
+    next: Key | None = Field(None, description="Key of the next page; null: this is the last")
 
 
 class NightOut(BaseModel):

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from sqlalchemy.orm import Session
 
-from core.archive.models import Qc1Parameter
+from core.archive.models import Block, Qc1Parameter
 from core.archive.pages.qc1 import SeriesFilter, parameters_of_table
 from core.errors import NotFoundError, ParameterError
 from core.instruments.catalogue import qc1_definitions
 from core.qc1.names import column_named
+from service.media import joined_name
 
 __all__ = ["MAX_POINTS", "MJD_EPOCH", "Selection", "SeriesRequest", "mjd_of_text", "numbers_of_text"]
 
@@ -106,6 +108,16 @@ class SeriesRequest:
     columns: tuple[str, ...]
     wanted: SeriesFilter
     limit: int = MAX_POINTS
+    block: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What it is called as a file: table, then block, or mode and days, as far as they were asked for."""
+        first, last = self.wanted.from_mjd, self.wanted.to_mjd
+        # A day that is included ends at the midnight after it.
+        days = (None if first is None else int(first), None if last is None else math.ceil(last) - 1)
+        dates = (None if day is None else (MJD_EPOCH + timedelta(days=day)).isoformat() for day in days)
+        return joined_name((self.table, self.block, self.wanted.mode, *dates), "")
 
     @classmethod
     def make(
@@ -117,7 +129,7 @@ class SeriesRequest:
         mode: str | None = None,
         start: str | None = None,
         end: str | None = None,
-        block_id: int | None = None,
+        block: Block | None = None,
         limit: int = MAX_POINTS,
     ) -> SeriesRequest:
         """From texts, as they come over HTTP; times are dates or MJD, numbers lists like ``1,3-6``.
@@ -148,9 +160,9 @@ class SeriesRequest:
             positions={
                 name: numbers_of_text(text, name, largest.get(name)) for name, text in (positions or {}).items() if text
             },
-            block_id=block_id,
+            block_id=block.id if block else None,
         )
-        return cls(table, tuple(dict.fromkeys(columns)), wanted, limit)
+        return cls(table, tuple(dict.fromkeys(columns)), wanted, limit, block.name if block else None)
 
     def selections(self, session: Session) -> list[Selection]:
         """The columns with their definitions, in the order asked for.

@@ -1,24 +1,41 @@
-"""The process that serves REST and pages: ``python -m service.serve --host 127.0.0.1 --port 8000``.
+"""What serves REST and pages: ``python -m service.serve --host 127.0.0.1 --port 8000``.
 
-It logs to standard error and to ``<log_dir>/pages.log``, like the daemons.
+With more than one process (``CASCADE_PAGES_PROCESSES``) the first one opens the port and keeps the others running,
+which share it. Each logs to standard error and to a file of ``<log_dir>``: ``pages.log``, ``pages-2.log`` and so on.
 """
 
 from __future__ import annotations
 
 import argparse
 import logging
+import os
+import signal
+import socket
 import sys
+import threading
+from contextlib import suppress
+from types import FrameType
+from typing import Final
 
 import uvicorn
 
+from core.archive.schema import check_schema
 from core.errors import MuseError
-from service.app import create_app
+from core.settings import Settings
 from service.patience import PatientProtocol
 from workers.process import configure_daemon_logging, read_settings
+from workers.supervisor import Supervisor
 
-__all__ = ["main"]
+__all__ = ["main", "number_of_processes"]
 
 _LOG = logging.getLogger(__name__)
+_MOST: Final = 4  # processes, where nothing is set: each takes memory, and the other cores have recipes to run
+_WAITING: Final = 2048  # connections that nobody took yet
+
+
+def number_of_processes(settings: Settings) -> int:
+    """How many processes serve the pages of a port."""
+    return settings.pages_processes or min(len(os.sched_getaffinity(0)), _MOST)
 
 
 def _port(text: str) -> int:
@@ -32,29 +49,72 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m service.serve", description="Serve REST and pages.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=_port, default=8000, help="port to listen on")
+    parser.add_argument("--socket", type=int, help="descriptor of an open port that is shared with others")
     options = parser.parse_args(arguments)
     settings = read_settings("pages")
     settings = settings.model_copy(update={"allowed_hosts": (*settings.allowed_hosts, options.host)})
     configure_daemon_logging("pages", settings)
+    number = number_of_processes(settings)
     try:
-        app = create_app(settings)
+        if options.socket is None and number > 1:
+            check_schema(settings.database_url)  # told once, not by each of them again and again
+            _keep_running(options.host, options.port, number)
+        else:
+            return 0 if _serve(settings, options.host, options.port, options.socket) else 1
     except MuseError as error:
         _LOG.error("pages: %s", error)
         return 1
     except Exception:  # a defect: the log must have it, too
         _LOG.exception("pages: ended by an error")
         return 1
-    # A download that is still under way is broken off: the supervisor would kill the process soon after.
-    uvicorn.run(
-        app,
+    return 0
+
+
+def _keep_running(host: str, port: int, number: int) -> None:
+    """Open the port and keep processes running that share it."""
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for name in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(name, end)
+    with uvicorn.Config("", host=host, port=port, backlog=_WAITING, log_config=None).bind_socket() as shared:
+        shared.listen(_WAITING)  # who asks before the first of them is ready waits
+        command = ("-m", "service.serve", "--host", host, "--port", str(port), "--socket", str(shared.fileno()))
+        commands = {f"pages {count}": command for count in range(1, number + 1)}
+        Supervisor(commands, descriptors=(shared.fileno(),)).run(stop)
+
+
+class _Sharing(uvicorn.Server):
+    """A server that takes one connection at a time of a port, so that those who are idle get theirs."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve; the length of the queue of the port stays what it was."""
+        await super().startup(sockets)
+        for shared in sockets or ():
+            shared.listen(_WAITING)
+
+
+def _serve(settings: Settings, host: str, port: int, descriptor: int | None) -> bool:
+    """Serve in this process; false if that could not begin."""
+    from service.app import create_app  # much memory, and the process that only keeps others running needs none of it
+
+    config = uvicorn.Config(
+        create_app(settings),
         http=PatientProtocol,
-        host=options.host,
-        port=options.port,
+        host=host,
+        port=port,
+        backlog=_WAITING if descriptor is None else 1,
         log_config=None,
         access_log=False,
+        # A download that is still under way is broken off: the supervisor would kill the process soon after.
         timeout_graceful_shutdown=10,
     )
-    return 0
+    server = uvicorn.Server(config) if descriptor is None else _Sharing(config)
+    with suppress(KeyboardInterrupt):  # which uvicorn raises again after it has ended in order
+        server.run(None if descriptor is None else [socket.socket(fileno=descriptor)])
+    return server.started
 
 
 if __name__ == "__main__":

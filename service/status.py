@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,19 +11,20 @@ from sqlalchemy.orm import Session
 
 from core.archive.clock import database_now
 from core.archive.models import WorkerHeartbeat
-from core.archive.pages.health import Freshness, daemons, freshness
-from core.archive.states import WorkerKind
+from core.archive.pages.health import Freshness, daemons, freshness, state_counts
+from core.archive.states import BlockState, WorkerKind
+from core.cascade.words import count_words
 from core.settings import Settings
 from service.commands import command_line
-from service.text import age
+from service.text import age, byte_count
+from workers.room import Disk, full_disks
 from workers.statics import faults
 
-__all__ = ["MISSED_BEATS", "Alarm", "DaemonState", "FreshnessBox", "Status", "read_status"]
+__all__ = ["Alarm", "DaemonState", "FreshnessBox", "Status", "read_status"]
 
 # Biases are taken every day, so each feed moves once per day; two hours of grace.
 AGE_LIMITS: Final = {"file": timedelta(hours=26), "product": timedelta(hours=26), "score": timedelta(hours=26)}
 LABELS: Final = {"file": "Last file", "product": "Last product", "score": "Last score"}
-MISSED_BEATS: Final = 2  # a daemon that is silent for so many heartbeats is told
 CLOCK_LIMIT: Final = 5.0  # seconds by which the clock of a host may be wrong before it is told
 _FORGOTTEN: Final = timedelta(days=7)  # a daemon that has been silent for so long is history
 NEEDED: Final = {
@@ -84,12 +86,15 @@ class Status:
 def read_status(session: Session, settings: Settings) -> Status:
     """The present state: five short queries, and a look at the names of the static calibrations."""
     now = database_now(session)
-    limit = timedelta(seconds=MISSED_BEATS * settings.heartbeat_seconds)
-    states = tuple(_state(row, now, limit) for row in daemons(session) if now - row.last_seen < _FORGOTTEN)
+    states = tuple(
+        _state(row, now, settings.silent_after) for row in daemons(session) if now - row.last_seen < _FORGOTTEN
+    )
     states = tuple(item for item in states if item.state == "alive" or not _replaced(item, states))
     boxes = _boxes(freshness(session), now)
+    full = full_disks(settings)
     alarms = (
-        *_daemon_alarms(states, now, settings),
+        *_disk_alarms(full, states, session, settings),
+        *(() if _keeps_no_heartbeat(full) else _daemon_alarms(states, now, settings)),
         *_clock_alarms(states),
         *_feed_alarms(boxes),
         *_static_alarms(settings),
@@ -125,6 +130,30 @@ def _daemon_alarms(states: tuple[DaemonState, ...], now: datetime, settings: Set
         kinds = ", ".join(kind.value for kind in lacking)
         return [Alarm(f"No daemon runs for {kinds}: {effects}.", f"Start: {start}")]
     return []
+
+
+def _keeps_no_heartbeat(full: Sequence[Disk]) -> bool:
+    """Whether a daemon that is silent may only have no room for its sign of life."""
+    return any(disk.holds_database for disk in full)
+
+
+def _disk_alarms(
+    full: Sequence[Disk], states: tuple[DaemonState, ...], session: Session, settings: Settings
+) -> Iterator[Alarm]:
+    if not full:
+        return
+    counts = state_counts(session)
+    waiting = sum(counts.get(state, 0) for state in (BlockState.READY, BlockState.QUEUED))
+    silent = _keeps_no_heartbeat(full) and any(item.state == "dead" for item in states)
+    for disk in full:
+        text = (
+            f"The disk of {disk.path} is full: {byte_count(disk.free)} of {byte_count(disk.size)} are free, "
+            f"{settings.free_mb} MB are kept free for {disk.what}. {count_words(waiting, 'block')} "
+            f"{'waits' if waiting == 1 else 'wait'} for room."
+        )
+        if silent and disk.holds_database:
+            text += " The daemons cannot say that they live."
+        yield Alarm(text, "Make room there: the work goes on by itself.")
 
 
 def _clock_alarms(states: tuple[DaemonState, ...]) -> list[Alarm]:

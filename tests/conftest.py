@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
@@ -43,6 +44,21 @@ def run_async() -> Iterator[Callable[[Coroutine[Any, Any, Any]], Any]]:
     """Runs a coroutine in a thread of its own: the browser of other tests keeps a loop in this one."""
     with ThreadPoolExecutor(1) as thread:
         yield lambda story: thread.submit(asyncio.run, story).result()
+
+
+@pytest.fixture(scope="session")
+def lzw() -> Callable[[bytes], bytes]:
+    """Packs bytes as ``compress`` does (``.Z``), without making them any smaller: codes of single bytes only.
+
+    Before the codes would become longer than nine bits the table is cleared, at the end of a group of eight codes.
+    """
+
+    def pack(content: bytes) -> bytes:
+        codes = np.insert(np.frombuffer(content, np.uint8).astype("<u2"), range(239, len(content), 239), 256)
+        bits = np.unpackbits(codes.view(np.uint8).reshape(-1, 2), axis=1, count=9, bitorder="little")
+        return b"\x1f\x9d\x90" + np.packbits(bits.reshape(-1), bitorder="little").tobytes()
+
+    return pack
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import socket
 import sys
-from datetime import timedelta
 
 from core.archive.clock import database_now
 from core.archive.pages.health import daemons
@@ -15,8 +14,6 @@ from core.errors import MuseError
 from workers.process import read_settings
 
 __all__ = ["main"]
-
-_MISSED_BEATS = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
     archive = Archive(settings.database_url)
     try:
         with archive.read() as session:
-            limit = database_now(session) - timedelta(seconds=_MISSED_BEATS * settings.heartbeat_seconds)
+            limit = database_now(session) - settings.silent_after
             ours = [row for row in daemons(session) if row.kind == options.kind and row.host == socket.gethostname()]
     except MuseError as error:
         print(f"alive: {error}", file=sys.stderr)

@@ -18,7 +18,7 @@ from typing import Any
 
 from core.archive.earlier import products_before
 from core.archive.finishing import finish_block
-from core.archive.leases import heartbeat
+from core.archive.leases import ROOM_FACTOR, heartbeat
 from core.archive.parts import FINISH, divide_block, end_part
 from core.archive.queries import BlockTask, block_task, lost_parts
 from core.archive.records import NewPart, Work
@@ -45,7 +45,7 @@ from workers.verdict import RunVerdict, judge, units_to_reduce
 __all__ = ["Attempt", "EventSink"]
 
 _LOG = logging.getLogger(__name__)
-_DRAWINGS = 3
+_DRAWINGS = 10  # after one that was killed: more than chance kills one after the other
 EventHearer = Callable[[Event], None]
 EventSink = Callable[[str, Event], None]
 
@@ -180,7 +180,7 @@ class Attempt:
         job = self._job(self._shared, Step.FINISH)
         result = self._child(replace(job, threads=thread_limit(), lost=lost))
         # Its parts have had their tries: what is lost now stays lost.
-        verdict = judge(replace(self.task, tries=self.task.max_tries), result.run)
+        verdict = judge(replace(self.task, tries=self.task.max_tries * ROOM_FACTOR), result.run)
         return self._deliver(self._drawn(result, self._shared), verdict, self._shared)
 
     # -- steps --------------------------------------------------------------------------------------------------------

@@ -36,6 +36,7 @@ from workers.housekeeping import Housekeeping
 from workers.judging import judge_some_due
 from workers.planning import Planner
 from workers.process import read_settings, run_daemon
+from workers.room import lacking_room
 
 __all__ = ["Dispatcher", "Tick", "main"]
 
@@ -72,6 +73,7 @@ class Dispatcher:
         self.planner = Planner(self.archive, self.settings)
         self._queue_again = 0.0
         self._doing = "looks for work"
+        self._waits = False  # for room on disk
 
     def tick(self) -> Tick:
         """One round: judge what is due again, plan, take back, queue."""
@@ -99,6 +101,13 @@ class Dispatcher:
         """Queue ready blocks and parts, the most urgent first, up to the depth of the queue."""
         if time.monotonic() < self._queue_again:
             return 0
+        lacking = lacking_room(self.settings)
+        if bool(lacking) != self._waits:
+            self._waits = bool(lacking)
+            _LOG.warning("%s", lacking or "there is room on disk again")
+            self._doing = lacking or "looks for work"
+        if lacking:
+            return 0  # it would fail where it is written; here it keeps its tries
         with self.archive.read() as session:
             ready = ready_work(session, limit=max(self.settings.queue_depth - queued_count(session), 0))
         count = 0

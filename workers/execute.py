@@ -26,12 +26,13 @@ from core.archive.leases import (
     release_work,
     running_leases,
 )
-from core.archive.queries import block_recipe, block_units, shared_work_name, work_tries
+from core.archive.queries import block_recipe, block_units, expected_bytes, shared_work_name, work_tries
 from core.archive.records import Work
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.states import BlockState
 from core.archive.store import ProductStore
-from core.errors import MuseError, NonRetriableError, StateConflictError
+from core.archive.transitions import unqueue_work
+from core.errors import DISK_FULL, MuseError, StateConflictError, error_kind
 from core.recipes.registry import get_recipe
 from core.recipes.threads import thread_limit
 from core.settings import Settings
@@ -39,10 +40,13 @@ from workers.attempt import Attempt, EventSink
 from workers.interrupts import BlockCancelled, LeaseLost, RecipeTimeout, ShutdownRequested
 from workers.memory import MemoryBudget, available_mb, needed_mb, parts_at_once
 from workers.outcome import Outcome
+from workers.room import lacking_room
 
-__all__ = ["BlockExecutor", "release_dead", "worker_name"]
+__all__ = ["BlockExecutor", "release_dead", "retry_pause", "worker_name"]
 
 _LOG = logging.getLogger(__name__)
+_LONGEST_PAUSE = 3600.0  # [s]
+_MOST_STEPS = 30  # after which any pause is the longest
 _OWNER = re.compile(r"execute@(?P<host>.+):(?P<pid>\d+):[0-9a-f]+$")
 T = TypeVar("T")
 
@@ -50,6 +54,12 @@ T = TypeVar("T")
 def worker_name(kind: str) -> str:
     """Name of this process as holder of leases: ``execute@host:pid``."""
     return f"{kind}@{socket.gethostname()}:{os.getpid()}"
+
+
+def retry_pause(settings: Settings, tries: int) -> float:
+    """Pause after so many tries [s]: four times longer after each, up to an hour."""
+    steps = min(max(tries - 1, 0), _MOST_STEPS)
+    return min(settings.retry_seconds * 4.0**steps, max(settings.retry_seconds, _LONGEST_PAUSE))
 
 
 def release_dead(archive: Archive, actor: str) -> list[Work]:
@@ -118,12 +128,27 @@ class BlockExecutor:
         with self.archive.read() as session:
             recipe = get_recipe(block_recipe(session, work.block_id))
             units = len(block_units(session, work.block_id))
+            size = 0 if work.part else expected_bytes(session, work.block_id)
+        if self._waits_for_room(work, size):
+            return Outcome.SKIPPED
         at_once = parts_at_once(recipe, min(max(units, 1), thread_limit()), self.budget.total_mb)
         need = needed_mb(recipe, work, at_once)
         what = f"block {work.block_id} {work.part}".strip()
         # One that waits too long goes to whoever has room: its message is sent again.
         with self.budget.room(need, what, self.stop, self.settings.resend_seconds) as fits:
             return self._claim(work, at_once) if fits else Outcome.SKIPPED
+
+    def _waits_for_room(self, work: Work, size: int) -> bool:
+        """Give work back for a while that would fill the disk; what no dispatcher sent is tried all the same."""
+        lacking = lacking_room(self.settings, size)
+        if not lacking:
+            return False
+        pause, name = self.settings.resend_seconds, worker_name("execute")
+        with self.archive.write() as session:
+            waits = unqueue_work(session, work, actor=name, reason=lacking, seconds=pause)
+        if waits:
+            _LOG.warning("%s %s", work, lacking)
+        return waits
 
     def _claim(self, work: Work, at_once: int) -> Outcome:
         # The thread is part of the name: two threads of one worker must not take each other's lease for theirs.
@@ -167,17 +192,15 @@ class BlockExecutor:
             return self._fail(attempt, error.error_type, str(error), retriable=False)
         except MuseError as error:
             _LOG.warning("%s: %s", work, error)
-            return self._fail(attempt, error.error_type, str(error), retriable=error.retriable)
+            kind = error_kind(error)
+            return self._fail(attempt, kind, str(error), retriable=error.retriable or kind == DISK_FULL)
         except Exception as error:
             _LOG.exception("%s: unexpected error", work)
-            message = f"{type(error).__name__}: {error}"
-            return self._fail(attempt, NonRetriableError.error_type, message, retriable=False)
+            message, kind = f"{type(error).__name__}: {error}", error_kind(error)
+            return self._fail(attempt, kind, message, retriable=kind == DISK_FULL)
 
     def _fail(self, attempt: Attempt, error_type: str, message: str, *, retriable: bool) -> Outcome:
         work = attempt.work
-        with self.archive.read() as session:
-            tries = work_tries(session, work)
-        pause = self.settings.retry_seconds * 4 ** max(tries - 1, 0)
         try:
             state = self.insist(
                 lambda session: fail_work(
@@ -187,7 +210,7 @@ class BlockExecutor:
                     error_type=error_type,
                     message=message,
                     retriable=retriable,
-                    retry_seconds=pause,
+                    retry_seconds=retry_pause(self.settings, work_tries(session, work)),
                 )
             )
         except StateConflictError as conflict:

@@ -52,6 +52,7 @@ __all__ = ["IngestReport", "Ingestor", "ingest_once", "release"]
 log = logging.getLogger(__name__)
 
 _BATCH = 200  # files per transaction
+_BATCH_SECONDS = 5.0  # and no longer: compressed files take seconds each
 _REFUSED = (Outcome.DUPLICATE, Outcome.DAMAGED)
 
 
@@ -77,6 +78,8 @@ class IngestReport:
         Files that are still growing, or have not been quiet for long enough.
     vanished : int
         Frames, products and held files whose file is gone.
+    outward : dict
+        Links to directories outside of the archive directories that are not followed, with their targets.
     nights : set
         Nights of the frames and products that are new or changed.
     """
@@ -91,6 +94,7 @@ class IngestReport:
     unchanged: int = 0
     waiting: int = 0
     vanished: int = 0
+    outward: dict[str, str] = field(default_factory=dict)
     nights: set[str] = field(default_factory=set)
     seconds: float = 0.0
 
@@ -111,6 +115,7 @@ class IngestReport:
         self.unchanged = max(self.unchanged, other.unchanged)
         self.waiting = other.waiting
         self.vanished += other.vanished
+        self.outward = other.outward
         self.nights |= other.nights
         self.seconds += other.seconds
 
@@ -132,6 +137,8 @@ class IngestReport:
         if self.held:
             reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.held.items()))
             parts.append(f"{self.held.total()} in quarantine ({reasons})")
+        if self.outward:
+            parts.append(f"{count_words(len(self.outward), 'link')} out of the archive not followed")
         return ", ".join(parts)
 
 
@@ -163,10 +170,11 @@ class Ingestor:
         self.settings = settings
         self.actor = actor
         self._settle = SettleWatch(clock)
-        self._reader = TreeReader(clock)
+        self._reader = TreeReader(clock, None if settings.follow_links else settings.archive_dirs)
         self._stop = stop or threading.Event()
         self._open: set[str] = set()  # waited for
         self._retry_duplicates = False
+        self._outward: dict[str, dict[str, str]] = {}  # by the directory that was read
 
     @property
     def open_paths(self) -> frozenset[str]:
@@ -200,15 +208,16 @@ class Ingestor:
             files[path] = stat_file(path)
         retry_duplicates = self._retry_duplicates and bool(trees)
         todo = self._select(files, report, force, retry_duplicates)
-        for part in (todo[first : first + _BATCH] for first in range(0, len(todo), _BATCH)):
+        while todo:
             if self._stop.is_set():
                 return report
-            self._ingest_batch(part, files, report)
+            todo = todo[self._ingest_batch(todo[:_BATCH], files, report) :]
         if trees:
             self._retry_duplicates = False
         for root, tree in trees.items():
             self._finish_tree(root, tree, report)
         report.waiting = len(self._open)
+        report.outward = {link: target for links in self._outward.values() for link, target in links.items()}
         report.seconds = time.monotonic() - start
         return report
 
@@ -245,11 +254,16 @@ class Ingestor:
                 todo.append(path)
         return sorted(todo)
 
-    def _ingest_batch(self, paths: Sequence[str], files: dict[str, FileStat], report: IngestReport) -> None:
+    def _ingest_batch(self, paths: Sequence[str], files: dict[str, FileStat], report: IngestReport) -> int:
+        """Read and store files, the first of those given; returns how many."""
+        end = time.monotonic() + _BATCH_SECONDS
         found: list[NewFrame | NewOutside] = []
         held: list[HeldFile] = []
         decided: list[str] = []
-        for path in paths:
+        for number, path in enumerate(paths):
+            if number and time.monotonic() > end:
+                paths = paths[:number]
+                break
             file = files[path]
             answer = self._examine(path, file)
             now = stat_file(path)
@@ -277,6 +291,7 @@ class Ingestor:
                 self._hold_alone(file_held, report)
         for path in decided:
             self._done(path)
+        return len(paths)
 
     def _examine(self, path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
         try:
@@ -354,7 +369,16 @@ class Ingestor:
         report.nights.add(result.frame.columns["night"].isoformat())
 
     def _finish_tree(self, root: str, tree: TreeScan, report: IngestReport) -> None:
-        """Note what is gone, and the directories that could not be read."""
+        """Note what is gone, the directories that could not be read, and the links that were not followed."""
+        before = self._outward.get(root, {})
+        for link, target in tree.outward.items():
+            if before.get(printable(link)) != printable(target):
+                log.warning(
+                    "%s is not followed: it leads out of the archive directories, to %s (see CASCADE_FOLLOW_LINKS)",
+                    printable(link),
+                    printable(target),
+                )
+        self._outward[root] = {printable(link): printable(target) for link, target in tree.outward.items()}
         if tree.unreadable:
             held = [
                 HeldFile(

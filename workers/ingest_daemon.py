@@ -22,6 +22,7 @@ from core.settings import Settings
 from workers.hashing import Hasher
 from workers.ingest import Ingestor
 from workers.ingest_examine import is_candidate
+from workers.ingest_scan import folders_of_links_out
 from workers.process import read_settings, run_daemon
 
 __all__ = ["ingest_forever"]
@@ -29,12 +30,13 @@ __all__ = ["ingest_forever"]
 log = logging.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
+_AGAIN_SECONDS = 2.0  # after an error; what the database could not take is there still
 
 
 def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) -> None:
     """Ingest the archive directories of the settings until ``stop`` is set. Nothing raises out of it."""
     life = _Life(archive, settings.heartbeat_seconds, stop)
-    changed = _ChangedPaths(settings.archive_dirs, stop)
+    changed = _ChangedPaths(settings.archive_dirs, settings.follow_links, stop)
     threads = [
         threading.Thread(target=life.run, name="heartbeat", daemon=True),
         threading.Thread(target=changed.run, name="watch", daemon=True),
@@ -58,15 +60,23 @@ def ingest_forever(archive: Archive, settings: Settings, stop: threading.Event) 
                     life.doing = f"{archive.now():%H:%M:%S} {report.sentence()}"
             if rescan:
                 next_scan = 0.0 if ingestor.wants_rescan else now + settings.rescan_seconds
-        except Exception:
+        except Exception as error:
             # Whatever it is: the files are still there, and the next rescan finds them.
-            log.exception("a round of ingest failed; it is tried again")
+            _tell("a round of ingest failed; it is tried again", error)
             next_scan = 0.0
-            stop.wait(2.0)
+            stop.wait(_AGAIN_SECONDS)
         changed.wait(0.2 if ingestor.open_paths else 1.0)
     for thread in threads:
         thread.join(_STOP_SECONDS)  # a large file that is just hashed is hashed again by the next daemon
     life.stopped()
+
+
+def _tell(what: str, error: Exception) -> None:
+    """Log what failed: a database that is away in a line, anything else with all that is known of it."""
+    if isinstance(error, ArchiveUnavailableError):
+        log.warning("%s: %s", what, error)
+    else:
+        log.error("%s", what, exc_info=error)
 
 
 class _Life:
@@ -91,8 +101,8 @@ class _Life:
                         pid=os.getpid(),
                         doing=self.doing,
                     )
-            except Exception:
-                log.exception("the heartbeat could not be written")
+            except Exception as error:
+                _tell("the heartbeat could not be written", error)
             if self._stop.wait(self._seconds):
                 return
 
@@ -107,8 +117,8 @@ class _Life:
 class _ChangedPaths:
     """Collects the paths that the file system says have changed."""
 
-    def __init__(self, directories: Sequence[Path], stop: threading.Event) -> None:
-        self._directories = directories
+    def __init__(self, directories: Sequence[Path], follow: bool, stop: threading.Event) -> None:
+        self._directories, self._follow = directories, follow
         self._stop = stop
         self._lock = threading.Lock()
         self._paths: set[str] = set()
@@ -130,8 +140,19 @@ class _ChangedPaths:
             existing = [path for path in self._directories if path.is_dir()]
             try:
                 if existing:
-                    for changes in watch(*existing, stop_event=self._stop, rust_timeout=500, yield_on_timeout=True):
+                    # The watcher would follow a link out of the archive, and watch the whole machine.
+                    tree = [] if self._follow else folders_of_links_out(existing)
+                    watched = watch(
+                        *(tree or existing),
+                        recursive=not tree,
+                        stop_event=self._stop,
+                        rust_timeout=500,
+                        yield_on_timeout=True,
+                    )
+                    for changes in watched:
                         self._collect(path for _, path in changes)
+                        if tree and any(os.path.isdir(path) for _, path in changes):
+                            break  # a new directory is to be watched, too
             except Exception:
                 # The periodic rescan does its work alone until watching succeeds again.
                 log.exception("watching %s failed; tried again in a minute", existing)
@@ -153,8 +174,11 @@ def _hash_for_ever(archive: Archive, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             done = hasher.round(stop)
-        except Exception:
-            log.exception("hashing failed; tried again in a minute")
+        except ArchiveUnavailableError as error:
+            _tell("hashing failed; it is tried again", error)
+            stop.wait(_AGAIN_SECONDS)
+        except Exception as error:
+            _tell("hashing failed; tried again in a minute", error)
             stop.wait(60.0)
         else:
             stop.wait(0.1 if done else 5.0)

@@ -19,7 +19,7 @@ from core.archive.outside import NewOutside
 from core.archive.states import QuarantineReason
 from core.errors import BadFitsError, ClassificationError, MissingKeywordError
 from core.fitsfile.cards import CardValue, foreign_cards, parse_cards
-from core.fitsfile.scan import FitsScan, scan_fits
+from core.fitsfile.scan import FitsScan, scan_file
 from core.instruments.classification import Classification, classify
 from core.instruments.declaration import Instrument
 from core.instruments.exposure import BadDateError, Exposure, exposure_of, parse_date
@@ -29,9 +29,13 @@ from workers.ingest_products import outside_product
 
 __all__ = ["FileStat", "dp_id_of", "examine", "is_candidate", "printable", "stat_file"]
 
-_SUFFIXES = (".fits", ".fits.fz")
-# Compressed as a whole: nothing of them can be read without unpacking all of it. Seen and named, not read.
-_PACKED = (".fits.gz", ".fits.z", ".fits.bz2", ".fits.xz", ".fits.zst", ".fits.fz.gz")
+_SUFFIXES = (".fits", ".fits.fz", ".fits.gz", ".fits.z")
+_NOT_READ = (".fits.bz2", ".fits.xz", ".fits.zst", ".fits.fz.gz", ".fits.fz.z")  # seen and named
+_REASONS = {
+    "truncated": QuarantineReason.TRUNCATED,
+    "damaged": QuarantineReason.DAMAGED,
+    "compressed": QuarantineReason.COMPRESSED,
+}
 _KEPT_KEYWORDS = 2000  # in the archive, of a header; usual are some 300
 _DAY_LENGTH = len("2026-11-01")
 _TEXT_LIMITS = {
@@ -55,8 +59,8 @@ class FileStat:
 
 
 def is_candidate(name: str) -> bool:
-    """Whether a file name is that of a raw frame to be: ``*.fits``, ``*.fits.fz`` or a packed one, not hidden."""
-    return not name.startswith(".") and name.lower().endswith((*_SUFFIXES, *_PACKED))
+    """Whether a file name is that of a raw frame to be: ``*.fits``, also compressed in any way, not hidden."""
+    return not name.startswith(".") and name.lower().endswith((*_SUFFIXES, *_NOT_READ))
 
 
 def dp_id_of(name: str) -> str:
@@ -109,18 +113,25 @@ def examine(path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
         return held(QuarantineReason.UNREADABLE, file.problem)
     if printable(path) != path:
         return held(QuarantineReason.UNREADABLE, "the file name is not UTF-8")
-    if name.lower().endswith(_PACKED):
+    if name.lower().endswith(_NOT_READ):
         return held(QuarantineReason.COMPRESSED, f"the file is compressed as a whole ({name.rpartition('.')[2]})")
     try:
-        scan = scan_fits(path)
+        scan = scan_file(path)
         keywords = parse_cards(scan.hdus[0].header_bytes, keep=is_kept)
         if scan.truncated:
             return held(
                 QuarantineReason.TRUNCATED,
-                f"the headers promise {scan.expected_size} bytes, the file has {scan.size}",
+                f"the headers promise {scan.expected_size} bytes, the file has {scan.size}"
+                + (" unpacked" if scan.packing else ""),
             )
+        if scan.packing is not None and any(hdu.kind == "compressed" for hdu in scan.hdus):
+            return held(QuarantineReason.COMPRESSED, f"compressed tiles are compressed once more ({scan.packing})")
         # Of these no raw frame has PRO.CATG, but some products keep the DPR keywords of what they were made from.
         product = outside_product(scan, file.mtime or 0.0)
+        if product is not None and scan.packing is not None:
+            return held(
+                QuarantineReason.COMPRESSED, f"the product {product.tag} is compressed as a whole ({scan.packing})"
+            )
         if product is not None:
             return product
         classification = classify(keywords)
@@ -132,8 +143,7 @@ def examine(path: str, file: FileStat) -> NewFrame | NewOutside | HeldFile:
         if start is not None and not _is_time_of(start, declared):
             raise BadDateError(f"TPL.START is {start!r}, not a date", keyword="TPL.START")
     except BadFitsError as error:
-        reason = QuarantineReason.TRUNCATED if error.context.get("reason") == "truncated" else QuarantineReason.NOT_FITS
-        return held(reason, error.message)
+        return held(_REASONS.get(error.context.get("reason", ""), QuarantineReason.NOT_FITS), error.message)
     except ClassificationError as error:
         return held(QuarantineReason(error.context["reason"]), error.message)
     except MissingKeywordError as error:
@@ -160,6 +170,8 @@ def _notes(
     units: tuple[int, ...],
 ) -> Iterator[str]:
     """What a reader should know of a frame that was taken although something of it is not as it should be."""
+    if scan.packing is not None:
+        yield f"compressed as a whole ({scan.packing}): it is unpacked each time it is read"
     foreign = foreign_cards(scan.hdus[0].header_bytes)
     if foreign:
         yield f"bytes that are not ASCII, read as ?, in {', '.join(foreign[:5])}"
@@ -217,7 +229,7 @@ def _frame(
     return NewFrame(
         path=path,
         dp_id=dp_id_of(name),
-        size=scan.size,
+        size=file.size or 0,
         mtime=file.mtime or 0.0,
         instrument=declared.name,
         date_obs=exposure.date_obs,

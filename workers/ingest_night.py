@@ -9,10 +9,12 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 from core.errors import BadFitsError
 from core.fitsfile.cards import parse_cards
+from core.fitsfile.packed import open_content
 from core.instruments.declaration import PARANAL_NOON_UT
 from core.instruments.exposure import night_of, parse_date
 from core.instruments.registry import find_instrument
@@ -59,9 +61,9 @@ def _moments(keywords: Mapping[str, Any]) -> tuple[datetime | None, datetime | N
 def _first_header(path: str) -> dict[str, Any]:
     """The keywords wanted of the first header, as far as they can be read."""
     try:
-        with open(path, "rb") as stream:
+        with open_content(Path(path)) as stream:
             start = stream.read(_HEADER_BYTES)
-    except (OSError, ValueError):
+    except (OSError, ValueError, BadFitsError):
         return {}
     if not start.startswith(b"SIMPLE  ="):
         return {}

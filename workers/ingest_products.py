@@ -14,9 +14,9 @@ from pathlib import Path
 
 from core.archive.outside import NewOutside
 from core.archive.states import ProductState
-from core.errors import ClassificationError
+from core.errors import BadFitsError, ClassificationError
 from core.fitsfile.cards import CardValue
-from core.fitsfile.digest import file_sha256
+from core.fitsfile.integrity import check_file, faults_told
 from core.fitsfile.scan import FitsScan
 from core.instruments.classification import product_tag
 from core.instruments.declaration import Instrument
@@ -36,7 +36,7 @@ _CATEGORY = b"PRO CATG"
 
 
 def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
-    """Read a product by its headers, and hash it; None if the file does not say that it is one.
+    """Read a product by its headers, hash and verify it; None if the file does not say that it is one.
 
     Parameters
     ----------
@@ -47,6 +47,8 @@ def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
 
     Raises
     ------
+    BadFitsError
+        If its bytes do not agree with the checksums that it carries (``reason=damaged``).
     ClassificationError
         If it is of another instrument, or its tag is none.
     BadDateError
@@ -76,6 +78,9 @@ def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
     units = _units(scan, instrument)
     header = _usable(keywords, instrument)
     setup = instrument.setup.of_keywords(header)
+    found = check_file(scan.path)
+    if found.faults:
+        raise BadFitsError(faults_told(found.faults), file=scan.path, reason="damaged")
     alone = static or len(units) != 1
     archived = any(_is_archived(name, instrument) for name in (keywords.get("ARCFILE"), scan.path.name))
     return NewOutside(
@@ -84,7 +89,7 @@ def outside_product(scan: FitsScan, mtime: float) -> NewOutside | None:
         twin_paths=tuple(f"{scan.path.parent}/{stem_of(path)}{end}" for end in _ENDINGS if not path.endswith(end)),
         size=scan.size,
         mtime=mtime,
-        sha256=file_sha256(scan.path),
+        sha256=found.sha256,
         tag=tag,
         units=units,
         static=static,

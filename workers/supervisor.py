@@ -87,12 +87,15 @@ class Supervisor:
     quiet : bool
         Do not show the output of the daemons; their log files have it, and what a daemon said last before it ended
         with an error is told with its end.
+    descriptors : tuple of int
+        Open files that the daemons inherit, such as the socket that they share.
     """
 
     commands: Mapping[str, Sequence[str]]
     environment: Mapping[str, str] = field(default_factory=dict)
     on_change: Callable[[str, str], None] | None = None
     quiet: bool = False
+    descriptors: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self._children = [_Child(name, (*_INTERPRETER, *command)) for name, command in self.commands.items()]
@@ -166,6 +169,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL if self.quiet else None,
             stderr=subprocess.PIPE,
+            pass_fds=self.descriptors,
             start_new_session=True,  # Ctrl-C in the terminal reaches the supervisor alone, which stops them in order
             preexec_fn=die_with_parent,  # and should the supervisor be killed, the daemons do not outlive it
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.archive.leases import may_try_again
 from core.archive.queries import BlockTask
 from core.archive.records import LostUnit
 from core.errors import MissingInputError
@@ -72,9 +73,13 @@ def judge(task: BlockTask, result: RunResult) -> RunVerdict:
         lost[unit] = _not_begun(unit, task)
     verdict = RunVerdict(good, tuple(lost[unit] for unit in task.units if unit in lost), unit_word=task.unit_word)
     retriable = {failure.part.number for failure in failures if failure.retriable}
-    if (retriable and task.tries < task.max_tries) or not good:
+    again = {failure.part.number for failure in failures if _may_try_again(task, failure)}
+    if again or not good:
         # What can be tried again comes first, then what failed: the first decides how the error is called.
-        told = sorted(verdict.lost, key=lambda entry: (entry.unit not in retriable, not entry.failed, entry.unit))
+        told = sorted(
+            verdict.lost,
+            key=lambda entry: (entry.unit not in again, entry.unit not in retriable, not entry.failed, entry.unit),
+        )
         text = "; ".join(entry.told(task.unit_word) for entry in told)
         raise RecipeFailedError(text, kind=told[0].error_type, again=bool(retriable))
     return verdict
@@ -82,13 +87,17 @@ def judge(task: BlockTask, result: RunResult) -> RunVerdict:
 
 def _judge_whole(task: BlockTask, result: RunResult) -> RunVerdict:
     """Of parts that are no units: all units that were given are in the products, whatever slab is lost."""
-    failures = sorted(result.failures, key=lambda failure: not failure.retriable)
-    if failures and ((failures[0].retriable and task.tries < task.max_tries) or not result.reduced):
+    failures = sorted(result.failures, key=lambda failure: (not _may_try_again(task, failure), not failure.retriable))
+    if failures and (_may_try_again(task, failures[0]) or not result.reduced):
         text = "; ".join(map(_text, failures))
         raise RecipeFailedError(text, kind=failures[0].error_type, again=failures[0].retriable)
     lacking = {entry.unit for entry in task.lacking}
     good = tuple(unit for unit in task.units if unit not in lacking)
     return RunVerdict(good, tuple(task.lacking), tuple(map(_text, result.failures)), task.unit_word)
+
+
+def _may_try_again(task: BlockTask, failure: PartFailure) -> bool:
+    return failure.retriable and may_try_again(task.tries, task.max_tries, failure.error_type)
 
 
 def _text(failure: PartFailure) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from core.archive.clock import database_now
@@ -15,11 +15,11 @@ from core.archive.frame_use import set_aside
 from core.archive.intake import HeldFile, hold_files
 from core.archive.models import Block, BlockInput, Frame
 from core.archive.states import BLOCK_OPEN_STATES, FrameState, QuarantineReason
+from core.fitsfile.integrity import faults_told
 
 __all__ = ["frames_to_hash", "store_hash"]
 
 _MORE: Final = 500  # rows asked for beyond those wanted
-_FAULTS_TOLD: Final = 3
 
 
 def frames_to_hash(
@@ -30,7 +30,8 @@ def frames_to_hash(
     Parameters
     ----------
     planned_only : bool
-        Only those that blocks still to be done start from or use.
+        Only those that blocks still to be done start from or use, and those that were written again: what was made from
+        them may have to be made anew.
     """
     query = (
         select(Frame.id, Frame.path, Frame.size, Frame.mtime)
@@ -44,7 +45,7 @@ def frames_to_hash(
             .join(Block, Block.id == BlockInput.block_id)
             .where(BlockInput.frame_id == Frame.id, Block.state.in_(BLOCK_OPEN_STATES))
         )
-        query = query.where(of_open_blocks.exists())
+        query = query.where(or_(of_open_blocks.exists(), Frame.former_sha256.is_not(None)))
     found: list[tuple[int, str, int, float]] = []
     rows = session.execute(query).all()
     while rows and len(found) < limit:
@@ -94,7 +95,7 @@ def store_hash(
         )
     frame.former_sha256 = None
     if faults and frame.state is FrameState.PRESENT:
-        text = "; ".join(faults[:_FAULTS_TOLD]) + ("; and more" if len(faults) > _FAULTS_TOLD else "")
+        text = faults_told(faults)
         set_aside(session, frame, FrameState.DAMAGED, text, actor=actor, now=now)
         return _hold_frame(session, frame, QuarantineReason.DAMAGED, text, actor, now)
     twin = session.scalar(

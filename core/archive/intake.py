@@ -226,7 +226,7 @@ def _expect_hash(old: Frame, new: NewFrame) -> None:
     """
     if (old.size, old.mtime) == (new.size, new.mtime) and old.state is not _DAMAGED:
         return
-    if _is_packed(old.path) is not _is_packed(new.path) and old.header == new.columns["header"]:
+    if _ending(old.path) != _ending(new.path) and old.header == new.columns["header"]:
         old.sha256 = old.former_sha256 = None  # an archive that is compressed in place is still the same
         return
     known = old.sha256 or old.former_sha256
@@ -236,8 +236,9 @@ def _expect_hash(old: Frame, new: NewFrame) -> None:
     old.sha256, old.former_sha256 = None, known
 
 
-def _is_packed(path: str) -> bool:
-    return path.lower().endswith(".fz")
+def _ending(path: str) -> str:
+    """What says how a file is compressed."""
+    return path.rpartition(".")[2].lower()
 
 
 def twin_paths(session: Session, frames: Sequence[NewFrame]) -> set[str]:

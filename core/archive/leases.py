@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Select, delete, select, update
 from sqlalchemy.orm import Session
@@ -27,18 +27,25 @@ from core.archive.transitions import (
     table_of,
     work_of,
 )
+from core.errors import DISK_FULL
 
 __all__ = [
+    "ROOM_FACTOR",
     "LeaseAnswer",
     "claim_work",
     "confirm_cancel",
     "end_lease",
     "fail_work",
     "heartbeat",
+    "may_try_again",
     "release_expired_leases",
     "release_work",
     "running_leases",
 ]
+
+
+ROOM_FACTOR: Final = 4
+"""How many times more tries work has that fails for want of room on a disk."""
 
 
 class LeaseAnswer(StrEnum):
@@ -135,6 +142,11 @@ def heartbeat(
     return LeaseAnswer.CANCEL if wanted and not work.part else LeaseAnswer.HELD
 
 
+def may_try_again(tries: int, max_tries: int, error_type: str) -> bool:
+    """Whether tries are left. A full disk has more: it is no fault of the work, which waits until there is room."""
+    return tries < max_tries * (ROOM_FACTOR if error_type == DISK_FULL else 1)
+
+
 def fail_work(
     session: Session,
     work: Work,
@@ -162,7 +174,7 @@ def fail_work(
     """
     now = now or database_now(session)
     row = held_work(session, work, owner)
-    again = retriable and row.tries < row.max_tries
+    again = retriable and may_try_again(row.tries, row.max_tries, error_type)
     values: dict[str, Any] = {**NO_LEASE, "error_type": error_type, "error_message": message}
     if again and isinstance(row, Block) and row.cancel_requested:
         target, text, values["finished_at"] = BlockState.CANCELLED, f"stopped on request, after: {message}", now

@@ -28,6 +28,7 @@ __all__ = [
     "block_states",
     "block_task",
     "block_units",
+    "expected_bytes",
     "lacking_units",
     "lost_parts",
     "next_try_time",
@@ -143,6 +144,19 @@ def queued_count(session: Session) -> int:
         session.scalar(select(func.count()).select_from(table).where(table.state == BlockState.QUEUED)) or 0
         for table in (Block, BlockPart)
     )
+
+
+def expected_bytes(session: Session, block_id: int) -> int:
+    """Size of the products of the last block of the same recipe and tag that has any; 0 if there is none."""
+    block = session.get_one(Block, block_id)
+    last = session.scalar(
+        select(Block.id)
+        .join(Product, Product.block_id == Block.id)
+        .where(Block.recipe == block.recipe, Block.tag == block.tag)
+        .order_by(Block.mjd_mid.desc())
+        .limit(1)
+    )
+    return session.scalar(select(func.coalesce(func.sum(Product.size), 0)).where(Product.block_id == last)) or 0
 
 
 def next_try_time(session: Session, nights: Iterable[date] | None = None) -> datetime | None:

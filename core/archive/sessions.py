@@ -22,6 +22,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from core.archive.clock import database_now
+from core.archive.night_counts import NightWatch
 from core.errors import ParameterError, RetriableError
 from core.sqliteurl import sqlite_path
 
@@ -160,13 +161,17 @@ class Archive:
     def write(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back when an exception leaves it.
 
+        What pages count by night (`core.archive.night_counts`) is made true in it.
+
         Raises
         ------
         ArchiveUnavailableError
             If the database does not answer.
         """
         with archive_errors(), Session(self._write_engine, expire_on_commit=False) as session, session.begin():
+            nights = NightWatch(session)
             yield session
+            nights.settle()
 
     def now(self) -> datetime:
         """The present moment by the clock of the database."""

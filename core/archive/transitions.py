@@ -184,10 +184,20 @@ def queue_work(session: Session, work: Work, *, actor: str, now: datetime | None
     )
 
 
-def unqueue_work(session: Session, work: Work, *, actor: str, reason: str, now: datetime | None = None) -> bool:
-    """QUEUED becomes READY: the message could not be sent."""
+def unqueue_work(
+    session: Session, work: Work, *, actor: str, reason: str, seconds: float = 0.0, now: datetime | None = None
+) -> bool:
+    """QUEUED becomes READY: the message could not be sent, or it cannot be done now; after a pause, if one is given."""
+    now = now or database_now(session)
     return change_work(
-        session, work, BlockState.READY, from_states={BlockState.QUEUED}, actor=actor, text=reason, now=now
+        session,
+        work,
+        BlockState.READY,
+        from_states={BlockState.QUEUED},
+        actor=actor,
+        text=reason,
+        now=now,
+        not_before=now + timedelta(seconds=seconds) if seconds else None,
     )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "foreign_cards",
     "goes_on",
     "is_end",
+    "is_sound",
     "joined",
     "parse_cards",
     "printable",
@@ -40,6 +41,10 @@ _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([ED][+-]?\d+)?\Z", re.IGNORECASE)
 _FORBIDDEN = re.compile(rb"[^ -~]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _STRING = re.compile(r"'((?:[^']|'')*)'")
+_SOUND_NAME = re.compile(r"(?:[A-Z0-9_-]{1,8} *(?<=^.{8})= |HIERARCH (?! )(?: ?[A-Z0-9_-]+)+ *= ?)")
+_SOUND_VALUE = re.compile(  # text, logical, number, or none
+    r" *(?:'(?:[^']|'')*'|[TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?)? *(?:/[ -~]*)?\Z"
+)
 
 
 def parse_cards(header_bytes: bytes, keep: Callable[[str], bool] | None = None) -> dict[str, CardValue]:
@@ -107,6 +112,40 @@ def card_field(text: str, start: int) -> tuple[str, int | None]:
 def is_end(text: str, start: int) -> bool:
     """Whether the card at ``start`` is the END card."""
     return text.startswith("END", start) and not text[start + 3 : start + CARD].strip()
+
+
+@lru_cache(maxsize=8192)
+def is_sound(image: str) -> bool:
+    """Whether every reader of FITS accepts a card, and reads the same value from it.
+
+    Parameters
+    ----------
+    image : str
+        The card as it stands in the file, 80 characters or a multiple of it for a string that is continued.
+    """
+    if not image.isascii() or not image.isprintable() or len(image) % CARD:
+        return False
+    if image[:8].rstrip() in COMMENTARY:
+        return True
+    name = _SOUND_NAME.match(image)
+    if name is None or not _SOUND_VALUE.match(image, name.end(), CARD) or not _is_in_range(image[name.end() : CARD]):
+        return False
+    values = [card_value(image[name.end() : CARD])]
+    for start in range(CARD, len(image), CARD):
+        if not image.startswith(_CONTINUE, start) or not _SOUND_VALUE.match(
+            image, start + len(_CONTINUE), start + CARD
+        ):
+            return False
+        values.append(continuation(image, start))
+    return all(goes_on(value) for value in values[:-1])
+
+
+def _is_in_range(field: str) -> bool:
+    """Whether a number can be held by a reader; 64 bits are what all have."""
+    value = card_value(field)
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return not (isinstance(value, str) and _FLOAT.match(field.partition("/")[0].strip()))
 
 
 def continuation(text: str, start: int) -> str | None:

@@ -26,6 +26,7 @@ from core.fitsfile.cards import (
     continuation,
     goes_on,
     is_end,
+    is_sound,
     joined,
     printable,
 )
@@ -169,6 +170,14 @@ class Header:
         while images and not images[-1].strip():  # room left by whoever wrote the file
             images.pop()
         return cls(map(_shared_card, images))
+
+    def sound(self) -> Header:
+        """A header without the cards that not every reader of FITS accepts (`core.fitsfile.cards.is_sound`)."""
+        return Header(card for card in self._cards if is_sound(card.image))
+
+    def unsound(self) -> list[str]:
+        """Keywords of the cards that are not `sound`."""
+        return [card.keyword for card in self._cards if not is_sound(card.image)]
 
     @property
     def cards(self) -> list[Card]:

@@ -7,21 +7,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from core.errors import BadFitsError
 from core.fitsfile.cards import BLOCK, parse_cards
 from core.fitsfile.checksum import add_sums, ones_complement_sum
-from core.fitsfile.scan import HduScan, scan_fits
+from core.fitsfile.digest import file_sha256
+from core.fitsfile.packed import ByteStream, open_packed, packing_of
+from core.fitsfile.scan import HduScan, scan_fits, scan_packed
 
-__all__ = ["FileCheck", "check_file"]
+__all__ = ["FileCheck", "check_file", "faults_told"]
 
 _PIECE: Final = 1 << 22  # bytes read at once, a multiple of the four that are summed
 _WANTED: Final = frozenset({"DATASUM", "CHECKSUM"})
 _VANISHED: Final = (0, 0xFFFFFFFF)  # the two zeros of ones' complement
+_TOLD: Final = 3  # faults
 _LONGEST: Final = 10  # digits of a sum of 32 bits
 
 
@@ -41,57 +44,64 @@ class FileCheck:
     faults: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Piece:
-    """A part of the file that is summed by itself: the header or the data of an HDU, or what comes after the last."""
-
-    size: int
-    hdu: HduScan | None = None
-    is_data: bool = False
-
-
 def check_file(path: Path) -> FileCheck:
-    """Hash a file and verify the checksums that it carries, reading it once.
+    """Hash a file and verify the checksums that it carries.
+
+    A file is read once; one that is compressed as a whole is hashed as it is, and unpacked to verify its content.
 
     Raises
     ------
     OSError
         If the file cannot be read.
     """
-    digest = hashlib.sha256()
-    sums: dict[int, list[int]] = {}
-    pieces = _pieces(path)
-    with path.open("rb") as stream:
-        for piece in pieces:
-            total = 0
-            for part in _read(stream, piece.size):
+    if packing_of(path) is None:
+        digest = hashlib.sha256()
+        with path.open("rb") as stream:
+            faults = _faults(stream, _hdus(path), digest.update)
+            while part := stream.read(_PIECE):  # what grew meanwhile; whoever stores the hash looks at the size again
                 digest.update(part)
-                if piece.hdu is not None:
-                    total = ones_complement_sum(part, total)
-            if piece.hdu is not None:
-                sums.setdefault(piece.hdu.index, [0, 0])[piece.is_data] = total
-        while part := stream.read(_PIECE):  # what grew meanwhile; whoever stores the hash looks at the size again
-            digest.update(part)
-    hdus = {piece.hdu.index: piece.hdu for piece in pieces if piece.hdu is not None}
-    found = (_fault(hdu, *sums[index]) for index, hdu in hdus.items())
-    return FileCheck(digest.hexdigest(), tuple(fault for fault in found if fault))
-
-
-def _pieces(path: Path) -> list[_Piece]:
-    """The file in the order in which it is read; no HDUs if it is none that can be scanned."""
+        return FileCheck(digest.hexdigest(), faults)
+    sha256 = file_sha256(path)
     try:
-        scan = scan_fits(path)
+        with open_packed(path) as content:
+            faults = _faults(content, scan_packed(path).hdus, lambda part: None)
+    except BadFitsError as error:
+        faults = (error.message,)
+    return FileCheck(sha256, faults)
+
+
+def faults_told(faults: Sequence[str]) -> str:
+    """The first faults as one text."""
+    return "; ".join(faults[:_TOLD]) + ("; and more" if len(faults) > _TOLD else "")
+
+
+def _hdus(path: Path) -> tuple[HduScan, ...]:
+    """No HDUs if the file is none that can be scanned."""
+    try:
+        return scan_fits(path).hdus
     except BadFitsError:
-        return []
-    pieces: list[_Piece] = []
-    for hdu in scan.hdus:
-        summed = hdu if any(key.encode() in hdu.header_bytes for key in _WANTED) else None
-        padded = -(-hdu.data_bytes // BLOCK) * BLOCK
-        pieces += [_Piece(len(hdu.header_bytes), summed), _Piece(padded, summed, is_data=True)]
-    return pieces
+        return ()
 
 
-def _read(stream: BinaryIO, size: int) -> Iterator[bytes]:
+def _faults(stream: ByteStream, hdus: Sequence[HduScan], seen: Callable[[bytes], object]) -> tuple[str, ...]:
+    """What is wrong with the checksums of the HDUs of a stream; ``seen`` is told all that was read of it."""
+    found: list[str] = []
+    for hdu in hdus:
+        summed = any(key.encode() in hdu.header_bytes for key in _WANTED)
+        sums = []
+        for size in (len(hdu.header_bytes), -(-hdu.data_bytes // BLOCK) * BLOCK):
+            total = 0
+            for part in _read(stream, size):
+                seen(part)
+                if summed:
+                    total = ones_complement_sum(part, total)
+            sums.append(total)
+        if summed and (fault := _fault(hdu, *sums)):
+            found.append(fault)
+    return tuple(found)
+
+
+def _read(stream: ByteStream, size: int) -> Iterator[bytes]:
     while size > 0 and (part := stream.read(min(size, _PIECE))):
         size -= len(part)
         yield part
@@ -102,8 +112,11 @@ def _fault(hdu: HduScan, header_sum: int, data_sum: int) -> str:
     cards = parse_cards(hdu.header_bytes, keep=_WANTED.__contains__)
     where = hdu.extname or ("the primary HDU" if hdu.index == 0 else f"HDU {hdu.index}")
     told = str(cards.get("DATASUM") or "").strip()
-    if told.isdecimal() and len(told) <= _LONGEST and int(told) % _VANISHED[1] != data_sum % _VANISHED[1]:
+    summed = told.isdecimal() and len(told) <= _LONGEST
+    if summed and int(told) % _VANISHED[1] != data_sum % _VANISHED[1]:
         return f"DATASUM of {where} is {told}, its data give {data_sum}"
     if str(cards.get("CHECKSUM") or "").strip("0 ") and add_sums(header_sum, data_sum) not in _VANISHED:
-        return f"CHECKSUM of {where} does not agree with its header"
+        return f"CHECKSUM of {where} does not agree" + (
+            ": its header was changed, its data are whole" if summed else ""
+        )
     return ""

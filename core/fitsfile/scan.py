@@ -2,26 +2,31 @@
 
 Reads the primary header and, of each extension, just the header blocks; data units are skipped by seeking. No pixel
 is touched, so a raw frame of 24 detectors (860 MB) costs about a millisecond. Tile-compressed extensions (``.fits.fz``)
-are described as the images they hold.
+are described as the images they hold. A file that is compressed as a whole (``.fits.gz``, ``.fits.Z``) has to be
+unpacked for it from start to end, as a stream, and no further than its headers announce.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from core.errors import BadFitsError
 from core.fitsfile.cards import BLOCK, CARD, CardValue, card_field, card_value
 from core.fitsfile.header import Header
+from core.fitsfile.packed import ByteStream, Packing, open_content, open_packed, packing_of, packing_of_bytes
 
-__all__ = ["FitsScan", "HduScan", "scan_fits"]
+__all__ = ["FitsScan", "HduScan", "first_header", "scan_file", "scan_fits", "scan_packed"]
 
 _MAX_HEADER_BLOCKS = 4096  # ~ 147 000 cards: more is not a header
 _MAX_HDUS = 1000  # products of 24 units have some 150
 _MAX_HEADER_BYTES = 64 << 20  # of all HDUs together: they are kept in memory
+_MAX_UNPACKED = 4 << 30  # of a compressed file: a raw frame of 24 detectors has 0.86 GB
+_PIECE = 1 << 20  # bytes unpacked at a time
 
 
 @dataclass(frozen=True)
@@ -69,16 +74,20 @@ class FitsScan:
     ----------
     path : pathlib.Path
     size : int
-        Size on disk [byte].
+        Size on disk, of a compressed file that of its content [byte].
     expected_size : int
         Size that the headers promise [byte]; padding of the last data unit may be missing.
     hdus : tuple of HduScan
+        Their offsets are places in the content.
+    packing : Packing or None
+        What the file is compressed with, as a whole.
     """
 
     path: Path
     size: int
     expected_size: int
     hdus: tuple[HduScan, ...]
+    packing: Packing | None = None
 
     @property
     def truncated(self) -> bool:
@@ -118,38 +127,115 @@ def scan_fits(path: str | os.PathLike[str]) -> FitsScan:
         If the file cannot be read.
     """
     path = Path(path)
-    hdus: list[HduScan] = []
-    header_size = 0
     with path.open("rb", buffering=0) as stream:
-        size = os.fstat(stream.fileno()).st_size
-        offset = 0
-        while offset < size:
-            header_bytes = _read_header(stream.fileno(), offset, size, path, len(hdus))
-            if header_bytes is None:  # trailing bytes that are no HDU (FITS "special records")
-                break
-            hdu = _describe(header_bytes, len(hdus), offset, path)
-            hdus.append(hdu)
-            header_size += len(header_bytes)
-            if len(hdus) > _MAX_HDUS or header_size > _MAX_HEADER_BYTES:
-                raise BadFitsError(
-                    f"the file has more than {_MAX_HDUS} HDUs or {_MAX_HEADER_BYTES >> 20} MiB of headers",
-                    file=path,
-                    reason="not_fits",
-                )
-            offset = hdu.data_offset + -(-hdu.data_bytes // BLOCK) * BLOCK
+        number = stream.fileno()
+        size = os.fstat(number).st_size
+        hdus, end = _read_hdus(lambda position, length: os.pread(number, length, position), size, path)
+    return FitsScan(path, size, end, hdus)
+
+
+def scan_packed(path: str | os.PathLike[str], copy: BinaryIO | None = None) -> FitsScan:
+    """Scan a FITS file that is compressed as a whole, and keep its content if need be.
+
+    Parameters
+    ----------
+    path : path-like
+    copy : binary file, optional
+        Gets what is unpacked.
+
+    Raises
+    ------
+    BadFitsError
+        As `scan_fits`; if the compressed bytes are cut (``reason=truncated``) or damaged (``reason=damaged``), cannot
+        be unpacked here (``reason=compressed``), or the headers announce more than any of our files has
+        (``reason=not_fits``).
+    OSError
+        If the file cannot be read, or the copy not be written.
+    """
+    path = Path(path)
+    with open_packed(path) as stream:
+        content = _Forward(stream, copy)
+        hdus, end = _read_hdus(content.read, _MAX_UNPACKED, path)
+        if end > _MAX_UNPACKED:
+            raise BadFitsError(
+                f"the headers announce {end} bytes; compressed files are read up to {_MAX_UNPACKED >> 30} GiB",
+                file=path,
+                reason="not_fits",
+            )
+    return FitsScan(path, content.end, end, hdus, packing_of(path))
+
+
+def scan_file(path: str | os.PathLike[str]) -> FitsScan:
+    """Scan a FITS file, be it compressed as a whole or not; for errors see `scan_fits` and `scan_packed`."""
+    return scan_fits(path) if packing_of(Path(path)) is None else scan_packed(path)
+
+
+def first_header(path: str | os.PathLike[str]) -> Header:
+    """The primary header of a FITS file, be it compressed as a whole or not; for errors see `scan_file`."""
+    path = Path(path)
+    with open_content(path) as stream:
+        return Header.from_text(
+            (_read_header(_Forward(stream, None).read, 0, path, 0) or b"").decode("ascii", "replace")
+        )
+
+
+class _Forward:
+    """Reads a stream at places that only go forward; ``end`` is how much of it was unpacked."""
+
+    def __init__(self, stream: ByteStream, copy: BinaryIO | None) -> None:
+        self._stream, self._copy = stream, copy
+        self._ahead = b""  # the last bytes that were unpacked
+        self.end = 0
+
+    def read(self, position: int, length: int) -> bytes:
+        """Bytes from a place on; fewer than ``length`` at the end of the stream."""
+        while self.end < position and (part := self._next(min(position - self.end, _PIECE))):
+            self._ahead = part
+        parts = [self._ahead[position - self.end :] if self.end > position else b""]
+        while self.end < position + length and (part := self._next(position + length - self.end)):
+            parts.append(part)
+        self._ahead = b"".join(parts)
+        return self._ahead[:length]
+
+    def _next(self, length: int) -> bytes:
+        part = self._stream.read(length)
+        self.end += len(part)
+        if self._copy is not None:
+            self._copy.write(part)
+        return part
+
+
+def _read_hdus(read: Callable[[int, int], bytes], size: int, path: Path) -> tuple[tuple[HduScan, ...], int]:
+    """The HDUs of a file of up to ``size`` bytes, and where the last one ends, padding included."""
+    hdus: list[HduScan] = []
+    header_size = offset = 0
+    while offset < size:
+        header_bytes = _read_header(read, offset, path, len(hdus))
+        if header_bytes is None:  # the end, or bytes that are no HDU (FITS "special records")
+            break
+        hdu = _describe(header_bytes, len(hdus), offset, path)
+        hdus.append(hdu)
+        header_size += len(header_bytes)
+        if len(hdus) > _MAX_HDUS or header_size > _MAX_HEADER_BYTES:
+            raise BadFitsError(
+                f"the file has more than {_MAX_HDUS} HDUs or {_MAX_HEADER_BYTES >> 20} MiB of headers",
+                file=path,
+                reason="not_fits",
+            )
+        offset = hdu.data_offset + -(-hdu.data_bytes // BLOCK) * BLOCK
     if not hdus:
         raise BadFitsError("the file is empty", file=path, reason="truncated")
-    return FitsScan(path, size, offset, tuple(hdus))
+    return tuple(hdus), offset
 
 
-def _read_header(fd: int, offset: int, size: int, path: Path, index: int) -> bytes | None:
+def _read_header(read: Callable[[int, int], bytes], offset: int, path: Path, index: int) -> bytes | None:
     blocks = bytearray()
     want = BLOCK * (16 if index == 0 else 4)
     while True:
-        part = os.pread(fd, want, offset + len(blocks))
+        part = read(offset + len(blocks), want)
         if not blocks:
             if index == 0 and not part.startswith(b"SIMPLE  ="):
-                raise BadFitsError("the file does not start with SIMPLE: it is not FITS", file=path, reason="not_fits")
+                raise _no_fits(part, path)
             if index > 0 and not part.startswith(b"XTENSION"):
                 return None
         start = len(blocks) - len(blocks) % BLOCK
@@ -164,6 +250,15 @@ def _read_header(fd: int, offset: int, size: int, path: Path, index: int) -> byt
                 reason="truncated",
             )
         want = BLOCK * 16
+
+
+def _no_fits(start: bytes, path: Path) -> BadFitsError:
+    packing = packing_of_bytes(start)
+    if packing is not None:
+        return BadFitsError(f"the file is compressed as a whole ({packing}): unpack it", file=path, reason="compressed")
+    if not start:
+        return BadFitsError("the file is empty", file=path, reason="truncated")
+    return BadFitsError("the file does not start with SIMPLE: it is not FITS", file=path, reason="not_fits")
 
 
 def _has_end(blocks: bytearray, start: int) -> bool:

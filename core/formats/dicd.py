@@ -83,9 +83,10 @@ def product_header(base: Header, provenance: Provenance) -> Header:
     Returns
     -------
     Header
-        Standard keywords, ESO keywords of the raw, ``PRO.*``, ``QC.*``, ``DRS.*``; ``DPR.*`` and keywords that no
-        longer hold are left out, ``RADECSYS`` is renamed to ``RADESYS``.
+        Standard keywords, ESO keywords of the raw, ``PRO.*``, ``QC.*``, ``DRS.*``; ``DPR.*``, keywords that no
+        longer hold and cards that not every reader accepts are left out, ``RADECSYS`` is renamed to ``RADESYS``.
     """
+    base = base.sound()
     header = Header()
     now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%S")
     header["DATE"] = (now, "file creation date (YYYY-MM-DDThh:mm:ss UT)")

@@ -1,4 +1,4 @@
-"""Raw MUSE frames: 24 extensions ``CHANnn`` of unsigned 16-bit pixels, plain or tile-compressed.
+"""Raw MUSE frames: 24 extensions ``CHANnn`` of unsigned 16-bit pixels, plain, tile-compressed or compressed as a whole.
 
 Pixels are read by rows (`RawChannel.read_rows`), so that recipes never hold more of a raw frame than they need.
 See the MUSE manual, section 5.1, for the layout.
@@ -21,9 +21,10 @@ from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputE
 from core.fitsfile.byteorder import unsigned_from_disk
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, merged_header
+from core.fitsfile.packed import packing_of
 from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.fitsfile.transfer import read_at
-from core.fitsfile.unpack import Descriptor, unpack
+from core.fitsfile.unpack import Descriptor, unpack, unpack_whole
 from core.fitsfile.writer import FitsWriter
 from core.formats.merge import copy_data
 from core.instruments.muse.facts import N_PORTS, PORT_X, PORT_Y, SCAN_WIDTH, chip_name, ifu_of_extname
@@ -33,10 +34,11 @@ __all__ = ["RawChannel", "RawFile", "detector_of_header", "open_raw", "write_raw
 
 @dataclass(frozen=True)
 class RawFile:
-    """An opened raw frame."""
+    """An opened raw frame; ``content`` is the unpacked one of a file that is compressed as a whole."""
 
     path: Path
     scan: FitsScan
+    content: Descriptor | None = field(default=None, repr=False)
 
     @property
     def primary(self) -> Header:
@@ -68,7 +70,7 @@ class RawFile:
             if not get_key(hdu.header, "DET.CHIP.LIVE", bool, default=False):
                 raise ChipNotLiveError(f"the detector of {chip_name(ifu)} is not live", file=self.path, ifu=ifu)
             raise BadFitsError(f"extension {hdu.extname} holds no image", file=self.path, ifu=ifu)
-        return RawChannel.of(self.scan, hdu, ifu)
+        return RawChannel.of(self.scan, hdu, ifu, self.content)
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ class RawChannel:
         Where the pixels are; without the text of the header.
     offset : bool
         Whether the pixels are stored as signed integers, 32768 less than they are.
+    content : Descriptor or None
+        The unpacked file, if ``path`` is compressed as a whole.
     """
 
     path: Path
@@ -92,17 +96,20 @@ class RawChannel:
     header: Header = field(repr=False)
     hdu: HduScan = field(repr=False)
     offset: bool = field(repr=False)
+    content: Descriptor | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, scan: FitsScan, hdu: HduScan, ifu: int) -> RawChannel:
+    def of(cls, scan: FitsScan, hdu: HduScan, ifu: int, content: Descriptor | None = None) -> RawChannel:
         """The channel in an extension with an image.
 
         Raises
         ------
         BadFitsError
-            If it is not an image of 16-bit integers, or the file is cut.
+            If it is not an image of 16-bit integers, the file is cut, or compressed twice.
         """
         path = scan.path
+        if hdu.kind == "compressed" and scan.packing is not None:
+            raise BadFitsError(f"tiles in a file that is compressed as a whole ({scan.packing}): unpack it", file=path)
         if hdu.bitpix != 16:
             raise BadFitsError(
                 f"extension {hdu.extname} has BITPIX {hdu.bitpix}, raw frames have 16", file=path, ifu=ifu
@@ -115,7 +122,7 @@ class RawChannel:
             raise BadFitsError(f"BZERO is {bzero:g}, raw frames have 32768", file=path, ifu=ifu, keyword="BZERO")
         # Of a frame that waits to be read only one header is kept: the text of all 25 would be 0.3 MB.
         header = merged_header(scan.primary, hdu.header)
-        return cls(path, ifu, header, replace(hdu, header_bytes=b""), bzero == 32768.0)
+        return cls(path, ifu, header, replace(hdu, header_bytes=b""), bzero == 32768.0, content)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -187,6 +194,8 @@ class RawChannel:
         return kept
 
     def _opened(self) -> Descriptor:
+        if self.content is not None:
+            return Descriptor(os.dup(self.content.number), self.hdu.data_offset)
         return Descriptor(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), self.hdu.data_offset)
 
     def _unpacked(self) -> Descriptor:
@@ -195,17 +204,21 @@ class RawChannel:
 
 
 def open_raw(path: str | os.PathLike[str]) -> RawFile:
-    """Open a raw frame by its headers.
+    """Open a raw frame by its headers; one that is compressed as a whole is unpacked, once for this process.
 
     Raises
     ------
     BadFitsError
         If it is not FITS.
+    RetriableError
+        If there is no room to unpack it.
     OSError
         If it cannot be read now.
     """
     path = Path(path)
-    return RawFile(path, scan_fits(path))
+    if packing_of(path) is None:
+        return RawFile(path, scan_fits(path))
+    return RawFile(path, *unpack_whole(path))
 
 
 def detector_of_header(header: Header, path: Path | None = None) -> Detector:

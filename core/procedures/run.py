@@ -24,7 +24,7 @@ __all__ = ["ENVIRONMENT", "Pictures", "make_plots", "procedure_of"]
 ENVIRONMENT: Final = "CASCADE_PROCEDURES"  # further ones, name=module:PROCEDURE, as `core.recipes.registry` has recipes
 
 
-_ROUNDS: Final = 3
+_ROUNDS: Final = 10  # of drawing: more than chance kills one after the other
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from core.errors import ChipNotLiveError, MissingInputError, MuseError, NonRetriableError, RetriableError
+from core.errors import (
+    DISK_FULL,
+    BadFitsError,
+    ChipNotLiveError,
+    MissingInputError,
+    MuseError,
+    NonRetriableError,
+    RetriableError,
+    error_kind,
+)
+from core.fitsfile.keywords import dot_name
+from core.fitsfile.scan import first_header
 from core.recipes.declaration import Recipe, RecipeParameters
 from core.recipes.events import (
     EventSink,
@@ -47,6 +58,7 @@ from core.recipes.writing import in_order, merge_units, write_product
 __all__ = ["Run", "finish_run", "prepare_run", "run_part", "run_recipe"]
 
 _QUIET: Final = LogSettings(msg_level="off")
+_NAMES_TOLD: Final = 10
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,8 @@ class Run:
         What `Recipe.prepare` returned.
     cost : Cost
         Of the preparation.
+    unsound : frozenset of str
+        Keywords of cards of the primary headers that are not copied into products; the log has them.
     """
 
     recipe: str
@@ -76,6 +90,7 @@ class Run:
     output_dir: Path
     prepared: Any = None
     cost: Cost = NO_COST
+    unsound: frozenset[str] = frozenset()
 
 
 def run_recipe(
@@ -165,12 +180,13 @@ def prepare_run(
     log.info("%s, version %s: %d frames, %s", recipe.name, recipe.version, len(frames), words_for(parts))
     for frame in frames:
         log.info("input %s: %s", frame.tag, frame.path)
+    unsound = _tell_unsound_cards(frames, log)
     _tell_parameters(params, parts, log)
     emit(RunStarted(recipe.name, parts))
     with _as_muse_error(log, "the preparation"):
         context = RecipeContext(log, _run_progress("prepare", emit), thread_limit(), output_dir)
         prepared = recipe.prepare(frames, params, context)
-    return Run(recipe.name, frames, params, parts, output_dir, prepared, meter.read())
+    return Run(recipe.name, frames, params, parts, output_dir, prepared, meter.read(), unsound)
 
 
 def run_part(run: Run, part: Part, *, threads: int = 1, emit: EventSink = ignore) -> PartOutcome:
@@ -216,6 +232,8 @@ def run_part(run: Run, part: Part, *, threads: int = 1, emit: EventSink = ignore
                 save(product)
     except MuseError as error:
         failure = _failure(part, error)
+    names = {name for product in output.products for name in product.header.unsound()}
+    _tell_unsound("the header of the data", names - run.unsound, log)
     cost = meter.read()
     emit(PartDone(part, cost.seconds) if failure is None else PartFailed(failure, cost.seconds))
     return PartOutcome(part, tuple(written), output.measured if failure is None else None, failure, cost)
@@ -306,6 +324,27 @@ def _chosen(recipe: Recipe, listed: Sequence[Part], units: Collection[int] | Non
     return chosen
 
 
+def _tell_unsound_cards(frames: FrameSet, log: Logger) -> frozenset[str]:
+    """Say once what of the headers is not copied, not with each product; which file cannot be read is told later."""
+    found: dict[str, list[str]] = {}
+    for frame in frames:
+        with contextlib.suppress(BadFitsError, OSError):
+            if names := first_header(frame.path).unsound():
+                found[frame.path.name] = names
+    unsound = frozenset(name for names in found.values() for name in names)
+    if found:
+        first, *others = found
+        _tell_unsound(f"{first} and {len(others)} more files" if others else first, unsound, log)
+    return unsound
+
+
+def _tell_unsound(where: str, names: Collection[str], log: Logger) -> None:
+    if names:
+        shown = ", ".join(dot_name(name) for name in sorted(names)[:_NAMES_TOLD])
+        more = f" and {len(names) - _NAMES_TOLD} more" if len(names) > _NAMES_TOLD else ""
+        log.warning("%s: cards that not every reader accepts are not copied into products: %s%s", where, shown, more)
+
+
 def _tell_parameters(params: RecipeParameters, parts: Sequence[Part], log: Logger) -> None:
     for name, value in params.changed().items():
         log.info("parameter %s = %s", name, value)
@@ -371,7 +410,8 @@ def _as_muse_error(log: Logger, what: str) -> Iterator[None]:
 
 
 def _failure(part: Part, error: MuseError) -> PartFailure:
-    return PartFailure(part, error.error_type, str(error), error.retriable)
+    kind = error_kind(error)
+    return PartFailure(part, kind, str(error), error.retriable or kind == DISK_FULL)
 
 
 def _failed(run: Run, outcome: PartOutcome) -> bool:

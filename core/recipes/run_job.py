@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import core.recipes.startup  # noqa: F401  (before all others)
-from core.errors import MuseError
+from core.errors import DISK_FULL, MuseError, error_kind
 from core.processes import die_with_parent
 from core.recipes.engine import run_recipe
 from core.recipes.events import Event, RunDone, RunError, event_line
@@ -45,7 +45,8 @@ def run(job: Job, do: Callable[[], RunResult]) -> RunResult | None:
         configure_logging(job.logs)
         result = do()
     except MuseError as error:
-        emit(RunError(error.error_type, str(error), error.retriable))
+        kind = error_kind(error)
+        emit(RunError(kind, str(error), error.retriable or kind == DISK_FULL))
         return None
     emit(RunDone(result))
     return result

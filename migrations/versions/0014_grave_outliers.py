@@ -23,16 +23,19 @@ def upgrade() -> None:
     with op.batch_alter_table("blocks") as blocks:
         blocks.add_column(sa.Column("grave_outliers", sa.Boolean(), nullable=False, server_default=sa.false()))
     op.create_index(_INDEX, "blocks", _AFTER)
-    # As new blocks are judged: by the part of the scored values of a parameter that are outliers.
+    # As new blocks are judged: by the part of the scored values of a parameter that are outliers by any rule.
     op.execute(
         sa.text(
             """
             UPDATE blocks SET grave_outliers = :yes WHERE score = 1 AND EXISTS (
-                SELECT 1 FROM scores JOIN qc1_parameters ON qc1_parameters.id = scores.parameter_id
-                WHERE scores.block_id = blocks.id AND scores.score IS NOT NULL
-                GROUP BY scores.parameter_id, qc1_parameters.qc_class
-                HAVING SUM(scores.score) > 0 AND SUM(scores.score) >= COUNT(*)
-                    * CASE WHEN qc1_parameters.qc_class IN ('KPI', 'HC') THEN 0.02 ELSE 0.05 END
+                SELECT 1 FROM (
+                    SELECT parameter_id, MAX(score) AS flagged FROM scores
+                    WHERE scores.block_id = blocks.id AND score IS NOT NULL
+                    GROUP BY parameter_id, unit, quadrant, slice, lamp, exposure, item
+                ) AS scored JOIN qc1_parameters ON qc1_parameters.id = scored.parameter_id
+                GROUP BY parameter_id, qc_class
+                HAVING SUM(flagged) > 0 AND SUM(flagged) >= COUNT(*) * CAST(
+                    CASE WHEN qc_class IN ('KPI', 'HC') THEN 0.02 ELSE 0.05 END AS DOUBLE PRECISION)
             )
             """
         ).bindparams(sa.bindparam("yes", True, sa.Boolean()))

@@ -6,10 +6,15 @@ from fastapi import APIRouter, Depends
 
 from service.api import blocks, docs, frames, health, nights, pixels, products, qc1, quarantine, recipes
 from service.filters import known_parameters
+from service.links import addresses
 
-__all__ = ["router"]
+__all__ = ["ADDRESSES", "router"]
+
+_MODULES = (health, nights, frames, quarantine, blocks, products, pixels, qc1, recipes)
+ADDRESSES = tuple(addresses(module.router for module in _MODULES))
+"""Path templates of what is read, below ``/api``."""
 
 router = APIRouter(prefix="/api", dependencies=[Depends(known_parameters)])
-for module in (health, nights, frames, quarantine, blocks, products, pixels, qc1, recipes):
+for module in _MODULES:
     router.include_router(module.router)
 router.include_router(docs.router, include_in_schema=False)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, Response
 
 from core.archive import orders
 from core.archive.models import Block
@@ -22,7 +21,9 @@ from service.dependencies import After, ArchiveDep, SessionDep
 from service.download import OpenFileResponse
 from service.explain import explain_block
 from service.files import block_plots, existing, tail_text
-from service.filters import check_recipe
+from service.filters import Day, check_recipe
+from service.links import PagerDep
+from service.media import PNG, TEXT, answers, joined_name
 from service.progress import memory_note, progress_of
 from service.schemas import (
     BlockDetail,
@@ -44,16 +45,18 @@ router = APIRouter(prefix="/blocks", tags=["blocks"])
 @router.get("", summary="Blocks")
 def list_blocks(
     session: SessionDep,
-    night: date | None = None,
+    pager: PagerDep,
+    night: Day | None = None,
     state: BlockState | None = None,
     recipe: str | None = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Page[BlockOut]:
+) -> Page[BlockOut, int]:
     """Newest first, in pages by key."""
     check_recipe(session, recipe)
-    rows = queries.list_blocks(session, night=night, state=state, recipe=recipe, after=after, limit=limit)
-    return Page(items=[BlockOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
+    return pager.page(
+        queries.list_blocks(session, night=night, state=state, recipe=recipe, after=after, limit=limit), BlockOut.of
+    )
 
 
 @router.get("/running/progress", summary="Progress of all running blocks")
@@ -139,7 +142,7 @@ def get_qc1(session: SessionDep, name: str) -> list[BlockQc1]:
     return [BlockQc1.of(item) for item in block_qc1(session, queries.find_block(session, name).id)]
 
 
-@router.get("/{name}/log", response_class=PlainTextResponse, summary="Log of a block")
+@router.get("/{name}/log", response_class=Response, responses=answers(TEXT, parts=True), summary="Log of a block")
 def get_log(
     session: SessionDep,
     name: str,
@@ -149,16 +152,22 @@ def get_log(
     path = _log_path(queries.find_block(session, name))
     if tail is not None:
         return PlainTextResponse(tail_text(path, tail))
-    return FileResponse(path, media_type="text/plain; charset=utf-8", headers={"Cache-Control": "no-cache"})
+    return OpenFileResponse(path, media_type=f"{TEXT}; charset=utf-8", filename=f"{name}.log", shown=True)
 
 
-@router.get("/{name}/plots/{file_name}", response_class=FileResponse, summary="One plot of a block")
+@router.get(
+    "/{name}/plots/{file_name}",
+    response_class=Response,
+    responses=answers(PNG, parts=True),
+    summary="One plot of a block",
+)
 def get_plot(session: SessionDep, name: str, file_name: str) -> Response:
     """PNG made by the QC procedure."""
     block = queries.find_block(session, name)
     for plot in block_plots(block):
         if plot.path.name == file_name:
-            return OpenFileResponse(plot.path, media_type="image/png", cache="max-age=60")
+            stored = joined_name((name, plot.path.stem), plot.path.suffix)
+            return OpenFileResponse(plot.path, media_type=PNG, filename=stored, shown=True, cache="max-age=60")
     raise NotFoundError(f"block {name} has no plot {file_name}", block=name, file=file_name)
 
 

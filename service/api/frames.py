@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +10,15 @@ from fastapi.responses import Response
 
 from core.archive import frame_use
 from core.archive.pages import frames as queries
+from core.archive.states import FrameState
 from core.previews.preview import Cuts
 from service.actions import ActorDep, Judgement
 from service.dependencies import After, ArchiveDep, PreviewsDep, SessionDep
-from service.filters import Mjd, check_raw_tag
+from service.download import OpenFileResponse
+from service.files import FileGoneError, SetAsideError
+from service.filters import Day, Mjd, check_raw_tag
+from service.links import PagerDep
+from service.media import FITS, PNG, answers, stored_name
 from service.previews import preview_response
 from service.schemas import FrameDetail, FrameOut, Page
 
@@ -24,19 +28,19 @@ router = APIRouter(prefix="/frames", tags=["frames"])
 @router.get("", summary="Raw frames")
 def list_frames(
     session: SessionDep,
-    night: Annotated[date | None, Query(description="Evening date")] = None,
+    pager: PagerDep,
+    night: Annotated[Day | None, Query(description="Evening date")] = None,
     tag: Annotated[str | None, Query(description="BIAS, DARK, FLAT, ARC, ...")] = None,
     mode: Annotated[str | None, Query(description="Mode, as in the set-up of frames")] = None,
     from_mjd: Mjd = None,
     to_mjd: Mjd = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Page[FrameOut]:
+) -> Page[FrameOut, int]:
     """Newest first, in pages by key."""
     check_raw_tag(session, tag)
     wanted = queries.FrameFilter(night, tag, mode, from_mjd, to_mjd)
-    rows = queries.list_frames(session, wanted, after, limit)
-    return Page(items=[FrameOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
+    return pager.page(queries.list_frames(session, wanted, after, limit), FrameOut.of)
 
 
 @router.get("/{dp_id}", summary="One raw frame")
@@ -61,7 +65,26 @@ def include(archive: ArchiveDep, actor: ActorDep, dp_id: str, judgement: Judgeme
         return FrameOut.of(frame_use.include_frame(session, dp_id, actor=actor, comment=judgement.reason))
 
 
-@router.get("/{dp_id}/preview.png", response_class=Response, summary="Picture of one channel")
+@router.get("/{dp_id}/file", response_class=Response, responses=answers(FITS, parts=True), summary="Download")
+def get_file(
+    session: SessionDep,
+    dp_id: str,
+    set_aside: Annotated[bool, Query(description="Also if it is damaged, excluded, or a duplicate")] = False,
+) -> Response:
+    """The raw file as it is in the archive directory; understands ``Range``, ``If-Range`` and ``If-None-Match``.
+
+    404 if it is not on disk any more, 410 with the reason if it was set aside and ``set_aside`` is not given.
+    """
+    frame = queries.find_frame(session, dp_id)
+    if frame.state is FrameState.MISSING:
+        raise FileGoneError(f"the file {frame.file_name} is gone from the archive directory", file=frame.path)
+    if frame.state is not FrameState.PRESENT and not set_aside:
+        raise SetAsideError(frame.dp_id, frame.state, frame.state_reason)
+    name = stored_name(frame.file_name, frame.night, frame.setup)
+    return OpenFileResponse(Path(frame.path), media_type=FITS, filename=name)
+
+
+@router.get("/{dp_id}/preview.png", response_class=Response, responses=answers(PNG), summary="Picture of one channel")
 def get_preview(
     session: SessionDep,
     previews: PreviewsDep,
@@ -70,4 +93,6 @@ def get_preview(
     cuts: Cuts = "zscale",
 ) -> Response:
     """Block averages of the raw image, at most 768 pixels wide."""
-    return preview_response(previews, Path(queries.find_frame(session, dp_id).path), ext, cuts)
+    frame = queries.find_frame(session, dp_id)
+    name = stored_name(f"{frame.dp_id}_{ext}.png", frame.night, frame.setup)
+    return preview_response(previews, Path(frame.path), ext, cuts, name)

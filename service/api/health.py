@@ -11,8 +11,7 @@ from pydantic import BaseModel, Field
 from core.archive.pages.health import state_counts
 from core.archive.states import BlockState
 from service.broker import broker_state
-from service.dependencies import SessionDep, SettingsDep
-from service.status import read_status
+from service.dependencies import PulseDep, SessionDep, SettingsDep
 
 router = APIRouter(tags=["health"])
 
@@ -52,10 +51,10 @@ class HealthOut(BaseModel):
     alarms: list[str]
 
 
-@router.get("/health", summary="Is everything alive")
-def get_health(session: SessionDep, settings: SettingsDep, response: Response) -> HealthOut:
+@router.get("/health", summary="Is everything alive", responses={503: {"model": HealthOut}})
+def get_health(session: SessionDep, settings: SettingsDep, pulse: PulseDep, response: Response) -> HealthOut:
     """Database, broker, heartbeats of the daemons, freshness of the feeds; 503 if something is wrong."""
-    status = read_status(session, settings)
+    status, _ = pulse.read(session)
     broker = broker_state(settings)
     ok = not status.alarms and bool(broker["ok"])
     if not ok:

@@ -20,6 +20,7 @@ from core.errors import NotFoundError, ParameterError
 from core.previews.tiles import LARGEST_FACTOR, TILE, image_facts, make_tile
 from service.dependencies import ArchiveDep, PreviewsDep, ProductId
 from service.files import existing
+from service.media import BYTES, answers
 from service.previews import PreviewCache, kept_name
 
 router = APIRouter(tags=["pixels"])
@@ -43,7 +44,12 @@ def product_levels(
     return _levels(previews, path, ext, before)
 
 
-@router.get("/products/{product_id}/pixels", response_class=Response, summary="A tile of an image, as numbers")
+@router.get(
+    "/products/{product_id}/pixels",
+    response_class=Response,
+    responses=answers(BYTES),
+    summary="A tile of an image, as numbers",
+)
 def product_pixels(
     archive: ArchiveDep,
     previews: PreviewsDep,
@@ -65,7 +71,12 @@ def frame_levels(archive: ArchiveDep, previews: PreviewsDep, dp_id: str, ext: Ex
     return _levels(previews, _frame_path(archive, dp_id), ext, None)
 
 
-@router.get("/frames/{dp_id}/pixels", response_class=Response, summary="A tile of a raw image, as numbers")
+@router.get(
+    "/frames/{dp_id}/pixels",
+    response_class=Response,
+    responses=answers(BYTES),
+    summary="A tile of a raw image, as numbers",
+)
 def frame_pixels(
     archive: ArchiveDep,
     previews: PreviewsDep,
@@ -133,4 +144,4 @@ def _tile(
             previews.put(name, kept, "f32")
     ny, nx = np.frombuffer(kept, "<i4", 2).tolist()
     headers = {**_HEADERS, "X-Shape": f"{ny}, {nx}"}
-    return Response(kept[8:], media_type="application/octet-stream", headers=headers)
+    return Response(kept[8:], media_type=BYTES, headers=headers)

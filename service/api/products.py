@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 
 from core.archive import orders
 from core.archive.pages import products as queries
@@ -17,8 +16,10 @@ from core.previews.preview import Cuts
 from service.actions import ActorDep, Judgement
 from service.dependencies import After, ArchiveDep, PreviewsDep, ProductId, SessionDep
 from service.download import OpenFileResponse
-from service.filters import LARGEST_UNIT, check_product_tag
+from service.filters import LARGEST_UNIT, Day, check_product_tag
 from service.fitsview import extension_cards, extensions
+from service.links import PagerDep
+from service.media import FITS, PNG, answers, stored_name
 from service.previews import preview_response
 from service.schemas import Page, ProductDetail, ProductOut
 
@@ -28,17 +29,20 @@ router = APIRouter(prefix="/products", tags=["products"])
 @router.get("", summary="Products")
 def list_products(
     session: SessionDep,
-    night: date | None = None,
+    pager: PagerDep,
+    night: Day | None = None,
     tag: Annotated[str | None, Query(description="PRO.CATG, e.g. MASTER_BIAS")] = None,
     unit: Annotated[int | None, Query(ge=1, le=LARGEST_UNIT)] = None,
     state: ProductState | None = None,
     after: After = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> Page[ProductOut]:
+) -> Page[ProductOut, int]:
     """Newest first, in pages by key."""
     check_product_tag(session, tag)
-    rows = queries.list_products(session, night=night, tag=tag, unit=unit, state=state, after=after, limit=limit)
-    return Page(items=[ProductOut.of(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
+    return pager.page(
+        queries.list_products(session, night=night, tag=tag, unit=unit, state=state, after=after, limit=limit),
+        ProductOut.of,
+    )
 
 
 @router.get("/{product_id}", summary="One product")
@@ -83,17 +87,20 @@ def get_header(
     return [{"key": card.key, "value": card.value, "comment": card.comment} for card in cards]
 
 
-@router.get("/{product_id}/file", response_class=FileResponse, summary="Download")
+@router.get("/{product_id}/file", response_class=Response, responses=answers(FITS, parts=True), summary="Download")
 def get_file(session: SessionDep, product_id: ProductId) -> Response:
     """The FITS file; understands ``Range``, ``If-Range`` and ``If-None-Match``.
 
     The entity tag is that of the file that is sent: a download that is resumed with it never mixes two versions.
     """
     product = queries.find_product(session, product_id)
-    return OpenFileResponse(Path(product.path), media_type="application/fits", filename=product.file_name)
+    name = stored_name(product.file_name, product.night, product.setup)
+    return OpenFileResponse(Path(product.path), media_type=FITS, filename=name)
 
 
-@router.get("/{product_id}/preview.png", response_class=Response, summary="Picture of one extension")
+@router.get(
+    "/{product_id}/preview.png", response_class=Response, responses=answers(PNG), summary="Picture of one extension"
+)
 def get_preview(
     session: SessionDep,
     previews: PreviewsDep,
@@ -102,4 +109,6 @@ def get_preview(
     cuts: Cuts = "zscale",
 ) -> Response:
     """Block averages of the image, at most 768 pixels wide."""
-    return preview_response(previews, Path(queries.find_product(session, product_id).path), ext, cuts)
+    product = queries.find_product(session, product_id)
+    name = stored_name(f"{Path(product.file_name).stem}_{ext}.png", product.night, product.setup)
+    return preview_response(previews, Path(product.path), ext, cuts, name)

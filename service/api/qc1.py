@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import Response
 
 from core.archive.models import Qc1Parameter
@@ -20,11 +20,14 @@ from service.dependencies import SessionDep
 from service.exports import MEDIA_TYPES
 from service.filters import Mjd
 from service.heavy import HeavyTurn, WaitingDep, export
+from service.links import add_alternates
+from service.media import answers
 from service.schemas import Qc1ParameterOut, Qc1TableOut
 from service.selection import MAX_POINTS, SeriesRequest
 from service.series import read_series, whole
 
 router = APIRouter(prefix="/qc1", tags=["QC1"])
+_TABLES = {kind: MEDIA_TYPES[kind].partition(";")[0] for kind in ("csv", "vot", "fits")}
 
 
 @router.get("", summary="QC1 tables and parameters")
@@ -83,7 +86,7 @@ def series_request(
         mode=mode,
         start=from_,
         end=to,
-        block_id=find_block(session, block).id if block else None,
+        block=find_block(session, block) if block else None,
         limit=limit,
     )
 
@@ -98,7 +101,7 @@ SeriesDep = Annotated[SeriesRequest, Depends(series_request)]
     dependencies=[HeavyTurn],
     responses={200: {"content": {MEDIA_TYPES["json"]: {}}}},
 )
-def get_series(session: SessionDep, wanted: SeriesDep, gone: WaitingDep) -> Response:
+def get_series(request: Request, session: SessionDep, wanted: SeriesDep, gone: WaitingDep) -> Response:
     """Compact JSON in columns of equal length.
 
     ``p`` (index into ``parameters``), ``b`` (index into ``blocks``), ``t`` (MJD), ``v``, ``product`` and the index
@@ -107,7 +110,9 @@ def get_series(session: SessionDep, wanted: SeriesDep, gone: WaitingDep) -> Resp
     element to get those. A column may have the running numbers of the QC1 database:
     ``y=master1_median`` is ``y=master_median`` of quadrant 1. Texts (the name of a star) are strings in ``v``.
     """
-    return export(gone, "json", lambda stopped: read_series(session, wanted, stopped, with_bands=True))
+    response = export(gone, "json", lambda stopped: read_series(session, wanted, stopped, with_bands=True))
+    add_alternates(request, response, _TABLES)
+    return response
 
 
 @router.get(
@@ -115,7 +120,7 @@ def get_series(session: SessionDep, wanted: SeriesDep, gone: WaitingDep) -> Resp
     response_class=Response,
     summary="Values as CSV, VOTable or FITS table",
     dependencies=[HeavyTurn],
-    responses={200: {"content": {MEDIA_TYPES[kind].partition(";")[0]: {} for kind in ("csv", "vot", "fits")}}},
+    responses=answers(*_TABLES.values()),
 )
 def get_table_file(
     session: SessionDep, wanted: SeriesDep, gone: WaitingDep, kind: Literal["csv", "vot", "fits"]
@@ -124,7 +129,7 @@ def get_table_file(
 
     Refused if there are more values than are served at once and no ``limit`` was given.
     """
-    return export(gone, kind, lambda stopped: whole(read_series(session, wanted, stopped)), wanted.table)
+    return export(gone, kind, lambda stopped: whole(read_series(session, wanted, stopped)), wanted.name)
 
 
 @router.get("/{table}/{column}/sparkline", summary="Mean of each block in the last three months")

@@ -149,7 +149,7 @@ def _wait_until_reduced(
         while not stop.is_set():
             simulated = _show_simulation(bars, simulation, wanted)
             with archive.read() as session:
-                found = list_blocks(session, limit=10_000)
+                found = list_blocks(session, limit=10_000).rows
                 running = running_blocks(session)
                 counts = state_counts(session)
                 ingested = sum(item.frames for item in nights_between(session, date.min, wanted.last))
@@ -205,7 +205,9 @@ def _report(archive: Archive, settings: Settings, wanted: DemoNights, began: flo
     with archive.read() as session:
         print_cascade(session, wanted.last)
         print_qc1(session, only_important=True)
-        blocks = [block for block in list_blocks(session, limit=10_000) if block.state is not BlockState.SUPERSEDED]
+        blocks = [
+            block for block in list_blocks(session, limit=10_000).rows if block.state is not BlockState.SUPERSEDED
+        ]
     done = sum(block.state is BlockState.DONE for block in blocks)
     size = sum(path.stat().st_size for path in settings.data_dir.rglob("*") if path.is_file())
     console.print(

@@ -94,7 +94,7 @@ def run_quarantine(data_dir: Path | None, *, night: str | None, every: bool, as_
     archive = Archive(settings.database_url)
     wanted = parse_nights([night])[0] if night else None
     with archive.read() as session:
-        rows = list_quarantine(session, night=wanted, state=None if every else QuarantineState.HELD, limit=100_000)
+        rows = list_quarantine(session, night=wanted, state=None if every else QuarantineState.HELD, limit=100_000).rows
     archive.dispose()
     held = sum(row.state is QuarantineState.HELD for row in rows)
     if as_json:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from core.archive.night_counts import recount
 from core.archive.pages.frames import quarantine_count
 from core.archive.pages.health import partial_blocks, state_counts
 from core.archive.pages.nights import latest_night, nights_between
@@ -29,7 +30,7 @@ from service.selection import SeriesRequest
 from service.series import read_series
 from service.status import read_status
 from service.text import mjd_moment, qc1_number, unit_text
-from service.web.sentences import night_sentence
+from service.web.sentences import night_sentence, plural
 
 __all__ = ["run_db_upgrade", "run_qc", "run_status"]
 
@@ -164,6 +165,21 @@ def _print_series(session: Session, request: SeriesRequest, last: int, *, as_jso
         value = found if isinstance(found, str) else f"{qc1_number(found)} {unit_text(parameter.unit)}".strip()
         where = ", ".join(place_words(axes, row.position))
         console.print(f"{mjd_moment(row.mjd_obs)}  {where:24s} {value:>14s}  {blocks[row.block_id].mode}")
+
+
+def run_db_recount(data_dir: Path | None, *, as_json: bool) -> int:
+    """Count all nights anew; 1 if any count was wrong."""
+    settings = settings_of(data_dir)
+    check_archive(settings)
+    archive = Archive(settings.database_url)
+    with archive.write() as session:
+        wrong = recount(session)
+    archive.dispose()
+    if as_json:
+        print_json({"data_dir": settings.data_dir, "wrong": wrong})
+    else:
+        console.print(f"{plural(wrong, 'night')} counted wrongly, mended" if wrong else "all nights are counted right")
+    return int(wrong > 0)
 
 
 def run_db_upgrade(data_dir: Path | None, *, as_json: bool) -> int:

@@ -303,6 +303,14 @@ def restore(
     raise typer.Exit(run_restore(file, data_dir, as_json=as_json))
 
 
+@db.command("recount")
+def db_recount(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Count the nights anew that pages show in numbers; says how many were wrong, which is a defect."""
+    from service.cli.look import run_db_recount
+
+    raise typer.Exit(run_db_recount(data_dir, as_json=as_json))
+
+
 @db.command("upgrade")
 def db_upgrade(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Bring the database to the schema of this version; creates it if there is none."""

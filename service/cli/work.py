@@ -64,7 +64,7 @@ def run_ingest(paths: Sequence[Path], data_dir: Path | None, *, release: bool, a
         else:
             report = _ingest(archive, settings, paths, quiet=as_json)
         with archive.read() as session:
-            held = list_quarantine(session, limit=20) if report.held else []
+            held = list_quarantine(session, limit=20).rows if report.held else []
         if as_json:
             print_json(_report_data(report))
         else:
@@ -98,6 +98,12 @@ def _print_report(
     if not told_where and not report.stored and not report.held:
         looked = ", ".join(str(path) for path in settings.archive_dirs)
         console.print(f"Looked into {looked}; other files and directories are given as arguments.", soft_wrap=True)
+    for link, target in report.outward.items():
+        console.print(
+            f"[yellow]link[/] {link} leads to {target}, out of the archive directories, and is not followed: "
+            "CASCADE_FOLLOW_LINKS=yes allows it",
+            soft_wrap=True,
+        )
     if report.nights:
         console.print(f"Nights: {', '.join(sorted(report.nights))}", soft_wrap=True)
     for row in held:

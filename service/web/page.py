@@ -7,9 +7,8 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 
-from service.dependencies import SessionDep, SettingsDep
-from service.live import daemon_key, live_token
-from service.status import read_status
+from service.dependencies import PulseDep, SessionDep, SettingsDep
+from service.live import daemon_key
 from service.web.templating import render
 
 __all__ = ["PageDep", "PageMaker"]
@@ -18,12 +17,12 @@ __all__ = ["PageDep", "PageMaker"]
 class PageMaker:
     """Renders templates with the status of the installation."""
 
-    def __init__(self, request: Request, session: SessionDep, settings: SettingsDep) -> None:
+    def __init__(self, request: Request, session: SessionDep, settings: SettingsDep, pulse: PulseDep) -> None:
         self.request = request
         self.session = session
         self.settings = settings
-        self.status = read_status(session, settings)
-        self.token = live_token(session, self.status)  # before the page is made: what changes meanwhile is read again
+        # Before the page is made: what changes meanwhile is read again.
+        self.status, self.token = pulse.read(session)
 
     def render(self, template: str, **context: Any) -> HTMLResponse:
         """The page; never kept by caches, since it tells how things are now."""

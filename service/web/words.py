@@ -37,8 +37,9 @@ QUARANTINE_CURES: Final[dict[QuarantineReason, str]] = {
     QuarantineReason.MISSING_KEYWORD: "A keyword that this type needs is missing. Repair the header.",
     QuarantineReason.BAD_DATE: "The time of observation cannot be read or is impossible. Repair the header.",
     QuarantineReason.DUPLICATE: "The archive has this exposure already under another path. Keep one of the two.",
-    QuarantineReason.COMPRESSED: "Unpack it (gunzip, uncompress), or compress it by fpack: .fits.fz is read.",
-    QuarantineReason.DAMAGED: "The file changed on its way. Copy it again, or include the frame on its page as it is.",
+    QuarantineReason.COMPRESSED: "Unpack it, or compress it by fpack (.fits.fz); raw frames also by gzip (.fits.gz).",
+    QuarantineReason.DAMAGED: "Copy it again; a header changed by hand needs a new CHECKSUM. A frame may be included "
+    "on its page as it is.",
     QuarantineReason.UNREADABLE: "The file cannot be opened. Check permissions and the disk.",
 }
 

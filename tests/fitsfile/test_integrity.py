@@ -43,7 +43,11 @@ def test_one_changed_pixel_is_found_and_its_extension_named(summed: Path) -> Non
 
 def test_a_changed_header_is_told_from_changed_pixels(summed: Path) -> None:
     change(summed, b"'CHAN01  '", b"'CHAN09  '")
-    assert check_file(summed).faults == ("CHECKSUM of CHAN09 does not agree with its header",)
+    told = "CHECKSUM of CHAN09 does not agree"
+    assert check_file(summed).faults == (f"{told}: its header was changed, its data are whole",)
+    change(summed, b"DATASUM = '", b"DATASUM?= '")  # of the primary HDU
+    change(summed, b"DATASUM = '", b"DATASUM?= '")  # of the image: nothing says which of the two was changed
+    assert told in check_file(summed).faults
 
 
 def test_files_without_checksums_and_files_that_are_none_are_hashed_only(tmp_path: Path) -> None:

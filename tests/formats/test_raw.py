@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import resource
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from core.errors import (
     MissingInputError,
     MissingKeywordError,
 )
+from core.fitsfile import unpack
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.fitsfile.scan import scan_fits
@@ -38,6 +42,30 @@ def channel_header(nx: int = 30, ny: int = 20) -> Header:
 def raw_pixels(ifu: int) -> np.ndarray:
     shape = (2 * (20 + 64), 2 * (30 + 64))
     return np.random.default_rng(ifu).integers(0, 65536, shape).astype(np.uint16)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".Z"])
+def test_a_frame_that_is_compressed_as_a_whole_is_unpacked_once(
+    tmp_path: Path, ending: str, lzw: Callable[[bytes], bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = write_raw(tmp_path / "raw.fits", Header(), ((ifu, channel_header(), raw_pixels(ifu)) for ifu in (3, 24)))
+    packed = tmp_path / f"raw.fits{ending}"
+    packed.write_bytes({".gz": gzip.compress, ".Z": lzw}[ending](plain.read_bytes()))
+    assert open_raw(packed).ifus == (3, 24)
+    monkeypatch.setattr(unpack, "scan_packed", lambda *_: pytest.fail("it is unpacked again"))
+    for ifu in (24, 3):
+        channel = open_raw(packed).channel(ifu)
+        np.testing.assert_array_equal(channel.read_rows(60, 75), raw_pixels(ifu)[60:75])
+        assert channel.header.to_bytes() == open_raw(plain).channel(ifu).header.to_bytes()
+        assert channel.path == packed
+
+
+def test_tiles_in_a_packed_file_are_refused(tmp_path: Path) -> None:
+    tiles = write_raw(tmp_path / "a.fits.fz", Header(), [(3, channel_header(), raw_pixels(3))], compress=True)
+    packed = tmp_path / "a.fits.fz.gz"
+    packed.write_bytes(gzip.compress(tiles.read_bytes()))
+    with pytest.raises(BadFitsError, match="unpack it"):
+        open_raw(packed).channel(3)
 
 
 @pytest.fixture(params=[False, True], ids=["plain", "compressed"])
@@ -166,3 +194,17 @@ def test_a_header_with_forbidden_bytes_can_be_copied(tmp_path: Path) -> None:
     with FitsWriter(tmp_path / "copy.fits") as writer:
         writer.primary(header)
     assert fits.getval(tmp_path / "copy.fits", "ESO OBS TARG NAME") == "Sgr A ?"
+
+
+def test_threads_unpack_tiles_of_a_decoder_with_global_state_one_after_the_other(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(1).normal(1200, 2.5, (1024, 4224)).round().astype(np.uint16)
+    tiles = fits.CompImageHDU(
+        pixels, name="CHAN03", compression_type="HCOMPRESS_1", tile_shape=(64, 4224), hcomp_scale=0
+    )
+    fits.HDUList([fits.PrimaryHDU(), tiles]).writeto(tmp_path / "raw.fits.fz")
+
+    def read(_: int) -> bool:
+        return np.array_equal(open_raw(tmp_path / "raw.fits.fz").channel(3).read(), pixels)
+
+    with ThreadPoolExecutor(3) as threads:  # without turns it breaks off, or kills the process
+        assert list(threads.map(read, range(6))) == [True] * 6

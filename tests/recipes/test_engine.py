@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from astropy.io import fits
 
 from core.errors import BadFitsError, MissingInputError, ParameterError
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import set_key
+from core.fitsfile.keywords import get_key, set_key
 from core.fitsfile.sof import format_sof
 from core.formats.image import read_image
 from core.formats.raw import write_raw
@@ -103,10 +105,21 @@ def test_ifus_that_are_not_asked_for_are_left_alone(biases: tuple[Path, ...], tm
 
 
 @pytest.mark.parametrize(
-    ("error", "retriable"), [(MemoryError("x"), True), (OSError(5, "x"), True), (ZeroDivisionError("x"), False)]
+    ("error", "retriable", "kind"),
+    [
+        (MemoryError("x"), True, "retriable"),
+        (OSError(5, "x"), True, "retriable"),
+        (OSError(28, "x"), True, "disk_full"),
+        (ZeroDivisionError("x"), False, "non_retriable"),
+    ],
 )
 def test_what_the_machine_does_to_an_ifu_may_go_better_another_time_and_what_the_code_does_not(
-    biases: tuple[Path, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, retriable: bool
+    biases: tuple[Path, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    retriable: bool,
+    kind: str,
 ) -> None:
     recipe = type(get_recipe("muse_bias"))
     process = recipe.reduce_ifu
@@ -120,7 +133,7 @@ def test_what_the_machine_does_to_an_ifu_may_go_better_another_time_and_what_the
     result, events = run_bias(biases, tmp_path, nifu=-1)
     assert [part.number for part in result.reduced] == [3, 17]
     (failure,) = result.failures
-    assert (failure.part.number, failure.retriable) == (9, retriable)
+    assert (failure.part.number, failure.retriable, failure.error_type) == (9, retriable, kind)
     assert failure.message.startswith(type(error).__name__)
     assert [event.failure.part.number for event in events if isinstance(event, PartFailed)] == [9]
 
@@ -134,6 +147,46 @@ def test_frames_that_the_recipe_does_not_take_are_left_alone_and_told(
         result = run_recipe(recipe, frames, recipe.Params.parse({"nifu": 3}), tmp_path)
     assert result.ok
     assert "MASTER_FLAT flat.fits is not used: muse_bias takes no such frames" in caplog.text
+
+
+def test_cards_that_no_reader_accepts_are_left_out_and_told_once(
+    biases: tuple[Path, ...], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    damaged = [tmp_path / path.name for path in biases]
+    for path, whole in zip(damaged, biases, strict=True):
+        content = whole.read_bytes().replace(b"'test    '", b"'test     ")  # in each channel
+        path.write_bytes(content.replace(b"ORIGFILE= '", b"ORIGFILE=  ", 1).replace(b"ARCFILE = ", b"ARCF\xefLE = ", 1))
+    with caplog.at_level(logging.WARNING):
+        result, _ = run_bias(tuple(damaged), tmp_path, nifu=0)
+    told = [record.getMessage() for record in caplog.records if "not every reader" in record.getMessage()]
+    assert told == [
+        f"{where}: cards that not every reader accepts are not copied into products: {names}"
+        for where, names in (
+            (f"{damaged[0].name} and 2 more files", "ARCF?LE, ORIGFILE"),
+            *[("the header of the data", "DET.CHIP.ID")] * 3,  # of IFUs 3, 9 and 17
+        )
+    ]
+    with fits.open(result.products[0].path, checksum=True) as hdus:
+        hdus.verify("exception")
+        assert not {"ORIGFILE", "ARCFILE", "ESO DET CHIP ID"} & set(hdus[0].header)
+
+
+def test_frames_that_are_compressed_as_a_whole_give_the_same_products(
+    biases: tuple[Path, ...], tmp_path: Path, lzw: Callable[[bytes], bytes]
+) -> None:
+    packed = []
+    for path, pack, ending in zip(biases, (gzip.compress, lzw, bytes), (".gz", ".Z", ""), strict=True):
+        packed.append(tmp_path / f"{path.name}{ending}")
+        packed[-1].write_bytes(pack(path.read_bytes()))
+    images = []
+    for name, paths in (("plain", biases), ("packed", tuple(packed))):
+        (tmp_path / name).mkdir()
+        result, _ = run_bias(paths, tmp_path / name, nifu=-1)
+        images.append([read_image(product.path, product.unit) for product in result.products])
+    for plain, other in zip(*images, strict=True):
+        np.testing.assert_array_equal(plain.data, other.data)
+        np.testing.assert_array_equal(plain.stat, other.stat)
+    assert get_key(images[1][0].header, "PRO.REC1.RAW1.NAME", str) == packed[0].name
 
 
 def test_parameters_that_do_nothing_are_told(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
+import socket
 import threading
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -18,6 +22,7 @@ from astropy.io.votable import parse_single_table
 from astropy.io.votable.tree import TableElement
 from astropy.time import Time
 
+import service.api.qc1
 import service.series
 from core.archive.pages.qc1_rows import ReadingStopped
 from service.columns import CHUNK_ROWS
@@ -152,16 +157,55 @@ def test_who_finds_no_turn_is_told_when_to_come_again(client: httpx.Client, monk
     assert client.get("/api/nights").status_code == 200
 
 
-def test_turns_are_given_in_order_and_not_waited_for_without_end(run_async: Callable[..., Any]) -> None:
+def test_turns_are_given_in_order_and_not_waited_for_without_end(run_async: Callable[..., Any], tmp_path: Path) -> None:
     async def story() -> None:
-        turns = HeavyTurns(1, patience=0.01)
-        await turns.take()
+        turns = HeavyTurns(tmp_path, 1, patience=0.01)
+        turn = await turns.take()
         with pytest.raises(BusyError):
             await turns.take()
-        turns.give_back()
-        await turns.take()
+        turns.give_back(turn)
+        turns.give_back(await turns.take())
+        turns.close()
 
     run_async(story())
+
+
+def test_processes_share_the_turns(run_async: Callable[..., Any], tmp_path: Path) -> None:
+    async def story() -> None:
+        # Each opens the files for itself, as two processes do.
+        one, other = HeavyTurns(tmp_path, 2, patience=0.2), HeavyTurns(tmp_path, 2, patience=0.2)
+        first, _ = await one.take(), await other.take()
+        for turns in (one, other):
+            with pytest.raises(BusyError):
+                await turns.take()
+        waiting = asyncio.create_task(other.take())
+        one.give_back(first)
+        await waiting
+        one.close()
+        other.close()
+
+    run_async(story())
+
+
+def test_reading_ends_when_the_client_closes_its_connection(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def read(_session: Any, _wanted: Any, stopped: Callable[[], bool], **_: Any) -> Any:
+        begun.set()
+        while not stopped():
+            time.sleep(0.01)
+        ended.set()
+        raise ReadingStopped
+
+    monkeypatch.setattr(service.api.qc1, "read_series", read)
+    address = urlsplit(f"{client.base_url}")
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(f"GET {ADDRESS}.csv?y=master_ron HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert begun.wait(60)
+        assert not ended.is_set()
+    assert ended.wait(60)
 
 
 def test_nothing_is_read_for_a_client_that_has_gone() -> None:

@@ -29,12 +29,12 @@ def session(archive: Archive, factory: ModuleType) -> Iterator[Session]:
 
 
 def newest(session: Session, recipe: str) -> Block:
-    return blocks.list_blocks(session, recipe=recipe, state=BlockState.DONE, limit=1)[0]
+    return blocks.list_blocks(session, recipe=recipe, state=BlockState.DONE, limit=1).rows[0]
 
 
 def test_nights(session: Session) -> None:
     assert nights.night_numbers(session) == (LAST - timedelta(days=5), LAST)
-    found = nights.nights_before(session, None, 3)
+    found = nights.list_nights(session, None, 3).rows
     assert [item.night for item in found] == [LAST, LAST - timedelta(days=1), LAST - timedelta(days=2)]
     assert (found[0].frames, found[0].blocks, found[0].done, found[0].open, found[0].held) == (37, 3, 1, 2, 2)
     assert found[0].verdict == "warn"
@@ -42,19 +42,19 @@ def test_nights(session: Session) -> None:
 
 
 def test_verdicts(session: Session) -> None:
-    for item in nights.nights_before(session, LAST, 10):
+    for item in nights.list_nights(session, LAST, 10).rows:
         outliers = [block for block in blocks.blocks_of_night(session, item.night) if block.score == 1]
         assert item.outliers == len(outliers)
         assert item.verdict == ("bad" if outliers else "good")
 
 
 def test_frames_and_quarantine(session: Session) -> None:
-    page = frames.list_frames(session, frames.FrameFilter(night=LAST, tag="BIAS"), None, 4)
-    rest = frames.list_frames(session, frames.FrameFilter(night=LAST, tag="BIAS"), page[-1].id, 100)
+    page = frames.list_frames(session, frames.FrameFilter(night=LAST, tag="BIAS"), None, 4).rows
+    rest = frames.list_frames(session, frames.FrameFilter(night=LAST, tag="BIAS"), page[-1].id, 100).rows
     assert len(page) + len(rest) == 11
     assert frames.find_frame(session, page[0].dp_id).header["DPR.CATG"] == "CALIB"
     assert [block.tag for block in frames.blocks_of_frame(session, page[0].id)] == ["BIAS"]
-    assert {row.reason for row in frames.list_quarantine(session)} == {
+    assert {row.reason for row in frames.list_quarantine(session).rows} == {
         QuarantineReason.NOT_FITS,
         QuarantineReason.TRUNCATED,
     }

@@ -34,8 +34,9 @@ from core.instruments.catalogue import qc1_definitions
 from core.recipes.events import Event as RecipeEvent
 from core.recipes.events import RunStarted
 from core.recipes.registry import get_recipe
+from core.settings import Settings
 from workers.child import RecipeChild
-from workers.execute import BlockExecutor, release_dead
+from workers.execute import BlockExecutor, release_dead, retry_pause
 from workers.interrupts import LeaseLost
 from workers.outcome import Outcome
 from workers.planning import Planner
@@ -210,6 +211,12 @@ def test_the_lease_is_prolonged_with_each_file_that_is_placed_or_adopted(
     assert executor(planned).execute(Work(number)) is Outcome.DONE
     assert len(left) == placed + 2
     assert min(left) > planned.settings.lease_seconds / 2
+
+
+def test_pauses_between_tries_grow_up_to_an_hour() -> None:
+    settings = Settings(retry_seconds=20.0)
+    assert [retry_pause(settings, tries) for tries in (1, 2, 3, 5, 100_000)] == [20.0, 80.0, 320.0, 3600.0, 3600.0]
+    assert retry_pause(Settings(retry_seconds=5000.0), 3) == 5000.0
 
 
 def test_a_doubled_message_does_nothing(planned: Any) -> None:

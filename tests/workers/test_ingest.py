@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import random
 import shutil
@@ -25,7 +26,7 @@ from core.archive.states import FrameState, QuarantineReason, QuarantineState
 from core.errors import NotFoundError
 from core.fitsfile.digest import file_sha256
 from core.settings import Settings
-from workers import ingest, ingest_scan
+from workers import ingest, ingest_daemon, ingest_scan
 from workers.hashing import Hasher
 from workers.ingest import Ingestor, ingest_once, release
 from workers.ingest_daemon import ingest_forever
@@ -115,7 +116,7 @@ def test_a_growing_file_is_waited_for_not_quarantined(yard: Yard) -> None:
     data = yard.build({})
     path = yard.raw / "slow.fits"
     path.write_bytes(data[:3000])
-    ingestor = Ingestor(yard.archive, yard.settings)
+    ingestor = Ingestor(yard.archive, yard.settings.model_copy(update={"truncated_seconds": 600.0}))
     for end in range(6000, len(data), 3000):
         report = ingestor.round([yard.raw])
         assert (report.waiting, report.held.total(), report.new) == (1, 0, 0)
@@ -467,6 +468,56 @@ def test_scan_reads_linked_directories_once(tmp_path: Path) -> None:
     assert len(TreeReader().scan(str(tmp_path)).files) == 1
 
 
+def test_links_to_directories_elsewhere_are_told_and_not_followed(
+    yard: Yard, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    yard.write(0).rename(elsewhere / "one.fits")
+    yard.write(1).rename(elsewhere / "two.fits")
+    (yard.raw / "root").symlink_to("/")
+    (yard.raw / "outside").symlink_to(elsewhere)
+    (yard.raw / "up").symlink_to(yard.raw.parent)
+    (yard.raw / "loop").symlink_to(yard.raw)
+    (yard.raw / "staged.fits").symlink_to(elsewhere / "one.fits")  # a file that lies elsewhere is one of the archive
+    yard.settings = yard.settings.model_copy(update={"settle_seconds": 1e-6})
+    ingestor = Ingestor(yard.archive, yard.settings)
+    told = {str(yard.raw / name): os.path.realpath(yard.raw / name) for name in ("root", "outside", "up")}
+    for _ in range(2):
+        report = ingestor.round([yard.raw])
+        assert report.outward == told
+        assert "3 links out of the archive not followed" in report.sentence()
+    assert list(yard.frames()) == ["staged.fits"]
+    assert yard.held() == {}
+    assert sum("is not followed" in record.message for record in caplog.records) == 3  # each once
+    (yard.raw / "root").unlink()
+    assert len(ingestor.round([yard.raw]).outward) == 2
+
+
+def test_a_setting_has_them_followed(yard: Yard, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    yard.write(0).rename(elsewhere / "one.fits")
+    (yard.raw / "outside").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(yard.raw)
+    follows = yard.settings.model_copy(update={"follow_links": True})
+    report = ingest_once(yard.archive, follows)
+    assert (report.new, report.outward) == (1, {})
+    # What is known stays when they are not followed any more: the file is still there.
+    assert ingest_once(yard.archive, yard.settings, [yard.raw]).vanished == 0
+    assert len(yard.frames()) == 1
+
+
+def test_links_between_archive_directories_are_followed(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / f"{folder.name}.fits").write_text("x")
+    (first / "other").symlink_to(second)
+    assert len(TreeReader(within=[second]).scan(str(first)).files) == 2
+    assert len(TreeReader().scan(str(first)).files) == 1
+
+
 def test_directories_that_did_not_change_are_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     quiet, busy = tmp_path / "quiet", tmp_path / "busy"
     for folder in (quiet, busy):
@@ -515,6 +566,31 @@ def daemon(yard: Yard) -> Iterator[Yard]:
     assert row.stopped_at is not None
 
 
+def test_a_link_out_of_the_archive_neither_is_watched_nor_keeps_from_watching(yard: Yard, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (yard.raw / "night").mkdir()
+    (yard.raw / "outside").symlink_to(tmp_path / "elsewhere")
+    assert set(ingest_scan.folders_of_links_out([yard.raw])) == {str(yard.raw), str(yard.raw / "night")}
+    yard.settings = yard.settings.model_copy(update={"rescan_seconds": 3600.0})
+    stop = threading.Event()
+    thread = threading.Thread(target=ingest_forever, args=(yard.archive, yard.settings, stop))
+    thread.start()
+    try:
+        number = 0
+
+        def seen() -> bool:  # the watcher may not yet have begun when the first files come
+            nonlocal number
+            number += 1
+            yard.write(number % 60, f"night/{number}.fits")
+            time.sleep(0.2)
+            return bool(yard.frames())
+
+        _until(seen)
+    finally:
+        stop.set()
+        thread.join(timeout=60)
+
+
 def _until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
@@ -538,6 +614,31 @@ def test_the_daemon_takes_in_what_comes_and_survives_what_is_bad(daemon: Yard, m
         time.sleep(0.5)
     _until(lambda: len(daemon.frames()) == 3)
     _until(lambda: all(frame.sha256 for frame in daemon.frames().values()))
+
+
+def test_a_database_that_is_away_is_told_in_lines_and_waited_for(
+    yard: Yard, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = threading.Event()
+    yard.write(0)
+    monkeypatch.setattr(ingest_daemon, "_AGAIN_SECONDS", 0.05)
+    with monkeypatch.context() as patch:
+
+        def away(*_: object) -> None:
+            raise ArchiveUnavailableError("the archive database does not answer")
+
+        patch.setattr(Archive, "read", away)
+        patch.setattr(Archive, "write", away)
+        settings = yard.settings.model_copy(update={"heartbeat_seconds": 0.05})
+        thread = threading.Thread(target=ingest_forever, args=(yard.archive, settings, stop))
+        thread.start()
+        words = ("a round of ingest failed", "the heartbeat could not be written", "hashing failed")
+        _until(lambda: all(caplog.text.count(word) > 1 for word in words))
+    _until(lambda: len(yard.frames()) == 1)
+    stop.set()
+    thread.join(timeout=60)
+    assert not thread.is_alive()
+    assert [record for record in caplog.records if record.exc_info] == []
 
 
 def test_a_daemon_that_is_killed_again_and_again_loses_and_doubles_nothing(yard: Yard) -> None:
@@ -616,8 +717,45 @@ def test_frames_of_which_nothing_is_made_are_frames(yard: Yard) -> None:
     assert {frame.tag for frame in yard.frames().values()} == set(kinds)
 
 
-def test_a_packed_file_is_named_and_not_ignored(yard: Yard) -> None:
-    yard.write(1).rename(yard.raw / "MUSE.1.fits.Z")
+@pytest.mark.parametrize("ending", [".gz", ".Z"])
+def test_a_frame_that_is_compressed_as_a_whole_is_a_frame(
+    yard: Yard, ending: str, lzw: Callable[[bytes], bytes]
+) -> None:
+    plain = yard.write(1)
+    yard.once()
+    before = yard.frames()[plain.name]
+    packed = plain.with_name(plain.name + ending)
+    packed.write_bytes({".gz": gzip.compress, ".Z": lzw}[ending](plain.read_bytes()))
+    plain.unlink()
     report = yard.once()
-    assert report.held == {QuarantineReason.COMPRESSED: 1}
-    assert yard.held()["MUSE.1.fits.Z"].text == "the file is compressed as a whole (Z)"
+    assert (report.moved, report.held) == (1, {})
+    frame = yard.frames()[packed.name]
+    assert (frame.id, frame.dp_id, frame.edition) == (before.id, before.dp_id, before.edition)
+    assert (frame.units, frame.size, frame.tag) == (before.units, packed.stat().st_size, before.tag)
+    assert "compressed as a whole" in frame.notes
+    assert Hasher(yard.archive).round(threading.Event()) == 1
+    assert yard.frames()[packed.name].sha256 == file_sha256(packed)
+
+
+def test_what_is_compressed_in_another_way_is_named_and_not_ignored(yard: Yard) -> None:
+    whole = yard.write(1).read_bytes()
+    for ending, content in {
+        ".bz2": b"BZh9", ".xz": b"\xfd7zXZ", ".gz": gzip.compress(whole)[:-9], "": gzip.compress(whole),
+    }.items():  # fmt: skip
+        (yard.raw / f"MUSE.1.fits{ending}").write_bytes(content)
+    report = yard.once()
+    assert report.held == {QuarantineReason.COMPRESSED: 2, QuarantineReason.TRUNCATED: 1, QuarantineReason.DUPLICATE: 1}
+    assert yard.held()["MUSE.1.fits.bz2"].text == "the file is compressed as a whole (bz2)"
+
+
+def test_what_takes_long_to_read_is_stored_by_and_by(yard: Yard, monkeypatch: pytest.MonkeyPatch) -> None:
+    for second in range(3):
+        yard.write(second)
+    monkeypatch.setattr(ingest, "_BATCH_SECONDS", 0.0)
+    sizes: list[int] = []
+    store = Ingestor._store
+    monkeypatch.setattr(
+        Ingestor, "_store", lambda self, found, *rest: (sizes.append(len(found)), store(self, found, *rest))[1]
+    )
+    assert yard.once().new == 3
+    assert sizes == [1, 1, 1]

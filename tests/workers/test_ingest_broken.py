@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import os
 import shutil
@@ -101,6 +102,11 @@ def _same_exposure_elsewhere(path: Path, build: Build) -> None:
     path.write_bytes(build({"DATE-OBS": "2026-11-01T22:00:02.000", "OBJECT": "other bytes"}))
 
 
+def _packed_product(path: Path, build: Build) -> None:
+    keywords = {"DATE-OBS": _date(), "DPR.CATG": None, "DPR.TYPE": None, "DPR.TECH": None, "PRO.CATG": "MASTER_BIAS"}
+    path.write_bytes(gzip.compress(build(keywords)))
+
+
 def _truncated_compressed(path: Path, build: Build) -> None:
     primary = build({"DATE-OBS": _date()}, ifus=())
     table = build(
@@ -121,11 +127,15 @@ CASES = [
     Case("html.fits", Reason.NOT_FITS, _bytes(b"<html><body>404 not found</body></html>" * 100)),
     Case("zeros.fits", Reason.NOT_FITS, _bytes(bytes(28800))),
     Case("random.fits", Reason.NOT_FITS, _bytes(bytes(range(256)) * 100)),
-    Case("gzipped.fits", Reason.NOT_FITS, lambda path, build: path.write_bytes(gzip.compress(build()))),
+    Case("gzipped_text.fits.gz", Reason.NOT_FITS, _bytes(gzip.compress(b"no FITS" * 1000))),
     Case("text.fits.fz", Reason.NOT_FITS, _bytes(b"not a compressed file" * 1000)),
     Case("one_byte.fits", Reason.NOT_FITS, _bytes(b"X")),
-    Case("packed.fits.gz", Reason.COMPRESSED, lambda path, build: path.write_bytes(gzip.compress(build()))),
-    Case("packed.FITS.Z", Reason.COMPRESSED, _bytes(b"\x1f\x9d" + bytes(range(200)))),
+    Case("packed.fits.bz2", Reason.COMPRESSED, lambda path, build: path.write_bytes(bz2.compress(build()))),
+    Case("product.fits.gz", Reason.COMPRESSED, _packed_product),
+    Case("damaged.FITS.Z", Reason.DAMAGED, _bytes(b"\x1f\x9d" + bytes(range(200)))),
+    Case("damaged.fits.gz", Reason.DAMAGED,
+         lambda path, build: path.write_bytes(gzip.compress(build())[:-8] + bytes(8))),
+    Case("cut.fits.gz", Reason.TRUNCATED, lambda path, build: path.write_bytes(gzip.compress(build())[:-100])),
     Case("unicode_type.fits", Reason.UNKNOWN_TYPE, _with({"DPR.TYPE": "BIÄS"})),
     Case("nul_in_header.fits", Reason.UNKNOWN_TYPE,
          _patched(b"DPR TYPE = 'BIAS    '", b"DPR TYPE = 'BI\0S    '")),
@@ -248,7 +258,7 @@ def night(
     for case in CASES:
         case.make(raw / case.name, raw_bytes)
     archive = Archive(url)
-    scan = ingest_examine.scan_fits
+    scan = ingest_examine.scan_file
 
     def no_permission(path: str) -> Any:
         if path.endswith("forbidden.fits"):
@@ -256,7 +266,7 @@ def night(
         return scan(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ingest_examine, "scan_fits", no_permission)  # root may read everything
+        patch.setattr(ingest_examine, "scan_file", no_permission)  # root may read everything
         report = ingest_once(archive, _settings(folder, url))
     yield archive, raw, report
     archive.dispose()

@@ -348,3 +348,18 @@ def test_a_master_that_arrives_makes_the_planner_look_again(make_house: Callable
     house.ingest()
     planner.plan_changes(wait_for_templates=False)
     assert house.blocks()["muse_dark"].state is BlockState.INCOMPLETE
+
+
+def test_a_product_that_does_not_agree_with_its_checksums_is_held_until_it_is_whole(yard: Yard) -> None:
+    path = yard.write("MASTER_BIAS-07.fits", unit=7)
+    with fits.open(path) as hdus:
+        hdus.writeto(path, overwrite=True, checksum=True)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(np.array(1.0, ">f4").tobytes(), np.array(2.0, ">f4").tobytes(), 1))
+    assert yard.once().held == {QuarantineReason.DAMAGED: 1}
+    assert yard.held()[path.name].text.startswith("DATASUM of DATA is ")
+    assert yard.products() == {}
+    path.write_bytes(whole)
+    os.utime(path, (1e9, 1e9))
+    report = yard.once()
+    assert (report.products, report.released) == (1, 1)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import undefer
 
+import workers.attempt
 from core.archive.definitions import register_definitions
 from core.archive.models import Block
 from core.archive.records import Work
@@ -67,6 +68,7 @@ def test_a_child_that_is_killed_while_drawing_is_followed_by_one_that_draws(
 ) -> None:
     dying.setenv(VICTIM, "child")
     dying.setenv(TIMES, str(kills))
+    dying.setattr(workers.attempt, "_DRAWINGS", 2)
     register_definitions(house.archive, qc1_definitions())
     Planner(house.archive, house.settings).plan_changes(wait_for_templates=False)
     bias = house.blocks()["muse_bias"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -12,14 +13,17 @@ import httpx
 import pytest
 from sqlalchemy import select
 
+from core.archive.definitions import register_definitions
 from core.archive.models import Block, Frame, Product, QuarantinedFile
 from core.archive.sessions import Archive
-from core.archive.states import FrameState
+from core.archive.states import BlockState, FrameState
+from core.instruments.catalogue import qc1_definitions
 from core.settings import Settings
 from service.app import create_app
 from workers.ingest import ingest_once
-from workers.ingest_examine import printable
+from workers.ingest_examine import examine, printable, stat_file
 from workers.planning import Planner
+from workers.runner import run_until_idle
 
 Build = Callable[..., bytes]
 
@@ -94,6 +98,65 @@ def _poison(folder: Path, build: Build, seed: int, number: int) -> None:
         (folder / f"{name}.fits").write_bytes(content)
 
 
+def _with(content: bytes, key: str, value: str) -> bytes:
+    """A raw frame of which the first extension has another value, and no other pixels for it."""
+    start = content.index(b"XTENSION")
+    at = content.index(key.ljust(8).encode() + b"=", start)
+    return content[:at] + f"{key:<8}= {value:>20}".ljust(80).encode() + content[at + 80 :]
+
+
+# What of an extension says how far to step, at its limits, and what becomes of the file.
+STEPS = (
+    ("NAXIS1", "9" * 20, "truncated"),
+    ("NAXIS1", str(2**62), "truncated"),
+    ("NAXIS1", "-24", "not_fits"),
+    ("NAXIS1", "24.5", "not_fits"),
+    ("NAXIS1", "Inf", "not_fits"),
+    ("NAXIS", "999", "not_fits"),
+    ("NAXIS", "1000000000", "not_fits"),
+    ("NAXIS", "-3", "not_fits"),
+    ("GCOUNT", str(2**40), "truncated"),
+    ("GCOUNT", "-1", "not_fits"),
+    ("PCOUNT", str(2**63), "truncated"),
+    ("PCOUNT", "-2880", "not_fits"),
+    ("BITPIX", "7", "not_fits"),
+    ("BITPIX", "0", "not_fits"),
+    ("BITPIX", "NaN", "not_fits"),
+    ("BITPIX", "1E999", "not_fits"),
+    ("XTENSION", "'FOOBAR  '", ""),
+    ("XTENSION", "''", ""),
+)
+
+
+@pytest.mark.parametrize(("key", "value", "reason"), STEPS)
+def test_no_step_through_a_file_is_endless_or_backward(
+    tmp_path: Path, raw_bytes: Build, key: str, value: str, reason: str
+) -> None:
+    path = tmp_path / "x.fits"
+    path.write_bytes(_with(raw_bytes(), key, value))
+    answer = examine(str(path), stat_file(str(path)))
+    assert str(getattr(answer, "reason", "")) == reason, getattr(answer, "text", "")
+
+
+def _special(folder: Path, build: Build) -> None:
+    """What has the name of a raw frame and is none, and headers that do not end."""
+    (folder / "directory.fits").mkdir()
+    os.mkfifo(folder / "pipe.fits")
+    (folder / "endless.fits").symlink_to("/dev/zero")
+    (folder / "loop.fits").symlink_to("loop.fits")
+    (folder / "empty.fits").write_bytes(b"")
+    (folder / "nothing.fits").write_bytes(b"\0" * 28800)
+    content = build({"DATE-OBS": "2026-11-01T22:30:00"})
+    without = content.replace(b"END".ljust(80), b" " * 80)
+    (folder / "without_end.fits").write_bytes(without)
+    (folder / "comments.fits").write_bytes(without[:2880] + b"COMMENT x".ljust(80) * 36 * 400)
+    extension = content[content.index(b"XTENSION") :][:2880]
+    many = _with(extension, "NAXIS", "0") * 2000
+    (folder / "many.fits").write_bytes(content[: content.index(b"XTENSION")] + many)
+    for number, (key, value, _) in enumerate(STEPS):
+        (folder / f"step_{number}.fits").write_bytes(_with(content, key, value))
+
+
 @pytest.fixture(params=[1, 2])
 def poisoned(
     request: pytest.FixtureRequest, archive: Archive, tmp_path: Path, raw_bytes: Build
@@ -102,6 +165,7 @@ def poisoned(
     raw = tmp_path / "raw"
     raw.mkdir()
     _poison(raw, raw_bytes, request.param, 100)
+    _special(raw, raw_bytes)
     for index in range(3):
         (raw / f"good_{index}.fits").write_bytes(
             raw_bytes({"DATE-OBS": f"2026-10-30T09:00:0{index}", "TPL.START": "2026-10-30T09:00:00", "TPL.NEXP": 3})
@@ -167,10 +231,64 @@ def test_no_page_and_no_endpoint_fails(poisoned: tuple[Archive, Settings], run_a
 def test_when_the_bad_files_are_gone_only_the_good_are_left(poisoned: tuple[Archive, Settings]) -> None:
     archive, settings = poisoned
     for path in settings.archive_dirs[0].iterdir():
-        if not path.name.startswith("good_"):
+        if path.name == "directory.fits":
+            path.rmdir()
+        elif not path.name.startswith("good_"):
             path.unlink()
     ingest_once(archive, settings)
     Planner(archive, settings).plan_changes(wait_for_templates=False)
     with archive.read() as session:
         assert len(list(session.scalars(select(Frame).where(Frame.state == FrameState.PRESENT)))) == 3
         assert [block.n_raw for block in session.scalars(select(Block))] == [3]
+
+
+# Headers that pass, and what of them a recipe meets first.
+BAD_PIXELS: tuple[dict[str, object], ...] = (
+    {"DET.OUT1.NX": 2**31, "DET.OUT1.GAIN": "raw:NaN"},
+    {"DET.CHIP.LIVE": "raw:7", "BZERO": "raw:1E400"},
+    {"NAXIS": 1, "EXTNAME": "CHAN01"},
+)
+
+
+def test_what_is_run_of_it_ends_and_is_shown(
+    sqlite_archive: Archive, tmp_path: Path, raw_bytes: Build, run_async: Callable[..., Any]
+) -> None:
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    for number, extension in enumerate(BAD_PIXELS):
+        start = f"2026-11-01T{20 + number}:00:00"
+        for index in range(3):
+            keywords = {"DATE-OBS": f"2026-11-01T{20 + number}:00:0{index + 1}", "TPL.START": start, "TPL.NEXP": 3}
+            (raw / f"MUSE.{number}.{index}.fits").write_bytes(raw_bytes(keywords, extension=extension))
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        archive_dirs=(raw,),
+        database_url=sqlite_archive.database_url,
+        settle_seconds=0.01,
+        truncated_seconds=0.01,
+        template_seconds=0.01,
+        retry_seconds=0.01,
+        max_tries=1,
+    )
+    settings.make_directories()
+    register_definitions(sqlite_archive, qc1_definitions())
+    ingest_once(sqlite_archive, settings)
+    Planner(sqlite_archive, settings).plan_changes(wait_for_templates=False)
+    run_until_idle(sqlite_archive, settings)
+    with sqlite_archive.read() as session:
+        blocks = list(session.scalars(select(Block)))
+        frames = list(session.scalars(select(Frame)))
+        held = list(session.scalars(select(QuarantinedFile)))
+    assert len(frames) + len(held) == 3 * len(BAD_PIXELS)
+    assert blocks
+    for block in blocks:
+        assert block.state in (BlockState.DONE, BlockState.FAILED), block.name
+        assert block.state is BlockState.DONE or block.error_message, block.name
+    below = ("", "/progress", "/qc1", "/log")
+    paths = [f"/api/blocks/{quote(block.name, safe='')}{end}" for block in blocks for end in below]
+    paths += [f"/blocks/{quote(block.name, safe='')}" for block in blocks] + ["/", "/nights/2026-11-01"]
+    of_frame = ("", "/file", "/preview.png?ext=CHAN01", "/levels?ext=CHAN01")
+    frame_paths = [f"/api/frames/{quote(frame.dp_id, safe='')}{end}" for frame in frames for end in of_frame]
+    statuses = run_async(_statuses(settings, [*paths, *frame_paths]))
+    assert {path: status for path, status in statuses.items() if status == 500} == {}
+    assert {path: statuses[path] for path in paths if statuses[path] >= 400} == {}

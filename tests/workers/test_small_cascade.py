@@ -6,6 +6,7 @@ lines: 800 rows have enough of them in every slice, 500 only in some, 240 in non
 
 from __future__ import annotations
 
+import gzip
 import threading
 import time
 from collections.abc import Callable
@@ -37,11 +38,14 @@ MASTERS = {"muse_bias": ["MASTER_BIAS"], "muse_flat": ["MASTER_FLAT", "TRACE_TAB
 
 
 @pytest.fixture
-def raw_house(make_house: Callable[..., Any], tmp_path: Path) -> Any:
-    """An installation in whose archive directory a bias, a flat and an arc template lie."""
+def raw_house(make_house: Callable[..., Any], tmp_path: Path, lzw: Callable[[bytes], bytes]) -> Any:
+    """An installation in whose archive directory a bias, a flat and an arc template lie, some frames compressed."""
     house = make_house(frames=0)
     plan = NightPlan(n_bias=3, n_flat=3, n_arc=1, n_illum=0)
     simulate_night(house.raw, "2026-11-01", (IFU,), plan, detector=SMALL, truth_directory=tmp_path / "truth")
+    for path, pack, ending in zip(sorted(house.raw.iterdir()), (gzip.compress, lzw), (".gz", ".Z"), strict=False):
+        path.with_name(path.name + ending).write_bytes(pack(path.read_bytes()))
+        path.unlink()
     return house
 
 
@@ -56,7 +60,7 @@ def queue(monkeypatch: pytest.MonkeyPatch) -> list[Work]:
 def test_bias_flat_and_arc_become_masters(raw_house: Any, queue: list[Work]) -> None:
     house = raw_house
     register_definitions(house.archive, qc1_definitions())
-    house.ingest()
+    assert not house.ingest().held
     executor = BlockExecutor(house.archive, house.settings, threading.Event())
     dispatcher = Dispatcher(house.archive, house.settings, make_app(house.settings))
     time.sleep(0.15)  # templates are complete as soon as nothing came in for template_seconds

@@ -20,6 +20,7 @@ from core.archive.models import (
     Qc1Parameter,
     Score,
 )
+from core.archive.pages.slices import Slice, slice_by_id
 from core.archive.states import BlockState, InputKind
 from core.errors import NotFoundError
 from core.qc1.axes import Position
@@ -112,18 +113,16 @@ def list_blocks(
     recipe: str | None = None,
     after: int | None = None,
     limit: int = 100,
-) -> list[Block]:
-    """Blocks by descending id; the next page starts after the last id of this one."""
-    statement = select(Block).order_by(Block.id.desc()).limit(limit)
+) -> Slice[Block, int]:
+    """Blocks by descending id, those after ``after``."""
+    statement = select(Block)
     if night is not None:
         statement = statement.where(Block.night == night)
     if state is not None:
         statement = statement.where(Block.state == state)
     if recipe is not None:
         statement = statement.where(Block.recipe == recipe)
-    if after is not None:
-        statement = statement.where(Block.id < after)
-    return list(session.scalars(statement))
+    return slice_by_id(session, statement, Block.id, after, limit)
 
 
 def block_inputs(session: Session, block_id: int) -> list[BlockInput]:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, undefer
 
 from core.archive.models import Block, BlockInput, Event, Frame, Product, QuarantinedFile
+from core.archive.pages.slices import Slice, slice_by_id
 from core.archive.states import BlockState, InputKind, QuarantineState
 from core.errors import NotFoundError
 from core.instruments.registry import instruments
@@ -54,11 +55,9 @@ class TimelineTick:
     lamps: str
 
 
-def list_frames(session: Session, wanted: FrameFilter, after: int | None, limit: int) -> list[Frame]:
-    """Frames by descending id; the next page starts after the last id of this one."""
-    statement = select(Frame).order_by(Frame.id.desc()).limit(limit)
-    if after is not None:
-        statement = statement.where(Frame.id < after)
+def list_frames(session: Session, wanted: FrameFilter, after: int | None, limit: int) -> Slice[Frame, int]:
+    """Frames by descending id, those after ``after``."""
+    statement = select(Frame)
     if wanted.night is not None:
         statement = statement.where(Frame.night == wanted.night)
     if wanted.tag is not None:
@@ -69,7 +68,7 @@ def list_frames(session: Session, wanted: FrameFilter, after: int | None, limit:
         statement = statement.where(Frame.mjd_obs >= wanted.from_mjd)
     if wanted.to_mjd is not None:
         statement = statement.where(Frame.mjd_obs <= wanted.to_mjd)
-    return list(session.scalars(statement))
+    return slice_by_id(session, statement, Frame.id, after, limit)
 
 
 @dataclass(frozen=True)
@@ -154,16 +153,14 @@ def list_quarantine(
     state: QuarantineState | None = QuarantineState.HELD,
     after: int | None = None,
     limit: int = 200,
-) -> list[QuarantinedFile]:
-    """Quarantined files by descending id."""
-    statement = select(QuarantinedFile).order_by(QuarantinedFile.id.desc()).limit(limit)
+) -> Slice[QuarantinedFile, int]:
+    """Quarantined files by descending id, those after ``after``."""
+    statement = select(QuarantinedFile)
     if night is not None:
         statement = statement.where(QuarantinedFile.night == night)
     if state is not None:
         statement = statement.where(QuarantinedFile.state == state)
-    if after is not None:
-        statement = statement.where(QuarantinedFile.id < after)
-    return list(session.scalars(statement))
+    return slice_by_id(session, statement, QuarantinedFile.id, after, limit)
 
 
 def quarantine_count(session: Session) -> int:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Final
 
-from sqlalchemy import func, select
+from sqlalchemy import RowMapping, func, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block, Frame, QuarantinedFile
-from core.archive.states import BLOCK_OPEN_STATES, BlockState, QuarantineState
+from core.archive.night_counts import COUNTED_STATES, NightCount
+from core.archive.pages.slices import Slice, cut
+from core.archive.states import BLOCK_OPEN_STATES, BlockState
 
-__all__ = ["NightSummary", "latest_night", "neighbours", "night_numbers", "nights_before", "nights_between"]
+__all__ = ["NightSummary", "latest_night", "list_nights", "neighbours", "night_numbers", "nights_between"]
 
-# What makes a night: a column, and which rows count. Files in quarantine do, or a night that is lost whole is not seen.
-_DATED: Final[tuple[tuple[Any, ...], ...]] = (
-    (Frame.night,),
-    (Block.night,),
-    (QuarantinedFile.night, QuarantinedFile.state == QuarantineState.HELD),
-)
+_ROWS: Final = select(NightCount.__table__)  # without objects: a year of them costs as much as the rest of a page
+_NUMBERS: Final = ("frames", "outliers", "scored", "held", "failed_units", "skipped_units", "doubtful", "grave")
 _NO_WORK = (BlockState.SUPERSEDED, BlockState.CANCELLED)
 
 
@@ -95,126 +90,43 @@ class NightSummary:
         return "good" if self.scored else "none"
 
 
-class _BlockCount(NamedTuple):
-    night: date
-    state: BlockState
-    score: int | None
-    failed_units: bool
-    skipped_units: bool
-    doubtful: bool
-    grave: bool
-    number: int
-
-
 def latest_night(session: Session) -> date | None:
     """The last night that has anything."""
-    nights = [session.scalar(select(func.max(column)).where(*only)) for column, *only in _DATED]
-    return max((night for night in nights if night is not None), default=None)
+    return session.scalar(select(func.max(NightCount.night)))
 
 
 def night_numbers(session: Session) -> tuple[date | None, date | None]:
     """First and last night of the archive."""
-    firsts = [session.scalar(select(func.min(column)).where(*only)) for column, *only in _DATED]
-    return min((night for night in firsts if night is not None), default=None), latest_night(session)
+    return session.scalar(select(func.min(NightCount.night))), latest_night(session)
 
 
 def nights_between(session: Session, first: date, last: date) -> list[NightSummary]:
     """Summaries of the nights ``first`` to ``last`` (both included) that have anything, newest first."""
-    frames = session.execute(
-        select(Frame.night, func.count()).where(Frame.night.between(first, last)).group_by(Frame.night)
-    )
-    failed, skipped = Block.failed_unit_mask != 0, Block.skipped_unit_mask != 0
-    blocks = session.execute(
-        select(
-            Block.night, Block.state, Block.score, failed, skipped, Block.doubtful, Block.grave_outliers, func.count()
-        )
-        .where(Block.night.between(first, last))
-        .group_by(Block.night, Block.state, Block.score, failed, skipped, Block.doubtful, Block.grave_outliers)
-    )
-    held = session.execute(
-        select(QuarantinedFile.night, func.count())
-        .where(QuarantinedFile.night.between(first, last), QuarantinedFile.state == QuarantineState.HELD)
-        .group_by(QuarantinedFile.night)
-    )
-    return _summaries(
-        dict(frames.all()),
-        [_BlockCount(*row) for row in blocks],
-        {night: number for night, number in held if night is not None},
-    )
+    rows = session.execute(_ROWS.where(NightCount.night.between(first, last)).order_by(NightCount.night.desc()))
+    return [_summary(row) for row in rows.mappings()]
 
 
-def _summaries(
-    frames: dict[date, int],
-    blocks: Sequence[_BlockCount],
-    held: dict[date, int],
-) -> list[NightSummary]:
-    states: dict[date, dict[BlockState, int]] = defaultdict(lambda: defaultdict(int))
-    outliers: dict[date, int] = defaultdict(int)
-    scored: dict[date, int] = defaultdict(int)
-    failed: dict[date, int] = defaultdict(int)
-    skipped: dict[date, int] = defaultdict(int)
-    doubtful: dict[date, int] = defaultdict(int)
-    grave: dict[date, int] = defaultdict(int)
-    for row in blocks:
-        if row.state is BlockState.SUPERSEDED:
-            continue
-        states[row.night][row.state] += row.number
-        if row.state is not BlockState.DONE:
-            continue
-        if row.score is not None:
-            scored[row.night] += row.number
-            outliers[row.night] += row.number if row.score else 0
-        failed[row.night] += row.number if row.failed_units else 0
-        skipped[row.night] += row.number if row.skipped_units else 0
-        doubtful[row.night] += row.number if row.doubtful else 0
-        grave[row.night] += row.number if row.grave else 0
-    return [
-        NightSummary(
-            night,
-            frames.get(night, 0),
-            dict(states.get(night, {})),
-            outliers.get(night, 0),
-            scored.get(night, 0),
-            held.get(night, 0),
-            failed.get(night, 0),
-            skipped.get(night, 0),
-            doubtful.get(night, 0),
-            grave.get(night, 0),
-        )
-        for night in sorted({*frames, *states, *held}, reverse=True)
-    ]
+def _summary(row: RowMapping) -> NightSummary:
+    numbers = {name: row[name] for name in _NUMBERS}
+    states: dict[BlockState, int] = {state: row[state.value] for state in COUNTED_STATES if row[state.value]}
+    return NightSummary(row["night"], states=states, **numbers)
 
 
-def nights_before(session: Session, before: date | None, limit: int) -> list[NightSummary]:
-    """The last ``limit`` nights before a date (or of all), newest first."""
-    dates: set[date] = set()
-    for column, *only in _DATED:
-        dates.update(_last_dates(session, column, only, before, limit))
-    chosen = sorted(dates, reverse=True)[:limit]
-    return nights_between(session, chosen[-1], chosen[0]) if chosen else []
-
-
-def _last_dates(session: Session, column: Any, only: Sequence[Any], before: date | None, limit: int) -> Iterable[date]:
-    # One index look-up per night: DISTINCT would walk every row of the nights passed.
-    found: list[date] = []
-    bound = before
-    while len(found) < limit:
-        statement = select(func.max(column)).where(*only)
-        if bound is not None:
-            statement = statement.where(column < bound)
-        night = session.scalar(statement)
-        if night is None:
-            break
-        found.append(night)
-        bound = night
-    return found
+def list_nights(session: Session, after: date | None, limit: int) -> Slice[NightSummary, date]:
+    """Nights that have anything by descending date, those that come after ``after`` in this order."""
+    statement = _ROWS.order_by(NightCount.night.desc()).limit(limit + 1)
+    earlier: list[date] = []
+    if after is not None:
+        statement = statement.where(NightCount.night < after)
+        before = select(NightCount.night).where(NightCount.night >= after).order_by(NightCount.night)
+        earlier = list(session.scalars(before.limit(limit + 1)))
+    rows = [_summary(row) for row in session.execute(statement).mappings()]
+    return cut(rows, [row.night for row in rows], earlier, limit)
 
 
 def neighbours(session: Session, night: date) -> tuple[date | None, date | None]:
     """The nights before and after that have anything."""
-    before = [session.scalar(select(func.max(c)).where(c < night, *only)) for c, *only in _DATED]
-    after = [session.scalar(select(func.min(c)).where(c > night, *only)) for c, *only in _DATED]
     return (
-        max((found for found in before if found is not None), default=None),
-        min((found for found in after if found is not None), default=None),
+        session.scalar(select(func.max(NightCount.night)).where(NightCount.night < night)),
+        session.scalar(select(func.min(NightCount.night)).where(NightCount.night > night)),
     )

@@ -10,6 +10,7 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, selectinload, undefer
 
 from core.archive.models import Block, BlockInput, Product, Qc1Parameter, Qc1Value, Score
+from core.archive.pages.slices import Slice, slice_by_id
 from core.archive.states import BlockState, ProductState
 from core.errors import NotFoundError
 from core.qc1.axes import Position
@@ -42,15 +43,13 @@ def list_products(
     state: ProductState | None = None,
     after: int | None = None,
     limit: int = 100,
-) -> list[Product]:
-    """Products by descending id; the next page starts after the last id of this one."""
-    statement = select(Product).order_by(Product.id.desc()).limit(limit)
+) -> Slice[Product, int]:
+    """Products by descending id, those after ``after``."""
+    statement = select(Product)
     for column, value in ((Product.night, night), (Product.tag, tag), (Product.unit, unit), (Product.state, state)):
         if value is not None:
             statement = statement.where(column == value)
-    if after is not None:
-        statement = statement.where(Product.id < after)
-    return list(session.scalars(statement))
+    return slice_by_id(session, statement, Product.id, after, limit)
 
 
 def used_by(session: Session, product: Product, limit: int = 200) -> list[Block]:

@@ -29,7 +29,7 @@ from core.ccd.readnoise import ReadNoise, ReadNoiseSampler, variance_of_bias
 from core.ccd.reduction import ReductionPlan, reduce_slab
 from core.ccd.statistics import ImageStatistics
 from core.ccd.vpoly import VerticalPolynomial
-from core.errors import ChipNotLiveError, MissingInputError, MuseError
+from core.errors import ChipNotLiveError, MissingInputError, MuseError, RetriableError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.formats.image import MuseImage
@@ -250,7 +250,7 @@ def _open_channels(ifu: int, frames: Sequence[Frame], ctx: RecipeContext) -> lis
     for frame in frames:
         try:
             opened.append((frame, open_raw(frame.path).channel(ifu)))
-        except ChipNotLiveError:
+        except (ChipNotLiveError, RetriableError):
             raise
         except MuseError as error:
             ctx.log.warning("%s is not used: %s", frame.path.name, error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, Final
 
-from core.errors import MissingInputError, MuseError
+from core.errors import MissingInputError, NonRetriableError
 from core.formats.raw import open_raw
 from core.instruments.muse.facts import N_IFU
 from core.recipes.declaration import Recipe
@@ -62,15 +62,17 @@ class IfuRecipe(Recipe):
             If no raw frame has an IFU.
         BadFitsError
             If none can be read.
+        RetriableError
+            If there is no room to unpack one that is compressed as a whole.
         """
         if params.nifu > 0:
             return (ifu_part(params.nifu),)
         found: set[int] = set()
-        unreadable: MuseError | None = None
+        unreadable: NonRetriableError | None = None
         for frame in frames.tagged(*self.raw_tags()):
             try:
                 found |= set(open_raw(frame.path).ifus)
-            except MuseError as error:  # it is told when it is to be reduced
+            except NonRetriableError as error:  # it is told when it is to be reduced
                 unreadable = unreadable or error
         if not found:
             raise unreadable or MissingInputError(f"no raw frame has an extension CHAN01..CHAN{N_IFU}", rule="CHANnn")

@@ -47,11 +47,11 @@ def frame_page(
 @router.get("/quarantine")
 def quarantine_page(page: PageDep, after: After = None) -> HTMLResponse:
     """Files that could not be ingested, with reasons and cures."""
-    rows = queries.list_quarantine(page.session, state=QuarantineState.HELD, after=after, limit=QUARANTINE_ROWS)
+    found = queries.list_quarantine(page.session, state=QuarantineState.HELD, after=after, limit=QUARANTINE_ROWS)
     return page.render(
         "quarantine.html",
-        rows=rows,
+        rows=found.rows,
         cures=QUARANTINE_CURES,
         count=queries.quarantine_count(page.session),
-        older=rows[-1].id if len(rows) == QUARANTINE_ROWS else None,
+        older=found.next,
     )

@@ -19,6 +19,8 @@ from core.archive.states import InputKind, QuarantineState
 from core.errors import NotFoundError
 from core.instruments.plans import calibration_plans
 from service.commands import command_line
+from service.dependencies import AfterNight
+from service.filters import Day
 from service.web.calendar import calendar_weeks
 from service.web.cascade_graph import cascade_graph, cascade_order
 from service.web.page import PageDep
@@ -34,17 +36,15 @@ TABLE_ROWS = 60
 def nights_page(
     page: PageDep,
     year: Annotated[int | None, Query(ge=1990, le=2100)] = None,
-    before: Annotated[date | None, Query()] = None,
+    after: AfterNight = None,
 ) -> HTMLResponse:
     """A calendar of the year and the last nights as a table."""
     first, last = queries.night_numbers(page.session)
     shown = year or (last.year if last else page.status.now.year)
     nights = queries.nights_between(page.session, date(shown, 1, 1), date(shown, 12, 31)) if last else []
-    if before is not None or year is not None:
-        end = before or date(shown + 1, 1, 1)
-        rows = queries.nights_before(page.session, end, TABLE_ROWS)
-    else:
-        rows = queries.nights_before(page.session, None, TABLE_ROWS)
+    if after is None and year is not None:
+        after = date(year + 1, 1, 1)
+    table = queries.list_nights(page.session, after, TABLE_ROWS)
     blocks = sum(night.blocks for night in nights)
     bad = sum(night.verdict == "bad" for night in nights)
     sentence = (
@@ -59,9 +59,9 @@ def nights_page(
         today=page.status.now.date(),
         years=range(first.year, last.year + 1) if first and last else range(shown, shown + 1),
         weeks=calendar_weeks(shown, {night.night: night for night in nights}),
-        rows=rows,
+        rows=table.rows,
         sentence=sentence,
-        older=rows[-1].night if len(rows) == TABLE_ROWS else None,
+        older=table.next,
         archive_dirs=page.settings.archive_dirs,
     )
 
@@ -91,13 +91,13 @@ def _loose(found: list[LooseFrames]) -> list[Loose]:
 
 
 @router.get("/nights/{night}")
-def night_page(page: PageDep, night: date) -> HTMLResponse:
+def night_page(page: PageDep, night: Day) -> HTMLResponse:
     """Timeline, blocks, cascade and quarantine of a night."""
     if night == date.max:  # its morning is no date
         raise NotFoundError(f"the archive has nothing of the night {night}", night=night)
     found = queries.nights_between(page.session, night, night)
     before, after = queries.neighbours(page.session, night)
-    held = frame_queries.list_quarantine(page.session, night=night, state=QuarantineState.HELD)
+    held = frame_queries.list_quarantine(page.session, night=night, state=QuarantineState.HELD).rows
     if not found and before is None and after is None:
         cure = command_line(page.settings, "cascade ingest")
         raise NotFoundError(f"the archive is empty, so it has nothing of the night {night}: run {cure}")
