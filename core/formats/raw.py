@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -280,6 +280,7 @@ def write_raw(
     channels: Iterable[tuple[int, Header, npt.NDArray[np.uint16]]],
     *,
     compress: bool = False,
+    tables: Mapping[str, Mapping[str, npt.NDArray[np.float32]]] | None = None,
 ) -> Path:
     """Write a raw frame.
 
@@ -292,6 +293,8 @@ def write_raw(
         One extension each; written as they come, so that a generator keeps memory to one channel.
     compress : bool
         Write tile-compressed extensions (RICE), as in ``.fits.fz`` files.
+    tables : mapping, optional
+        Columns of tables that follow the channels, by name of the extension.
 
     Returns
     -------
@@ -310,6 +313,14 @@ def write_raw(
                 _write_compressed(writer, named, image)
             else:
                 writer.image(named, image)
+        for name, columns in (tables or {}).items():
+            own = Header()
+            own["EXTNAME"] = (name, "Extension name")
+            cards = Header()
+            for number, column in enumerate(columns, 1):
+                cards[f"TTYPE{number}"] = column
+                cards[f"TFORM{number}"] = "1E"
+            writer.table(own, columns, cards)
     return path
 
 

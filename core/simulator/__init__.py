@@ -1,15 +1,25 @@
-"""Raw MUSE frames with a known, saved truth."""
+"""Raw MUSE frames with a known, saved truth.
+
+What a comparison needs to know of a frame: `truth_for` (or `load_truth`) is the instrument of an IFU, with
+`InstrumentTruth.wavelength`, `InstrumentTruth.position` and `InstrumentTruth.geometry` (its `FieldGeometry.table` is a
+GEOMETRY_TABLE); `scenes_of_night` tells what each file shows, and an `OnSkyScene` its sources, flexure and, by
+``scene.pointing.view(truth.geometry, mode)``, where a source lies in the field at a wavelength.
+"""
 
 from core.simulator.exposure import NightState, expected_electrons, expose
 from core.simulator.geometry import FieldGeometry
 from core.simulator.light import Light, Spectrum, light_image
 from core.simulator.mask import MaskCheckScene, MaskScene, mask_sequence
-from core.simulator.night import NightPlan, simulate_night
+from core.simulator.night import NightPlan, scenes_of_night, simulate_night
+from core.simulator.onsky import AstrometryScene, ObjectScene, OnSkyScene, SkyFlatScene, SkyScene, StdScene
+from core.simulator.pointing import Pointing, View
+from core.simulator.programme import SkyPlan
 from core.simulator.scenes import ArcScene, BiasScene, DarkScene, FlatScene, IllumScene, Scene
 from core.simulator.truth import InstrumentTruth, load_truth, save_truth, truth_for
 
 __all__ = [
     "ArcScene",
+    "AstrometryScene",
     "BiasScene",
     "DarkScene",
     "FieldGeometry",
@@ -21,14 +31,23 @@ __all__ = [
     "MaskScene",
     "NightPlan",
     "NightState",
+    "ObjectScene",
+    "OnSkyScene",
+    "Pointing",
     "Scene",
+    "SkyFlatScene",
+    "SkyPlan",
+    "SkyScene",
     "Spectrum",
+    "StdScene",
+    "View",
     "expected_electrons",
     "expose",
     "light_image",
     "load_truth",
     "mask_sequence",
     "save_truth",
+    "scenes_of_night",
     "simulate_night",
     "truth_for",
 ]

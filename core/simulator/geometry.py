@@ -19,13 +19,17 @@ from numpy.typing import NDArray
 from core.instruments.muse.facts import FIELD_SLICES, N_IFU, N_SLICES, N_SLICES_PER_STACK, SLICE_SKY, SPAXEL_WFM
 from core.simulator.seeds import stream
 
-__all__ = ["SLICE_PITCH", "FieldGeometry", "make_geometry"]
+__all__ = ["LAMP_TEMPERATURE", "SLICE_PITCH", "FieldGeometry", "make_geometry"]
 
 F64 = NDArray[np.float64]
 
 SLICE_PITCH: Final = 60.0 / FIELD_SLICES / SPAXEL_WFM[1]
 """Height of a slice in the field [0.2 arcsec]."""
 
+LAMP_TEMPERATURE: Final = 11.5
+"""Ambient temperature at which lamp flats show the slices as they are [Celsius]."""
+
+_HALF_FIELD: Final = 150.0
 _REFERENCE_IFU: Final = 12
 _REFERENCE_SKY: Final = 24
 _WIDTH: Final = 75.25  # three pinholes of the mask wide, so that each slice always holds three
@@ -45,6 +49,15 @@ class FieldGeometry:
         Width between the edges at half intensity [0.2 arcsec].
     temperature : ndarray of float64
         Change of the slice's brightness with the ambient temperature, relative to the lamp flats [1/K].
+    response : ndarray of float64, shape (24,)
+        Brightness of the IFUs on the sky, relative to that in the lamp flats.
+    shading : ndarray of float64, shape (5,)
+        Brightness over the field on the sky, relative to the lamp flats: 1 + a x + b y + c x2 + d xy + e y2, x and y
+        in units of 150.
+    plate : ndarray of float64, shape (2, 2)
+        Offsets on the sky to the east and north [arcsec] for a step along x and y, at position angle 0.
+    axis : ndarray of float64, shape (2,)
+        What turns round in the field when the derotator moves: the place of the telescope's coordinates.
     """
 
     x: F64
@@ -52,6 +65,10 @@ class FieldGeometry:
     angle: F64
     width: F64
     temperature: F64
+    response: F64
+    shading: F64
+    plate: F64
+    axis: F64
 
     def place(self, ifu: int, slice_no: int, along: F64, across: F64 | float = 0.0) -> tuple[F64, F64]:
         """Positions in the field of view.
@@ -77,6 +94,16 @@ class FieldGeometry:
             self.x[k] + d * np.cos(angle) - across * np.sin(angle),
             self.y[k] + d * np.sin(angle) + across * np.cos(angle),
         )
+
+    def illumination(self, ifu: int, temperature: float) -> F64:
+        """Brightness of the 48 slices of an IFU at an ambient temperature [Celsius], relative to the lamp flats."""
+        return 1.0 + self.temperature[ifu - 1] * (temperature - LAMP_TEMPERATURE)
+
+    def sky_response(self, ifu: int, x: F64, y: F64) -> F64:
+        """Brightness of an even sky at places seen by an IFU, relative to that of the lamp flats."""
+        u, v = x / _HALF_FIELD, y / _HALF_FIELD
+        a, b, c, d, e = self.shading
+        return np.asarray(self.response[ifu - 1] * (1.0 + a * u + b * v + c * u**2 + d * u * v + e * v**2))
 
     def table(self) -> dict[str, NDArray[np.float64] | NDArray[np.int32]]:
         """Columns of the GEOMETRY_TABLE that tells the truth: 1152 rows, by IFU and slice on the sky."""
@@ -141,4 +168,9 @@ def make_geometry(seed: int) -> FieldGeometry:
         angle=on_ccd(angle),
         width=on_ccd(width),
         temperature=rng.normal(0.0, 0.003, (N_IFU, N_SLICES)),
+        response=np.clip(rng.normal(1.0, 0.015, N_IFU), 0.95, 1.05),
+        shading=rng.normal(0.0, (0.008, 0.008, 0.012, 0.006, 0.012)),
+        # scales and skew as measured on the sky
+        plate=np.array([[-0.1988, -0.0020], [0.0010, 0.1990]]) + rng.normal(0.0, 2e-4, (2, 2)),
+        axis=np.array([0.0, -0.7]) + rng.normal(0.0, 0.05, 2),
     )

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.instruments.muse.facts import LAMPS, N_IFU, PORT_X, PORT_Y, chip_name
 from core.simulator.channel import chip_card
+from core.simulator.clock import LATITUDE, LONGITUDE, mjd_of, sidereal_seconds
 from core.simulator.exposure import READ_TIME
 from core.simulator.scenes import Scene
 from core.simulator.truth import InstrumentTruth
 
 __all__ = ["ExposureCard", "channel_header", "file_stamp", "primary_header"]
-
-_LONGITUDE: Final = -70.404
-_MJD_UNIX: Final = 40587.0
 
 _OPTI1: Final = {
     "WFM-NOAO-E": (3, "Clear"),
@@ -66,15 +64,6 @@ def _second_stamp(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def _mjd(moment: datetime) -> float:
-    return moment.replace(tzinfo=UTC).timestamp() / 86400.0 + _MJD_UNIX
-
-
-def _sidereal_seconds(mjd: float) -> float:
-    hours = (18.697374558 + 24.06570982441908 * (mjd - 51544.5) + _LONGITUDE / 15.0) % 24.0
-    return hours * 3600.0
-
-
 def primary_header(scene: Scene, mode: str, card: ExposureCard) -> Header:
     """Primary header of a raw frame.
 
@@ -95,7 +84,7 @@ def primary_header(scene: Scene, mode: str, card: ExposureCard) -> Header:
     def put(key: str, value: Any, comment: str = "") -> None:
         set_key(header, key, value, comment)
 
-    mjd = _mjd(card.start)
+    mjd = mjd_of(card.start)
     midnight = card.start.replace(hour=0, minute=0, second=0, microsecond=0)
     stamp = file_stamp(card.start)
     template_id, template_name, sequence = scene.template(mode)
@@ -107,15 +96,15 @@ def primary_header(scene: Scene, mode: str, card: ExposureCard) -> Header:
     put("TELESCOP", "ESO-VLT-U4", "ESO <TEL>")
     put("INSTRUME", "MUSE", "Instrument used.")
     put("OBJECT", scene.dpr_type, "Original target.")
-    put("RA", _sidereal_seconds(mjd) / 240.0, "[deg] RA (J2000) pointing")
-    put("DEC", -24.627, "[deg] DEC (J2000) pointing")
+    put("RA", sidereal_seconds(card.start) / 240.0, "[deg] RA (J2000) pointing")
+    put("DEC", LATITUDE, "[deg] DEC (J2000) pointing")
     put("EQUINOX", 2000.0, "Standard FK5")
     put("RADECSYS", "FK5", "Coordinate system")
     put("EXPTIME", scene.exptime, "Integration time")
     put("MJD-OBS", round(mjd, 8), "Obs start")
     put("DATE-OBS", stamp, "Observing date")
     put("UTC", round((card.start - midnight).total_seconds(), 3), "[s] UTC")
-    put("LST", round(_sidereal_seconds(mjd), 3), "[s] LST")
+    put("LST", round(sidereal_seconds(card.start), 3), "[s] LST")
     put("PI-COI", "UNKNOWN", "PI-COI name.")
     put("OBSERVER", "UNKNOWN", "Name of observer.")
     put("ORIGFILE", f"MUSE_{file_tag}{day:03d}_{card.file_number:04d}.fits", "Original File Name")
@@ -128,7 +117,7 @@ def primary_header(scene: Scene, mode: str, card: ExposureCard) -> Header:
     put("OBS.DID", "ESO-VLT-DIC.OBS-2.0", "OBS Dictionary")
     put("OBS.EXECTIME", 0, "Expected execution time")
     put("OBS.GRP", "0", "linked blocks")
-    put("OBS.ID", 200000000 + int(_mjd(card.template_start)), "Observation block ID")
+    put("OBS.ID", 200000000 + int(mjd_of(card.template_start)), "Observation block ID")
     put("OBS.NAME", "Calibrations", "OB name")
     put("OBS.NTPL", 1, "Number of templates within OB")
     put("OBS.OBSERVER", "UNKNOWN", "Observer Name")
@@ -190,8 +179,8 @@ def _telescope(put: Any, mjd: float, temperature: float) -> None:
     put("TEL.AMBI.TEMP", round(temperature, 2), "[deg C] Observatory ambient temperature")
     put("TEL.FOCU.ID", "NB", "Telescope focus station ID")
     put("TEL.GEOELEV", 2648.0, "[m] Elevation above sea level")
-    put("TEL.GEOLAT", -24.627, "[deg] Tel geo latitute (+=North)")
-    put("TEL.GEOLON", _LONGITUDE, "[deg] Tel geo longitude (+=East)")
+    put("TEL.GEOLAT", LATITUDE, "[deg] Tel geo latitute (+=North)")
+    put("TEL.GEOLON", LONGITUDE, "[deg] Tel geo longitude (+=East)")
     put("TEL.ID", "v 293191", "TCS version number")
     put("TEL.DOME.STATUS", "CLOSED", "Dome status")
 

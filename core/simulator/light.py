@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, Protocol
 
 import numpy as np
@@ -32,20 +33,31 @@ F64 = NDArray[np.float64]
 WAVE_GRID: Final = np.arange(4100.0, 9900.125, 0.25)
 """Where spectra are given [Angstrom, air]; beyond there is no light."""
 
-NODES: Final = np.arange(4250.0, 9800.0, 250.0)
+NODES: Final = np.arange(4300.0, 9751.0, 109.0)
 """Where the brightness of what varies with wavelength is given [Angstrom]; linear between."""
 
 _REACH: Final = 0.58  # of the columns around the middle of a slice, in units of its width
-_STEP: Final = 0.25  # between places along a slice [pix]
-_ACROSS, _WEIGHTS = leggauss(6)  # places across a slice, in halves of its height, and their weights
-_DARK: Final = 1e-9  # of the brightest place of a slice: nothing is rendered below
+_DARK: Final = 1e-3  # nothing is rendered below [electron/pix]
 
 
 class Brightness(Protocol):
     """Brightness of places in the field, relative to that which the spectrum is given for."""
 
-    def __call__(self, x: F64, y: F64, wave: float) -> F64:
-        """Brightness at field coordinates ``x``, ``y`` [0.2 arcsec] and a wavelength [Angstrom]; their shape."""
+    def __call__(self, x: F64, y: F64, wave: F64) -> F64:
+        """Brightness at places and wavelengths.
+
+        Parameters
+        ----------
+        x, y : ndarray of float64, shape (across, along)
+            Field coordinates [0.2 arcsec].
+        wave : ndarray of float64, shape (nodes, 1, 1)
+            [Angstrom]
+
+        Returns
+        -------
+        ndarray of float64
+            Of a shape that broadcasts to (nodes, across, along); all zero where nothing is to be rendered.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +76,11 @@ class Spectrum:
     wave: F64 = field(default_factory=lambda: np.zeros(0))
     area: F64 = field(default_factory=lambda: np.zeros(0))
 
+    @property
+    def peak(self) -> float:
+        """What the brightest pixel can have where the brightness is 1 [electron]; more than nothing."""
+        return SAMPLING * float(self.continuum.max()) + float(self.area.sum()) + 1e-30
+
 
 @dataclass(frozen=True, eq=False)
 class Light:
@@ -75,11 +92,17 @@ class Light:
     brightness : Brightness
     nodes : ndarray of float64, shape (n,)
         Equidistant wavelengths at which the brightness is taken; one, if it is the same at all [Angstrom].
+    step : float
+        Distance of the places along a slice at which it is taken; linear between [pix].
+    across : int
+        Number of places across a slice.
     """
 
     spectrum: Spectrum
     brightness: Brightness
     nodes: F64 = field(default_factory=lambda: NODES[:1])
+    step: float = 0.25
+    across: int = 6
 
 
 def light_image(
@@ -152,17 +175,27 @@ def _profile(truth: InstrumentTruth, s: int, light: Light) -> F64:
     """Brightness along a slice as its pixels see it, shape (nodes, places), places -_REACH .. +_REACH."""
     optics = truth.optics
     width = float(optics.right[s, 0] - optics.left[s, 0])
-    count = 2 * round(_REACH * width / _STEP) + 1
+    count = 2 * round(_REACH * width / light.step) + 1
     along = np.linspace(-_REACH, _REACH, count)
-    x, y = truth.geometry.place(truth.ifu, s + 1, along[None, :], 0.5 * SLICE_PITCH * _ACROSS[:, None])
-    profile = np.stack([0.5 * _WEIGHTS @ light.brightness(x, y, float(wave)) for wave in light.nodes])
-    bright = profile.max()
-    if bright <= 0.0:
+    roots, weights = _across(light.across)
+    x, y = truth.geometry.place(truth.ifu, s + 1, along[None, :], 0.5 * SLICE_PITCH * roots[:, None])
+    brightness = light.brightness(x, y, light.nodes.reshape(-1, 1, 1))
+    brightness = np.broadcast_to(brightness, (len(light.nodes), *x.shape))
+    profile = np.einsum("a,nai->ni", 0.5 * weights, brightness)
+    dark = profile < _DARK / light.spectrum.peak
+    if dark.all():
         return np.zeros((1, 1))
-    profile[profile < _DARK * bright] = 0.0
+    profile[:, dark.all(axis=0)] = 0.0
     seen: F64 = convolve1d(profile, _pixel_response(2.0 * _REACH * width / (count - 1)), axis=1, mode="nearest")
     slit = 1.0 + along * (optics.slit[s, 0] + along * optics.slit[s, 1])
     return seen * (optics.throughput[s] * slit)
+
+
+@cache
+def _across(count: int) -> tuple[F64, F64]:
+    """Places across a slice, in halves of its height, and their weights."""
+    roots, weights = leggauss(count)
+    return roots, weights
 
 
 def _pixel_response(step: float) -> F64:

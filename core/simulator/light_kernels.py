@@ -115,6 +115,54 @@ def _light_below(place: float, step: float, cumulative: F64, density: F64) -> fl
 
 
 @njit(cache=True, nogil=True)
+def _lit(profile: F64) -> tuple[int, int]:
+    """First and last place that is bright at any wavelength; (n, -1) if none is."""
+    nodes, places = profile.shape
+    low = places
+    high = -1
+    for i in range(places):
+        for n in range(nodes):
+            if profile[n, i] > 0.0:
+                low = min(low, i)
+                high = i
+                break
+    return low, high
+
+
+@njit(cache=True, nogil=True)
+def _brightness(profile: F64, node: float, place: float) -> float:
+    """Brightness between the wavelengths and places of a profile, in units of their steps."""
+    nodes = profile.shape[0]
+    k = int(place)
+    part = place - k
+    n = 0 if node <= 0.0 else min(int(node), nodes - 1)
+    here = profile[n, k] + part * (profile[n, k + 1] - profile[n, k])
+    if node <= 0.0 or n == nodes - 1:
+        return float(here)
+    above = profile[n + 1, k] + part * (profile[n + 1, k + 1] - profile[n + 1, k])
+    return float(here + (node - n) * (above - here))
+
+
+@njit(cache=True, nogil=True)
+def _columns(
+    shape: tuple[int, int], y_middle: float, half_height: float, left: F64, right: F64, low: float, high: float
+) -> tuple[int, int]:
+    """First and last column between ``low`` and ``high``, in units of the width of the slice, at any row."""
+    ny, nx = shape
+    first = nx
+    last = 1
+    for j in range(0, ny + 16, 16):
+        t = (j + 1.0 - y_middle) / half_height
+        x_left = _cubic(left, t)
+        x_right = _cubic(right, t)
+        center = 0.5 * (x_left + x_right)
+        width = x_right - x_left
+        first = min(first, math.floor(max(x_left - 5.0, center + width * low)))
+        last = max(last, math.ceil(min(x_right + 5.0, center + width * high)))
+    return max(1, first), min(nx, last)
+
+
+@njit(cache=True, nogil=True)
 def render_slice(
     image: F32,
     y_middle: float,
@@ -152,37 +200,19 @@ def render_slice(
         Brightness at places from ``-reach`` to ``reach`` along the slice, in units of its width; constant beyond the
         first and the last wavelength.
     """
-    ny, nx = image.shape
-    nodes, places = profile.shape
-    # columns that see anything, at any row
-    low = places
-    high = -1
-    for i in range(places):
-        for n in range(nodes):
-            if profile[n, i] > 0.0:
-                low = min(low, i)
-                high = i
-                break
-    if high < 0:
+    low, high = _lit(profile)
+    last_place = profile.shape[1] - 1
+    scale = last_place / (2.0 * reach)
+    first, last = _columns(
+        image.shape, y_middle, half_height, left, right, (low - 1) / scale - reach, (high + 1) / scale - reach
+    )
+    if high < 0 or last < first:
         return
-    scale = (places - 1) / (2.0 * reach)
-    first = nx
-    last = 1
-    for j in range(0, ny + 16, 16):
-        t = (j + 1.0 - y_middle) / half_height
-        x_left = _cubic(left, t)
-        x_right = _cubic(right, t)
-        center = 0.5 * (x_left + x_right)
-        width = x_right - x_left
-        first = min(first, math.floor(max(x_left - 5.0, center + width * ((low - 1) / scale - reach))))
-        last = max(last, math.ceil(min(x_right + 5.0, center + width * ((high + 1) / scale - reach))))
-    first = max(1, first)
-    last = min(nx, last)
-    if last < first:
-        return
+    per_step = 1.0 / step
+    per_node = 1.0 / node_step
     edge_wave = np.empty(last - first + 1)
     edge_light = np.empty(last - first + 1)
-    for j in range(-1, ny):
+    for j in range(-1, image.shape[0]):
         # the upper edges of row j, and with those of the row below the row itself
         dy = j + 1.5 - y_middle
         slope = tilt[0] + tilt[1] * dy / half_height
@@ -190,33 +220,19 @@ def render_slice(
         t = (dy - 0.5) / half_height
         x_left = _cubic(left, t)
         x_right = _cubic(right, t)
-        width = x_right - x_left
         center = 0.5 * (x_left + x_right)
+        per_width = scale / (x_right - x_left)
         for x in range(first, last + 1):
             i = x - first
             dx = x - x_middle
             upper = along + slope * dx + curvature * dx * dx
-            light = _light_below((upper - start) / step, step, cumulative, density)
-            if j >= 0:
-                mean = (light - edge_light[i]) / (upper - edge_wave[i])
-                place = ((x - center) / width + reach) * scale
-                if mean > 0.0 and 0.0 <= place < places - 1 and x_left - 5.0 < x < x_right + 5.0:
-                    k = int(place)
-                    part = place - k
-                    node = (0.5 * (upper + edge_wave[i]) - node_start) / node_step
-                    if node <= 0.0 or nodes == 1:
-                        brightness = profile[0, k] + part * (profile[0, k + 1] - profile[0, k])
-                    elif node >= nodes - 1:
-                        brightness = profile[nodes - 1, k] + part * (profile[nodes - 1, k + 1] - profile[nodes - 1, k])
-                    else:
-                        n = int(node)
-                        below = profile[n, k] + part * (profile[n, k + 1] - profile[n, k])
-                        above = profile[n + 1, k] + part * (profile[n + 1, k + 1] - profile[n + 1, k])
-                        brightness = below + (node - n) * (above - below)
-                    if brightness > 0.0:
-                        value = mean * brightness
-                        if not (x - x_left > 5.0 and x_right - x > 5.0):
-                            value *= _inside(float(x), x_left, x_right, edge_sigma)
-                        image[j, x - 1] += value
+            light = _light_below((upper - start) * per_step, step, cumulative, density)
+            place = (x - center) * per_width + reach * scale
+            if j >= 0 and light > edge_light[i] and 0.0 <= place < last_place and x_left - 5.0 < x < x_right + 5.0:
+                value = (light - edge_light[i]) / (upper - edge_wave[i])
+                value *= _brightness(profile, (0.5 * (upper + edge_wave[i]) - node_start) * per_node, place)
+                if not (x - x_left > 5.0 and x_right - x > 5.0):
+                    value *= _inside(float(x), x_left, x_right, edge_sigma)
+                image[j, x - 1] += value
             edge_wave[i] = upper
             edge_light[i] = light

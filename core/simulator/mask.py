@@ -91,7 +91,7 @@ class MaskScene(Scene):
         yield "INS.OPTI4.NAME", "Pinholes", "CU Focal Plan mask Wheel mask name"
         yield "TEL.FOCU.SCALE", FOCAL_SCALE, "[arcsec/mm] Focal scale"
 
-    def holes(self, x: F64, y: F64, wave: float = 0.0) -> F64:
+    def holes(self, x: F64, y: F64, wave: F64 | None = None) -> F64:
         """Light of the holes at places in the field [0.2 arcsec]."""
         dx, dy = PINHOLE_DX * _PER_MM, PINHOLE_DY * _PER_MM
         row = y - (_Y0 - self.vpos / self.encoder_scale * _PER_MM)
@@ -129,7 +129,7 @@ class MaskCheckScene(Scene):
         yield "INS.OPTI4.NAME", "Trace", "CU Focal Plan mask Wheel mask name"
 
     @staticmethod
-    def pattern(x: F64, y: F64, wave: float = 0.0) -> F64:
+    def pattern(x: F64, y: F64, wave: F64 | None = None) -> F64:
         """Light at places in the field [0.2 arcsec]: waves of 10 arcsec along both axes."""
         waves: F64 = 0.5 + 0.25 * np.cos(2.0 * np.pi * x / 50.0) + 0.25 * np.cos(2.0 * np.pi * y / 50.0)
         return waves

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -21,11 +21,12 @@ from core.instruments.muse.facts import N_IFU
 from core.simulator.exposure import NightState, expected_electrons, expose
 from core.simulator.headers import ExposureCard, channel_header, file_stamp, primary_header
 from core.simulator.mask import MaskCheckScene, mask_sequence
+from core.simulator.programme import SkyPlan, on_sky_templates, temperature_at_night
 from core.simulator.scenes import ArcScene, BiasScene, DarkScene, FlatScene, IllumScene, Scene
 from core.simulator.seeds import stream
 from core.simulator.truth import InstrumentTruth, save_truth, truth_for
 
-__all__ = ["FRAME_NAMES", "ON_REQUEST", "NightPlan", "night_state", "simulate_night"]
+__all__ = ["FRAME_NAMES", "ON_REQUEST", "NightPlan", "night_state", "scenes_of_night", "simulate_night"]
 
 FRAME_NAMES: Final = "MUSE.*.fits"
 """Pattern of the names of the frames of a night."""
@@ -58,6 +59,8 @@ class NightPlan:
     n_mask : int
         Exposures of a geometrical calibration; none, or 14 and more.
     n_mask_check : int
+    sky : SkyPlan
+        What is observed under the open dome; nothing by default.
     """
 
     n_bias: int = 11
@@ -69,6 +72,7 @@ class NightPlan:
     dark_exptime: float = 1800.0
     n_mask: int = 0
     n_mask_check: int = 0
+    sky: SkyPlan = field(default_factory=SkyPlan)
 
     def __post_init__(self) -> None:
         for name in ("n_bias", "n_dark", "n_flat", "n_arc", "n_illum", "n_mask", "n_mask_check"):
@@ -102,6 +106,11 @@ def _temperature(night: date, seed: int) -> float:
     return float(11.5 + 3.5 * season + rng.normal(0.0, 1.2))
 
 
+def _noon(night: date) -> datetime:
+    """Local noon, UTC."""
+    return datetime(night.year, night.month, night.day, 16, 0, 0)
+
+
 def _lamp_brightness(night: date, seed: int, lamp: str) -> float:
     """Lamps fade by a per cent in a year, are replaced every four years, and flicker from night to night."""
     rng = stream(seed, "lamp", night.isoformat(), lamp)
@@ -109,13 +118,16 @@ def _lamp_brightness(night: date, seed: int, lamp: str) -> float:
     return float(1.02 * 0.99**age * (1.0 + rng.normal(0.0, 0.008)))
 
 
-def _templates(plan: NightPlan, night: date, seed: int) -> Iterator[tuple[datetime, list[Scene]]]:
+def _templates(plan: NightPlan, night: date, seed: int, mode: str) -> Iterator[tuple[datetime, Sequence[Scene]]]:
     """Earliest start and scenes of each template, in the order of the night."""
-    noon = datetime(night.year, night.month, night.day, 16, 0, 0)  # local noon
+    noon = _noon(night)
     continuum = _lamp_brightness(night, seed, "continuum")
     evening = noon + timedelta(hours=7, minutes=5, seconds=int(stream(seed, "start", night).integers(0, 900)))
-    for k in range(plan.n_illum):
-        yield evening + timedelta(hours=1.5 * (k + 1)), [IllumScene(brightness=continuum)]
+    in_the_night: list[tuple[datetime, Sequence[Scene]]] = [
+        (evening + timedelta(hours=1.5 * (k + 1)), [IllumScene(brightness=continuum)]) for k in range(plan.n_illum)
+    ]
+    in_the_night += on_sky_templates(plan.sky, night, seed, mode, _temperature(night, seed))
+    yield from sorted(in_the_night, key=lambda template: template[0])
     # calibrations of the day follow in the morning
     morning = noon + timedelta(hours=19, seconds=int(stream(seed, "morning", night).integers(0, 1800)))
     if plan.n_bias:
@@ -136,13 +148,13 @@ def _templates(plan: NightPlan, night: date, seed: int) -> Iterator[tuple[dateti
         yield morning, [MaskCheckScene(brightness=continuum) for _ in range(plan.n_mask_check)]
 
 
-def _shots(plan: NightPlan, night: date, seed: int) -> Iterator[list[_Shot]]:
+def _shots(plan: NightPlan, night: date, seed: int, mode: str) -> Iterator[list[_Shot]]:
     """Exposures of each template with their times."""
-    temperature = _temperature(night, seed)
+    of_day = _temperature(night, seed)
     clock = datetime.min
     numbers: dict[str, int] = {}
     running = 1000 * (night - _EPOCH).days % 1_000_000
-    for earliest, scenes in _templates(plan, night, seed):
+    for earliest, scenes in _templates(plan, night, seed, mode):
         clock = max(clock + timedelta(seconds=_BETWEEN_TEMPLATES), earliest)
         template_start = clock.replace(microsecond=0)
         clock = template_start + timedelta(seconds=12.0)
@@ -153,8 +165,9 @@ def _shots(plan: NightPlan, night: date, seed: int) -> Iterator[list[_Shot]]:
             running += 1
             number = numbers[scene.file_tag] = numbers.get(scene.file_tag, 0) + 1
             start = clock + timedelta(milliseconds=int(rng.integers(0, 1000)))
+            temperature = temperature_at_night(of_day, _noon(night), start) if scene.at_night else of_day
             card = ExposureCard(start, template_start, expno, len(scenes), running, number, temperature)
-            shots.append(_Shot(scene, card))
+            shots.append(_Shot(scene.at(start, temperature), card))
             clock = start + timedelta(seconds=scene.exptime + OVERHEAD)
         yield shots
 
@@ -171,7 +184,7 @@ def simulate_night(
     compress: bool = False,
     truth_directory: str | os.PathLike[str] | None = None,
 ) -> list[Path]:
-    """Simulate the calibrations of a night.
+    """Simulate a night: calibrations, and what is observed.
 
     Parameters
     ----------
@@ -218,7 +231,7 @@ def simulate_night(
     extensions = [channel_header(truth) for truth in truths]
     states = [night_state(night, truth.ifu, seed) for truth in truths]
     paths = []
-    for shots in _shots(plan or NightPlan(), night, seed):
+    for shots in _shots(plan or NightPlan(), night, seed, mode):
         scene: Scene | None = None
         expected: list[NDArray[np.float32]] = []
         for shot in shots:
@@ -230,8 +243,21 @@ def simulate_night(
             stamp = file_stamp(shot.card.start)
             path = folder / f"MUSE.{stamp}.fits{'.fz' if compress else ''}"
             frames = _frames(truths, extensions, expected, states, shot, stamp)
-            paths.append(write_raw(path, primary_header(shot.scene, mode, shot.card), frames, compress=compress))
+            header, tables = primary_header(shot.scene, mode, shot.card), shot.scene.tables(mode)
+            paths.append(write_raw(path, header, frames, compress=compress, tables=tables))
     return paths
+
+
+def scenes_of_night(night: date, plan: NightPlan, *, mode: str = "WFM-NOAO-N", seed: int = 1) -> dict[str, Scene]:
+    """What each file of a simulated night shows, by ``ARCFILE``, in order of time.
+
+    The arguments are those of `simulate_night`; nothing is rendered. On-sky scenes tell sources, pointing and spectra.
+    """
+    return {
+        f"MUSE.{file_stamp(shot.card.start)}.fits": shot.scene
+        for shots in _shots(plan, night, seed, mode)
+        for shot in shots
+    }
 
 
 def _frames(

@@ -8,9 +8,10 @@ of frame is another subclass here and nothing else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from scipy.special import erf
 from core.errors import ParameterError
 from core.instruments.muse.facts import LAMPS
 from core.simulator import kernels
+from core.simulator.geometry import LAMP_TEMPERATURE
 from core.simulator.optics import EDGE_SIGMA, HALF_HEIGHT, OpticsTruth
 from core.simulator.truth import InstrumentTruth
 from core.staticcal.lamps import LAMP_EXPTIME, lamp_lines
@@ -101,6 +103,7 @@ class Scene(ABC):
     dpr_tech: ClassVar[str] = "IFU"
     file_tag: ClassVar[str]
     exposure_type: ClassVar[str] = "Normal"
+    at_night: ClassVar[bool] = False
 
     @property
     def lamps(self) -> tuple[int, ...]:
@@ -110,6 +113,14 @@ class Scene(ABC):
     @abstractmethod
     def template(self, mode: str) -> tuple[str, str, str]:
         """Identifier, name and sequencer script of the template."""
+
+    def at(self, start: datetime, temperature: float) -> Self:
+        """The scene when the exposure begins at a time (UTC), at an ambient temperature [Celsius]."""
+        return self
+
+    def tables(self, mode: str) -> Mapping[str, Mapping[str, F32]]:
+        """Columns of the tables that a raw file has besides its channels, by name of the extension."""
+        return {}
 
     def cards(self, mode: str) -> Iterable[tuple[str, Any, str]]:
         """Header cards (name, value, comment) that differ from those of calibrations with lamps, or come besides."""
@@ -178,19 +189,37 @@ class FlatScene(Scene):
     def light(self, truth: InstrumentTruth) -> F32 | None:
         lamp = flat_lamp(_GRID)
         scale = self.brightness * self.exptime / _FLAT_EXPTIME
-        return continuum_image(truth, lamp * transmission(truth.mode, _GRID) * scale)
+        return continuum_image(truth, lamp * transmission(truth.mode, _GRID) * scale, self.illumination(truth))
+
+    def illumination(self, truth: InstrumentTruth) -> F64 | None:
+        """Brightness of the slices, shape (48,), relative to that of the optics; None if it is the same."""
+        return None
 
 
 @dataclass(frozen=True)
 class IllumScene(FlatScene):
-    """Continuum lamps in the night, between science exposures."""
+    """Continuum lamps in the night, between science exposures.
 
+    Attributes
+    ----------
+    temperature : float
+        Ambient temperature, with which the brightness of the slices changes [Celsius].
+    """
+
+    temperature: float = LAMP_TEMPERATURE
+    at_night: ClassVar[bool] = True
     tag: ClassVar[str] = "ILLUM"
     dpr_type: ClassVar[str] = "FLAT,LAMP,ILLUM"
     file_tag: ClassVar[str] = "WFM_ILLUM"
 
     def template(self, mode: str) -> tuple[str, str, str]:
         return f"MUSE_{field_prefix(mode)}_cal_illum", "Perform illumination exposure", "MUSE_cal_specflat.seq"
+
+    def at(self, start: datetime, temperature: float) -> Self:
+        return replace(self, temperature=temperature)
+
+    def illumination(self, truth: InstrumentTruth) -> F64 | None:
+        return truth.geometry.illumination(truth.ifu, self.temperature)
 
 
 @dataclass(frozen=True)
@@ -234,14 +263,15 @@ class ArcScene(Scene):
         return line_image(truth, lines.wave, lines.area * transmission(truth.mode, lines.wave) * scale)
 
 
-def _slices(optics: OpticsTruth) -> tuple[F64, F64, F64, F64, F64, F64, F64, F64]:
+def _slices(optics: OpticsTruth, illumination: F64 | None = None) -> tuple[F64, F64, F64, F64, F64, F64, F64, F64]:
+    throughput = optics.throughput if illumination is None else optics.throughput * illumination
     return (
         optics.left, optics.right, optics.x_middle, optics.wave, optics.tilt, optics.curvature,
-        optics.throughput, optics.slit,
+        throughput, optics.slit,
     )  # fmt: skip
 
 
-def continuum_image(truth: InstrumentTruth, spectrum: F64) -> F32:
+def continuum_image(truth: InstrumentTruth, spectrum: F64, illumination: F64 | None = None) -> F32:
     """Light of a lamp with a continuous spectrum that fills all slices.
 
     Parameters
@@ -249,6 +279,8 @@ def continuum_image(truth: InstrumentTruth, spectrum: F64) -> F32:
     truth : InstrumentTruth
     spectrum : ndarray of float64
         Electrons per pixel on the wavelength grid 4100, 4101, ... 9899 Angstrom.
+    illumination : ndarray of float64, shape (48,), optional
+        Brightness of the slices relative to that of the optics.
 
     Returns
     -------
@@ -256,7 +288,7 @@ def continuum_image(truth: InstrumentTruth, spectrum: F64) -> F32:
     """
     image = np.zeros(truth.detector.trimmed_shape, np.float32)
     kernels.render_continuum(
-        image, truth.optics.y_middle, HALF_HEIGHT, *_slices(truth.optics), EDGE_SIGMA,
+        image, truth.optics.y_middle, HALF_HEIGHT, *_slices(truth.optics, illumination), EDGE_SIGMA,
         float(_GRID[0]), float(_GRID[1] - _GRID[0]), spectrum,
     )  # fmt: skip
     return image

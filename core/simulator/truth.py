@@ -150,7 +150,7 @@ def truth_for(ifu: int, mode: str = "WFM-NOAO-N", seed: int = 1, detector: Detec
 _OPTICS = (
     "left", "right", "x_middle", "wave", "tilt", "curvature", "lsf_sigma", "throughput", "slit",
 )  # fmt: skip
-_FIELD = ("x", "y", "angle", "width", "temperature")
+_FIELD = ("x", "y", "angle", "width", "temperature", "response", "shading", "plate", "axis")
 _GEOMETRY = ("nx", "ny", "prescan_x", "prescan_y", "overscan_x", "overscan_y")
 
 

@@ -20,7 +20,7 @@ def truth() -> InstrumentTruth:
     return truth_for(6, detector=Detector(nx=2048, ny=40))
 
 
-def _everywhere(x: np.ndarray, y: np.ndarray, wave: float) -> np.ndarray:
+def _everywhere(x: np.ndarray, y: np.ndarray, wave: np.ndarray) -> np.ndarray:
     return np.ones_like(x)
 
 
@@ -71,7 +71,7 @@ def test_light_that_fills_the_field_is_that_of_lamps(truth: InstrumentTruth) -> 
 def test_pixel_is_the_mean_of_spectrum_times_brightness(truth: InstrumentTruth) -> None:
     slope, tilt = 1.0 / 300.0, 4e-4
 
-    def brightness(x: np.ndarray, y: np.ndarray, wave: float) -> np.ndarray:
+    def brightness(x: np.ndarray, y: np.ndarray, wave: np.ndarray) -> np.ndarray:
         return (1.0 + slope * x - 0.5 * slope * y) * (1.0 + tilt * (wave - 7000.0))
 
     spectrum = Spectrum(continuum=1.0 + 1e-4 * (WAVE_GRID - 7000.0))

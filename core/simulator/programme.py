@@ -1,0 +1,206 @@
+"""The on-sky part of a simulated night: what is observed, when, and where the telescope looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from core.errors import ParameterError
+from core.simulator.atmosphere import Ambient
+from core.simulator.clock import LATITUDE, sidereal_seconds
+from core.simulator.onsky import AstrometryScene, ObjectScene, OnSkyScene, SkyFlatScene, SkyScene, StdScene
+from core.simulator.pointing import Pointing
+from core.simulator.seeds import stream
+from core.simulator.sources import Star, galaxies_in_field, stars_in_field
+
+__all__ = ["STANDARDS", "SkyPlan", "on_sky_templates", "temperature_at_night"]
+
+STANDARDS: Final = {
+    #           RA [deg]   DEC [deg]  magnitude at 5500 Angstrom
+    "GD71": (88.11509, 15.88703, 13.06),
+    "GD108": (150.19692, -7.55867, 13.58),
+    "EG274": (245.89100, -39.22949, 11.02),
+    "LTT7987": (302.73908, -30.21700, 12.27),
+    "Feige110": (349.99333, -5.16561, 11.85),
+    "EG21": (47.62908, -68.60061, 11.40),
+}
+"""Hot stars that are observed as standards."""
+
+_SCIENCE: Final = "Field of galaxies"
+_ASTROMETRY_EXPTIME: Final = 30.0
+_NARROW_IMAGE: Final = 0.09  # FWHM in the narrow field [arcsec]
+_SKYFLAT_EXPTIMES: Final = (7.63, 9.47, 11.46, 14.36)
+_DITHER: Final = 0.8  # between exposures of an object [arcsec]
+_SUNSET: Final = 7.0  # [h] after noon
+_COOLING: Final = 0.3  # of the air in the night [K/h]
+
+
+@dataclass(frozen=True)
+class SkyPlan:
+    """How many on-sky frames of each kind a night has.
+
+    Attributes
+    ----------
+    n_skyflat, n_std, n_astrometry, n_object, n_sky : int
+    object_exptime, sky_exptime, std_exptime : float
+        [s]
+    rotate : bool
+        Turn the field by 90 deg between exposures of an object.
+    """
+
+    n_skyflat: int = 0
+    n_std: int = 0
+    n_astrometry: int = 0
+    n_object: int = 0
+    n_sky: int = 0
+    object_exptime: float = 600.0
+    sky_exptime: float = 120.0
+    std_exptime: float = 60.0
+    rotate: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("n_skyflat", "n_std", "n_astrometry", "n_object", "n_sky"):
+            if getattr(self, name) < 0:
+                raise ParameterError(f"{name} must not be negative", parameter=name)
+        for name in ("object_exptime", "sky_exptime", "std_exptime"):
+            if getattr(self, name) <= 0.0:
+                raise ParameterError(f"{name} must be positive", parameter=name)
+
+
+def temperature_at_night(temperature: float, noon: datetime, start: datetime) -> float:
+    """Ambient temperature of an exposure in a night whose calibrations of the day have ``temperature`` [Celsius]."""
+    hours = (start - noon).total_seconds() / 3600.0
+    return temperature + 1.0 - _COOLING * max(0.0, min(hours, 17.0) - _SUNSET)
+
+
+def on_sky_templates(
+    plan: SkyPlan, night: date, seed: int, mode: str, temperature: float
+) -> Iterator[tuple[datetime, Sequence[OnSkyScene]]]:
+    """Earliest start and scenes of each template on the sky.
+
+    Parameters
+    ----------
+    plan : SkyPlan
+    night : date
+        At local noon before the night.
+    seed : int
+    mode : str
+        ``INS.MODE``.
+    temperature : float
+        Ambient temperature of the night's calibrations [Celsius].
+    """
+    programme = _Programme.of(night, seed, mode, temperature)
+    dark = programme.noon + timedelta(hours=_SUNSET + 1.6)
+    later = dark + timedelta(hours=1)
+    templates = (
+        (programme.noon + timedelta(hours=_SUNSET, minutes=20), plan.n_skyflat, programme.twilight),
+        (dark, plan.n_std, partial(programme.standard, plan.std_exptime)),
+        (dark, plan.n_astrometry, programme.astrometry),
+        (later, plan.n_object, partial(programme.objects, plan.object_exptime, plan.rotate)),
+        (later, plan.n_sky, partial(programme.blank, plan.sky_exptime)),
+    )
+    for start, count, scenes in templates:
+        if count:
+            yield start, scenes(start, count)
+
+
+@dataclass(frozen=True)
+class _Programme:
+    """What a night has for its targets; each kind of template draws from a stream of its own."""
+
+    night: date
+    seed: int
+    ambient: Ambient
+
+    @classmethod
+    def of(cls, night: date, seed: int, mode: str, temperature: float) -> _Programme:
+        rng = stream(seed, "ambient", night.isoformat())
+        seeing = float(rng.uniform(0.6, 1.0)) * (0.8 if "-AO-" in mode else 1.0)
+        ambient = Ambient(
+            temperature=temperature,
+            pressure=round(float(rng.uniform(741.0, 746.0)), 2),
+            humidity=round(float(rng.uniform(5.0, 30.0)), 1),
+            seeing=_NARROW_IMAGE if mode.startswith("NFM") else seeing,
+        )
+        return cls(night, seed, ambient)
+
+    @property
+    def noon(self) -> datetime:
+        return datetime(self.night.year, self.night.month, self.night.day, 16)
+
+    def _stream(self, kind: str) -> np.random.Generator:
+        return stream(self.seed, "programme", self.night.isoformat(), kind)
+
+    def _field(self, target: str, at: datetime, exptime: float) -> Pointing:
+        """A field that stands east of the meridian, between 20 and 50 deg from the zenith."""
+        rng = self._stream(target)
+        ra = (sidereal_seconds(at) / 240.0 + float(rng.uniform(5.0, 35.0))) % 360.0
+        dec = LATITUDE + float(rng.choice((-1.0, 1.0))) * float(rng.uniform(18.0, 38.0))
+        return Pointing(target, round(ra, 4), round(dec, 4), at, exptime, ambient=self.ambient)
+
+    def twilight(self, at: datetime, count: int) -> list[OnSkyScene]:
+        """The sky at the zenith; exposures get longer as it fades."""
+        rng = self._stream("twilight")
+        gradient = (float(rng.normal(0.0, 0.01)), float(rng.normal(0.0, 0.01)))
+        ra = round(sidereal_seconds(at) / 240.0, 4)
+        exptimes = [_SKYFLAT_EXPTIMES[k % len(_SKYFLAT_EXPTIMES)] for k in range(count)]
+        return [
+            SkyFlatScene(
+                exptime,
+                pointing=Pointing("SKY", ra, LATITUDE + 0.5, at, exptime, ambient=self.ambient),
+                gradient=gradient,
+            )
+            for exptime in exptimes
+        ]
+
+    def standard(self, exptime: float, at: datetime, count: int) -> list[OnSkyScene]:
+        """The standard that stands highest."""
+        rng = self._stream("standard")
+        sights = [
+            Pointing(name, ra, dec, at, exptime, ambient=self.ambient) for name, (ra, dec, _) in STANDARDS.items()
+        ]
+        best = max(sights, key=Pointing.altitude)
+        star = Star(best.ra, best.dec, STANDARDS[best.target][2], "hot")
+        return [StdScene(exptime, pointing=best, flexure=_flexure(rng), stars=(star,)) for _ in range(count)]
+
+    def astrometry(self, at: datetime, count: int) -> list[OnSkyScene]:
+        """A crowded field."""
+        field = self._field("Astrometric field", at, _ASTROMETRY_EXPTIME)
+        stars = stars_in_field(self.seed, field.ra, field.dec, 120, (12.0, 17.0))
+        rng = self._stream("astrometry")
+        return [
+            AstrometryScene(_ASTROMETRY_EXPTIME, pointing=field, flexure=_flexure(rng), stars=stars)
+            for _ in range(count)
+        ]
+
+    def objects(self, exptime: float, rotate: bool, at: datetime, count: int) -> list[OnSkyScene]:
+        """Stars and galaxies, dithered and turned."""
+        field = self._field(_SCIENCE, at, exptime)
+        stars = stars_in_field(self.seed, field.ra, field.dec, 14, (15.5, 20.0))
+        galaxies = galaxies_in_field(self.seed, field.ra, field.dec, 5)
+        rng = self._stream("objects")
+        scenes: list[OnSkyScene] = []
+        for k in range(count):
+            east, north = rng.uniform(-_DITHER, _DITHER, 2) / 3600.0
+            ra, dec = field.ra + float(east), field.dec + float(north)
+            seen = replace(field, ra=ra, dec=dec, posang=90.0 * (k % 4) if rotate else 0.0)
+            scenes.append(ObjectScene(exptime, pointing=seen, flexure=_flexure(rng), stars=stars, galaxies=galaxies))
+        return scenes
+
+    def blank(self, exptime: float, at: datetime, count: int) -> list[OnSkyScene]:
+        """Sky beside the field of the objects."""
+        field = self._field(_SCIENCE, at, exptime)
+        beside = replace(field, target="Sky", dec=round(field.dec + 0.05, 4))
+        stars = stars_in_field(self.seed, beside.ra, beside.dec, 5, (18.0, 21.0))
+        rng = self._stream("blank")
+        return [SkyScene(exptime, pointing=beside, flexure=_flexure(rng), stars=stars) for _ in range(count)]
+
+
+def _flexure(rng: np.random.Generator) -> float:
+    """Shift of the spectra of an exposure [Angstrom]."""
+    return float(np.clip(rng.normal(0.0, 0.06), -0.2, 0.2))
