@@ -186,7 +186,7 @@ def _gathered(
         for name, values in found.items():
             if name in columns:
                 np.take(columns[name], row[part], out=values[part], mode="clip")
-        _states(columns["dq"], row[part], state[part])
+        _states(columns["dq"], row[part], found["data"][part], found["stat"][part], state[part])
 
     spread(gather, _chunks(row.size))
     x, y, wave, data, stat, weight = found.values()
@@ -297,7 +297,9 @@ def _fill(cell, first, last, starts, row):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _states(dq, row, state):  # type: ignore[no-untyped-def]
+def _states(dq, row, data, stat, state):  # type: ignore[no-untyped-def]
+    """States of pixels; one without value or variance is bad, whatever its flags."""
     for k in range(row.size):
         flags = dq[row[k]]
-        state[k] = GOOD if flags == 0 else (COSMIC if flags == _COSMIC_FLAG else BAD)
+        known = np.isfinite(data[k]) and np.isfinite(stat[k])
+        state[k] = BAD if not known else (GOOD if flags == 0 else (COSMIC if flags == _COSMIC_FLAG else BAD))

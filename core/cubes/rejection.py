@@ -28,6 +28,7 @@ _STATISTICS: Final[dict[CosmicStatistic, int]] = {"iraf": 0, "mean": 1, "median"
 _IRAF, _MEAN, _MEDIAN = range(3)
 _DIRECTIONS: Final[dict[Direction, int]] = {"x": 0, "y": 1, "none": 2}
 _ALONG_X, _ALONG_Y, _NOWHERE = range(3)
+_NEIGHBOURS: Final = 27  # a cell and those around it
 _FEWEST: Final = 3  # pixels that make a statistic
 _ANGLE: Final = 5.0  # [deg] that slices may be off an axis of the cube
 _WIDER: Final = 1 + 1e-12  # so that rounding does not decide which of two ways is taken
@@ -106,9 +107,10 @@ def find_cosmics(cells: Cells, rejection: Rejection, spread: Spread = in_turn) -
     if rejection.active:
         statistic, direction = _STATISTICS[rejection.statistic], _DIRECTIONS[rejection.direction]
         n_lines = (cells.box.nz - 2) * (cells.box.ny - 2)
+        most = int(np.diff(cells.starts).max())
         spread(
             lambda first: _search(
-                cells, first, min(first + _LINES, n_lines), statistic, direction, rejection.sigma, found
+                cells, first, min(first + _LINES, n_lines), most, statistic, direction, rejection.sigma, found
             ),
             range(0, n_lines, _LINES),
         )
@@ -123,21 +125,18 @@ def without_cosmics(cells: Cells, found: npt.NDArray[np.bool_]) -> Cells:
 
 
 @njit(cache=True, nogil=True)
-def _search(cells, first, last, statistic, direction, sigma, found):  # type: ignore[no-untyped-def]
+def _search(cells, first, last, most, statistic, direction, sigma, found):  # type: ignore[no-untyped-def]
     """Search rows of cells, counted without the outermost."""
     box = cells.box
-    values, spare = np.empty(64, np.float32), np.empty(64)
+    values, spare = np.empty(_NEIGHBOURS * most, np.float32), np.empty(_NEIGHBOURS * most)
     for number in range(first, last):
         z, y = number // (box.ny - 2) + 1, number % (box.ny - 2) + 1
-        for x in range(1, box.nx - 1):
-            own = (z * box.ny + y) * box.nx + x
+        line = (z * box.ny + y) * box.nx
+        for own in range(line + 1, line + box.nx - 1):
             begin, end = cells.starts[own], cells.starts[own + 1]
             if begin == end:
                 continue
-            size = _size(cells.starts, box, z, y, x)
-            if size > values.size:
-                values, spare = np.empty(2 * size, np.float32), np.empty(2 * size)
-            n, variance = _collect(cells, z, y, x, direction, values)
+            n, variance = _collect(cells, own, direction, values)
             if n < _FEWEST:
                 continue
             limit = _limit(values, spare, n, variance, statistic, sigma, cells.data[begin:end].max())
@@ -147,33 +146,22 @@ def _search(cells, first, last, statistic, direction, sigma, found):  # type: ig
 
 
 @njit(cache=True, nogil=True)
-def _size(starts, box, z, y, x):  # type: ignore[no-untyped-def]
-    """Pixels of a cell and all its neighbours."""
-    size = 0
-    for dz in range(-1, 2):
-        for dy in range(-1, 2):
-            middle = ((z + dz) * box.ny + y + dy) * box.nx + x
-            size += starts[middle + 2] - starts[middle - 1]
-    return size
-
-
-@njit(cache=True, nogil=True)
-def _collect(cells, z, y, x, direction, values):  # type: ignore[no-untyped-def]
-    """The values to compare with, their number and the sum of their variances."""
-    box = cells.box
+def _collect(cells, own, direction, values):  # type: ignore[no-untyped-def]
+    """The values to compare those of a cell with, their number and the sum of their variances."""
     n, variance = 0, 0.0
     for dz in range(-1, 2):
         for dy in range(-1, 2):
-            left, right = -1, 1
+            left, right, step = -1, 2, 3
             if direction == _ALONG_X and dy == 0:
                 if dz != 0:
                     continue
-                left, right = 0, 0
-            middle = ((z + dz) * box.ny + y + dy) * box.nx + x
-            for dx in range(left, right + 1):
-                if direction == _ALONG_Y and dx == 0 and not (dy == 0 and dz == 0):
-                    continue
-                for k in range(cells.starts[middle + dx], cells.starts[middle + dx + 1]):
+                left, right = 0, 1
+            elif direction == _ALONG_Y and (dy != 0 or dz != 0):
+                step = 2  # the cells left and right, without that between them
+            middle = own + (dz * cells.box.ny + dy) * cells.box.nx
+            for dx in range(left, right, step):
+                beyond = dx + 1 if step == 2 else right
+                for k in range(cells.starts[middle + dx], cells.starts[middle + beyond]):
                     if cells.state[k] != BAD:
                         values[n] = cells.data[k]
                         variance += cells.stat[k]

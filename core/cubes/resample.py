@@ -15,6 +15,7 @@ import numpy.typing as npt
 from numba import njit
 
 from core.cubes.grid import GOOD, Cells, Columns, Region, TablePositions, sort_rows
+from core.cubes.projection import ra_difference
 from core.cubes.rejection import Rejection, find_cosmics, without_cosmics
 from core.cubes.wcs import CubeGrid
 from core.cubes.weights import DRIZZLE, NEAREST, Resampling, kernel_of, overlap, squared, weight
@@ -46,16 +47,13 @@ class Voxels:
 
 
 class _Lattice(NamedTuple):
-    """Where the voxels of a region are, and how positions of pixels are brought to them."""
+    """Where the voxels of a region are, and how offsets of pixels are turned to their axes."""
 
-    x: npt.NDArray[np.float64]  # (ny, nx), centres; offset from the right ascension of the reference point
+    x: npt.NDArray[np.float64]  # (ny, nx), centres, less what is to be added to xpos of a pixel
     y: npt.NDArray[np.float64]
     shrink: npt.NDArray[np.float64]  # cosine of the declination
     wave: npt.NDArray[np.float64]  # (nz,)
     thickness: npt.NDArray[np.float64]
-    shift_x: float  # of the zero point of the table
-    shift_y: float
-    rotated: bool
     xx: float  # offsets on the sky to offsets along the axes
     xy: float
     yx: float
@@ -124,7 +122,7 @@ def voxels_of(
     lattice = _lattice(grid, positions, region)
     shape = region.z1 - region.z0, region.y1 - region.y0, grid.nx
     data, stat = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    fill = _nearest if kernel.method == NEAREST else _sums
+    fill = _nearest if kernel.method == NEAREST else _means
     lines = shape[0] * shape[1]
     spread(
         lambda first: fill(cells, lattice, kernel, first, min(first + _LINES, lines), data, stat),
@@ -138,29 +136,13 @@ def _lattice(grid: CubeGrid, positions: TablePositions, region: Region) -> _Latt
     x, y = spatial.centres(grid.nx, region.y0, region.y1)
     edges = grid.spectral.wave(np.arange(region.z0, region.z1 + 1) - 0.5)
     thickness = np.diff(edges) if grid.spectral.log else np.full(planes.size, grid.spectral.cd)
-    inverse = np.array(spatial.inverse) * np.array(spatial.scales)[:, None]
-    shift = positions.zero[1] if spatial.celestial else 0.0
-    return _Lattice(
-        x,
-        y,
-        np.cos(np.radians(y)) if spatial.celestial else np.ones_like(y),
-        grid.spectral.wave(planes),
-        thickness,
-        spatial.ra_shift(positions.zero[0]),
-        shift,
-        spatial.rotated,
-        *inverse.ravel().tolist(),
-    )
-
-
-@njit(cache=True, nogil=True)
-def _distances(lattice, y, x, xpos, ypos):  # type: ignore[no-untyped-def]
-    """Distances of a position from the centre of a voxel along its axes."""
-    dx = (lattice.x[y, x] - (xpos + lattice.shift_x)) * lattice.shrink[y, x]
-    dy = lattice.y[y, x] - (ypos + lattice.shift_y)
-    if lattice.rotated:
-        dx, dy = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
-    return abs(dx), abs(dy)
+    turn = np.array(spatial.inverse) * np.array(spatial.scales)[:, None] if spatial.rotated else np.eye(2)
+    wave = grid.spectral.wave(planes)
+    if not spatial.celestial:
+        return _Lattice(x, y, np.ones_like(y), wave, thickness, *turn.ravel().tolist())
+    x -= ra_difference(positions.zero[0], spatial.crval[0])
+    shrink = np.cos(np.radians(y))
+    return _Lattice(x, y - positions.zero[1], shrink, wave, thickness, *turn.ravel().tolist())
 
 
 @njit(cache=True, nogil=True)
@@ -173,8 +155,10 @@ def _nearest(cells, lattice, kernel, first, last, data, stat):  # type: ignore[n
         for x in range(nx):
             best, nearest = -1, np.inf
             for k in range(cells.starts[cell + x], cells.starts[cell + x + 1]):
-                dx, dy = _distances(lattice, y, x, np.float64(cells.x[k]), np.float64(cells.y[k]))
-                square = squared(dx, dy, lattice.wave[z] - cells.wave[k], kernel)
+                dx = (lattice.x[y, x] - cells.x[k]) * lattice.shrink[y, x]
+                dy = lattice.y[y, x] - cells.y[k]
+                right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
+                square = squared(right, up, lattice.wave[z] - cells.wave[k], kernel)
                 if best < 0 or square < nearest:
                     best, nearest = k, square
             good = best >= 0 and cells.state[best] == GOOD
@@ -183,50 +167,71 @@ def _nearest(cells, lattice, kernel, first, last, data, stat):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def _sums(cells, lattice, kernel, first, last, data, stat):  # type: ignore[no-untyped-def]
+def _means(cells, lattice, kernel, first, last, data, stat):  # type: ignore[no-untyped-def]
     """Each voxel is the weighted mean of the good pixels around it."""
     box, nx, reach = cells.box, data.shape[2], kernel.reach
-    sums = np.empty((nx, 3))
+    sums = np.empty((3, nx))  # of weights, weighted values, variances weighted twice
     for number in range(first, last):
         z, y = number // data.shape[1], number % data.shape[1]
         sums[:] = 0
         for dz in range(-reach, reach + 1):
             for dy in range(-reach, reach + 1):
                 line = ((z + box.margin + dz) * box.ny + y + box.margin + dy) * box.nx + box.margin
-                for column in range(-reach, nx + reach):
-                    voxels = max(column - reach, 0), min(column + reach + 1, nx)
-                    for k in range(cells.starts[line + column], cells.starts[line + column + 1]):
-                        if cells.state[k] == GOOD:
-                            _add(cells, lattice, kernel, k, z, y, voxels, sums)
+                if kernel.method == DRIZZLE:
+                    _drizzle(cells, lattice, kernel, line, z, y, sums)
+                else:
+                    _weigh(cells, lattice, kernel, line, z, y, sums)
         for x in range(nx):
-            total = sums[x, 0]
+            total = sums[0, x]
             known = _NORMAL <= abs(total) < np.inf
-            data[z, y, x] = sums[x, 1] / total if known else np.nan
+            data[z, y, x] = sums[1, x] / total if known else np.nan
             square = total * total
-            stat[z, y, x] = sums[x, 2] / square if known and square > 0 else np.nan
+            stat[z, y, x] = sums[2, x] / square if known and square > 0 else np.nan
+
+
+# Both add the pixels of a row of cells to a row of voxels. All that stays the same is taken out of the loops by hand.
 
 
 @njit(cache=True, nogil=True)
-def _add(cells, lattice, kernel, k, z, y, voxels, sums):  # type: ignore[no-untyped-def]
-    """Add a pixel to some voxels of a row: weight, weighted value, variance weighted twice."""
-    xpos, ypos = np.float64(cells.x[k]), np.float64(cells.y[k])
-    dz = abs(lattice.wave[z] - cells.wave[k])
-    part = 1.0
-    if kernel.method == DRIZZLE:
-        part = overlap(dz, kernel.in_z, lattice.thickness[z])
-        if part <= 0:
-            return
-    own = np.float64(cells.weight[k]) if cells.weight.size else 1.0
-    for x in range(voxels[0], voxels[1]):
-        dx, dy = _distances(lattice, y, x, xpos, ypos)
-        if kernel.method == DRIZZLE:
-            high = overlap(dy, kernel.in_y, kernel.out_y)
-            wide = overlap(dx, kernel.in_x, kernel.out_x)
-            if high <= 0 or wide <= 0:
+def _weigh(cells, lattice, kernel, line, z, y, sums):  # type: ignore[no-untyped-def]
+    nx, reach, weighted, wave = sums.shape[1], kernel.reach, cells.weight.size > 0, lattice.wave[z]
+    at_x, at_y, shrink = lattice.x[y], lattice.y[y], lattice.shrink[y]
+    weights, values, variances = sums[0], sums[1], sums[2]
+    for column in range(-reach, nx + reach):
+        for k in range(cells.starts[line + column], cells.starts[line + column + 1]):
+            if cells.state[k] != GOOD:
                 continue
-            factor = wide * high * part * own
-        else:
-            factor = weight(dx, dy, dz, kernel) * own
-        sums[x, 0] += factor
-        sums[x, 1] += factor * cells.data[k]
-        sums[x, 2] += factor * factor * cells.stat[k]
+            deep, own = abs(wave - cells.wave[k]), np.float64(cells.weight[k]) if weighted else 1.0
+            for x in range(max(column - reach, 0), min(column + reach + 1, nx)):
+                dx, dy = (at_x[x] - cells.x[k]) * shrink[x], at_y[x] - cells.y[k]
+                right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
+                factor = weight(abs(right), abs(up), deep, kernel) * own
+                weights[x] += factor
+                values[x] += factor * cells.data[k]
+                variances[x] += factor * factor * cells.stat[k]
+
+
+@njit(cache=True, nogil=True)
+def _drizzle(cells, lattice, kernel, line, z, y, sums):  # type: ignore[no-untyped-def]
+    nx, reach, weighted, wave = sums.shape[1], kernel.reach, cells.weight.size > 0, lattice.wave[z]
+    at_x, at_y, shrink = lattice.x[y], lattice.y[y], lattice.shrink[y]
+    weights, values, variances = sums[0], sums[1], sums[2]
+    in_x, in_y, in_z = kernel.in_x, kernel.in_y, kernel.in_z
+    out_x, out_y, out_z = kernel.out_x, kernel.out_y, lattice.thickness[z]
+    for column in range(-reach, nx + reach):
+        for k in range(cells.starts[line + column], cells.starts[line + column + 1]):
+            deep = overlap(abs(wave - cells.wave[k]), in_z, out_z)
+            if deep == 0 or cells.state[k] != GOOD:
+                continue
+            if weighted:
+                deep *= cells.weight[k]
+            xpos, ypos = np.float64(cells.x[k]), np.float64(cells.y[k])
+            value, variance = np.float64(cells.data[k]), np.float64(cells.stat[k])
+            # Nothing added is cheaper than a question that has no usual answer.
+            for x in range(max(column - reach, 0), min(column + reach + 1, nx)):
+                dx, dy = (at_x[x] - xpos) * shrink[x], at_y[x] - ypos
+                right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
+                factor = overlap(abs(right), in_x, out_x) * overlap(abs(up), in_y, out_y) * deep
+                weights[x] += factor
+                values[x] += factor * value
+                variances[x] += factor * factor * variance

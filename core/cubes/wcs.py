@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from core.cubes.projection import Matrix, cd_scales, plane_to_sky, ra_difference, sky_to_plane_by_angles
+from core.cubes.projection import Matrix, cd_scales, plane_to_sky, sky_to_plane_by_angles
 from core.errors import DataError
 from core.instruments.muse.facts import SAMPLING
 
@@ -62,10 +62,6 @@ class SpatialAxes:
     def rotated(self) -> bool:
         """Whether the axes do not run along those of the positions."""
         return self.cd[0][1] != 0 or self.cd[1][0] != 0
-
-    def ra_shift(self, zero: float) -> float:
-        """Right ascension ``zero`` less the reference value [deg]; 0 if the axes are pixels."""
-        return ra_difference(zero, self.crval[0]) if self.celestial else 0.0
 
     def centres(self, nx: int, y0: int, y1: int) -> tuple[Doubles, Doubles]:
         """Places of the centres of the pixels of rows ``y0`` (from 0) up to but not including ``y1``.

@@ -114,10 +114,8 @@ def kernel_of(resampling: Resampling, grid: CubeGrid, positions: TablePositions)
 
 @njit(cache=True, nogil=True)
 def overlap(distance, pixel, voxel):  # type: ignore[no-untyped-def]
-    """Part of a pixel that lies in a voxel, along one axis; not positive if none does."""
-    if distance + 0.5 * voxel <= 0.5 * pixel:
-        return voxel / pixel
-    return min(0.5 * (pixel + voxel) - distance, pixel) / pixel
+    """Length along one axis that pixel and voxel have in common, from their sizes and the distance of the centres."""
+    return max(min(0.5 * (pixel + voxel) - distance, pixel, voxel), 0.0)
 
 
 @njit(cache=True, nogil=True)

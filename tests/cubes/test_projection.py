@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from core.cubes.projection import (
@@ -43,6 +43,7 @@ def test_native_angles_lead_to_the_same_places() -> None:
     np.testing.assert_allclose([xpos + CENTRE[0], ypos + CENTRE[1]], SKY, atol=1e-6)
 
 
+@settings(deadline=None)  # the first call compiles
 @given(
     ra=st.floats(0, 359.99),
     dec=st.floats(-89, 89),
