@@ -79,6 +79,12 @@ class NightPlan:
             if getattr(self, name) < 0:
                 raise ParameterError(f"{name} must not be negative", parameter=name)
 
+    @property
+    def n_frames(self) -> int:
+        """Number of files of the night."""
+        lamps = self.n_flat + self.n_arc * len(self.arc_lamps) + self.n_illum + self.n_mask + self.n_mask_check
+        return self.n_bias + self.n_dark + lamps + self.sky.n_frames
+
 
 @dataclass(frozen=True)
 class _Shot:

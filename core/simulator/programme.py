@@ -71,6 +71,11 @@ class SkyPlan:
             if getattr(self, name) <= 0.0:
                 raise ParameterError(f"{name} must be positive", parameter=name)
 
+    @property
+    def n_frames(self) -> int:
+        """Number of files."""
+        return self.n_skyflat + self.n_std + self.n_astrometry + self.n_object + self.n_sky
+
 
 def temperature_at_night(temperature: float, noon: datetime, start: datetime) -> float:
     """Ambient temperature of an exposure in a night whose calibrations of the day have ``temperature`` [Celsius]."""

@@ -44,7 +44,7 @@ class DemoNights:
     @property
     def frames(self) -> int:
         """Number of frames."""
-        return sum(_frames_of(plan) for _, plan in self.plans)
+        return sum(plan.n_frames for _, plan in self.plans)
 
     @property
     def blocks(self) -> int:
@@ -56,10 +56,6 @@ class DemoNights:
         """Room on disk for frames and products."""
         images = self.nights + 2
         return len(self.units) * (self.frames * _RAW_MB + images * _IMAGE_MB + _OTHER_MB) / 1000
-
-
-def _frames_of(plan: NightPlan) -> int:
-    return plan.n_bias + plan.n_dark + plan.n_flat + len(plan.arc_lamps) * plan.n_arc + plan.n_illum
 
 
 def demo_nights(data_dir: Path, night: date, units: Sequence[int], nights: int) -> DemoNights:

@@ -12,6 +12,8 @@ from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.errors import ParameterError
+from core.fitsfile.keywords import dot_name
+from core.instruments.classification import classify
 from core.simulator.night import NightPlan, scenes_of_night, simulate_night
 from core.simulator.onsky import ObjectScene, OnSkyScene
 from core.simulator.programme import STANDARDS, SkyPlan
@@ -88,12 +90,20 @@ def test_standard_is_one_that_has_a_spectrum(headers: list[fits.Header]) -> None
 def test_scenes_of_a_night_are_those_of_its_files(night: list[Path], headers: list[fits.Header]) -> None:
     scenes = scenes_of_night(date(2026, 3, 14), PLAN)
     assert list(scenes) == [path.name for path in night]
+    assert len(scenes) == PLAN.n_frames
     for scene, header in zip(scenes.values(), headers, strict=True):
         assert header["ESO DPR TYPE"] == scene.dpr_type
         assert header["EXPTIME"] == scene.exptime
         if isinstance(scene, OnSkyScene):
             assert scene.pointing.start == datetime.fromisoformat(header["DATE-OBS"])
             assert header["RA"] == pytest.approx(scene.pointing.ra, abs=1e-6)
+
+
+def test_frames_are_classified_as_what_they_are(night: list[Path], headers: list[fits.Header]) -> None:
+    scenes = scenes_of_night(date(2026, 3, 14), PLAN)
+    for path, header in zip(night, headers, strict=True):
+        keywords = {dot_name(keyword): value for keyword, value in header.items()}
+        assert classify(keywords).tag == scenes[path.name].tag
 
 
 def test_exposures_of_a_field_show_the_same_sources(night: list[Path]) -> None:
