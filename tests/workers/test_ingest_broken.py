@@ -267,7 +267,7 @@ def night(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ingest_examine, "scan_file", no_permission)  # root may read everything
-        report = ingest_once(archive, _settings(folder, url))
+        report = ingest_once(archive, _settings(folder, url).model_copy(update={"follow_links": True}))
     yield archive, raw, report
     archive.dispose()
 
