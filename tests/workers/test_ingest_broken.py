@@ -215,6 +215,7 @@ def _settings(folder: Path, url: str) -> Settings:
     return Settings(
         data_dir=folder / "data",
         archive_dirs=(folder / "raw",),
+        follow_links=True,
         database_url=url,
         settle_seconds=0.05,
         truncated_seconds=0.1,
@@ -267,7 +268,7 @@ def night(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ingest_examine, "scan_file", no_permission)  # root may read everything
-        report = ingest_once(archive, _settings(folder, url).model_copy(update={"follow_links": True}))
+        report = ingest_once(archive, _settings(folder, url))
     yield archive, raw, report
     archive.dispose()
 
