@@ -8,6 +8,10 @@ small detectors work like the real one. Windows are given as 0-based, half-open 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from core.errors import DataError
 from core.instruments.muse.facts import N_PORTS, PORT_NX, PORT_NY, SCAN_WIDTH
@@ -116,6 +120,14 @@ class Detector:
         raw_x = x + self.prescan_x + (2 * self.overscan_x if x > self.nx else 0)
         raw_y = y + self.prescan_y + (2 * self.overscan_y if y > self.ny else 0)
         return raw_x, raw_y
+
+    def raw_places(
+        self, x: npt.NDArray[np.integer[Any]], y: npt.NDArray[np.integer[Any]]
+    ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Raw FITS positions of trimmed ones (all 1-based), arrays of one shape."""
+        raw_x = x + self.prescan_x + np.where(x > self.nx, 2 * self.overscan_x, 0)
+        raw_y = y + self.prescan_y + np.where(y > self.ny, 2 * self.overscan_y, 0)
+        return raw_x.astype(np.int32), raw_y.astype(np.int32)
 
     def raw_row(self, trimmed_row: int) -> int:
         """0-based raw row of a 0-based trimmed row."""

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from core.errors import DataError
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import del_keys, dot_name, get_key, set_key
+from core.fitsfile.keywords import del_keys, dot_name, get_key, merged_header, set_key
 from core.formats.pixtable_origin import PREFIX
 from core.instruments.muse.facts import SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 
@@ -26,8 +26,10 @@ __all__ = [
     "PixtableLimits",
     "PositionUnit",
     "merged_header_of_ifus",
+    "own_cards",
     "pixtable_units",
     "simple_xpos",
+    "zero_point",
 ]
 
 PositionUnit = Literal["pix", "rad", "deg"]
@@ -142,12 +144,20 @@ def merged_header_of_ifus(headers: Sequence[Header], limits: Sequence[PixtableLi
         for card in header.cards:
             if dot_name(card.keyword).endswith(".XOFFSET"):
                 merged.put(card)
-    reduce(lambda mine, its: mine | its, limits).write(merged, _zero_point(merged))
+    reduce(lambda mine, its: mine | its, limits).write(merged, zero_point(merged))
     set_key(merged, f"{PREFIX}.MERGED", len(headers), "number of merged IFUs")
     return merged
 
 
-def _zero_point(header: Header) -> tuple[float, float]:
+def own_cards(header: Header) -> Header:
+    """Cards of a primary header, as a copy, without those that are of the file they were read from."""
+    own = merged_header(header, Header())
+    own.remove("DATAMD5")
+    return own
+
+
+def zero_point(header: Header) -> tuple[float, float]:
+    """What is to be added to ``xpos`` and ``ypos``: CRVAL1 and CRVAL2 of a table on the sky [deg], else 0."""
     if not get_key(header, f"{PREFIX}.WCS", str, default="").startswith("positioned"):
         return 0.0, 0.0
     return get_key(header, "CRVAL1", float), get_key(header, "CRVAL2", float)

@@ -32,7 +32,7 @@ from core.formats.pixtable_header import COLUMNS, pixtable_units
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_slices import SliceRows
 
-__all__ = ["PixelRows", "PixelTable", "WaveIndex", "open_pixtable"]
+__all__ = ["CompactTable", "PixelRows", "PixelTable", "WaveIndex", "open_pixtable"]
 
 _BLOCK_ROWS: Final = 1024  # of one slice at most: 14 rows of the CCD, 17 Angstrom
 _SCAN_ROWS: Final = 1 << 20  # read at a time to make the index; a multiple of the block
@@ -117,6 +117,11 @@ class PixelTable(ABC):
         BadFitsError
             If the file is cut.
         """
+
+    @cached_property
+    def bounds(self) -> npt.NDArray[np.int64]:
+        """Rows that are well read at a time: the first of each piece, and the number of rows; shape (pieces + 1,)."""
+        return np.append(np.arange(0, self.n_rows, _SCAN_ROWS), self.n_rows)
 
     @cached_property
     def index(self) -> WaveIndex:
@@ -216,7 +221,7 @@ class _PlainTable(PixelTable):
 
 
 @dataclass(frozen=True)
-class _CompactTable(PixelTable):
+class CompactTable(PixelTable):
     """The compact form: positions, wavelengths and origins are made when they are asked for."""
 
     _offsets: dict[str, int] = field(repr=False)
@@ -224,7 +229,8 @@ class _CompactTable(PixelTable):
     _flags: FlagRuns = field(repr=False)
 
     @cached_property
-    def _bounds(self) -> npt.NDArray[np.int64]:
+    def bounds(self) -> npt.NDArray[np.int64]:
+        """See `PixelTable.bounds`: a slice is a piece."""
         return np.cumsum([0, *(item.n_rows for item in self._slices)])
 
     @property
@@ -243,9 +249,9 @@ class _CompactTable(PixelTable):
         if "dq" in found:
             found["dq"] = self._flags.flags(first, last)
         derived = [name for name in wanted if name not in MEASURED and name != "dq"]
-        start = int(np.searchsorted(self._bounds, first, "right")) - 1
-        while derived and start < len(self._slices) and self._bounds[start] < last:
-            low, high = int(self._bounds[start]), int(self._bounds[start + 1])
+        start = int(np.searchsorted(self.bounds, first, "right")) - 1
+        while derived and start < len(self._slices) and self.bounds[start] < last:
+            low, high = int(self.bounds[start]), int(self.bounds[start + 1])
             begin, end = max(first, low), min(last, high)
             columns = self._slices[start].columns(begin - low, end - low, derived)
             for name in derived:
@@ -323,7 +329,7 @@ def _of_table(scan: FitsScan, hdu: HduScan) -> _PlainTable:
     )
 
 
-def _of_slices(scan: FitsScan) -> _CompactTable:
+def _of_slices(scan: FitsScan) -> CompactTable:
     hdus = {name: scan.extension(name) for name in MEASURED}
     slices = read_slices(scan)
     n_rows = sum(item.n_rows for item in slices)
@@ -332,7 +338,7 @@ def _of_slices(scan: FitsScan) -> _CompactTable:
             raise BadFitsError(f"extension {name} is missing or has not {n_rows} rows", file=scan.path, keyword=name)
     told = pixtable_units()
     told.update({name: str(unit) for name, hdu in hdus.items() if hdu and (unit := hdu.header.get("BUNIT"))})
-    return _CompactTable(
+    return CompactTable(
         scan.path,
         scan.primary,
         "compact",

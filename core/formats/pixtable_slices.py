@@ -129,23 +129,35 @@ class SliceRows:
         DataError
             Naming the first column that is not, bit for bit, what trace, wavelength solution and geometry say.
         """
-        where = f"IFU {self.ifu}, slice {self.map.slice_no}"
-        origin = columns["origin"]
+        found = self.at(columns["origin"])
+        for name, values in found.columns().items():
+            if (worst := _unlike(values, columns[name])) is not None:
+                raise DataError(f"{self._where}: the column {name} is not what the tables say, by up to {worst:.3g}")
+        return found
+
+    def at(self, origin: npt.NDArray[np.int32]) -> SliceRows:
+        """The rows of these places on the detector.
+
+        Raises
+        ------
+        DataError
+            If they are not in the order of the detector, or some are none of the slice.
+        """
         x, y = (origin >> 24) + self.offset, (origin >> 11) & 8191
         all_places = self.map.places()
         key, known = _ordered(x, y), _ordered(all_places.x, all_places.y)
         if np.any(np.diff(key) <= 0):
-            raise DataError(f"{where}: the rows are not in the order of the detector")
+            raise DataError(f"{self._where}: the rows are not in the order of the detector")
         places = np.searchsorted(known, key)
         if np.any(places >= len(known)) or np.any(known[places] != key):
-            raise DataError(f"{where}: the table has pixels that are none of the slice")
+            raise DataError(f"{self._where}: the table has pixels that are none of the slice")
         wanted = np.zeros(len(known), np.bool_)
         wanted[places] = True
-        found = self.only(wanted)
-        for name, values in found.columns().items():
-            if (worst := _unlike(values, columns[name])) is not None:
-                raise DataError(f"{where}: the column {name} is not what the tables say, by up to {worst:.3g}")
-        return found
+        return self.only(wanted)
+
+    @property
+    def _where(self) -> str:
+        return f"IFU {self.ifu}, slice {self.map.slice_no}"
 
 
 def _ordered(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

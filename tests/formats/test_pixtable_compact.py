@@ -21,39 +21,14 @@ from core.formats.pixtable_header import COLUMNS
 from core.formats.pixtable_read import open_pixtable
 from core.formats.pixtable_slices import SliceRows
 from core.formats.pixtable_slicewise import SlicewiseTable
-from core.spatial.positions import FieldPlace, SliceMap
+from tests.formats.slices import IFU, a_slice, some_slices, write
 
 Headers = Callable[[int], Header]
-IFU = 7
-
-
-def a_slice(slice_no: int) -> SliceMap:
-    left = 30.4 + 80 * (slice_no - 1)
-    return SliceMap(
-        slice_no,
-        np.array([left, 0.01, -1e-5]),
-        np.array([left + 20.2, 0.012, -1e-5]),
-        np.array([[5000.0 + slice_no, 1.25, 1e-5], [0.03, 0.0, 0.0]]),
-        FieldPlace(10.0 * slice_no, -3.5, 0.4, 75.1),
-        (90, 200),
-    )
 
 
 @pytest.fixture
 def slices() -> list[SliceRows]:
-    whole = [SliceRows.whole(IFU, a_slice(number), shift=-0.1) for number in (1, 2)]
-    return [whole[0].within(5010.0, 5080.0), whole[1].only(np.arange(whole[1].map.n_rows) % 7 > 1)]
-
-
-def write(path: Path, header: Header, slices: list[SliceRows], form: PixtableForm) -> Path:
-    rng = np.random.default_rng(5)
-    with SlicewiseTable.create(path, header, slices, form=form, flat_field=(np.arange(3.0), np.ones(3))) as table:
-        for number, rows in enumerate(table.slices):
-            dq = np.where(rng.uniform(size=rows.n_rows) < 0.2, rng.choice([32, 256, 1 << 27], rows.n_rows), 0)
-            data, stat = (rng.normal(100, 10, rows.n_rows).astype(np.float32) for _ in range(2))
-            table.put(number, rows.columns(), data, dq.astype(np.int32), stat)
-        table.describe(header)
-        return table.finish(header)
+    return some_slices()
 
 
 def test_all_forms_have_the_same_bits(tmp_path: Path, pixtable_header: Headers, slices: list[SliceRows]) -> None:
@@ -118,7 +93,7 @@ def test_rows_that_are_none_of_the_slice_are_refused(
         whole.matching(change(slices[0].columns()))
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.sampled_from([0, 0, 0, 32, 256, -(1 << 31)]), max_size=40), st.integers(0, 40), st.integers(0, 40))
 def test_runs_of_flags_give_the_flags_back(values: list[int], one: int, other: int) -> None:
     dq = np.array(values, np.int32)
@@ -127,7 +102,7 @@ def test_runs_of_flags_give_the_flags_back(values: list[int], one: int, other: i
     np.testing.assert_array_equal(parts.flags(first, last), dq[first:last])
 
 
-@settings(max_examples=25)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(0, 60), st.integers(0, 60))
 def test_any_rows_of_a_slice_are_found(wanted: list[bool], one: int, other: int) -> None:
     whole = SliceRows.whole(IFU, a_slice(1))

@@ -1,0 +1,263 @@
+"""Some rows of a pixel table: which they are, and a new file of them in the form of the old one.
+
+What is in memory is a piece of the table and a bit for each row: 41 MB for an exposure.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from core.errors import DataError
+from core.fitsfile.header import Header
+from core.fitsfile.keywords import set_key
+from core.formats.pixtable import PixtableFile, PixtableForm, flat_field_table
+from core.formats.pixtable_header import PixtableLimits, own_cards, zero_point
+from core.formats.pixtable_origin import exposure_of, exposure_ranges, set_exposures
+from core.formats.pixtable_read import CompactTable, PixelTable
+from core.formats.pixtable_slices import SliceRows
+from core.formats.pixtable_slicewise import SlicewiseTable
+from core.instruments.muse.facts import SAMPLING
+
+__all__ = ["ChosenRows", "RowTest", "choose_rows", "except_slice", "of_unit", "within", "write_plain", "write_rows"]
+
+Columns = Mapping[str, npt.NDArray[Any]]
+Mask = npt.NDArray[np.bool_]
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RowTest:
+    """Whether rows are wanted.
+
+    Attributes
+    ----------
+    needs : tuple of str
+        Columns that it looks at.
+    passes : callable
+        Takes these columns, returns a mask.
+    wave : tuple of float, optional
+        Wavelengths that it keeps [Angstrom], if it is one of wavelengths.
+    """
+
+    needs: tuple[str, ...]
+    passes: Callable[[Columns], Mask]
+    wave: Limits | None = None
+
+
+def within(column: str, low: float, high: float, zero: float = 0.0) -> RowTest:
+    """Rows whose value in a column lies in a range, both ends included.
+
+    Parameters
+    ----------
+    column : str
+        ``xpos``, ``ypos`` or ``lambda``.
+    low, high : float
+        In the unit of the column. They are compared as float32, as the column is.
+    zero : float
+        What is to be added to the column (`core.formats.pixtable_header.zero_point`).
+    """
+    least, most = np.float32(low - zero), np.float32(high - zero)
+    return RowTest(
+        (column,),
+        lambda columns: (columns[column] >= least) & (columns[column] <= most),
+        (low, high) if column == "lambda" else None,
+    )
+
+
+def of_unit(ifu: int | None = None, slice_no: int | None = None) -> RowTest:
+    """Rows of an IFU, of a slice on the detector, or of a slice of an IFU."""
+    return RowTest(("origin",), lambda columns: _is_of(columns["origin"], ifu, slice_no))
+
+
+def except_slice(ifu: int, slice_no: int) -> RowTest:
+    """Rows of all slices but one of an IFU."""
+    return RowTest(("origin",), lambda columns: ~_is_of(columns["origin"], ifu, slice_no))
+
+
+def _is_of(origin: npt.NDArray[np.int32], ifu: int | None, slice_no: int | None) -> Mask:
+    found = np.ones(len(origin), np.bool_)
+    if ifu is not None:
+        found &= ((origin >> 6) & 31) == ifu
+    if slice_no is not None:
+        found &= (origin & 63) == slice_no
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenRows:
+    """Rows of a table.
+
+    Attributes
+    ----------
+    table : PixelTable
+    counts : ndarray of int64
+        Of each piece of the table (`PixelTable.bounds`) the rows that are chosen.
+    flat_range : tuple of float, optional
+        Wavelengths that the spectrum of the flat field is to cover [Angstrom]; all if not told.
+    """
+
+    table: PixelTable
+    counts: npt.NDArray[np.int64]
+    flat_range: Limits | None
+    _bits: tuple[npt.NDArray[np.uint8], ...]
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows are chosen."""
+        return int(self.counts.sum())
+
+    def mask(self, piece: int) -> Mask:
+        """Of each row of a piece whether it is chosen."""
+        n_rows = int(self.table.bounds[piece + 1] - self.table.bounds[piece])
+        return np.unpackbits(self._bits[piece], count=n_rows).view(np.bool_)
+
+    def pieces(self, names: Sequence[str] | None = None) -> Iterator[dict[str, npt.NDArray[Any]]]:
+        """Columns (all unless told otherwise) of the chosen rows, piece by piece; empty pieces are left out."""
+        for piece in np.flatnonzero(self.counts):
+            kept = np.flatnonzero(self.mask(int(piece)))
+            start, first, last = int(self.table.bounds[piece]), int(kept[0]), int(kept[-1]) + 1
+            columns = self.table.read(start + first, start + last, names)
+            if len(kept) < last - first:
+                columns = {name: cells[kept - first] for name, cells in columns.items()}
+            yield columns
+
+    def of_exposures(self) -> npt.NDArray[np.int64] | None:
+        """Chosen rows of each exposure; None if the table is no combination."""
+        ranges = exposure_ranges(self.table.header)
+        if not len(ranges):
+            return None
+        counts = np.zeros(len(ranges) + 2, np.int64)
+        for piece in np.flatnonzero(self.counts):
+            rows = np.flatnonzero(self.mask(int(piece))) + self.table.bounds[piece]
+            counts += np.bincount(exposure_of(rows, ranges), minlength=len(counts))
+        if counts[-1]:
+            raise DataError(f"{counts[-1]} rows are of no exposure", file=self.table.path)
+        return counts[1:-1]
+
+    def flat_field(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+        """The spectrum of the flat field, where there are rows."""
+        flat = self.table.flat_field()
+        if flat is None or self.flat_range is None:
+            return flat
+        wave, values = flat
+        margin = 2.0 * SAMPLING
+        inside = (wave >= self.flat_range[0] - margin) & (wave <= self.flat_range[1] + margin)
+        return wave[inside], values[inside]
+
+
+def choose_rows(table: PixelTable, tests: Sequence[RowTest]) -> ChosenRows:
+    """The rows that pass all tests (all rows if there is none).
+
+    Raises
+    ------
+    BadFitsError
+        If the file is cut.
+    """
+    names = tuple(dict.fromkeys(name for test in tests for name in test.needs))
+    bits, counts = [], []
+    for first, last in zip(table.bounds[:-1].tolist(), table.bounds[1:].tolist(), strict=True):
+        columns = table.read(first, last, names) if tests else {}
+        mask = np.ones(last - first, np.bool_)
+        for test in tests:
+            mask &= test.passes(columns)
+        bits.append(np.packbits(mask))
+        counts.append(np.count_nonzero(mask))
+    waves = [test.wave for test in tests if test.wave is not None]
+    flat_range = (max(low for low, _ in waves), min(high for _, high in waves)) if waves else None
+    return ChosenRows(table, np.array(counts, np.int64), flat_range, tuple(bits))
+
+
+def write_rows(chosen: ChosenRows, path: str | os.PathLike[str]) -> Path:
+    """Write the chosen rows into a file of the form of their table, which may be that file.
+
+    Limits, ranges of exposures and the spectrum of the flat field are those of the rows.
+
+    Raises
+    ------
+    DataError
+        If no row is chosen.
+    ProductStoreError
+        If the file cannot be written.
+    """
+    if isinstance(chosen.table, CompactTable):
+        return _write_compact(chosen, chosen.table, path)
+    return write_plain(chosen, path, chosen.table.form)
+
+
+def write_plain(
+    chosen: ChosenRows, path: str | os.PathLike[str], form: PixtableForm, header: Header | None = None
+) -> Path:
+    """Write the chosen rows into a file with all columns.
+
+    Parameters
+    ----------
+    chosen : ChosenRows
+    path : path-like
+    form : {'image', 'table'}
+    header : Header, optional
+        Cards of the primary HDU; those of the table unless told otherwise.
+
+    Raises
+    ------
+    DataError
+        If no row is chosen.
+    ProductStoreError
+        If the file cannot be written.
+    """
+    table = chosen.table
+    cards = _cards(chosen, path, header)
+    counts = [int(count) for count in chosen.counts if count]
+    with PixtableFile.create(path, cards, counts, table.units, columns=table.columns, form=form, room=36) as file:
+        try:
+            limits = []
+            for number, columns in enumerate(chosen.pieces()):
+                limits.append(PixtableLimits.of(columns))
+                with file.part(number) as part:
+                    part.append(columns)
+            if chosen.n_rows < table.n_rows:
+                reduce(lambda mine, its: mine | its, limits).write(cards, zero_point(cards))
+            return file.finish(cards, _flat_tables(chosen))
+        except BaseException:
+            file.discard()
+            raise
+
+
+def _write_compact(chosen: ChosenRows, table: CompactTable, path: str | os.PathLike[str]) -> Path:
+    cards = _cards(chosen, path, None)
+    slices = [_only(rows, chosen.mask(number)) for number, rows in enumerate(table.slices)]
+    flat, flux = chosen.flat_field(), table.units["data"]
+    with SlicewiseTable.create(path, cards, slices, form="compact", flux=flux, flat_field=flat) as file:
+        measured = chosen.pieces(("data", "dq", "stat"))
+        for number, (rows, columns) in enumerate(zip(file.slices, measured, strict=True)):
+            file.put(number, rows.columns(), columns["data"], columns["dq"], columns["stat"])
+        file.describe(cards)
+        return file.finish(cards)
+
+
+def _only(rows: SliceRows, mask: Mask) -> SliceRows:
+    wanted = np.zeros(rows.map.n_rows, np.bool_)
+    wanted[rows.pixels()[mask]] = True
+    return rows.only(wanted)
+
+
+def _cards(chosen: ChosenRows, path: str | os.PathLike[str], header: Header | None) -> Header:
+    if not chosen.n_rows:
+        raise DataError("no row of the pixel table is left", file=chosen.table.path)
+    cards = own_cards(chosen.table.header if header is None else header)
+    set_key(cards, "PIPEFILE", Path(path).name, "Filename of data product")
+    if (counts := chosen.of_exposures()) is not None and chosen.n_rows < chosen.table.n_rows:
+        set_exposures(cards, counts.tolist())
+    return cards
+
+
+def _flat_tables(chosen: ChosenRows) -> list[tuple[Header, npt.NDArray[np.uint8]]]:
+    flat = chosen.flat_field()
+    return [] if flat is None else [flat_field_table(*flat)]
