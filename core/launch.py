@@ -61,3 +61,7 @@ muse_wave_plot_column = partial(launch, "muse_wave_plot_column", "core.tools.wav
 muse_badpix_from_dq = partial(launch, "muse_badpix_from_dq", "core.tools.badpix_commands:from_dq")
 muse_badpix_from_ascii = partial(launch, "muse_badpix_from_ascii", "core.tools.badpix_commands:from_ascii")
 muse_badpix_from_region = partial(launch, "muse_badpix_from_region", "core.tools.badpix_commands:from_region")
+muse_pixtable_dump = partial(launch, "muse_pixtable_dump", "core.tools.pixtable_dump:dump")
+muse_pixtable_crop = partial(launch, "muse_pixtable_crop", "core.tools.pixtable_crop:crop")
+muse_pixtable_erase_slice = partial(launch, "muse_pixtable_erase_slice", "core.tools.pixtable_erase:erase_slice")
+muse_pixtable_convert = partial(launch, "muse_pixtable_convert", "core.tools.pixtable_convert:convert")

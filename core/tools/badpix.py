@@ -112,9 +112,7 @@ def pixels_of_image(dq: IntArray) -> BadPixelList:
 
 def to_raw(pixels: BadPixelList, detector: Detector) -> BadPixelList:
     """Trimmed positions become positions on the raw frame."""
-    x = pixels.x + detector.prescan_x + np.where(pixels.x > detector.nx, 2 * detector.overscan_x, 0)
-    y = pixels.y + detector.prescan_y + np.where(pixels.y > detector.ny, 2 * detector.overscan_y, 0)
-    return BadPixelList(x.astype(np.int32), y.astype(np.int32), pixels.status, pixels.value)
+    return BadPixelList(*detector.raw_places(pixels.x, pixels.y), pixels.status, pixels.value)
 
 
 def join(parts: Sequence[BadPixelList]) -> BadPixelList:

@@ -6,6 +6,7 @@ arguments than the tool knows, is 9.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ __all__ = ["Arguments", "ToolError", "integer", "parse", "run_tool"]
 NO_ARGUMENTS = 1
 UNKNOWN_OPTION = 9
 FAILED = 50
+BROKEN_PIPE = 141  # as a shell has it after SIGPIPE
 
 
 class ToolError(Exception):
@@ -107,9 +109,13 @@ def run_tool(tool: Callable[[list[str]], None], words: list[str] | None = None) 
     """Run a tool on its arguments (those of the process by default); tells errors and returns the exit code."""
     try:
         tool(sys.argv[1:] if words is None else words)
+        sys.stdout.flush()
     except ToolError as error:
         print(error, file=sys.stderr)
         return error.code
+    except BrokenPipeError:  # who reads the output has seen enough; nor is what is left of it to be flushed at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
     except (MuseError, OSError) as error:
         print(error, file=sys.stderr)
         return FAILED
