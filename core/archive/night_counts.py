@@ -185,6 +185,7 @@ class NightWatch:
         if isinstance(statement, Update | Delete) and not isinstance(given, list):
             where = () if statement.whereclause is None else (statement.whereclause,)
             self._note(state.session.scalars(select(table.night).where(*where).distinct()))
+            self._note([statement.compile().params.get("night")])  # of rows that go to another night
         else:  # many rows at once: those of an insertion name their nights, those of an update their keys
             rows = given if isinstance(given, list) else [given]
             if all("night" in row for row in rows):

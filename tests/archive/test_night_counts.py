@@ -78,6 +78,10 @@ class Writer:
             if row is not None:
                 row.night = night(n)
 
+    def move_blocks(self, n: int, k: int) -> None:
+        with self.archive.write() as session:
+            session.execute(update(Block).where(Block.night == night(n)).values(night=night(k)))
+
     def copy_frames(self, n: int, _: int) -> None:
         with self.archive.write() as session:
             row = session.scalars(select(Frame).limit(1)).first()

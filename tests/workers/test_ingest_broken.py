@@ -215,6 +215,7 @@ def _settings(folder: Path, url: str) -> Settings:
     return Settings(
         data_dir=folder / "data",
         archive_dirs=(folder / "raw",),
+        follow_links=True,
         database_url=url,
         settle_seconds=0.05,
         truncated_seconds=0.1,
