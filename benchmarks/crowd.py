@@ -29,18 +29,25 @@ _BEGINNING = 120.0  # [s] until the service must answer
 
 
 @contextmanager
-def database(kind: str) -> Iterator[str]:
-    """URL of an empty database: that of the settings for SQLite, of a server of our own for PostgreSQL."""
+def database(kind: str, directory: Path | None = None) -> Iterator[tuple[str, bool]]:
+    """URL of a database, and whether it is empty.
+
+    That of the settings for SQLite, of a server of our own for PostgreSQL; its files are kept in ``directory`` if one
+    is given.
+    """
     if kind == "sqlite":
-        yield ""
+        yield "", directory is None or not (directory / "cascade.sqlite").exists()
         return
     pgserver = importlib.import_module("pgserver")  # only needed for this
-    with tempfile.TemporaryDirectory(prefix="cascade-pg-") as folder:
-        os.chmod(folder, 0o755)  # the server runs as another user than root
+    with tempfile.TemporaryDirectory(prefix="cascade-pg-") as temporary:
+        os.chmod(temporary, 0o755)  # the server runs as another user than root
+        data = (directory or Path(temporary)) / "postgresql"
+        empty = not data.exists()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about runtime directories, from a library of a library
-            server = pgserver.get_server(Path(folder) / "data", cleanup_mode="stop")
-        yield make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+            server = pgserver.get_server(data, cleanup_mode="stop")
+        url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
+        yield url.render_as_string(hide_password=False), empty
         server.cleanup()
 
 

@@ -6,8 +6,8 @@ same and each says what it has (*ETag*), and, where a page exists for each night
 one every time (*other*), so that nothing that was made before serves. Exit code 1 if a page misses the goal: 95 of 100
 answers within 300 ms. The clients run on the same machine, and their work is part of the numbers.
 
-``--database postgresql`` measures on a PostgreSQL of its own (package pgserver); ``--directory`` keeps the archive of
-SQLite.
+``--database postgresql`` measures on a PostgreSQL of its own (package pgserver); ``--directory`` keeps the archive for
+another time.
 """
 
 from __future__ import annotations
@@ -124,13 +124,14 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=3.0, help="for each number")
     parser.add_argument("--processes", type=int, default=0, help="of the pages; as the setting if not given")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--directory", type=Path, help="keep or reuse the SQLite archive here")
+    parser.add_argument("--directory", type=Path, help="keep or reuse the archive here")
     parser.add_argument("--only", default="", help="pages whose name has this text")
     options = parser.parse_args()
     missed = 0
-    with tempfile.TemporaryDirectory(prefix="cascade-load-") as temporary, database(options.database) as url:
+    kept = database(options.database, options.directory)
+    with tempfile.TemporaryDirectory(prefix="cascade-load-") as temporary, kept as (url, empty):
         settings = Settings(data_dir=options.directory or Path(temporary), database_url=url)
-        if options.database != "sqlite" or not (settings.data_dir / "cascade.sqlite").exists():
+        if empty:
             fill(settings, options.nights, lambda text: print(text, file=sys.stderr))
         with serving(settings, options.processes) as (port, _):
             print(

@@ -120,12 +120,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=90.0)
     parser.add_argument("--processes", type=int, default=0, help="of the pages; as the setting if not given")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
-    parser.add_argument("--directory", type=Path, help="keep or reuse the SQLite archive here")
+    parser.add_argument("--directory", type=Path, help="keep or reuse the archive here")
     options = parser.parse_args()
     largest = 0.0
-    with tempfile.TemporaryDirectory(prefix="cascade-load-") as temporary, database(options.database) as url:
+    kept = database(options.database, options.directory)
+    with tempfile.TemporaryDirectory(prefix="cascade-load-") as temporary, kept as (url, empty):
         settings = Settings(data_dir=options.directory or Path(temporary), database_url=url)
-        if options.database != "sqlite" or not (settings.data_dir / "cascade.sqlite").exists():
+        if empty:
             fill(settings, options.nights, lambda text: print(text, file=sys.stderr))
         with serving(settings, options.processes) as (port, process), watching(process) as peak:
             rest = peak.take()

@@ -37,6 +37,7 @@ from service.web.templating import STATIC_DIR
 
 __all__ = ["create_app"]
 
+_CACHE_MB = 4  # of each connection to SQLite, of which each process has many
 # Headers of answers that scripts of the pages of `cors_origins` may read, besides those that every script may.
 _EXPOSED = (
     "Accept-Ranges",
@@ -75,7 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or Settings()
     check_schema(settings.database_url)
-    archive = Archive(settings.database_url)
+    archive = Archive(settings.database_url, cache_mb=_CACHE_MB)
     watch = ChangeWatch(archive.engine)
     register_definitions(archive, qc1_definitions())
 
@@ -98,7 +99,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.archive = archive
-    app.state.pulse = Pulse(watch, settings)
+    app.state.pulse = Pulse(archive, watch, settings)
     app.state.turns = make_turns()
     app.state.heavy = HeavyTurns(settings.data_dir / "turns", settings.heavy_requests)
     app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)

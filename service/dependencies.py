@@ -12,16 +12,16 @@ from sqlalchemy.orm import Session
 from core.archive.sessions import Archive
 from core.settings import Settings
 from service.filters import Day
-from service.kept import Pulse
+from service.kept import Beat, Pulse
 from service.previews import PreviewCache
 
 __all__ = [
     "After",
     "AfterNight",
     "ArchiveDep",
+    "BeatDep",
     "PreviewsDep",
     "ProductId",
-    "PulseDep",
     "SessionDep",
     "SettingsDep",
     "make_turns",
@@ -42,19 +42,20 @@ def make_turns() -> Semaphore:
     return Semaphore(_REQUESTS_AT_ONCE)
 
 
-def _settings(request: Request) -> Settings:
+# Coroutines: what only looks something up need not go to a thread and back.
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _previews(request: Request) -> PreviewCache:
+async def _previews(request: Request) -> PreviewCache:
     cache: PreviewCache = request.app.state.previews
     return cache
 
 
-def _pulse(request: Request) -> Pulse:
+async def _beat(request: Request) -> Beat:
     pulse: Pulse = request.app.state.pulse
-    return pulse
+    return await pulse.beat()
 
 
 async def _turn(request: Request) -> AsyncIterator[None]:
@@ -68,7 +69,7 @@ async def _turn(request: Request) -> AsyncIterator[None]:
 TurnDep = Annotated[None, Depends(_turn, scope="function")]
 
 
-def _archive(request: Request, _: TurnDep) -> Archive:
+async def _archive(request: Request, _: TurnDep) -> Archive:
     archive: Archive = request.app.state.archive
     return archive
 
@@ -78,7 +79,7 @@ def _session(archive: Annotated[Archive, Depends(_archive)]) -> Iterator[Session
         yield session
 
 
-PulseDep = Annotated[Pulse, Depends(_pulse)]
+BeatDep = Annotated[Beat, Depends(_beat)]
 PreviewsDep = Annotated[PreviewCache, Depends(_previews)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ArchiveDep = Annotated[Archive, Depends(_archive)]

@@ -10,16 +10,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.archive.changes import ChangeWatch, Stamp
+from core.archive.pages.health import state_counts
+from core.archive.sessions import Archive
+from core.archive.states import BlockState
 from core.settings import Settings
 from service.compression import is_file
 from service.conditional import MAX_TAGGED_BYTES, TAGGED, not_modified
@@ -27,7 +30,7 @@ from service.download import has_already
 from service.live import live_token
 from service.status import Status, read_status
 
-__all__ = ["KEPT_SECONDS", "KeptAnswers", "Pulse"]
+__all__ = ["KEPT_SECONDS", "Beat", "KeptAnswers", "Pulse"]
 
 KEPT_SECONDS: Final = 1.0
 _OF_THE_MOMENT: Final = ("/live", "/api/health")  # they say what time it is
@@ -58,24 +61,48 @@ class _Validity:
         return time.monotonic() - self.time
 
 
+@dataclass(frozen=True)
+class Beat:
+    """What all pages of a moment say.
+
+    Attributes
+    ----------
+    status : Status
+    token : str
+        See `service.live`.
+    counts : mapping of BlockState to int
+        Blocks that are not quiet.
+    """
+
+    status: Status
+    token: str
+    counts: Mapping[BlockState, int]
+
+
 class Pulse:
-    """The status of the installation and the token of its pages, read once for all pages of a moment."""
+    """The present `Beat`, read once for all requests of a moment."""
 
-    def __init__(self, watch: ChangeWatch, settings: Settings) -> None:
-        self._watch, self._settings = watch, settings
-        self._last: tuple[_Validity, Status, str] | None = None
+    def __init__(self, archive: Archive, watch: ChangeWatch, settings: Settings) -> None:
+        self._archive, self._watch, self._settings = archive, watch, settings
+        self._lock = asyncio.Lock()  # whoever asks while it is being read waits for it, and in no thread
+        self._last: tuple[_Validity, Beat] | None = None
 
-    def read(self, session: Session) -> tuple[Status, str]:
-        """Status and token; ``session`` must not have read anything before."""
-        stamp, last = self._watch.stamp(), self._last
-        if last is not None and stamp is not None and last[0].holds(stamp):
-            since, status, token = last
-            return replace(status, now=status.now + timedelta(seconds=since.age)), token
+    async def beat(self) -> Beat:
+        """That of this moment; what is read afterwards is at least as new."""
+        async with self._lock:
+            return await run_in_threadpool(self._read)
+
+    def _read(self) -> Beat:
+        stamp = self._watch.stamp()
+        if self._last is not None and stamp is not None and self._last[0].holds(stamp):
+            since, beat = self._last
+            return replace(beat, status=replace(beat.status, now=beat.status.now + timedelta(seconds=since.age)))
         began = None if stamp is None else _Validity.now(stamp)
-        status = read_status(session, self._settings)
-        token = live_token(session, status)
-        self._last = None if began is None else (began, status, token)
-        return status, token
+        with self._archive.read() as session:
+            status = read_status(session, self._settings)
+            beat = Beat(status, live_token(session, status), state_counts(session))
+        self._last = None if began is None else (began, beat)
+        return beat
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block, BlockPart, Event, Frame, Product, QuarantinedFile
+from core.archive.models import BlockPart, Event, Frame, Product, QuarantinedFile
 from core.archive.states import BlockState, QuarantineState
 from core.settings import Settings
 from service.status import Status
@@ -40,9 +40,8 @@ def daemon_key(name: str) -> str:
     return f"daemon {name}"
 
 
-def live_state(session: Session, settings: Settings, status: Status, token: str) -> LiveState:
+def live_state(settings: Settings, status: Status, token: str, running: int) -> LiveState:
     """The present state, and when to ask again: at the latest when the next daemon would be silent for too long."""
-    running = session.scalar(select(func.count()).select_from(Block).where(Block.state == BlockState.RUNNING)) or 0
     waits = [_BUSY_SECONDS if running else _IDLE_SECONDS, settings.heartbeat_seconds / 2]
     alive = [item.last_seen + settings.silent_after - status.now for item in status.daemons if item.state == "alive"]
     waits += [span.total_seconds() + _SOONEST_SECONDS / 2 for span in alive]

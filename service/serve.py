@@ -7,6 +7,7 @@ which share it. Each logs to standard error and to a file of ``<log_dir>``: ``pa
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import os
 import signal
@@ -30,6 +31,8 @@ __all__ = ["main", "number_of_processes"]
 
 _LOG = logging.getLogger(__name__)
 _MOST: Final = 4  # processes, where nothing is set: each takes memory, and the other cores have recipes to run
+# M_MMAP_THRESHOLD: 128 kB, which otherwise grows with what is freed; M_ARENA_MAX: one for all threads.
+_MALLOPT: Final = {-3: 1 << 17, -8: 1}
 _WAITING: Final = 2048  # connections that nobody took yet
 
 
@@ -52,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--socket", type=int, help="descriptor of an open port that is shared with others")
     options = parser.parse_args(arguments)
     settings = read_settings("pages")
+    _return_memory()
     settings = settings.model_copy(update={"allowed_hosts": (*settings.allowed_hosts, options.host)})
     configure_daemon_logging("pages", settings)
     number = number_of_processes(settings)
@@ -68,6 +72,14 @@ def main(arguments: list[str] | None = None) -> int:
         _LOG.exception("pages: ended by an error")
         return 1
     return 0
+
+
+def _return_memory() -> None:
+    """Have glibc give back what large requests took, also when threads took it; other systems do as they like."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        for what, value in _MALLOPT.items():
+            libc.mallopt(what, value)
 
 
 def _keep_running(host: str, port: int, number: int) -> None:

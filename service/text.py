@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from core.cascade.words import age_words
@@ -100,6 +101,7 @@ def clock(value: datetime | None) -> str:
     return "–" if value is None else f"{value:%H:%M:%S}"
 
 
+@lru_cache(4096)  # in long lists many are of one time
 def mjd_moment(mjd: float | None, seconds: bool = False) -> str:
     """Date and time in UT of a modified Julian date."""
     return "–" if mjd is None else moment(_MJD_EPOCH + timedelta(days=mjd), seconds)

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
@@ -28,6 +28,7 @@ from core.sqliteurl import sqlite_path
 
 __all__ = ["Archive", "ArchiveUnavailableError", "archive_errors", "make_engine"]
 
+_CACHE_MB: Final = 64  # what a connection keeps in memory of an SQLite file: enough for a large transaction
 _BUSY_SECONDS = 30
 _STALLED_SECONDS = 120  # after so long without a word, PostgreSQL ends a transaction (of a stopped process)
 _WRITE_LOCK = 0x4D555345  # any constant: the key of the write lock on PostgreSQL
@@ -39,7 +40,7 @@ class ArchiveUnavailableError(RetriableError):
     error_type = "archive_unavailable"
 
 
-def make_engine(database_url: str, *, foreign_keys: bool = True) -> Engine:
+def make_engine(database_url: str, *, foreign_keys: bool = True, cache_mb: int = _CACHE_MB) -> Engine:
     """Create an engine for SQLite or PostgreSQL.
 
     Parameters
@@ -48,6 +49,8 @@ def make_engine(database_url: str, *, foreign_keys: bool = True) -> Engine:
         ``sqlite:///path`` or ``postgresql://...`` (the psycopg 3 driver is used).
     foreign_keys : bool
         Enforce foreign keys on SQLite; migrations that rebuild tables switch it off.
+    cache_mb : int
+        What each connection keeps of an SQLite file in memory [MiB].
 
     Raises
     ------
@@ -65,7 +68,7 @@ def make_engine(database_url: str, *, foreign_keys: bool = True) -> Engine:
     if url.get_backend_name() == "sqlite":
         path = sqlite_path(database_url)
         # SQLAlchemy 2.0 and 2.1 disagree about quoted characters of a path.
-        return _sqlite_engine(url if path is None else url.set(database=str(path)), foreign_keys)
+        return _sqlite_engine(url if path is None else url.set(database=str(path)), foreign_keys, cache_mb)
     raise ParameterError(
         f"database_url is not accepted ({url.drivername}): it takes sqlite:////directory/file or "
         "postgresql://user:password@host/database",
@@ -85,7 +88,7 @@ def _postgresql_engine(url: URL) -> Engine:
     return engine
 
 
-def _sqlite_engine(url: URL, foreign_keys: bool) -> Engine:
+def _sqlite_engine(url: URL, foreign_keys: bool, cache_mb: int) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": _BUSY_SECONDS})
@@ -98,7 +101,7 @@ def _sqlite_engine(url: URL, foreign_keys: bool) -> Engine:
         _set_wal(cursor)
         cursor.execute("PRAGMA synchronous = NORMAL")
         cursor.execute(f"PRAGMA foreign_keys = {'ON' if foreign_keys else 'OFF'}")
-        cursor.execute("PRAGMA cache_size = -65536")  # 64 MiB
+        cursor.execute(f"PRAGMA cache_size = {-1024 * cache_mb}")
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -130,6 +133,8 @@ class Archive:
     ----------
     database_url : str
         See `make_engine`. The schema must exist (`core.archive.schema.upgrade`).
+    cache_mb : int
+        See `make_engine`; who has many connections and only reads takes little, the system keeps the file as well.
 
     Examples
     --------
@@ -140,9 +145,9 @@ class Archive:
     ...     orders.cancel_block(session, block_id, actor="astronomer")
     """
 
-    def __init__(self, database_url: str) -> None:
+    def __init__(self, database_url: str, *, cache_mb: int = _CACHE_MB) -> None:
         self.database_url = database_url
-        self.engine = make_engine(database_url)
+        self.engine = make_engine(database_url, cache_mb=cache_mb)
         self._write_engine = self.engine.execution_options(archive_write=True)
 
     @contextmanager

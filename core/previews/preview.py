@@ -14,7 +14,6 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
-from astropy.visualization import MinMaxInterval, ZScaleInterval
 from PIL import Image
 
 from core.errors import BadFitsError, MissingInputError
@@ -148,6 +147,8 @@ def grey_levels(image: npt.NDArray[np.float64], cuts: Cuts) -> tuple[float, floa
     values = image[np.isfinite(image)]
     if values.size == 0:
         return 0.0, 1.0
+    from astropy.visualization import MinMaxInterval, ZScaleInterval  # brings matplotlib: 30 MB
+
     interval = ZScaleInterval() if cuts == "zscale" else MinMaxInterval()
     low, high = map(float, interval.get_limits(values))
     if high <= low:

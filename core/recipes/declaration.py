@@ -32,6 +32,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, ClassVar, Final, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -146,6 +147,7 @@ class RecipeParameters(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False, defer_build=True)
 
     @classmethod
+    @cache
     def listing(cls) -> tuple[ParameterInfo, ...]:
         """All parameters in the order of definition."""
         return tuple(_info(name, info) for name, info in cls.model_fields.items())

@@ -12,8 +12,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
-from scipy.special import erfc
 
 from core.instruments.muse.facts import SAMPLING, SLIT_WIDTH_ANGSTROM
 from core.staticcal.lamps import LampLines
@@ -31,6 +29,8 @@ _PHASES: Final = (-0.375, -0.125, 0.125, 0.375)  # of the line on the pixel grid
 
 def _ramp(u: F64) -> F64:
     z = u / _LSF_SIGMA
+    from scipy.special import erfc  # here, since daemons that only look at static calibrations need none of it
+
     return u * 0.5 * erfc(-z / np.sqrt(2.0)) + _LSF_SIGMA / np.sqrt(2.0 * np.pi) * np.exp(-0.5 * z**2)
 
 
@@ -63,6 +63,8 @@ def _fit(pixel: F64, counts: F64, centers: F64, areas: F64, free_width: bool, sl
     if free_width:
         start.append(FROZEN_SIGMA)
     start.extend([0.0, 0.0] if slope else [0.0])
+    from scipy.optimize import least_squares
+
     result = least_squares(residual, np.array(start), method="lm", xtol=1e-10, ftol=1e-10)
     return np.asarray(result.x[:n])
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
-from core.archive.pages.health import state_counts
 from core.archive.states import BlockState
 from service.broker import broker_state
-from service.dependencies import PulseDep, SessionDep, SettingsDep
+from service.dependencies import BeatDep, SettingsDep
 
 router = APIRouter(tags=["health"])
 
@@ -52,9 +51,9 @@ class HealthOut(BaseModel):
 
 
 @router.get("/health", summary="Is everything alive", responses={503: {"model": HealthOut}})
-def get_health(session: SessionDep, settings: SettingsDep, pulse: PulseDep, response: Response) -> HealthOut:
+def get_health(request: Request, settings: SettingsDep, beat: BeatDep, response: Response) -> HealthOut:
     """Database, broker, heartbeats of the daemons, freshness of the feeds; 503 if something is wrong."""
-    status, _ = pulse.read(session)
+    status = beat.status
     broker = broker_state(settings)
     ok = not status.alarms and bool(broker["ok"])
     if not ok:
@@ -63,7 +62,7 @@ def get_health(session: SessionDep, settings: SettingsDep, pulse: PulseDep, resp
     return HealthOut(
         ok=ok,
         time=status.now,
-        database=session.get_bind().dialect.name,
+        database=request.app.state.archive.engine.dialect.name,
         broker=broker,
         daemons=[
             DaemonOut(
@@ -82,6 +81,6 @@ def get_health(session: SessionDep, settings: SettingsDep, pulse: PulseDep, resp
             FreshnessOut(key=box.key, time=box.time, limit_seconds=box.limit.total_seconds(), stale=box.stale)
             for box in status.boxes
         ],
-        blocks=state_counts(session),
+        blocks=dict(beat.counts),
         alarms=[f"{alarm.text} {alarm.cure}" for alarm in status.alarms],
     )

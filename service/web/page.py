@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 
-from service.dependencies import PulseDep, SessionDep, SettingsDep
+from service.dependencies import BeatDep, SessionDep, SettingsDep
 from service.live import daemon_key
 from service.web.templating import render
 
@@ -17,12 +17,13 @@ __all__ = ["PageDep", "PageMaker"]
 class PageMaker:
     """Renders templates with the status of the installation."""
 
-    def __init__(self, request: Request, session: SessionDep, settings: SettingsDep, pulse: PulseDep) -> None:
+    # The beat is that of before the page is made: what changes meanwhile is read again.
+    def __init__(self, request: Request, session: SessionDep, settings: SettingsDep, beat: BeatDep) -> None:
         self.request = request
         self.session = session
         self.settings = settings
-        # Before the page is made: what changes meanwhile is read again.
-        self.status, self.token = pulse.read(session)
+        self.status = beat.status
+        self.token = beat.token
 
     def render(self, template: str, **context: Any) -> HTMLResponse:
         """The page; never kept by caches, since it tells how things are now."""

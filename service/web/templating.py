@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -12,6 +12,7 @@ from urllib.parse import quote
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from core.archive.models import Block
 from core.archive.states import BlockState, FrameState, ProductState
@@ -23,6 +24,7 @@ __all__ = ["STATES", "STATIC_DIR", "VERDICTS", "block_mark", "environment", "ren
 
 HERE: Final = Path(__file__).parent
 STATIC_DIR: Final = HERE / "static"
+_MARKS: Final = 4096  # of each kind that are kept
 
 # What is shown of a state: (colour class, glyph, word). Never the colour alone.
 STATES: Final[dict[str, tuple[str, str, str]]] = {
@@ -83,8 +85,19 @@ def block_mark(block: Block) -> tuple[str, str, str]:
     return ("bad", "✕", f"done, {words}") if block.failed_units else ("warn", "▲", f"done, {words}")
 
 
+@lru_cache(4096, typed=True)
 def _segment(value: Any) -> str:
     return quote(str(value), safe=":+,@")
+
+
+class _Marks:
+    """The macros of ``marks.html``: what they make depends on nothing but their arguments, so it is made once."""
+
+    def __getattr__(self, name: str) -> Callable[..., Markup]:
+        macro = getattr(environment().get_template("marks.html").module, name)
+        made = lru_cache(_MARKS, typed=True)(macro)
+        setattr(self, name, made)
+        return made
 
 
 @cache
@@ -117,7 +130,14 @@ def environment() -> Environment:
         }
     )
     env.globals.update(
-        {"block_mark": block_mark, "static": static_url, "STATES": STATES, "SCORES": SCORES, "VERDICTS": VERDICTS}
+        {
+            "block_mark": block_mark,
+            "marks": _Marks(),
+            "static": static_url,
+            "STATES": STATES,
+            "SCORES": SCORES,
+            "VERDICTS": VERDICTS,
+        }
     )
     return env
 

@@ -12,14 +12,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select
 
 from core.archive.models import Block, Event, Qc1Parameter, Qc1Value
+from core.archive.night_counts import NightCount
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, QuarantineReason
 from core.ccd.geometry import Detector
@@ -69,6 +71,21 @@ def test_help_names_all_commands_at_once(cascade: Callable[..., Any]) -> None:
     for name in ("demo", "up", "ingest", "plan", "run", "status", "qc", "db"):
         assert f"  {name} " in result.stdout
     assert result.returncode == 0
+
+
+def test_counts_of_nights_that_are_wrong_are_mended_and_told(cascade: Callable[..., Any], tmp_path: Path) -> None:
+    assert cascade("init").returncode == 0
+    archive = Archive(f"sqlite:///{tmp_path / 'data' / 'cascade.sqlite'}")
+    with archive.write() as session:  # a night that the archive has nothing of
+        names = [column.name for column in NightCount.__table__.columns if column.name != "night"]
+        session.execute(insert(NightCount).values(night=date.fromisoformat(NIGHT), **dict.fromkeys(names, 7)))
+    wrong = cascade("db", "recount")
+    assert (wrong.returncode, wrong.stdout) == (1, "1 night counted wrongly, mended\n")
+    right = cascade("db", "recount", "--json")
+    assert (right.returncode, json.loads(right.stdout)["wrong"]) == (0, 0)
+    with archive.read() as session:
+        assert session.scalar(select(NightCount.frames)) is None
+    archive.dispose()
 
 
 def test_a_backup_is_restored_into_a_new_archive_and_told(cascade: Callable[..., Any], tmp_path: Path) -> None:

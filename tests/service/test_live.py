@@ -70,7 +70,7 @@ def test_the_next_look_is_when_a_daemon_would_be_silent_for_two_heartbeats(livin
     settings = living.settings.model_copy(update={"heartbeat_seconds": 2.0})
     with living.archive.read() as session:
         status = read_status(session, settings)
-        state = live_state(session, settings, status, "")
+        state = live_state(settings, status, "", 0)
     left = 2 * 2.0 - max((status.now - item.last_seen).total_seconds() for item in status.daemons)
     assert state.wait <= max(left, 0.0) + 0.2
     assert state.times[daemon_key("ingest@obs1")]

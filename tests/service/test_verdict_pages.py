@@ -74,7 +74,8 @@ def test_the_terminal_tells_it(
     night = client.get(f"/api/blocks/{flat}").json()["night"]
     archive = Archive(f"sqlite:///{tmp_path / 'cascade.sqlite'}")
     with archive.write() as session:  # its night becomes the last one
-        session.execute(update(Block).where(Block.night == date.fromisoformat(night)).values(night=date(2026, 12, 24)))
+        for block in session.scalars(select(Block).where(Block.night == date.fromisoformat(night))):
+            block.night = date(2026, 12, 24)
     archive.dispose()
     run_status(tmp_path, as_json=False)
     text = " ".join(capsys.readouterr().out.split())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
-from sqlalchemy import RowMapping, func, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.archive.night_counts import COUNTED_STATES, NightCount
@@ -17,6 +18,7 @@ __all__ = ["NightSummary", "latest_night", "list_nights", "neighbours", "night_n
 
 _ROWS: Final = select(NightCount.__table__)  # without objects: a year of them costs as much as the rest of a page
 _NUMBERS: Final = ("frames", "outliers", "scored", "held", "failed_units", "skipped_units", "doubtful", "grave")
+_COLUMNS: Final = tuple(column.name for column in NightCount.__table__.columns)
 _NO_WORK = (BlockState.SUPERSEDED, BlockState.CANCELLED)
 
 
@@ -46,7 +48,7 @@ class NightSummary:
 
     night: date
     frames: int = 0
-    states: dict[BlockState, int] = field(default_factory=dict)
+    states: dict[BlockState, int] = field(default_factory=dict, hash=False)
     outliers: int = 0
     scored: int = 0
     held: int = 0
@@ -59,22 +61,22 @@ class NightSummary:
         """Blocks in any of these states."""
         return sum(self.states.get(state, 0) for state in states)
 
-    @property
+    @cached_property
     def blocks(self) -> int:
         """Blocks that count: not superseded, not cancelled."""
         return sum(number for state, number in self.states.items() if state not in _NO_WORK)
 
-    @property
+    @cached_property
     def done(self) -> int:
         """Blocks that are done."""
         return self.count(BlockState.DONE)
 
-    @property
+    @cached_property
     def open(self) -> int:
         """Blocks with work still to come."""
         return self.count(*BLOCK_OPEN_STATES)
 
-    @property
+    @cached_property
     def verdict(self) -> str:
         """One word.
 
@@ -103,10 +105,12 @@ def night_numbers(session: Session) -> tuple[date | None, date | None]:
 def nights_between(session: Session, first: date, last: date) -> list[NightSummary]:
     """Summaries of the nights ``first`` to ``last`` (both included) that have anything, newest first."""
     rows = session.execute(_ROWS.where(NightCount.night.between(first, last)).order_by(NightCount.night.desc()))
-    return [_summary(row) for row in rows.mappings()]
+    return [_summary(tuple(row)) for row in rows]
 
 
-def _summary(row: RowMapping) -> NightSummary:
+@lru_cache(8192)  # a night that did not change is the same object
+def _summary(values: tuple[Any, ...]) -> NightSummary:
+    row = dict(zip(_COLUMNS, values, strict=True))
     numbers = {name: row[name] for name in _NUMBERS}
     states: dict[BlockState, int] = {state: row[state.value] for state in COUNTED_STATES if row[state.value]}
     return NightSummary(row["night"], states=states, **numbers)
@@ -120,7 +124,7 @@ def list_nights(session: Session, after: date | None, limit: int) -> Slice[Night
         statement = statement.where(NightCount.night < after)
         before = select(NightCount.night).where(NightCount.night >= after).order_by(NightCount.night)
         earlier = list(session.scalars(before.limit(limit + 1)))
-    rows = [_summary(row) for row in session.execute(statement).mappings()]
+    rows = [_summary(tuple(row)) for row in session.execute(statement)]
     return cut(rows, [row.night for row in rows], earlier, limit)
 
 

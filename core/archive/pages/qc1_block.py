@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.archive.models import Qc1Parameter, Qc1Value, Score
+from core.archive.pages.qc1 import plain_rows
 from core.qc1.axes import Position
 
 __all__ = ["ParameterSummary", "block_qc1"]
@@ -17,7 +18,7 @@ __all__ = ["ParameterSummary", "block_qc1"]
 
 @dataclass
 class ParameterSummary:
-    """The values of one parameter in one block."""
+    """The values of one parameter in one block, ascending."""
 
     parameter: Qc1Parameter
     values: list[float] = field(default_factory=list)
@@ -42,13 +43,11 @@ class ParameterSummary:
 def block_qc1(session: Session, block_id: int) -> list[ParameterSummary]:
     """The QC1 values of a block, one summary per parameter, in the order of definition."""
     grouped: dict[int, list[float]] = defaultdict(list)
-    rows = session.execute(
-        select(Qc1Value.parameter_id, Qc1Value.value).where(Qc1Value.block_id == block_id, Qc1Value.hidden.is_(False))
-    )
-    for identity, value in rows:
+    values = select(Qc1Value.parameter_id, Qc1Value.value)
+    for identity, value in plain_rows(session, values.where(Qc1Value.block_id == block_id, Qc1Value.hidden.is_(False))):
         grouped[identity].append(value)
     parameters = session.scalars(select(Qc1Parameter).where(Qc1Parameter.id.in_(grouped)).order_by(Qc1Parameter.id))
-    result = {item.id: ParameterSummary(item, grouped[item.id]) for item in parameters}
+    result = {item.id: ParameterSummary(item, sorted(grouped[item.id])) for item in parameters}
     _add_scores(session, block_id, result)
     return list(result.values())
 

@@ -92,11 +92,18 @@ class ValueReader:
         if has_texts(self._session, list(numbers)):
             tables.append(Qc1Text)
         for table in tables:
-            parts = list(self._parts(table, numbers, wanted))[::-1]
-            rows = np.concatenate([self.rows, *parts])
+            parts: list[np.ndarray] = list(self._parts(table, numbers, wanted))  # the newest first
+            rows = np.empty(len(self.rows) + sum(map(len, parts)), ROW)
+            rows[: len(self.rows)] = self.rows
+            end = len(self.rows)
+            while parts:  # each is given up at once: so many rows are not held twice
+                oldest = parts.pop()
+                rows[end : end + len(oldest)] = oldest
+                end += len(oldest)
             self.truncated |= len(rows) > self._limit
-            order = np.argsort(rows["mjd"], kind="stable")
-            self.rows = rows[order[-self._limit :]]
+            if np.any(np.diff(rows["mjd"]) < 0):
+                rows = rows[np.argsort(rows["mjd"], kind="stable")]
+            self.rows = rows[-self._limit :]
         for part in _pieces(np.unique(self.rows["block"]).tolist(), _IN_LIST):
             self.blocks.update(self._keys([number for number in part if number not in self.blocks]))
 

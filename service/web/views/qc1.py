@@ -16,7 +16,7 @@ from core.archive.pages import qc1 as queries
 from core.archive.pages.qc1_texts import last_texts
 from core.errors import NotFoundError, ParameterError
 from core.instruments.catalogue import qc1_definitions
-from core.qc1.axes import axis_words
+from core.qc1.axes import Position, axis_words
 from service.api.qc1 import position_filters
 from service.selection import Selection, SeriesRequest
 from service.series import last_months
@@ -169,6 +169,7 @@ def table_page(
         state=state,
         view=view,
         words=words,
+        places=[Position._fields.index(name) for name in words],
         modes=queries.modes_of_table(page.session, recipes),
         last=queries.last_values(page.session, identities),
         texts=last_texts(page.session, identities),
