@@ -30,6 +30,43 @@ def _width(lsf_sigma: F64, wave: float) -> float:
 
 
 @njit(cache=True, nogil=True)
+def _profile(step: float, half_slit: float, sigma: float) -> F64:
+    """Parts of the line-spread function in cells of width ``step`` around its middle, together 1."""
+    reach = int((half_slit + 5.0 * sigma) / step) + 1
+    part = np.empty(2 * reach + 1)
+    for j in range(-reach, reach + 1):
+        upper = _slit_fraction((j + 0.5) * step, half_slit, sigma)
+        part[j + reach] = upper - _slit_fraction((j - 0.5) * step, half_slit, sigma)
+    return part / part.sum()
+
+
+@njit(cache=True, nogil=True)
+def _convolve(
+    start: float, step: float, continuum: F64, lsf_sigma: F64, half_slit: float, cumulative: F64, density: F64
+) -> None:
+    """Add the convolved continuum and its integral to ``density`` and ``cumulative``."""
+    n = continuum.shape[0]
+    pad = int((half_slit + 5.0 * max(_width(lsf_sigma, start), _width(lsf_sigma, start + n * step), 1.0)) / step) + 2
+    # as they go on beyond both ends: no light there
+    light = np.zeros(n + 2 * pad)
+    below = np.zeros(n + 2 * pad)
+    light[pad : pad + n] = continuum
+    for k in range(pad + 1, n + 2 * pad):
+        below[k] = below[k - 1]
+        if k < pad + n:
+            below[k] += 0.5 * step * (light[k - 1] + light[k])
+    for block in range(0, n, _BLOCK):
+        last = min(block + _BLOCK, n)
+        part = _profile(step, half_slit, _width(lsf_sigma, start + 0.5 * (block + last) * step))
+        reach = part.shape[0] // 2
+        for j in range(-reach, reach + 1):
+            p = part[j + reach]
+            for k in range(block, last):
+                cumulative[k] += p * below[k - j + pad]
+                density[k] += p * light[k - j + pad]
+
+
+@njit(cache=True, nogil=True)
 def spread(
     start: float, step: float, continuum: F64, line_wave: F64, line_area: F64, lsf_sigma: F64, half_slit: float
 ) -> tuple[F64, F64]:
@@ -54,31 +91,10 @@ def spread(
         Light below each wavelength, and light per Angstrom there.
     """
     n = continuum.shape[0]
-    below = np.zeros(n)
-    for k in range(1, n):
-        below[k] = below[k - 1] + 0.5 * step * (continuum[k - 1] + continuum[k])
     cumulative = np.zeros(n)
     density = np.zeros(n)
-    if below[n - 1] > 0.0:
-        for block in range(0, n, _BLOCK):
-            last = min(block + _BLOCK, n)
-            sigma = _width(lsf_sigma, start + 0.5 * (block + last) * step)
-            reach = int((half_slit + 5.0 * sigma) / step) + 1
-            part = np.empty(2 * reach + 1)
-            total = 0.0
-            for j in range(-reach, reach + 1):
-                upper = _slit_fraction((j + 0.5) * step, half_slit, sigma)
-                part[j + reach] = upper - _slit_fraction((j - 0.5) * step, half_slit, sigma)
-                total += part[j + reach]
-            for k in range(block, last):
-                c = 0.0
-                d = 0.0
-                for j in range(-reach, reach + 1):
-                    i = min(max(k - j, 0), n - 1)
-                    c += part[j + reach] * below[i]
-                    d += part[j + reach] * continuum[i]
-                cumulative[k] = c / total
-                density[k] = d / total
+    if continuum.max() > 0.0:
+        _convolve(start, step, continuum, lsf_sigma, half_slit, cumulative, density)
     done = np.zeros(n + 1)
     for i in range(line_wave.shape[0]):
         sigma = _width(lsf_sigma, line_wave[i])

@@ -51,6 +51,10 @@ _FRAUNHOFER: Final = (
     (8542.1, 0.55, 1.8), (8662.1, 0.50, 1.6),
 )  # fmt: skip
 
+# Lines of atomic oxygen at laboratory wavelengths [Angstrom, air], to which pipelines shift exposures: the list,
+# measured on a spectrum, is 0.01 off.
+_OXYGEN: Final = (5577.339, 6300.304)
+
 _TWILIGHT_PEAK: Final = 15000.0  # [electron/pix] in the first exposure of a sequence
 
 # Raman bands of the laser guide stars: wavelengths [Angstrom], parts of the band's light
@@ -98,6 +102,8 @@ def night_lines() -> tuple[F64, F64]:
     source = resources.files("core.staticcal").joinpath("data").joinpath("sky_lines_paranal.csv")
     rows = list(csv.DictReader(source.read_text(encoding="utf-8").splitlines()))
     wave = np.array([float(row["wave_air"]) for row in rows])
+    for line in _OXYGEN:
+        wave[np.argmin(np.abs(wave - line))] = line
     return wave, np.array([float(row["int_flux_1e-17_cgs_arcsec2"]) for row in rows]) * 1e-17
 
 

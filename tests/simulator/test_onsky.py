@@ -125,6 +125,7 @@ def test_night_lines_are_bright_and_shift_with_flexure(truth: InstrumentTruth) -
     plain = _rows(truth, SkyScene(300.0, pointing=POINTING).light(truth))
     moved = _rows(truth, SkyScene(300.0, pointing=POINTING, flexure=0.3).light(truth))
     wave, flux = night_lines()
+    assert {5577.339, 6300.304} <= set(wave)  # what pipelines look for
     near = (wave > 6950.0) & (wave < 7050.0)
     line = wave[near][flux[near].argmax()]
 
