@@ -18,7 +18,7 @@ from core.cubes.grid import GOOD, Cells, Columns, Region, TablePositions, sort_r
 from core.cubes.projection import ra_difference
 from core.cubes.rejection import Rejection, find_cosmics, without_cosmics
 from core.cubes.wcs import CubeGrid
-from core.cubes.weights import DRIZZLE, NEAREST, Resampling, kernel_of, overlap, squared, weight
+from core.cubes.weights import DRIZZLE, LANCZOS, NEAREST, Resampling, depth, kernel_of, overlap, squared, weight
 from core.errors import DataError
 from core.spread import Spread, in_turn
 
@@ -199,9 +199,10 @@ def _weigh(cells, lattice, kernel, line, z, y, sums):  # type: ignore[no-untyped
     weights, values, variances = sums[0], sums[1], sums[2]
     for column in range(-reach, nx + reach):
         for k in range(cells.starts[line + column], cells.starts[line + column + 1]):
-            if cells.state[k] != GOOD:
+            deep = depth(abs(wave - cells.wave[k]), kernel)
+            if cells.state[k] != GOOD or (deep == 0 and kernel.method == LANCZOS):
                 continue
-            deep, own = abs(wave - cells.wave[k]), np.float64(cells.weight[k]) if weighted else 1.0
+            own = np.float64(cells.weight[k]) if weighted else 1.0
             for x in range(max(column - reach, 0), min(column + reach + 1, nx)):
                 dx, dy = (at_x[x] - cells.x[k]) * shrink[x], at_y[x] - cells.y[k]
                 right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy

@@ -20,7 +20,19 @@ from core.cubes.wcs import CubeGrid
 from core.errors import ParameterError
 from core.instruments.muse.facts import SAMPLING
 
-__all__ = ["DRIZZLE", "NEAREST", "Kernel", "Method", "Resampling", "kernel_of", "overlap", "squared", "weight"]
+__all__ = [
+    "DRIZZLE",
+    "LANCZOS",
+    "NEAREST",
+    "Kernel",
+    "Method",
+    "Resampling",
+    "depth",
+    "kernel_of",
+    "overlap",
+    "squared",
+    "weight",
+]
 
 Method = Literal["nearest", "linear", "quadratic", "renka", "drizzle", "lanczos"]
 
@@ -125,14 +137,26 @@ def squared(dx, dy, dz, kernel):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def weight(dx, dy, dz, kernel):  # type: ignore[no-untyped-def]
-    """Weight at a distance that is given in units of the axes, of all methods but ``nearest`` and ``drizzle``."""
+def depth(dz, kernel):  # type: ignore[no-untyped-def]
+    """What `weight` needs of a distance in wavelength [Angstrom]; 0 with ``lanczos`` means that nothing counts."""
+    z = dz / SAMPLING
     if kernel.method == LANCZOS:
-        x, y, z = dx / kernel.scale_x, dy / kernel.scale_y, dz / SAMPLING
-        if x >= kernel.reach or y >= kernel.reach or z > kernel.reach:
+        return 0.0 if z > kernel.reach else _lanczos(z, kernel.reach)
+    return z**2
+
+
+@njit(cache=True, nogil=True)
+def weight(dx, dy, deep, kernel):  # type: ignore[no-untyped-def]
+    """Weight by all methods but ``nearest`` and ``drizzle``.
+
+    ``dx`` and ``dy`` are distances in units of the axes, ``deep`` is the `depth` of the third.
+    """
+    x, y = dx / kernel.scale_x, dy / kernel.scale_y
+    if kernel.method == LANCZOS:
+        if x >= kernel.reach or y >= kernel.reach:
             return 0.0
-        return _lanczos(x, kernel.reach) * _lanczos(y, kernel.reach) * _lanczos(z, kernel.reach)
-    square = squared(dx, dy, dz, kernel)
+        return _lanczos(x, kernel.reach) * _lanczos(y, kernel.reach) * deep
+    square = x**2 + y**2 + deep
     if square == 0:
         return _HERE
     if kernel.method == QUADRATIC:
