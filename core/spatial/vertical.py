@@ -45,7 +45,7 @@ def place_vertically(geometry: Geometry, mask: MaskScale) -> Geometry:
         rows = np.flatnonzero(geometry.stack == stack)
         rows = rows[np.argsort(order[rows], kind="stable")]
         start = int(np.argmin(np.abs(order[rows] - order[reference])))
-        y[rows] = _stacked(height[rows], order[rows], start, mask)
+        y[rows] = _stacked(height[rows], order[rows], start, int(order[reference]), mask)
         _free_rims(y, geometry, rows)
     return replace(geometry, y=y * mask.pix_per_mm, y_error=geometry.y_error * mask.pix_per_mm)
 
@@ -60,7 +60,9 @@ def _reference(geometry: Geometry) -> int:
     return int(np.argmin(np.abs(place - middle)))
 
 
-def _stacked(height: NDArray[np.float64], order: NDArray[np.int64], start: int, mask: MaskScale) -> NDArray[np.float64]:
+def _stacked(
+    height: NDArray[np.float64], order: NDArray[np.int64], start: int, reference: int, mask: MaskScale
+) -> NDArray[np.float64]:
     """Heights of a stack of slices, each brought to where it must be after its neighbour [mm].
 
     Parameters
@@ -71,13 +73,16 @@ def _stacked(height: NDArray[np.float64], order: NDArray[np.int64], start: int, 
         Numbers of the slices; some may be missing.
     start : int
         Where to start: the slice beside the reference.
+    reference : int
+        Number of the reference.
     mask : MaskScale
     """
     expected = -mask.slice_height * np.diff(order)
     steps = np.diff(height)
     steps = steps + mask.step * np.round((expected - steps) / mask.step)
     y = np.concatenate(([0.0], np.cumsum(steps)))
-    first = height[start] - mask.step * round(height[start] / mask.step)
+    beside = -mask.slice_height * (order[start] - reference)
+    first = height[start] + mask.step * np.round((beside - height[start]) / mask.step)
     return y - y[start] + first
 
 

@@ -17,16 +17,29 @@ def test_what_lies_apart_is_dropped():
 
 
 def test_errors_are_weights():
-    mean, _ = clipped_mean(np.array([1.0, 2.0]), np.array([0.1, 0.3]), 10.0)
-    assert mean == pytest.approx(1.25)
+    errors = np.array([0.1, 0.1, 0.3])
+    weights = 1 / np.hypot(errors, 0.1)
+    mean, _ = clipped_mean(np.array([1.0, 1.0, 2.0]), errors, 10.0)
+    assert mean == pytest.approx(np.average([1.0, 1.0, 2.0], weights=weights))
 
 
-def test_a_value_without_error_decides():
-    assert clipped_mean(np.array([1.0, 1.1]), np.array([0.0, 0.1]), 10.0)[0] == pytest.approx(1.0)
+def test_an_error_that_is_small_by_chance_does_not_decide():
+    mean, scatter = clipped_mean(np.array([1.0, 1.1, 0.9]), np.array([0.1, 1e-9, 0.1]), 10.0)
+    assert mean == pytest.approx(1.0, abs=0.02)
+    assert scatter == pytest.approx(0.08, abs=0.01)
+
+
+@pytest.mark.parametrize("k_sigma", [1.5, 2.0, 3.0])
+def test_the_cut_does_not_make_the_scatter_smaller(k_sigma):
+    values = np.random.default_rng(4).normal(3.0, 0.5, 4000)
+    mean, scatter = clipped_mean(values, None, k_sigma)
+    assert mean == pytest.approx(3.0, abs=0.03)
+    assert scatter == pytest.approx(0.5, rel=0.1)
 
 
 def test_nothing_left_is_the_middle_of_the_limits():
-    assert clipped_mean(np.array([0.0, 1.0]), None, 0.5) == (0.5, 0.25)
+    middle, half = clipped_mean(np.array([0.0, 1.0]), None, 0.5)
+    assert (middle, half) == pytest.approx((0.5, 0.5 * 0.5 * np.sqrt(np.pi / 2)))
 
 
 @settings(max_examples=50)
@@ -34,4 +47,4 @@ def test_nothing_left_is_the_middle_of_the_limits():
 def test_the_mean_lies_among_the_values(values, k_sigma):
     mean, scatter = clipped_mean(np.array(values), None, k_sigma)
     assert min(values) - 1e-9 <= mean <= max(values) + 1e-9
-    assert 0 <= scatter <= k_sigma * np.ptp(values) + 1e-9
+    assert 0 <= scatter <= 2 * k_sigma * np.ptp(values) + 1e-9

@@ -36,6 +36,14 @@ def test_missing_slices_do_not_matter(lost):
     assert np.allclose(np.diff(-found.y), np.diff(kept.y), atol=1e-9)
 
 
+def test_stacks_may_have_no_slice_beside_the_reference():
+    truth = true_geometry((12,), scatter=0.0)
+    kept = truth.where(np.isin(truth.slice_sky, (16, 32, 33)))
+    found = finished(place_vertically(as_heights(kept), MASK), MASK)
+    y = found.y[np.isfinite(found.y)]
+    assert np.allclose(y - y[0], kept.y - kept.y[0], atol=1e-9)
+
+
 def test_a_slice_in_the_shade_of_the_next_ifu_moves_outwards():
     truth = true_geometry((12,), scatter=0.0)
     y = truth.y.copy()
