@@ -34,6 +34,7 @@ INSTRUMENT: Final = Instrument(
         "muse_flat": "core.recipes.muse.muse_flat:MuseFlat",
         "muse_wavecal": "core.recipes.muse.muse_wavecal:MuseWavecal",
         "muse_lsf": "core.recipes.muse.muse_lsf:MuseLsf",
+        "muse_geometry": "core.recipes.muse.muse_geometry:MuseGeometry",
         "muse_scibasic": "core.recipes.muse.muse_scibasic:MuseScibasic",
     },
     procedures={

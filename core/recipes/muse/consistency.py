@@ -19,7 +19,15 @@ from core.instruments.muse.facts import mode_class
 from core.recipes.logs import Logger
 from core.recipes.muse.parameters import OverscanParameters
 
-__all__ = ["check_master", "check_overscan_parameters", "same_setup", "size_words", "switched_on"]
+__all__ = [
+    "check_master",
+    "check_overscan_parameters",
+    "level_of",
+    "recorded_overscan",
+    "same_setup",
+    "size_words",
+    "switched_on",
+]
 
 Severity = Literal["fatal", "warning"]
 
@@ -53,10 +61,15 @@ _IGNORE_READOUT: Final = "MUSE_DEBUG_IGNORE_READOUT"
 _IGNORE_MODE: Final = "MUSE_DEBUG_IGNORE_INSMODE"
 
 
+def level_of(variable: str) -> int:
+    """The number that an environment variable is set to; 0 if it is not set, or to something else."""
+    value = os.environ.get(variable, "").strip()
+    return int(value) if value.isdigit() else 0
+
+
 def switched_on(variable: str) -> bool:
     """Whether an environment variable is set to a positive number."""
-    value = os.environ.get(variable, "0").strip()
-    return value.isdigit() and int(value) > 0
+    return level_of(variable) > 0
 
 
 def _value(header: Header, rule: _Rule) -> Any:
@@ -141,17 +154,24 @@ def check_master(tag: str, master: Header, name: str, raw: RawChannel, raw_tag: 
             )
 
 
-def check_overscan_parameters(master: Header, name: str, params: OverscanParameters, log: Logger) -> None:
-    """Warn if the MASTER_BIAS was made with other overscan parameters than these."""
+def recorded_overscan(master: Header) -> dict[str, str]:
+    """Overscan parameters that a product was made with, as its header has them."""
     names = {
         str(value): f"PRO.REC1.PARAM{key.split('PARAM')[1].split('.')[0]}.VALUE"
         for key, value in iter_keys(master, r"PRO\.REC1\.PARAM\d+\.NAME$")
     }
-    for parameter in ("overscan", "ovscreject", "ovscsigma", "ovscignore"):
-        if parameter not in names:
-            continue
+    return {
+        parameter: str(master.get("ESO " + names[parameter].replace(".", " "), "")).strip()
+        for parameter in ("overscan", "ovscreject", "ovscsigma", "ovscignore")
+        if parameter in names
+    }
+
+
+def check_overscan_parameters(master: Header, name: str, params: OverscanParameters, log: Logger) -> None:
+    """Warn if the MASTER_BIAS was made with other overscan parameters than these."""
+    recorded = recorded_overscan(master)
+    for parameter, theirs in recorded.items():
         ours = getattr(params, parameter)
-        theirs = str(master.get("ESO " + names[parameter].replace(".", " "), "")).strip()
         if isinstance(ours, str):
             agree = theirs.startswith(ours)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any, Final
 
 from core.errors import MissingInputError, NonRetriableError
@@ -10,10 +11,10 @@ from core.formats.raw import open_raw
 from core.instruments.muse.facts import N_IFU
 from core.recipes.declaration import Recipe
 from core.recipes.flow import PartOutput, Product, RecipeContext
-from core.recipes.frames import FrameSet
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.parts import Part, PartKind, unit_part
 
-__all__ = ["IfuRecipe", "ifu_part"]
+__all__ = ["IfuRecipe", "ifu_part", "ifus_of"]
 
 _WORD: Final = "IFU"
 
@@ -21,6 +22,28 @@ _WORD: Final = "IFU"
 def ifu_part(ifu: int) -> Part:
     """The part that is one IFU, 1..24."""
     return unit_part(ifu, _WORD)
+
+
+def ifus_of(frames: Iterable[Frame]) -> tuple[Part, ...]:
+    """The IFUs that any of some raw frames has, ascending.
+
+    Raises
+    ------
+    MissingInputError
+        If no frame has an IFU.
+    BadFitsError
+        If none can be read.
+    """
+    found: set[int] = set()
+    unreadable: NonRetriableError | None = None
+    for frame in frames:
+        try:
+            found |= set(open_raw(frame.path).ifus)
+        except NonRetriableError as error:  # it is told when it is to be reduced
+            unreadable = unreadable or error
+    if not found:
+        raise unreadable or MissingInputError(f"no raw frame has an extension CHAN01..CHAN{N_IFU}", rule="CHANnn")
+    return tuple(map(ifu_part, sorted(found)))
 
 
 class IfuRecipe(Recipe):
@@ -67,13 +90,4 @@ class IfuRecipe(Recipe):
         """
         if params.nifu > 0:
             return (ifu_part(params.nifu),)
-        found: set[int] = set()
-        unreadable: NonRetriableError | None = None
-        for frame in frames.tagged(*self.raw_tags()):
-            try:
-                found |= set(open_raw(frame.path).ifus)
-            except NonRetriableError as error:  # it is told when it is to be reduced
-                unreadable = unreadable or error
-        if not found:
-            raise unreadable or MissingInputError(f"no raw frame has an extension CHAN01..CHAN{N_IFU}", rule="CHANnn")
-        return tuple(map(ifu_part, sorted(found)))
+        return ifus_of(frames.tagged(*self.raw_tags()))
