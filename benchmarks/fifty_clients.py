@@ -49,7 +49,7 @@ def kinds(client: httpx.Client, nights: int) -> list[Kind]:
     frames = client.get("/api/frames", params={"limit": 1000}).json()["items"]
     products = client.get("/api/products", params={"limit": 1000}).json()["items"]
     others = {
-        "Nights": [f"/nights?before={day}" for day in days],
+        "Nights": [f"/nights?after={day}" for day in days],
         "Night": [f"/nights/{day}" for day in days],
         "Frame": [f"/frames/{frame['dp_id']}" for frame in frames],
         "Block, arc": [f"/blocks/{block['name']}" for block in blocks if block["recipe"] == "muse_wavecal"],
