@@ -39,7 +39,7 @@ def derive(rules: Rules, declared: Mapping[str, Declared]) -> Rules:
     Raises
     ------
     ValueError
-        If the plan gives a recipe a tag that it does not take.
+        If the plan gives a recipe a tag that it does not take, or wants a product that it does not make.
     """
     tasks = tuple(_complete(task, declared[task.recipe]) if task.recipe in declared else task for task in rules.tasks)
     return replace(rules, tasks=tasks, _hash={})
@@ -49,11 +49,14 @@ def _complete(task: Task, declared: Declared) -> Task:
     for tag in (task.main, *(role.tag for role in task.inputs)):
         if tag not in declared.inputs:
             raise ValueError(f"the plan gives {task.recipe} frames of {tag}, which the recipe does not take")
+    for tag in task.products:
+        if tag not in declared.products:
+            raise ValueError(f"the plan wants {tag} of {task.recipe}, which the recipe does not make")
     return replace(
         task,
         minimum=max(declared.inputs[task.main][0], 1),
         inputs=tuple(_count(role, *declared.inputs[role.tag]) for role in task.inputs),
-        products=declared.products,
+        products=task.products or declared.products,
     )
 
 

@@ -116,7 +116,9 @@ def product_identity(tag: str, signature: str, digest: str, name: str) -> str:
 
 
 def _task_form(task: Task) -> list[Any]:
-    return [task.recipe, task.main, task.group_by.value, [list(pair) for pair in task.pictured]]
+    form = [task.recipe, task.main, task.group_by.value, [list(pair) for pair in task.pictured]]
+    # Only where there are some: blocks of tasks without settings keep their signatures.
+    return [*form, [[item.parameter, item.value] for item in task.settings]] if task.settings else form
 
 
 def _role_form(role: InputRule) -> list[Any]:

@@ -58,13 +58,13 @@ def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``changed``, and what is set for every block: all units at once, and what the pictures are drawn from.
+        ``changed``, and what is set for every block: all units at once, what the pictures are drawn from, and what
+        the plan sets for its reasons.
     """
     known = {info.name for info in get_recipe(recipe).Params.listing()}
     item = instrument_of_recipe(recipe)
     every_unit = {item.units.parameter: -1} if item.units.parameter in known else {}
-    pictured = item.plan.pictured(recipe)
-    return {**every_unit, **dict.fromkeys(pictured, True), **changed}
+    return {**every_unit, **item.plan.preset(recipe), **changed}
 
 
 @cache

@@ -18,11 +18,21 @@ import json
 from collections.abc import Collection
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from core.instruments.setup import SetupSpec, UnitSpec
 
-__all__ = ["OBSERVATION_KEY", "UNITS_KEY", "GroupBy", "InputRule", "MasterSource", "RawSource", "Rules", "Task"]
+__all__ = [
+    "OBSERVATION_KEY",
+    "UNITS_KEY",
+    "GroupBy",
+    "InputRule",
+    "MasterSource",
+    "RawSource",
+    "Rules",
+    "Setting",
+    "Task",
+]
 
 UNITS_KEY: Final = "units"  # match key of any instrument: the calibration has the units of the data
 OBSERVATION_KEY: Final = "observation"  # match key: made from the same observation block and target, of the same night
@@ -110,6 +120,15 @@ class InputRule:
 
 
 @dataclass(frozen=True)
+class Setting:
+    """A parameter that the plan sets otherwise than the recipe's default, unless a person sets it; and why."""
+
+    parameter: str
+    value: bool | int | float | str
+    why: str
+
+
+@dataclass(frozen=True)
 class Task:
     """One recipe: the tag that starts it, its inputs, its products.
 
@@ -117,11 +136,14 @@ class Task:
     ----------
     main : str
         Tag of the raw frames or products that start it.
+    products : tuple of str
+        What it makes: all that the recipe declares, unless some is named, as one recipe may serve several tasks.
     minimum : int
-        Fewest of them; from the recipe's declaration, as ``products``.
+        Fewest of ``main``; from the recipe's declaration.
     pictured : tuple of (str, str)
         (parameter, product) pairs: the parameter is switched on so that the pictures of the block can be drawn from the
         product, which is not kept (unless a person sets the parameter).
+    settings : tuple of Setting
     asked : bool
         Only if somebody requests the recipe.
     name : str
@@ -133,6 +155,7 @@ class Task:
     inputs: tuple[InputRule, ...] = ()
     products: tuple[str, ...] = ()
     pictured: tuple[tuple[str, str], ...] = ()
+    settings: tuple[Setting, ...] = ()
     asked: bool = False
     group_by: GroupBy = GroupBy.TEMPLATE
     minimum: int = 1
@@ -208,6 +231,15 @@ class Rules:
     def pictured(self, recipe: str) -> dict[str, str]:
         """Parameters switched on for the pictures of a recipe's blocks, to the products they make."""
         return dict(pair for task in self.tasks if task.recipe == recipe for pair in task.pictured)
+
+    def settings(self, recipe: str) -> dict[str, Setting]:
+        """What the plan sets for the blocks of a recipe, by parameter."""
+        return {item.parameter: item for task in self.tasks if task.recipe == recipe for item in task.settings}
+
+    def preset(self, recipe: str) -> dict[str, Any]:
+        """Parameters of every block of a recipe, as far as they are not those of the recipe."""
+        set_by_plan = {name: item.value for name, item in self.settings(recipe).items()}
+        return {**dict.fromkeys(self.pictured(recipe), True), **set_by_plan}
 
     def task(self, recipe: str, tag: str) -> Task | None:
         """The task of a recipe that starts from a tag; None if there is none."""

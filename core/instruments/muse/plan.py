@@ -1,9 +1,10 @@
-"""The calibration plan of MUSE on one screen.
+"""The calibration plan of MUSE on two screens.
 
 Match keys follow the instrument's own association rules (read-out mode for everything made from CCD frames, filter
 flag and field mode for trace and wavelength tables, the mode class for the master flat) and the fatal consistency
-checks of the recipes; validity follows the calibration plan (bias, flat, arc daily; dark monthly). How many frames a
-recipe takes and what it makes stands in its declaration (`core.instruments.plans`).
+checks of the recipes; validity follows the calibration plan (bias, flat, arc daily; twilight weekly; dark monthly;
+geometry each three months). How many frames a recipe takes and what it makes stands in its declaration
+(`core.instruments.plans`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Final
 
 from core.instruments.muse.setup import SETUP, UNITS
 from core.instruments.muse.statics import MUSE_STATICS
-from core.instruments.rules import UNITS_KEY, InputRule, MasterSource, RawSource, Rules, Task
+from core.instruments.rules import UNITS_KEY, GroupBy, InputRule, MasterSource, RawSource, Rules, Setting, Task
 
 __all__ = ["RULES"]
 
@@ -20,6 +21,37 @@ DAILY = ((1.5, 0), (7.0, 1), (30.0, 2))
 MONTHLY = ((31.0, 0), (62.0, 1), (190.0, 2))
 CCD = ("readout", "binning", UNITS_KEY)
 OPTICS = (*CCD, "blue", "field")
+WEEKLY = ((7.5, 0), (14.0, 1), (62.0, 2))
+QUARTERLY = ((95.0, 0), (190.0, 1), (3650.0, 2))
+NIGHTLY = ((2.0 / 24, 0), (0.5, 1))  # illumination: one in one to two hours
+
+_SMALL = Setting("compact", True, "an exposure is 9.2 GB of pixel tables in the usual form, 2.7 GB in this one")
+_NO_IMAGE = Setting("saveimage", False, "nothing is made of the images: 4.9 GB an exposure")
+_ON_SKY: Final = (
+    InputRule("ILLUM"),
+    InputRule("MASTER_BIAS", needed=True),
+    InputRule("MASTER_FLAT", needed=True),
+    InputRule("TRACE_TABLE"),
+    InputRule("WAVECAL_TABLE"),
+    InputRule("GEOMETRY_TABLE"),
+    InputRule("TWILIGHT_CUBE"),
+    InputRule("MASTER_DARK", asked=True),
+    InputRule("BADPIX_TABLE"),
+)
+
+
+def _exposures(tag: str) -> Task:
+    """Each exposure of the sky for itself."""
+    return Task(
+        "muse_scibasic",
+        tag,
+        _ON_SKY,
+        (f"PIXTABLE_{tag}",),
+        settings=(_SMALL, _NO_IMAGE),
+        group_by=GroupBy.EXPOSURE,
+        name=f"muse_scibasic_{tag.lower()}",
+    )
+
 
 RULES: Final = Rules(
     setup=SETUP,
@@ -29,6 +61,12 @@ RULES: Final = Rules(
         RawSource("DARK"),
         RawSource("FLAT"),
         RawSource("ARC", lamps=("Ne", "Xe", "HgCd")),
+        RawSource("MASK"),
+        RawSource("SKYFLAT"),
+        RawSource("STD"),
+        RawSource("ASTROMETRY"),
+        RawSource("SKY"),
+        RawSource("OBJECT"),
     ),
     masters=(
         #             tag              rule         match keys           windows
@@ -37,6 +75,10 @@ RULES: Final = Rules(
         MasterSource("MASTER_FLAT", "flat-1", (*CCD, "mode"), DAILY),
         MasterSource("TRACE_TABLE", "trace-1", OPTICS, DAILY),
         MasterSource("WAVECAL_TABLE", "wavecal-1", OPTICS, DAILY),
+        MasterSource("ILLUM", "illum-1", (*CCD, "field"), NIGHTLY, near=0.0, kelvins=((2.0, 0), (5.0, 1))),
+        MasterSource("GEOMETRY_TABLE", "geometry-1", ("readout", "binning"), QUARTERLY),
+        MasterSource("TWILIGHT_CUBE", "twilight-1", OPTICS, WEEKLY),
+        MasterSource("VIGNETTING_MASK", "vignetting-1"),
         MasterSource("BADPIX_TABLE", "badpix-1"),
         MasterSource("LINE_CATALOG", "lines-1"),
     ),
@@ -74,16 +116,40 @@ RULES: Final = Rules(
             ),
             asked=True,
         ),
+        Task(
+            "muse_geometry",
+            "MASK",
+            (
+                InputRule("MASTER_BIAS"),
+                InputRule("TRACE_TABLE"),
+                InputRule("WAVECAL_TABLE"),
+                InputRule("LINE_CATALOG"),
+                InputRule("MASTER_DARK", asked=True),
+                InputRule("MASTER_FLAT"),
+                InputRule("BADPIX_TABLE"),
+            ),
+            settings=(Setting("savereduced", False, "nothing is made of the reduced exposures: 290 GB a sequence"),),
+        ),
+        Task(
+            "muse_twilight",
+            "SKYFLAT",
+            (
+                InputRule("ILLUM"),
+                InputRule("MASTER_BIAS"),
+                InputRule("MASTER_FLAT"),
+                InputRule("TRACE_TABLE"),
+                InputRule("WAVECAL_TABLE"),
+                InputRule("GEOMETRY_TABLE"),
+                InputRule("VIGNETTING_MASK"),
+                InputRule("MASTER_DARK", asked=True),
+                InputRule("BADPIX_TABLE"),
+            ),
+        ),
+        *map(_exposures, ("STD", "ASTROMETRY", "SKY", "OBJECT")),
     ),
     without_task=(
-        ("ILLUM", "used together with on-sky frames, which are not reduced yet"),
-        ("SKYFLAT", "muse_twilight is not part of the cascade yet"),
-        ("STD", "muse_scibasic and muse_standard are not part of the cascade yet"),
-        ("ASTROMETRY", "muse_scibasic and muse_astrometry are not part of the cascade yet"),
-        ("OBJECT", "muse_scibasic and muse_scipost are not part of the cascade yet"),
-        ("SKY", "muse_scibasic and muse_create_sky are not part of the cascade yet"),
-        ("MASK", "muse_geometry is not part of the cascade yet"),
-        ("MASK_CHECK", "muse_geometry is not part of the cascade yet"),
+        ("ILLUM", "used together with frames of the sky"),
+        ("MASK_CHECK", "only taken by hand, beside the frames of a mask"),
         ("ARC_LSF", "the long arc sequence for muse_lsf is not part of the cascade yet"),
         ("AMPL", "muse_ampl is not part of the cascade yet"),
         ("DETMON_LAMP_OFF", "detector monitoring is not part of the cascade"),

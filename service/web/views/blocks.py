@@ -18,6 +18,7 @@ from core.archive.states import BlockState, InputKind
 from core.archive.verdicts import doubts
 from core.errors import NotFoundError, ParameterError
 from core.instruments.catalogue import block_parameters
+from core.instruments.registry import instrument_of_recipe
 from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
 from service.explain import LEVELS, relative_paths, waits_for, why_this
@@ -104,19 +105,24 @@ def _shown_plots(block: Block, unit: int | None) -> ShownPlots:
     return ShownPlots((*own, *(plot for plot in plots if plot.unit is None)), block.units, units, unit)
 
 
-def _parameters(block: Block) -> list[tuple[ParameterInfo, object, str]]:
-    """Parameters of the recipe with the values that are used; (definition, value, who changed it)."""
+def _parameters(block: Block) -> list[tuple[ParameterInfo, object, str, str]]:
+    """Parameters of the recipe with the values that are used; (definition, value, who changed it, why)."""
     try:
         recipe = installed_recipe(block.recipe)
     except NotFoundError:  # a recipe of an earlier version of the project
         return []
     used = block_parameters(block.recipe, block.parameters)
+    settings = instrument_of_recipe(block.recipe).plan.settings(block.recipe)
+
+    def changed(name: str) -> tuple[str, str]:
+        if name in block.parameters:
+            return "person", "changed for this block"
+        if name in settings:
+            return "service", f"the plan sets it: {settings[name].why}"
+        return ("service", "the service sets it for every block") if name in used else ("", "")
+
     return [
-        (
-            info,
-            used.get(info.name, info.default),
-            "person" if info.name in block.parameters else "service" if info.name in used else "",
-        )
+        (info, used.get(info.name, info.default), *changed(info.name))
         for info in recipe.Params.listing()
-        if not info.hidden or info.name in block.parameters
+        if not info.hidden or info.name in used
     ]

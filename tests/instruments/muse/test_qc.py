@@ -85,6 +85,7 @@ STARTS = {
     "muse_dark": "QC.DARK.",
     "muse_wave": "QC.WAVECAL.",
     "muse_lsf": "QC.LSF.",
+    "muse_scibasic": "QC.SCIBASIC.",
 }
 KEPT = {"muse_lampflat": ("QC.FLAT.", "flat_", "QC.FLAT.MASTER."), "muse_tracetable": ("QC.TRACE.", "trace_", "")}
 
