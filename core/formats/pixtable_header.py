@@ -94,8 +94,13 @@ class PixtableLimits:
         if not origin.size:
             raise DataError("no rows, no limits")
         ifu, slice_no = (origin >> 6) & 31, origin & 63
-        x, y, wave = ((columns[name].min(), columns[name].max()) for name in ("xpos", "ypos", "lambda"))
-        return cls(x, y, wave, (int(ifu.min()), int(ifu.max())), (int(slice_no.min()), int(slice_no.max())))
+        extremes = (int(ifu.min()), int(ifu.max())), (int(slice_no.min()), int(slice_no.max()))
+        return cls(*_places(columns), *extremes)
+
+    @classmethod
+    def of_slice(cls, columns: Mapping[str, npt.NDArray[Any]], ifu: int, slice_no: int) -> Self:
+        """Limits of rows of one slice, of which there must be one at least."""
+        return cls(*_places(columns), (ifu, ifu), (slice_no, slice_no))
 
     def __or__(self, other: PixtableLimits) -> PixtableLimits:
         return PixtableLimits(
@@ -161,6 +166,11 @@ def zero_point(header: Header) -> tuple[float, float]:
     if not get_key(header, f"{PREFIX}.WCS", str, default="").startswith("positioned"):
         return 0.0, 0.0
     return get_key(header, "CRVAL1", float), get_key(header, "CRVAL2", float)
+
+
+def _places(columns: Mapping[str, npt.NDArray[Any]]) -> tuple[Any, Any, Any]:
+    x, y, wave = ((columns[name].min(), columns[name].max()) for name in ("xpos", "ypos", "lambda"))
+    return x, y, wave
 
 
 def _joined(mine: tuple[T, T], its: tuple[T, T]) -> tuple[T, T]:

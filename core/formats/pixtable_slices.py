@@ -22,6 +22,7 @@ from core.spatial.positions import SliceMap
 __all__ = ["DERIVED", "SliceRows", "runs_of"]
 
 DERIVED: Final = ("xpos", "ypos", "lambda", "origin")
+_FEW_RUNS: Final = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +65,23 @@ class SliceRows:
 
     def wavelengths(self) -> npt.NDArray[np.float32]:
         """Wavelength of each row [Angstrom, air], shifted."""
-        return self._shifted(self.map.wavelengths()[self.chosen])
+        return self._shifted(self.of_rows(self.map.wavelengths))
+
+    def of_rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Those of values for each pixel of the map that belong to the rows."""
+        if len(self.runs) > _FEW_RUNS:
+            return values[self.chosen]
+        parts = [values[first:last] for first, last in self.runs.tolist()]
+        return parts[0] if len(parts) == 1 else np.concatenate([values[:0], *parts])
 
     @property
     def chosen(self) -> npt.NDArray[np.bool_]:
         """Of each pixel of the map whether the table has it."""
+        if len(self.runs) <= _FEW_RUNS:
+            chosen = np.zeros(self.map.n_rows, np.bool_)
+            for first, last in self.runs.tolist():
+                chosen[first:last] = True
+            return chosen
         edges = np.zeros(self.map.n_rows + 1, np.int8)
         edges[self.runs[:, 0]] += 1
         edges[self.runs[:, 1]] -= 1
@@ -76,7 +89,7 @@ class SliceRows:
 
     def within(self, low: float, high: float) -> SliceRows:
         """The rows whose wavelengths lie in a range, both ends included [Angstrom]."""
-        wave = self._shifted(self.map.wavelengths())
+        wave = self._shifted(self.map.wavelengths)
         return self.only((wave >= low) & (wave <= high))
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> SliceRows:
@@ -90,7 +103,7 @@ class SliceRows:
         pixels = self.pixels(first, last)
         start, stop = (int(pixels[0]), int(pixels[-1]) + 1) if len(pixels) else (0, 0)
         found = self.map.places(start, stop)
-        inside = slice(None) if len(pixels) == stop - start else pixels - start
+        inside: slice | npt.NDArray[np.int64] = slice(None) if len(pixels) == stop - start else pixels - start
         columns: dict[str, npt.NDArray[Any]] = {}
         for name in names:
             if name == "origin":

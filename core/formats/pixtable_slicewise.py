@@ -133,7 +133,7 @@ class SlicewiseTable:
         ----------
         number : int
         columns : dict
-            `SliceRows.columns` of the slice.
+            ``xpos``, ``ypos`` and ``lambda`` of `SliceRows.columns`.
         data, stat : ndarray of float32 (n,)
         dq : ndarray of int32 (n,)
 
@@ -146,7 +146,8 @@ class SlicewiseTable:
         """
         if number != len(self._flags):
             raise DataError(f"slice {number} of the pixel table comes after slice {len(self._flags)}")
-        limits = PixtableLimits.of(columns)
+        rows = self._slices[number]
+        limits = PixtableLimits.of_slice(columns, rows.ifu, rows.map.slice_no)
         self._limits = limits if self._limits is None else self._limits | limits
         self._flags.append(FlagRuns.of(dq, int(self._starts[number])))
         measured = {"data": data, "stat": stat}
@@ -154,7 +155,7 @@ class SlicewiseTable:
             if self._form == "compact":
                 part.append(measured)
             else:
-                cells = {**columns, **measured, "dq": dq}
+                cells = {**columns, **measured, "dq": dq, **rows.columns(names=("origin",))}
                 part.append({name: cells[name] for name in COLUMNS})
 
     def describe(self, header: Header, exposure: int = 0) -> None:

@@ -149,12 +149,20 @@ class SliceMap:
             )  # fmt: skip
         return found
 
+    @cached_property
     def wavelengths(self) -> NDArray[np.float32]:
-        """Wavelength of each row [Angstrom, air]."""
+        """Wavelength of each row [Angstrom, air]; not to be changed."""
         wave = np.empty(self.n_rows, np.float32)
         left, right = self.edges
         _fill_wave(left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], wave)
+        wave.flags.writeable = False
         return wave
+
+    @cached_property
+    def _gapless(self) -> bool:
+        """Whether every pixel between the edges has a wavelength."""
+        left, right = self.edges
+        return self.n_rows == int(np.sum(np.floor(right) - np.ceil(left) + 1))
 
     def take(self, image: NDArray[Any], rows: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """Pixels of an image in the order of the rows.
@@ -170,10 +178,9 @@ class SliceMap:
         ndarray (n,), of the type of the image
         """
         left, right = self.edges
-        wanted = np.ones(self.n_rows, np.bool_) if rows is None else rows
-        out = np.empty(int(np.count_nonzero(wanted)), image.dtype)
-        _take(image, left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], wanted, out)
-        return out
+        out = np.empty(self.n_rows, image.dtype)
+        _take(image, left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], self._gapless, out)
+        return out if rows is None else out[rows]
 
 
 def _horner(coefficients: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -253,15 +260,18 @@ def _fill_wave(left, right, wave, low, high, out):  # type: ignore[no-untyped-de
 
 
 @njit(cache=True, nogil=True)
-def _take(image, left, right, wave, low, high, wanted, out):  # type: ignore[no-untyped-def]
+def _take(image, left, right, wave, low, high, gapless, out):  # type: ignore[no-untyped-def]
     powers = np.empty(wave.shape[0])
     k = 0
-    n = 0
     for row in range(left.size):
+        first, last = math.ceil(left[row]), math.floor(right[row]) + 1
+        if gapless:
+            n = last - first
+            out[k : k + n] = image[row, first - 1 : last - 1]
+            k += n
+            continue
         _in_x(wave, row + 1.0, powers)
-        for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
+        for x in range(first, last):
             if low <= _at(powers, float(x)) <= high:
-                if wanted[k]:
-                    out[n] = image[row, x - 1]
-                    n += 1
+                out[k] = image[row, x - 1]
                 k += 1

@@ -56,7 +56,7 @@ def test_rows_are_those_of_the_definition(given: SliceMap) -> None:
     np.testing.assert_allclose(found.xpos, expected[:, 0], atol=2e-5)
     np.testing.assert_allclose(found.ypos, expected[:, 1], atol=2e-5)
     np.testing.assert_allclose(found.wave, expected[:, 2], atol=4e-4)
-    np.testing.assert_array_equal(given.wavelengths(), found.wave)
+    np.testing.assert_array_equal(given.wavelengths, found.wave)
 
 
 def test_any_range_of_rows_has_the_same_bits() -> None:

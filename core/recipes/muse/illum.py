@@ -44,7 +44,7 @@ def measure_illumination(
 
 def _median(slice_map: SliceMap, data: NDArray[np.float32]) -> float:
     """Median of the pixels of a slice in the range, flagged ones too: that many are not."""
-    wave = slice_map.wavelengths()
+    wave = slice_map.wavelengths
     values = slice_map.take(data, (wave >= _RANGE[0]) & (wave <= _RANGE[1]))
     return float(np.median(values)) if values.size else float("nan")
 

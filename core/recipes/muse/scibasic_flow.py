@@ -176,7 +176,7 @@ class ScibasicFlow:
         if flat is None:
             return None
         data, dq = flat.read_part("DATA"), flat.read_part("DQ")
-        waves = [slice_map.wavelengths() for slice_map in self._maps.maps]
+        waves = [slice_map.wavelengths for slice_map in self._maps.maps]
         bins = SpectrumBins(min(w.min() for w in waves), max(w.max() for w in waves), SAMPLING)
         for slice_map, wave in zip(self._maps.maps, waves, strict=True):
             values = slice_map.take(data)
@@ -251,15 +251,14 @@ class ScibasicFlow:
         pictured: list[RowsOfSlice] = []
         limits: list[PixtableLimits] = []
         for number, rows in enumerate(table.slices):
-            chosen = rows.chosen
-            data, stat, dq = (rows.map.take(plane, chosen) for plane in (image.data, image.stat, image.dq))
-            columns = rows.columns()
+            data, stat, dq = (rows.of_rows(rows.map.take(plane)) for plane in (image.data, image.stat, image.dq))
+            columns = rows.columns(names=("xpos", "ypos", "lambda"))
             if notch := NOTCH.get(exposure.mode):
                 dq[(columns["lambda"] > notch[0]) & (columns["lambda"] < notch[1])] = int(Dq.NOTCH_NAD)
             self._correct(rows.map, columns, data, stat)
             table.put(number, columns, data, dq, stat)
             if self.params.resample:
-                limits.append(PixtableLimits.of(columns))
+                limits.append(PixtableLimits.of_slice(columns, rows.ifu, rows.map.slice_no))
                 pictured.append(RowsOfSlice(columns["xpos"], columns["lambda"], data, dq))
         if not self.params.resample:
             return None

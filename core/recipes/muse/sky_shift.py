@@ -144,7 +144,7 @@ class _Pixels:
         dq: NDArray[np.int32],
     ) -> None:
         self._maps, self._planes = maps, (data, stat, dq)
-        self._waves = [slice_map.wavelengths() for slice_map in maps]
+        self._waves = [slice_map.wavelengths for slice_map in maps]
         self.low = float(min(wave.min() for wave in self._waves))
         self.high = float(max(wave.max() for wave in self._waves))
 
