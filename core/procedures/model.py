@@ -12,7 +12,7 @@ from core.recipes.results import PlotFile, WrittenProduct
 
 __all__ = ["PlotFile", "Procedure", "ProcedureInput"]
 
-_NAME: Final = re.compile(r"(?P<tag>[A-Z][A-Z_]*[A-Z])(-(?P<unit>\d\d))?\.fits$")
+_NAME: Final = re.compile(r"(?P<tag>[A-Z][A-Z_]*[A-Z])(_\d{4})?(-(?P<unit>\d\d))?\.fits$")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Procedure:
 
 
 def _products(folder: Path) -> dict[tuple[str, int | None], Path]:
-    """Product files by the names that recipes give: ``TAG-nn.fits``, ``TAG.fits``."""
+    """Product files by the names that recipes give: ``TAG-nn.fits``, ``TAG.fits``; of exposures the last."""
     found: dict[tuple[str, int | None], Path] = {}
     for path in sorted(folder.glob("*.fits")):
         name = _NAME.match(path.name)
