@@ -11,6 +11,7 @@ Everything follows from the few numbers of a `SliceMap`, bit for bit, whenever i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from core.instruments.muse.facts import SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 
-__all__ = ["WAVE_LIMITS", "FieldPlace", "PixelPlaces", "SliceMap"]
+__all__ = ["WAVE_LIMITS", "FieldPlace", "PixelPlaces", "SliceMap", "take_together"]
 
 WAVE_LIMITS: Final = (3000.0, 11000.0)  # [Angstrom]; a pixel beyond is none of a slice
 
@@ -183,6 +184,22 @@ class SliceMap:
         return out if rows is None else out[rows]
 
 
+def take_together(maps: Sequence[SliceMap], image: NDArray[Any]) -> list[NDArray[Any]]:
+    """`SliceMap.take` for neighbouring slices: the image is read line by line, which is several times as fast."""
+    if not all(item._gapless for item in maps):
+        return [item.take(image) for item in maps]
+    spans = np.zeros((2, len(maps), image.shape[0]), np.int64)  # first column and number of columns in each line
+    for number, item in enumerate(maps):
+        left, right = item.edges
+        first = np.ceil(left)
+        spans[0, number, : len(left)] = first - 1
+        spans[1, number, : len(left)] = np.floor(right) - first + 1
+    ends = np.cumsum([item.n_rows for item in maps])
+    out = np.empty(int(ends[-1]), image.dtype)
+    _take_lines(image, spans[0], spans[1], np.concatenate([[0], ends[:-1]]), out)
+    return np.split(out, ends[:-1])
+
+
 def _horner(coefficients: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
     result = np.zeros_like(y)
     for coefficient in coefficients[::-1]:
@@ -275,3 +292,15 @@ def _take(image, left, right, wave, low, high, gapless, out):  # type: ignore[no
             if low <= _at(powers, float(x)) <= high:
                 out[k] = image[row, x - 1]
                 k += 1
+
+
+@njit(cache=True, nogil=True)
+def _take_lines(image, first, length, places, out):  # type: ignore[no-untyped-def]
+    """Copy the spans of all lines; ``places`` (where the next span of each slice goes) is changed."""
+    for line in range(image.shape[0]):
+        for number in range(places.size):
+            n = length[number, line]
+            x = first[number, line]
+            k = places[number]
+            out[k : k + n] = image[line, x : x + n]
+            places[number] = k + n

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from core.spatial.positions import FieldPlace, SliceMap
+from core.spatial.positions import FieldPlace, SliceMap, take_together
 
 SHAPE = (60, 200)
 LEFT = np.array([20.3, 0.02, -1e-4])
@@ -92,3 +92,12 @@ def test_pixels_of_an_image_come_in_the_order_of_the_rows() -> None:
     np.testing.assert_array_equal(given.take(image), image[places.y - 1, places.x - 1])
     wanted = places.wave > 5040
     np.testing.assert_array_equal(given.take(image, wanted), given.take(image)[wanted])
+
+
+@pytest.mark.parametrize("odd", [slice_map(wave=np.array([[2980.0, 1.25]])), slice_map(right=np.array([150.0, 1.2]))])
+def test_slices_taken_together_are_those_taken_alone(odd: SliceMap) -> None:
+    image = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
+    shifted = slice_map(left=LEFT + np.array([80, 0, 0]), right=RIGHT + np.array([80, 0, 0]))
+    for maps in ([slice_map(), shifted], [slice_map(), odd]):
+        for mine, alone in zip(take_together(maps, image), maps, strict=True):
+            np.testing.assert_array_equal(mine, alone.take(image))

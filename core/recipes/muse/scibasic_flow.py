@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from core.formats.pixtable_header import PixtableLimits
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_slices import SliceRows
 from core.formats.pixtable_slicewise import SlicewiseTable
-from core.instruments.muse.facts import NOTCH, SAMPLING, USEFUL_RANGE, Dq, mode_class
+from core.instruments.muse.facts import N_SLICES_PER_STACK, NOTCH, SAMPLING, USEFUL_RANGE, Dq, mode_class
 from core.recipes.declaration import Recipe
 from core.recipes.flow import ArrayProduct, FileProduct, ImageProduct, RecipeContext
 from core.recipes.frames import Frame, FrameSet
@@ -37,7 +37,7 @@ from core.recipes.qcwriter import QcWriter
 from core.spatial.fieldflat import FieldFlat
 from core.spatial.illumination import Illumination
 from core.spatial.picture import RowsOfSlice, spectra_side_by_side
-from core.spatial.positions import SliceMap
+from core.spatial.positions import SliceMap, take_together
 from core.spatial.spectrum import SpectrumBins
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ __all__ = ["SKY_TAGS", "ScibasicFlow", "load_field_flats"]
 SKY_TAGS: Final = ("OBJECT", "STD", "SKY", "ASTROMETRY")
 
 F32 = NDArray[np.float32]
+T = TypeVar("T")
 Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 _EPSILON: Final = float(np.finfo(np.float32).eps)  # [Angstrom] that a row may lie beyond a crop
@@ -178,9 +179,10 @@ class ScibasicFlow:
         data, dq = flat.read_part("DATA"), flat.read_part("DQ")
         waves = [slice_map.wavelengths for slice_map in self._maps.maps]
         bins = SpectrumBins(min(w.min() for w in waves), max(w.max() for w in waves), SAMPLING)
-        for slice_map, wave in zip(self._maps.maps, waves, strict=True):
-            values = slice_map.take(data)
-            bins.add(wave, values, values, slice_map.take(dq))
+        for maps in _groups(self._maps.maps):
+            planes = zip(maps, take_together(maps, data), take_together(maps, dq), strict=True)
+            for slice_map, values, flags in planes:
+                bins.add(slice_map.wavelengths, values, values, flags)
         found = bins.spectrum()
         return found.wave, found.data
 
@@ -250,8 +252,8 @@ class ScibasicFlow:
         image = exposure.image
         pictured: list[RowsOfSlice] = []
         limits: list[PixtableLimits] = []
-        for number, rows in enumerate(table.slices):
-            data, stat, dq = (rows.of_rows(rows.map.take(plane)) for plane in (image.data, image.stat, image.dq))
+        for number, rows, planes in _with_pixels(table.slices, (image.data, image.stat, image.dq)):
+            data, stat, dq = planes
             columns = rows.columns(names=("xpos", "ypos", "lambda"))
             if notch := NOTCH.get(exposure.mode):
                 dq[(columns["lambda"] > notch[0]) & (columns["lambda"] < notch[1])] = int(Dq.NOTCH_NAD)
@@ -287,6 +289,24 @@ class ScibasicFlow:
         del_keys(cards, r"(QC\.|DRS\.MUSE\.PIXTABLE\.)")
         tag = f"{exposure.tag}_RESAMPLED"
         self.ctx.save(ArrayProduct(tag, "DATA", picture, cards, own, exposure.raws, self._calibs, exposure.number))
+
+
+def _groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Slices of a stack lie side by side on the detector."""
+    for start in range(0, len(items), N_SLICES_PER_STACK):
+        yield items[start : start + N_SLICES_PER_STACK]
+
+
+def _with_pixels(
+    slices: Sequence[SliceRows], planes: Sequence[NDArray[Any]]
+) -> Iterator[tuple[int, SliceRows, tuple[NDArray[Any], ...]]]:
+    """Each slice with its number and its pixels of some images."""
+    number = 0
+    for group in _groups(slices):
+        taken = [take_together([rows.map for rows in group], plane) for plane in planes]
+        for place, rows in enumerate(group):
+            yield number, rows, tuple(rows.of_rows(pixels[place]) for pixels in taken)
+            number += 1
 
 
 def load_field_flats(frames: FrameSet, ifu: int) -> list[tuple[Frame, FieldFlat, float | None]]:
