@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Final
 
 from core.simulator.night import FRAME_NAMES, NightPlan, simulate_night
+from core.simulator.programme import SkyPlan
+from core.simulator.statics import write_geometry_table
 
 __all__ = ["DEMO_PLAN", "DemoNights", "Simulation", "demo_nights"]
 
-DEMO_PLAN: Final = NightPlan(n_bias=5, n_dark=3, n_flat=5, n_arc=1, n_illum=1)
+DEMO_PLAN: Final = NightPlan(
+    n_bias=5, n_dark=3, n_flat=5, n_arc=1, n_illum=1, sky=SkyPlan(n_skyflat=3, n_object=1, object_exptime=300.0)
+)
 EARLIER_PLAN: Final = NightPlan(n_bias=5, n_flat=0, n_arc=0, n_illum=0)
 _NOTE: Final = "demo.json"
 _RAW_MB: Final = 36  # a detector of a raw frame
 _IMAGE_MB: Final = 211  # data, flags and variances of a detector: master bias, dark and flat
-_OTHER_MB: Final = 40  # tables, profiles, plots and truth of an IFU
+_OTHER_MB: Final = 160  # tables, profiles, cubes, the pixel table, plots and truth of an IFU
 
 
 @dataclass(frozen=True)
@@ -48,8 +52,8 @@ class DemoNights:
 
     @property
     def blocks(self) -> int:
-        """Number of blocks: a bias each night; dark, flat, arc and line spread function of the last one."""
-        return self.nights + 4
+        """Number of blocks: a bias each night; dark, flat, arc, line spread function, twilight, object of the last."""
+        return self.nights + 6
 
     @property
     def gigabytes(self) -> float:
@@ -82,6 +86,7 @@ class Simulation(threading.Thread):
 
     def __init__(self, data_dir: Path, raw: Path, wanted: DemoNights, stop: threading.Event) -> None:
         super().__init__(name="simulation", daemon=True)
+        self._geometry = data_dir / "static" / "geometry_table_wfm.fits"
         self._data_dir, self._raw, self._wanted, self._stop_event = data_dir, raw, wanted, stop
         self._made = data_dir / "simulated"  # nights that are whole, one a line
         self.error: BaseException | None = None
@@ -93,6 +98,9 @@ class Simulation(threading.Thread):
     def run(self) -> None:
         whole = set(self._made.read_text().split()) if self._made.is_file() else set()
         try:
+            if not self._geometry.exists():  # as the observatory delivers one; measuring takes 60 frames
+                self._geometry.parent.mkdir(parents=True, exist_ok=True)
+                write_geometry_table(self._geometry)
             for night, plan in self._wanted.plans:
                 if self._stop_event.is_set():
                     return

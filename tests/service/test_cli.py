@@ -373,9 +373,18 @@ def test_the_demonstration_reduces_a_night_and_is_idempotent(cascade: Callable[.
         arguments = ("demo", str(folder), "--no-serve", "--units", "1", "--nights", "1", "--night", NIGHT)
         first = cascade(*arguments, timeout=900)
         assert first.returncode == 0, first.stdout + first.stderr
-        assert "17 frames of 1 full-size detector, 5 blocks" in first.stdout
-        assert "5 of 5 blocks done" in first.stdout
-        for name in ("muse_bias", "muse_dark", "muse_flat", "muse_wavecal", "muse_lsf", "master_ron", "slice_resol"):
+        assert "21 frames of 1 full-size detector, 7 blocks" in first.stdout
+        assert "7 of 7 blocks done" in first.stdout
+        for name in (
+            "muse_bias",
+            "muse_dark",
+            "muse_flat",
+            "muse_wavecal",
+            "muse_lsf",
+            "muse_scibasic",
+            "master_ron",
+            "slice_resol",
+        ):
             assert name in first.stdout
         archive = Archive(f"sqlite:///{folder / 'cascade.sqlite'}")
         with archive.read() as session:
