@@ -61,7 +61,7 @@ class _SlicePixels:
     @classmethod
     def of_image(cls, slice_map: SliceMap, image: MuseImage, wave: Limits) -> _SlicePixels | None:
         """Pixels of an image; None if no good one is in the range."""
-        waves = slice_map.wavelengths()
+        waves = slice_map.wavelengths
         inside = np.flatnonzero((waves >= wave[0]) & (waves <= wave[1]))
         if not inside.size:
             return None

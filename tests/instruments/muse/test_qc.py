@@ -87,7 +87,11 @@ STARTS = {
     "muse_lsf": "QC.LSF.",
     "muse_scibasic": "QC.SCIBASIC.",
 }
-KEPT = {"muse_lampflat": ("QC.FLAT.", "flat_", "QC.FLAT.MASTER."), "muse_tracetable": ("QC.TRACE.", "trace_", "")}
+KEPT = {
+    "muse_lampflat": ("QC.FLAT.", "flat_", "QC.FLAT.MASTER."),
+    "muse_tracetable": ("QC.TRACE.", "trace_", ""),
+    "muse_geometry": ("QC.GEO.", "geo_", ""),
+}
 
 
 def test_every_parameter_of_the_recipes_follows_the_rule():
