@@ -38,7 +38,8 @@ CUBE_DIFFERENCES: Final = (
         here="pixels and voxels are compared along the axes of the cube, with their true sizes",
         reference="along north and east, with CD1_1 and CD2_2 as sizes of a voxel, 0 at 90 deg",
         why="defect of the reference",
-        size="none where north is up",
+        size="none where north is up, nor ever for linear and quadratic; turned by 29 deg, 3700 of 10000 voxels of "
+        "drizzle change",
     ),
     Difference(
         where="resample=lanczos where positive and negative weights cancel",
