@@ -6,13 +6,16 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 
-from core.simulator import NightPlan, simulate_night, truth_for
+from core.fitsfile.header import Header
+from core.formats.tables import GEOMETRY_TABLE, MuseTable, write_table
+from core.simulator import NightPlan, OnSkyScene, SkyPlan, scenes_of_night, simulate_night, truth_for
 from core.staticcal import write_line_catalog
 
 pytestmark = [
@@ -22,6 +25,7 @@ pytestmark = [
 ]
 
 IFU = 1
+PLAN = NightPlan(5, 3, 3, 1, 1, dark_exptime=600.0, sky=SkyPlan(n_object=1, object_exptime=300.0))
 SLICES = range(1, 49)
 
 
@@ -37,9 +41,9 @@ def _run(recipe: str, folder: Path, frames: Iterable[tuple[Path, str]], *options
 
 @pytest.fixture(scope="module")
 def products(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Path]:
-    """Products of bias, dark, flat and arc recipes on a full-size night of one IFU."""
+    """Products of bias, dark, flat, arc and science recipes on a full-size night of one IFU."""
     root = tmp_path_factory.mktemp("reference")
-    night = simulate_night(root / "raw", "2026-03-14", (IFU,), NightPlan(5, 3, 3, 1, 0, dark_exptime=600.0))
+    night = simulate_night(root / "raw", "2026-03-14", (IFU,), PLAN)
     by_type: dict[str, list[Path]] = {}
     for path in night:
         by_type.setdefault(fits.getheader(path)["ESO DPR TYPE"], []).append(path)
@@ -51,6 +55,21 @@ def products(tmp_path_factory: pytest.TempPathFactory) -> Iterable[Path]:
     lines = (root / "line_catalog.fits", "LINE_CATALOG")
     write_line_catalog(lines[0])
     _run("muse_wavecal", root / "wave", [*((path, "ARC") for path in by_type["WAVE"]), bias, trace, lines])
+    geometry = write_table(root / "geometry.fits", GEOMETRY_TABLE, MuseTable(truth_for(IFU).geometry.table(), Header()))
+    _run(
+        "muse_scibasic",
+        root / "object",
+        [
+            *((path, "OBJECT") for path in by_type["OBJECT"]),
+            *((path, "ILLUM") for path in by_type["FLAT,LAMP,ILLUM"]),
+            bias,
+            trace,
+            (root / "flat" / f"MASTER_FLAT-{IFU:02d}.fits", "MASTER_FLAT"),
+            (root / "wave" / f"WAVECAL_TABLE-{IFU:02d}.fits", "WAVECAL_TABLE"),
+            (geometry, "GEOMETRY_TABLE"),
+        ],
+        "--saveimage=false",
+    )
     yield root
     shutil.rmtree(root / "raw")
 
@@ -136,3 +155,36 @@ def test_wavelengths_are_those_of_the_truth(products: Path) -> None:
     # one frame per lamp: photon noise and cosmic rays, no combination
     assert np.median(rms) < 0.003
     assert max(rms) < 0.012
+
+
+def test_pixels_of_an_object_lie_where_the_truth_has_them(products: Path) -> None:
+    (scene,) = (scene for scene in scenes_of_night(date(2026, 3, 14), PLAN).values() if isinstance(scene, OnSkyScene))
+    truth = truth_for(IFU)
+    with fits.open(products / "object" / f"PIXTABLE_OBJECT_0001-{IFU:02d}.fits") as table:
+        header = table[0].header
+        columns = {name: table[name].data.ravel() for name in ("xpos", "ypos", "lambda", "origin")}
+    # two night-sky lines, found to 0.004 Angstrom each
+    shift = header["ESO QC SCIBASIC LAMBDA SHIFT"]
+    assert shift == pytest.approx(-scene.flexure, abs=0.012)
+    row = 2000
+    seen = (columns["origin"] >> 11) & 8191 == row
+    for slice_no in (1, 20, 48):
+        window = seen & ((columns["origin"] & 63) == slice_no)
+        offset = header[f"ESO DRS MUSE PIXTABLE EXP0 IFU{IFU:02d} SLICE{slice_no:02d} XOFFSET"]
+        x = ((columns["origin"][window] >> 24) & 127) + float(offset)
+        assert len(x) > 72
+        field_x, field_y = truth.position(slice_no, x, float(row))
+        np.testing.assert_allclose(columns["xpos"][window], field_x, atol=0.02)
+        np.testing.assert_allclose(columns["ypos"][window], field_y, atol=2e-3)
+        wave = truth.wavelength(slice_no, x, float(row))
+        np.testing.assert_allclose(columns["lambda"][window] - shift, wave, atol=0.02)
+
+
+def test_slices_of_an_illumination_flat_follow_the_temperature(products: Path) -> None:
+    (scene,) = (scene for scene in scenes_of_night(date(2026, 3, 14), PLAN).values() if isinstance(scene, OnSkyScene))
+    header = fits.getheader(products / "object" / f"PIXTABLE_OBJECT_0001-{IFU:02d}.fits")
+    factors = np.array([header[f"ESO DRS MUSE PIXTABLE ILLUM{s}"] for s in SLICES])
+    truth = 1.0 / truth_for(IFU).geometry.illumination(IFU, scene.pointing.ambient.temperature)
+    # traces and flats differ by 0.1 % from slice to slice
+    np.testing.assert_allclose(factors, truth / truth.mean(), rtol=6e-3)
+    assert np.corrcoef(factors, truth)[0, 1] > 0.95
