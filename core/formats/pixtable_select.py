@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,17 @@ from core.formats.pixtable_slices import SliceRows
 from core.formats.pixtable_slicewise import SlicewiseTable
 from core.instruments.muse.facts import SAMPLING
 
-__all__ = ["ChosenRows", "RowTest", "choose_rows", "except_slice", "of_unit", "within", "write_plain", "write_rows"]
+__all__ = [
+    "ChosenRows",
+    "RowTest",
+    "choose_rows",
+    "except_slice",
+    "of_unit",
+    "on_mask",
+    "within",
+    "write_plain",
+    "write_rows",
+]
 
 Columns = Mapping[str, npt.NDArray[Any]]
 Mask = npt.NDArray[np.bool_]
@@ -82,6 +93,30 @@ def except_slice(ifu: int, slice_no: int) -> RowTest:
     return RowTest(("origin",), lambda columns: ~_is_of(columns["origin"], ifu, slice_no))
 
 
+def on_mask(mask: Mask, first: tuple[float, float], step: tuple[float, float]) -> RowTest:
+    """Rows whose nearest pixel of a mask is true, and those beyond the mask.
+
+    Parameters
+    ----------
+    mask : ndarray of bool (ny, nx)
+    first, step : tuple of float
+        xpos and ypos of the centre of its first pixel, and the size of a pixel, in the unit of the columns.
+    """
+
+    def passes(columns: Columns) -> Mask:
+        places = [
+            np.floor((columns[name].astype(np.float64) - zero) / size + 0.5)
+            for name, zero, size in zip(("xpos", "ypos"), first, step, strict=True)
+        ]
+        inside = np.ones(len(places[0]), np.bool_)
+        for place, length in zip(places, mask.shape[::-1], strict=True):
+            inside &= (place >= 0) & (place < length)
+        x, y = (np.where(inside, place, 0).astype(np.intp) for place in places)
+        return ~inside | mask[y, x]
+
+    return RowTest(("xpos", "ypos"), passes)
+
+
 def _is_of(origin: npt.NDArray[np.int32], ifu: int | None, slice_no: int | None) -> Mask:
     found = np.ones(len(origin), np.bool_)
     if ifu is not None:
@@ -119,15 +154,53 @@ class ChosenRows:
         n_rows = int(self.table.bounds[piece + 1] - self.table.bounds[piece])
         return np.unpackbits(self._bits[piece], count=n_rows).view(np.bool_)
 
+    @cached_property
+    def starts(self) -> npt.NDArray[np.int64]:
+        """Number of the first chosen row of each piece, counted among the chosen, and how many there are."""
+        return np.concatenate([[0], np.cumsum(self.counts)])
+
+    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+        """Columns (all unless told otherwise) of the chosen rows ``first`` to ``last`` - 1, counted among the chosen.
+
+        Raises
+        ------
+        BadFitsError
+            If the file is cut.
+        """
+        wanted = list(self.table.columns) if names is None else list(names)
+        parts: list[dict[str, npt.NDArray[Any]]] = []
+        piece = int(np.searchsorted(self.starts, first, "right")) - 1
+        while first < last:
+            end = min(last, int(self.starts[piece + 1]))
+            if first < end:
+                begin = int(self.starts[piece])
+                kept = np.flatnonzero(self.mask(piece))[first - begin : end - begin]
+                parts.append(self._rows_of(piece, kept, wanted))
+                first = end
+            piece += 1
+        if len(parts) == 1:
+            return parts[0]
+        return {
+            name: np.concatenate([np.empty(0, self.table.columns[name]), *(part[name] for part in parts)])
+            for name in wanted
+        }
+
+    def _rows_of(self, piece: int, kept: npt.NDArray[np.intp], names: list[str]) -> dict[str, npt.NDArray[Any]]:
+        start, low, high = int(self.table.bounds[piece]), int(kept[0]), int(kept[-1]) + 1
+        columns = self.table.read(start + low, start + high, names)
+        return columns if len(kept) == high - low else {name: cells[kept - low] for name, cells in columns.items()}
+
     def pieces(self, names: Sequence[str] | None = None) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Columns (all unless told otherwise) of the chosen rows, piece by piece; empty pieces are left out."""
-        for piece in np.flatnonzero(self.counts):
-            kept = np.flatnonzero(self.mask(int(piece)))
-            start, first, last = int(self.table.bounds[piece]), int(kept[0]), int(kept[-1]) + 1
-            columns = self.table.read(start + first, start + last, names)
-            if len(kept) < last - first:
-                columns = {name: cells[kept - first] for name, cells in columns.items()}
-            yield columns
+        for first, last in pairwise(np.unique(self.starts).tolist()):
+            yield self.read(first, last, names)
+
+    def limits(self) -> PixtableLimits:
+        """Extremes of the chosen rows, by a pass over them; DataError if there are none."""
+        parts = [PixtableLimits.of(columns) for columns in self.pieces(("xpos", "ypos", "lambda", "origin"))]
+        if not parts:
+            raise DataError("no row of the pixel table is left", file=self.table.path)
+        return reduce(lambda mine, its: mine | its, parts)
 
     def of_exposures(self) -> npt.NDArray[np.int64] | None:
         """Chosen rows of each exposure; None if the table is no combination."""
@@ -163,7 +236,7 @@ def choose_rows(table: PixelTable, tests: Sequence[RowTest]) -> ChosenRows:
     """
     names = tuple(dict.fromkeys(name for test in tests for name in test.needs))
     bits, counts = [], []
-    for first, last in zip(table.bounds[:-1].tolist(), table.bounds[1:].tolist(), strict=True):
+    for first, last in pairwise(table.bounds.tolist()):
         columns = table.read(first, last, names) if tests else {}
         mask = np.ones(last - first, np.bool_)
         for test in tests:

@@ -15,7 +15,7 @@ from core.formats.pixtable import FLAT_FIELD, PixtableFile, PixtableForm
 from core.formats.pixtable_header import COLUMNS, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX, exposure_ranges, set_exposures
 from core.formats.pixtable_read import PixelTable, open_pixtable
-from core.formats.pixtable_select import choose_rows, except_slice, of_unit, within, write_rows
+from core.formats.pixtable_select import choose_rows, except_slice, of_unit, on_mask, within, write_rows
 from tests.formats.slices import some_slices, write
 
 Columns = dict[str, np.ndarray]
@@ -138,3 +138,17 @@ def test_what_fails_on_the_way_leaves_nothing(table: PixelTable, tmp_path: Path)
     with pytest.raises(Exception, match="the file is cut"):
         write_rows(chosen, tmp_path / "b.fits")
     assert [path.name for path in tmp_path.iterdir()] == ["a.fits"]
+
+
+def test_a_mask_says_which_rows_are_wanted(table: PixelTable) -> None:
+    cells = everything(table)
+    mask = np.zeros((4, 30), np.bool_)
+    mask[1, 5:12] = True
+    first, step = (0.0, -4.5), (1.0, 1.0)
+    chosen = choose_rows(table, [on_mask(mask, first, step)])
+    x, y = (np.floor(cells[name].astype(float) - zero + 0.5) for name, zero in (("xpos", 0.0), ("ypos", -4.5)))
+    inside = (x >= 0) & (x < 30) & (y >= 0) & (y < 4)
+    expected = ~inside | ((y == 1) & (x >= 5) & (x < 12))
+    assert 0 < expected.sum() < len(expected)
+    np.testing.assert_array_equal(chosen.read(0, chosen.n_rows, ["xpos"])["xpos"], cells["xpos"][expected])
+    np.testing.assert_array_equal(chosen.read(9, 40, ["dq"])["dq"], cells["dq"][expected][9:40])

@@ -1,0 +1,182 @@
+"""The tables of the IFUs of an exposure read as one, as the reference does it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from core.errors import DataError
+from core.fitsfile.header import Header
+from core.fitsfile.keywords import get_key, has_key, set_key
+from core.formats.pixtable import PixtableForm
+from core.formats.pixtable_header import PixtableLimits
+from core.formats.pixtable_origin import PREFIX, read_offsets
+from core.formats.pixtable_read import PixelTable, open_pixtable
+from core.formats.pixtable_slices import SliceRows
+from core.formats.pixtable_slicewise import SlicewiseTable
+from core.recipes.muse.exposure_tables import ExposureTable, list_exposures, open_exposure
+from core.spatial.positions import FieldPlace, SliceMap
+
+LOG = logging.getLogger(__name__)
+EVERYTHING = (4000.0, 10000.0)
+DATE = "2026-11-01T01:00:00.000"
+Spectrum = tuple[np.ndarray, np.ndarray]
+
+
+def a_slice(ifu: int, number: int) -> SliceMap:
+    left = 30.4 + 80 * (number - 1)
+    wave = np.array([[4745.0 + ifu, 1.25 * 43, 0.0], [0.03, 0.0, 0.0]])  # the whole spectrum in 90 rows
+    place = FieldPlace(10.0 * number, float(ifu), 0.4, 75.1)
+    return SliceMap(number, np.array([left, 0.01]), np.array([left + 9.2, 0.01]), wave, place, (90, 200))
+
+
+def lamps(ifu: int) -> Spectrum:
+    wave = np.arange(4740.0 + 0.1 * ifu, 9900.0, 1.25)
+    noise = np.random.default_rng(ifu).normal(0, 0.02, wave.size)
+    return wave, np.exp(-(((wave - 6500) / 3000) ** 2)) * (2 + 0.1 * np.sin(wave / 200 + ifu)) + noise
+
+
+def write(
+    folder: Path, ifu: int, fluxes: dict[str, float], form: PixtableForm = "image", flat: bool = True, date: str = DATE
+) -> Path:
+    header = Header()
+    values: dict[str, Any] = {
+        "INSTRUME": "MUSE", "RA": 10.0, "DEC": -20.0, "DATE-OBS": date, "MJD-OBS": 61345.04, "EXPTIME": 100.0,
+        "EXTNAME": f"CHAN{ifu:02d}", "INS.MODE": "WFM-AO-N", "INS.DROT.POSANG": 0.0, "INS.DROT.MODE": "SKY",
+        "PRO.CATG": "PIXTABLE_OBJECT", f"{PREFIX}.ILLUM1": 1.0, f"{PREFIX}.TYPE": "GEOFULL",
+        **{f"DRS.MUSE.FLAT.FLUX.{key}": value for key, value in fluxes.items()},
+    }  # fmt: skip
+    for key, value in values.items():
+        set_key(header, key, value)
+    slices = [SliceRows.whole(ifu, a_slice(ifu, number)) for number in (1, 2)]
+    rng = np.random.default_rng(ifu)
+    path = folder / f"PIXTABLE_OBJECT_{date[-1]}-{ifu:02d}.fits"
+    with SlicewiseTable.create(path, header, slices, form=form, flat_field=lamps(ifu) if flat else None) as table:
+        for number, rows in enumerate(table.slices):
+            data, stat = (rng.normal(100, 10, rows.n_rows).astype(np.float32) for _ in range(2))
+            table.put(number, rows.columns(), data, rng.choice([0, 0, 32], rows.n_rows).astype(np.int32), stat)
+        table.describe(header)
+        return table.finish(header)
+
+
+FLUXES = {3: {"LAMP": 4.2e9, "SKY": 3.3e9}, 5: {"LAMP": 4.1e9, "SKY": 3.1e9}}
+
+
+def opened(paths: list[Path], limits: tuple[float, float] = EVERYTHING) -> ExposureTable:
+    (files,) = list_exposures(paths, LOG)
+    return open_exposure(files, *limits, LOG)
+
+
+def everything(table: PixelTable) -> dict[str, np.ndarray]:
+    return table.read(0, table.n_rows)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("exposure")
+    return [write(folder, ifu, fluxes) for ifu, fluxes in FLUXES.items()]
+
+
+@pytest.mark.esorex
+@pytest.mark.skipif(shutil.which("esorex") is None, reason="esorex is not installed")
+@pytest.mark.parametrize("limits", [EVERYTHING, (5500.0, 7000.0)])
+def test_the_reference_loads_the_same_rows(paths: list[Path], tmp_path: Path, limits: tuple[float, float]) -> None:
+    (tmp_path / "in.sof").write_text("".join(f"{path} PIXTABLE_OBJECT\n" for path in paths))
+    options = ["--weight=none", f"--lambdamin={limits[0]}", f"--lambdamax={limits[1]}"]
+    command = ["esorex", f"--output-dir={tmp_path}", "muse_scipost_combine_pixtables", *options, "in.sof"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    theirs, mine = open_pixtable(tmp_path / "PIXTABLE_COMBINED.fits"), opened(paths, limits)
+    expected = everything(theirs)
+    for name, values in everything(mine).items():
+        if name == "stat":  # a few in a million differ in the last bit
+            np.testing.assert_allclose(values, expected[name], rtol=2e-7)
+        else:
+            np.testing.assert_array_equal(values, expected[name], err_msg=name)
+    for card in mine.header.cards:
+        name = card.keyword.removeprefix("ESO DRS MUSE PIXTABLE ")
+        if name != card.keyword or name.startswith("ESO DRS"):
+            assert theirs.header[card.keyword] == card.value, name
+
+
+def test_ifus_are_brought_to_the_flux_of_the_first_in_the_twilight(paths: list[Path]) -> None:
+    mine = opened(paths)
+    plain = [everything(open_pixtable(path)) for path in paths]
+    count = len(plain[0]["data"])
+    assert mine.lamps is not None
+    wave = np.concatenate([cells["lambda"] for cells in plain])
+    factor = np.interp(wave, mine.lamps.wave, mine.lamps.values)
+    factor[count:] *= 3.3 / 3.1
+    found = everything(mine)
+    np.testing.assert_allclose(found["data"], np.concatenate([c["data"] for c in plain]) * factor, rtol=3e-7)
+    np.testing.assert_allclose(found["stat"], np.concatenate([c["stat"] for c in plain]) * factor**2, rtol=3e-7)
+    for name in ("xpos", "ypos", "lambda", "dq", "origin"):
+        np.testing.assert_array_equal(found[name], np.concatenate([c[name] for c in plain]))
+
+
+def test_the_header_is_of_all_ifus(paths: list[Path]) -> None:
+    mine = opened(paths, (5500.0, 7000.0))
+    assert get_key(mine.header, f"{PREFIX}.MERGED", int) == get_key(mine.header, f"{PREFIX}.FFCORR", int) == 2
+    assert not [key for key in ("EXTNAME", f"{PREFIX}.ILLUM1", "DRS.MUSE.FLAT.FLUX.SKY") if has_key(mine.header, key)]
+    assert np.count_nonzero(read_offsets(mine.header)) == 4
+    limits = Header()
+    PixtableLimits.of(everything(mine)).write(limits)
+    assert all(mine.header[card.keyword] == card.value for card in limits.cards)
+    assert mine.flat_field() is None
+
+
+def test_all_forms_are_read_alike_and_piece_by_piece(paths: list[Path], tmp_path: Path) -> None:
+    mixed = [write(tmp_path, ifu, FLUXES[ifu], form) for ifu, form in ((3, "compact"), (5, "table"))]  # type: ignore[arg-type]
+    expected, mine = everything(opened(paths, (5500.0, 7000.0))), opened(mixed, (5500.0, 7000.0))
+    pieces = [mine.read(first, min(first + 7, mine.n_rows)) for first in range(0, mine.n_rows, 7)]
+    for name, values in expected.items():
+        np.testing.assert_array_equal(np.concatenate([piece[name] for piece in pieces]), values)
+        np.testing.assert_array_equal(mine.read(3, 50, [name])[name], values[3:50])
+    slab = np.concatenate([part.columns["data"] for part in pickle.loads(pickle.dumps(mine)).rows(6000.0, 6500.0)])
+    inside = (expected["lambda"] >= 6000) & (expected["lambda"] <= 6500)
+    np.testing.assert_array_equal(slab, expected["data"][inside])
+
+
+def test_without_twilight_the_flux_of_the_lamps_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = [write(tmp_path, ifu, {"LAMP": fluxes["LAMP"]}, flat=False) for ifu, fluxes in FLUXES.items()]
+    mine = opened(paths)
+    assert mine.scales == pytest.approx((1.0, 4.1 / 4.2))
+    assert "scaled by the flux of the lamps" in caplog.text
+    assert "has no pixel table of IFU 1, 2, 4, 6" in caplog.text
+    assert not has_key(mine.header, f"{PREFIX}.FFCORR")
+
+
+def test_what_is_merged_already_is_taken_as_it_is(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = [write(tmp_path, ifu, {}, flat=False) for ifu in (3, 5)]
+    mine = opened(paths, (5500.0, 7000.0))
+    assert "it is taken to be merged" in caplog.text
+    assert set((everything(mine)["origin"] >> 6) & 31) == {3}
+    assert get_key(mine.header, f"{PREFIX}.LIMITS.LAMBDA.LOW", float) >= 5500
+
+
+def test_one_spectrum_that_is_missing_is_told(tmp_path: Path) -> None:
+    paths = [write(tmp_path, ifu, fluxes, flat=ifu == 3) for ifu, fluxes in FLUXES.items()]
+    with pytest.raises(DataError, match="this has not") as told:
+        opened(paths)
+    assert told.value.context["file"].endswith("-05.fits")
+
+
+def test_exposures_are_listed_by_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    later = write(tmp_path, 3, FLUXES[3], date="2026-11-01T02:00:00.001")
+    first = [write(tmp_path, ifu, FLUXES[ifu]) for ifu in (5, 3)]
+    again = tmp_path / "again.fits"
+    shutil.copy(first[0], again)
+    found = list_exposures([later, *first, again], LOG)
+    assert [files.date for files in found] == [DATE, "2026-11-01T02:00:00.001"]
+    assert found[0].units == {3: first[1], 5: first[0]}
+    assert found[0].merged is None
+    assert "again.fits is not used" in caplog.text
