@@ -76,5 +76,6 @@ def test_each_recipe_is_run_as_it_declares_on_what_those_before_it_made(monkeypa
     assert [(name, values) for name, values, _ in made] == [
         (recipe.name, values) for recipe in all_recipes() for values in recipe.compiled_by
     ]
-    assert {name for name, _, _ in made} == set(recipe_names())
+    # muse_geometry takes fifty exposures at least: its kernel of a second is compiled when it is used
+    assert {name for name, _, _ in made} == set(recipe_names()) - {"muse_geometry"}
     assert {"MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"} <= made[-1][2]
