@@ -19,6 +19,7 @@ from core.cubes.grid import TablePositions
 from core.errors import DataError
 from core.fitsfile.header import Header
 from core.formats.image import MuseImage, image_extension_header, open_image
+from core.formats.raw import open_raw
 from core.recipes.flow import ArrayProduct, FileProduct, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.arc_lamps import load_dispersion, load_trace
@@ -190,13 +191,11 @@ def check_pictures(
     silent = replace(ctx, progress=lambda fraction, text: None)
     for number, check in enumerate(frames.tagged("MASK_CHECK"), start=1):
         bare = FrameSet(tuple(frame for frame in frames if frame.tag in _BARE[1:] or frame == check))
-        headers: list[Header] = []
 
-        def images(bare: FrameSet = bare, headers: list[Header] = headers) -> Iterable[Any]:
+        def images(bare: FrameSet = bare) -> Iterable[Any]:
             for ifu in geometry.ifus:
                 stack = prepare(ifu, bare, ("MASK_CHECK",), overscan_of_bias(ifu, bare, silent), silent)
                 image = combine_frames(stack, CombineOptions("average"), silent).image
-                headers.append(image.header)
                 yield image, _maps_of(ifu, frames, geometry, image, silent)
 
         source = field_source(images(), wave, Header())
@@ -207,7 +206,9 @@ def check_pictures(
         own = image_extension_header("DATA", "count", parts=("DATA",))
         own.remove("EXTNAME")
         own.extend(wcs_header(grid, axes=2).cards)
-        yield ArrayProduct("GEOMETRY_CHECK", "DATA", plane, cube_header(headers[0]), own, (check,), calibs, number)
+        yield ArrayProduct(
+            "GEOMETRY_CHECK", "DATA", plane, cube_header(open_raw(check.path).primary), own, (check,), calibs, number
+        )
 
 
 def _maps_of(ifu: int, frames: FrameSet, geometry: Geometry, image: MuseImage, ctx: RecipeContext) -> list[SliceMap]:
