@@ -20,6 +20,8 @@ OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "MUSE_DEBUG_IGNORE_READOUT": "A number above 0: masters of another read-out mode are taken.",
     "MUSE_BASICPROC_SKIP_GAIN_OVERRIDE": "A number above 0: the gains of the headers, not of a table, are used.",
     "MUSE_BASICPROC_SKIP_NONLIN_CORR": "A number above 0: the non-linearity is not corrected.",
+    "MUSE_TWILIGHT_SCALES": "24 numbers: how bright the IFUs are for muse_twilight, in place of what it measures.",
+    "MUSE_TWILIGHT_SKIP": "A DATACUBE_SKYFLAT that muse_twilight smooths, instead of making one.",
     "MUSE_PIXTABLE_SAVE_AS_TABLE": "A number above 0: pixel tables are binary tables, not images.",
     "MUSE_GEOMETRY_MASK_ROTATION": "Rotation of a pinhole mask whose rows stand on a diagonal (deg).",
     "MUSE_GEOMETRY_PINHOLE_DY": "Vertical distance of the pinholes (mm) instead of the measured one.",

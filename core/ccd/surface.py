@@ -114,7 +114,13 @@ def _smooth_rows(data, good, kernel, first, last, out_value, out_weight):  # typ
 
 
 def smooth(
-    data: NDArray[np.float32], good: NDArray[np.bool_], half_width: int, y0: int = 0, y1: int | None = None
+    data: NDArray[np.float32],
+    good: NDArray[np.bool_],
+    half_width: int,
+    y0: int = 0,
+    y1: int | None = None,
+    *,
+    fwhm: float | None = None,
 ) -> NDArray[np.float32]:
     """Gaussian-weighted average of the good pixels about each pixel.
 
@@ -123,9 +129,11 @@ def smooth(
     data : ndarray, float32, shape (ny, nx)
     good : ndarray, bool, shape (ny, nx)
     half_width : int
-        Half width of the kernel and full width at half maximum of the Gaussian [pix].
+        Half width of the kernel [pix].
     y0, y1 : int
         Rows wanted; all by default.
+    fwhm : float, optional
+        Full width at half maximum of the Gaussian [pix]; the half width of the kernel by default.
 
     Returns
     -------
@@ -134,7 +142,7 @@ def smooth(
     """
     y1 = data.shape[0] if y1 is None else y1
     offsets = np.arange(-half_width, half_width + 1, dtype=np.float64)
-    sigma = half_width / 2.3548200450309493
+    sigma = (half_width if fwhm is None else fwhm) / 2.3548200450309493
     kernel = np.exp(-0.5 * (offsets / sigma) ** 2)
     value = np.empty((y1 - y0, data.shape[1]))
     weight = np.empty_like(value)

@@ -119,6 +119,13 @@ class SlicewiseTable:
         """What is to be put, in this order."""
         return self._slices
 
+    @property
+    def limits(self) -> PixtableLimits:
+        """Limits of all rows that were put; DataError if there are none."""
+        if self._limits is None:
+            raise DataError("no rows, no limits")
+        return self._limits
+
     def put(
         self,
         number: int,
@@ -160,9 +167,7 @@ class SlicewiseTable:
 
     def describe(self, header: Header, exposure: int = 0) -> None:
         """Write limits and offsets, and the version of the compact form, into the header of the table."""
-        if self._limits is None:
-            raise DataError("no rows, no limits")
-        self._limits.write(header)
+        self.limits.write(header)
         for rows in self._slices:
             set_offset(header, exposure, rows.ifu, rows.map.slice_no, rows.offset)
         if self._form == "compact":

@@ -71,7 +71,10 @@ class TableProduct:
 
 @dataclass
 class ArrayProduct:
-    """An array of any dimension in one named extension (LSF_PROFILE, WAVE_MAP, ...) with its WCS cards."""
+    """An array of any dimension in one named extension (LSF_PROFILE, WAVE_MAP, ...) with its WCS cards.
+
+    ``more`` are extensions that follow: headers with ``EXTNAME``, and arrays.
+    """
 
     tag: str
     extension: str
@@ -81,6 +84,7 @@ class ArrayProduct:
     raws: Sequence[Frame]
     calibs: Sequence[Frame]
     number: int | None = None
+    more: Sequence[tuple[Header, npt.NDArray[Any]]] = ()
 
 
 @dataclass

@@ -72,6 +72,8 @@ def _write_array(product: ArrayProduct, header: Header, path: Path, unit: int | 
     with FitsWriter(path, datamd5=True) as writer:
         writer.primary(header)
         writer.image(own, product.data)
+        for cards, array in product.more:
+            writer.image(cards, array)
 
 
 def _finish_file(product: FileProduct, header: Header, path: Path, unit: int | None) -> None:

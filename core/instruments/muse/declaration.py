@@ -35,6 +35,8 @@ INSTRUMENT: Final = Instrument(
         "muse_wavecal": "core.recipes.muse.muse_wavecal:MuseWavecal",
         "muse_lsf": "core.recipes.muse.muse_lsf:MuseLsf",
         "muse_geometry": "core.recipes.muse.muse_geometry:MuseGeometry",
+        "muse_twilight": "core.recipes.muse.muse_twilight:MuseTwilight",
+        "muse_illum": "core.recipes.muse.muse_illum:MuseIllum",
         "muse_scibasic": "core.recipes.muse.muse_scibasic:MuseScibasic",
     },
     procedures={

@@ -11,7 +11,7 @@ threads change a bit of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -140,6 +140,7 @@ def write_cube(
     *,
     filters: Sequence[Filter | None] = (),
     spread: Spread = in_turn,
+    each: Callable[[Slab], None] | None = None,
 ) -> FilledCube:
     """Make a cube (DATA, STAT) and images of it, in bounded memory.
 
@@ -153,6 +154,8 @@ def write_cube(
         Of the images, which follow the cube in extensions of their names. None: the mean of all planes, ``white``.
     spread : Spread
         Threads of the caller.
+    each : callable, optional
+        Called with each slab, in order.
 
     Raises
     ------
@@ -167,6 +170,8 @@ def write_cube(
     with CubeFile.create(path, grid.shape, header, wcs, unit=source.unit) as cube:
         for slab in cube_slabs(source, grid, options, spread):
             cube.put(slab.z0, slab.data, slab.stat)
+            if each is not None:
+                each(slab)
             for image in images:
                 image.add(slab.z0, slab.data, spread=spread)
     name = get_key(header, "OBJECT", str, default="")

@@ -22,7 +22,7 @@ from core.recipes.flow import ImageProduct, Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.differences.muse_bias import DIFFERENCES, MANUAL_NOTES
-from core.recipes.muse.parameters import CombineParameters, merge_parameter
+from core.recipes.muse.parameters import IfuCombineParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
@@ -32,7 +32,7 @@ __all__ = ["BiasParameters", "MuseBias"]
 _RON_RANGE = (1.0, 5.0)  # usual read-out noise [count]
 
 
-class BiasParameters(CombineParameters):
+class BiasParameters(IfuCombineParameters):
     """Parameters of muse_bias."""
 
     losigmabadpix: float = parameter(30.0, "Low sigma to find dark columns in the combined bias.", ge=0)

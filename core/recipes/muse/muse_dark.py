@@ -24,7 +24,7 @@ from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.differences.muse_dark import DIFFERENCES, MANUAL_NOTES
-from core.recipes.muse.parameters import CombineParameters, merge_parameter
+from core.recipes.muse.parameters import IfuCombineParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
@@ -34,7 +34,7 @@ __all__ = ["DarkParameters", "MuseDark"]
 _DC_RANGE = (0.0, 10.0)  # usual dark current [count/pix/h]
 
 
-class DarkParameters(CombineParameters):
+class DarkParameters(IfuCombineParameters):
     """Parameters of muse_dark."""
 
     scale: bool = parameter(

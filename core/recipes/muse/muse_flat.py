@@ -29,7 +29,7 @@ from core.recipes.frames import FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.differences.muse_flat import DIFFERENCES, MANUAL_NOTES
-from core.recipes.muse.parameters import CombineParameters, merge_parameter
+from core.recipes.muse.parameters import IfuCombineParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
@@ -39,7 +39,7 @@ __all__ = ["FlatParameters", "MuseFlat"]
 _COLD = 7.0  # [deg C] below which slices of some IFUs are known to be vignetted too much
 
 
-class FlatParameters(CombineParameters):
+class FlatParameters(IfuCombineParameters):
     """Parameters of muse_flat."""
 
     scale: bool = parameter(

@@ -24,14 +24,14 @@ from core.recipes.muse.basic import prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.differences.muse_lsf import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.lsf_flow import LsfFlow
-from core.recipes.muse.parameters import OverscanParameters, merge_parameter
+from core.recipes.muse.parameters import IfuParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.parts import MemoryNeed
 
 __all__ = ["LsfParameters", "MuseLsf"]
 
 
-class LsfParameters(OverscanParameters):
+class LsfParameters(IfuParameters):
     """Parameters of muse_lsf."""
 
     save_subtracted: bool = parameter(False, "Save the pixel table after the LSF subtraction.")

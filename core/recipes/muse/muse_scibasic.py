@@ -15,7 +15,7 @@ from core.recipes.flow import Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.differences.muse_scibasic import DIFFERENCES, MANUAL_NOTES
-from core.recipes.muse.parameters import OverscanParameters, merge_parameter
+from core.recipes.muse.parameters import IfuParameters, merge_parameter
 from core.recipes.muse.scibasic_flow import SKY_TAGS, ScibasicFlow
 from core.recipes.muse.sky_shift import SkyLineOptions, parse_lines, parse_rejection
 from core.recipes.muse.units import IfuRecipe, ifu_part
@@ -26,7 +26,7 @@ __all__ = ["MuseScibasic", "ScibasicParameters"]
 _WHAT: Final = ("a science target", "a standard star field", "an (almost) empty sky field", "an astrometric field")
 
 
-class ScibasicParameters(OverscanParameters):
+class ScibasicParameters(IfuParameters):
     """Parameters of muse_scibasic."""
 
     crop: bool = parameter(

@@ -20,7 +20,7 @@ from core.recipes.muse.arc_lamps import ImageStore, load_line_list, load_trace
 from core.recipes.muse.basic import prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.differences.muse_wavecal import DIFFERENCES, MANUAL_NOTES
-from core.recipes.muse.parameters import OverscanParameters, merge_parameter
+from core.recipes.muse.parameters import IfuParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.muse.wavecal_flow import WavecalFlow
 from core.recipes.parts import MemoryNeed
@@ -33,7 +33,7 @@ __all__ = ["MuseWavecal", "WavecalParameters"]
 _TABLE: Final = "WAVECAL_TABLE"
 
 
-class WavecalParameters(OverscanParameters):
+class WavecalParameters(IfuParameters):
     """Parameters of muse_wavecal."""
 
     combine: Literal["average", "median", "minmax", "sigclip"] = parameter(

@@ -18,6 +18,8 @@ from core.recipes.parts import Schedule
 
 __all__ = [
     "CombineParameters",
+    "IfuCombineParameters",
+    "IfuParameters",
     "NifuParameters",
     "OverscanParameters",
     "merge_parameter",
@@ -46,8 +48,8 @@ class NifuParameters(RecipeParameters):
         return replace(schedule, parallel=self.nifu == -1, stop_at_failure=self.nifu == 0, skip_dead=self.nifu <= 0)
 
 
-class OverscanParameters(NifuParameters):
-    """``nifu`` and the overscan parameters of every recipe that reads raw frames."""
+class OverscanParameters(RecipeParameters):
+    """The overscan parameters of every recipe that reads raw frames."""
 
     overscan: str = _accepting(
         parameter(
@@ -106,7 +108,7 @@ class OverscanParameters(NifuParameters):
 
 
 class CombineParameters(OverscanParameters):
-    """Overscan and combination parameters: bias, dark, flat, wavecal, lsf and twilight recipes start with these."""
+    """Overscan parameters and those of the combination of frames."""
 
     combine: Literal["average", "median", "minmax", "sigclip"] = parameter(
         "sigclip", "Type of image combination to use."
@@ -121,6 +123,14 @@ class CombineParameters(OverscanParameters):
     def combine_options(self) -> CombineOptions:
         """The six parameters as the numerics take them."""
         return CombineOptions(self.combine, self.nlow, self.nhigh, self.nkeep, self.lsigma, self.hsigma)
+
+
+class IfuParameters(OverscanParameters, NifuParameters):
+    """``nifu`` and the overscan parameters."""
+
+
+class IfuCombineParameters(CombineParameters, NifuParameters):
+    """``nifu``, overscan and combination parameters: bias, dark, flat and wavecal recipes start with these."""
 
 
 def merge_parameter() -> Any:

@@ -33,6 +33,8 @@ def ifus_of(frames: Iterable[Frame]) -> tuple[Part, ...]:
         If no frame has an IFU.
     BadFitsError
         If none can be read.
+    RetriableError
+        If there is no room to unpack one that is compressed as a whole.
     """
     found: set[int] = set()
     unreadable: NonRetriableError | None = None

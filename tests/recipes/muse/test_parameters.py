@@ -9,7 +9,7 @@ from core.errors import ParameterError
 from core.recipes.muse.parameters import CombineParameters, OverscanParameters
 from core.recipes.registry import get_recipe, recipe_names
 
-COMBINING = ("muse_bias", "muse_dark", "muse_flat")
+COMBINING = ("muse_bias", "muse_dark", "muse_flat", "muse_twilight")
 WITH_OVERSCAN = [name for name in recipe_names() if "overscan" in get_recipe(name).Params.model_fields]
 
 

@@ -1,0 +1,87 @@
+"""Pixels of a compact table, for cubes: only the slices that a band of the field touches are read.
+
+A band of few rows of the field meets the slices of one or two IFUs, and of these a few. So a cube of the whole field is
+made band by band without reading any table more often than its margins demand.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from core.cubes.grid import Columns, TablePositions
+from core.errors import BadFitsError
+from core.formats.pixtable_header import PixtableLimits
+from core.formats.pixtable_read import CompactTable, open_pixtable
+from core.formats.pixtable_slices import SliceRows
+from core.recipes.muse.pixel_source import Limits, PixelSource
+
+__all__ = ["source_of_slices"]
+
+_NAMES: Final = ("xpos", "ypos", "lambda", "data", "dq", "stat")
+_TOLERANCE: Final = 1e-3  # [pix] that rounding to float32 may move a pixel
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Rows ``first`` up to but not including ``last`` of a table, and where they lie across the field."""
+
+    first: int
+    last: int
+    y: Limits
+
+
+def source_of_slices(path: Path, limits: PixtableLimits, scale: float = 1.0) -> PixelSource:
+    """Pixels of a compact table whose positions are in pixels.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+    limits : PixtableLimits
+        Of all rows; the header of the table has them with fewer digits.
+    scale : float
+        The data are divided by it, and the variances by its square.
+
+    Raises
+    ------
+    BadFitsError
+        If the file is no compact pixel table.
+    """
+    table = open_pixtable(path)
+    if not isinstance(table, CompactTable):
+        raise BadFitsError("the pixel table is not of the compact form", file=path)
+    bounds = np.cumsum([0, *(rows.n_rows for rows in table.slices)]).tolist()
+    slices = [_Slice(bounds[k], bounds[k + 1], _across(rows)) for k, rows in enumerate(table.slices)]
+
+    def read(wave: Limits, y: Limits) -> Columns:
+        chosen = [item for item in slices if item.y[0] <= y[1] and y[0] <= item.y[1]]
+        columns = _empty(sum(item.last - item.first for item in chosen))
+        start = 0
+        for item in chosen:
+            stop = start + item.last - item.first
+            for name, values in table.read(item.first, item.last, _NAMES).items():
+                columns[name][start:stop] = values
+            start = stop
+        if scale != 1.0:
+            columns["data"] /= np.float32(scale)
+            columns["stat"] /= np.float32(scale * scale)
+        return columns
+
+    x, y, wave = ((float(low), float(high)) for low, high in (limits.x, limits.y, limits.wave))
+    return PixelSource(table.header, table.units["data"], TablePositions(), x, y, wave, table.n_rows, read)
+
+
+def _across(rows: SliceRows) -> Limits:
+    """Lowest and highest y of a slice, a little wide."""
+    place = rows.map.place
+    reach = 0.5 * place.width * abs(math.sin(math.radians(place.angle))) + _TOLERANCE
+    return place.y - reach, place.y + reach
+
+
+def _empty(n: int) -> dict[str, npt.NDArray[Any]]:
+    return {name: np.empty(n, np.int32 if name == "dq" else np.float32) for name in _NAMES}
