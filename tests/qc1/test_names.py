@@ -79,10 +79,6 @@ def test_a_column_of_several_tables_is_refused_with_their_names():
 
 # The recipes that exist, and those of the whole instrument and of single exposures that come.
 COMING = (
-    QcSpec("QC.TWILIGHT{unit}.INPUT{input}.MEDIAN", "count", "float", "CAL", "text", product_axes=()),
-    QcSpec("QC.TWILIGHT{unit}.MASTER.INTFLUX", "", "float", "CAL", "text", product_axes=()),
-    QcSpec("QC.GEO.IFU{unit}.WLEN{line}.FLUX.MEAN", "", "float", "HC", "text", product_axes=()),
-    QcSpec("QC.GEO.EXP{exposure}.FWHM.MEAN", "pix", "float", "HC", "text"),
     QcSpec("QC.STANDARD.POS{source}.X", "pix", "float", "ENG", "text", product_axes=("exposure",)),
     QcSpec("QC.STANDARD.STARNAME", "", "str", "ENG", "text", product_axes=("exposure",)),
     QcSpec("QC.SKY.LINE{sky_line}.NAME", "", "str", "ENG", "text", product_axes=()),
