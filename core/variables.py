@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["OTHER_VARIABLES"]
+__all__ = ["EXPERT_VARIABLE", "OTHER_VARIABLES"]
+
+EXPERT_VARIABLE: Final = "MUSE_EXPERT_USER"
 
 OTHER_VARIABLES: Final[Mapping[str, str]] = {
     "CASCADE_RECIPES": "Further recipes: name=module:Class,name=module:Class.",
     "CASCADE_PROCEDURES": "Further QC procedures: name=module:PROCEDURE,name=module:PROCEDURE.",
     "OMP_NUM_THREADS": "Cores that one recipe may use; all if not set.",
     "NUMBA_CACHE_DIR": "Where compiled kernels are kept; beside the modules, or in the user's cache, if not set.",
-    "MUSE_EXPERT_USER": (
+    EXPERT_VARIABLE: (
         "Set: muserex shows hidden parameters, too; pixel tables are made without slices that have no trace or "
         "wavelengths, and of geometry tables without angle and width."
     ),

@@ -109,10 +109,12 @@ class PixtableFile:
         Raises
         ------
         DataError
-            If a column has another type.
+            If a column has another type, or the form is the compact one.
         ProductStoreError
             If the disk has no space for it.
         """
+        if form == "compact":
+            raise DataError("the compact form of a pixel table is written slice by slice")
         primary = header.copy()
         set_key(primary, "PIPEFILE", Path(path).name, "Filename of data product")
         kinds: dict[str, np.dtype[Any]] = {name: np.dtype(kind) for name, kind in columns.items()}

@@ -29,11 +29,10 @@ from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import LEVELS, LogSettings, configure_logging
 from core.recipes.rcfiles import caller_options, config_text, recipe_values
 from core.recipes.registry import get_recipe, recipe_names
-from core.variables import OTHER_VARIABLES
+from core.variables import EXPERT_VARIABLE, OTHER_VARIABLES
 
 __all__ = ["command", "main"]
 
-EXPERT_VARIABLE = "MUSE_EXPERT_USER"
 _READ_HERE = re.compile(r"MUSE_|OMP_|NUMBA_|CASCADE_RECIPES")
 _ENVIRONMENT = "\n".join(
     textwrap.fill(text, 110, initial_indent=f"  {name:34s}", subsequent_indent=" " * 36)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from core.errors import BadFitsError, DataError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
-from core.formats.pixtable import PixtableForm
+from core.formats.pixtable import PixtableFile, PixtableForm
 from core.formats.pixtable_compact import COMPACT, FlagRuns
 from core.formats.pixtable_header import COLUMNS
 from core.formats.pixtable_read import open_pixtable
@@ -151,3 +151,9 @@ def test_damage_is_told(
         hdus.writeto(tmp_path / "b.fits")
     with pytest.raises(BadFitsError, match=told):
         open_pixtable(tmp_path / "b.fits")
+
+
+def test_columns_alone_are_no_compact_table(tmp_path: Path, pixtable_header: Headers) -> None:
+    with pytest.raises(DataError, match="written slice by slice"):
+        PixtableFile.create(tmp_path / "a.fits", pixtable_header(IFU), [1], {}, form="compact")
+    assert not list(tmp_path.iterdir())

@@ -18,10 +18,10 @@ from core.recipes.logs import Logger
 from core.recipes.muse.arc_lamps import load_dispersion, load_trace
 from core.spatial.positions import FieldPlace, SliceMap
 from core.spectral.dispersion import Dispersion
+from core.variables import EXPERT_VARIABLE
 
-__all__ = ["EXPERT_VARIABLE", "SliceMaps", "field_places", "load_slice_maps"]
+__all__ = ["SliceMaps", "field_places", "load_slice_maps"]
 
-EXPERT_VARIABLE: Final = "MUSE_EXPERT_USER"
 _LIKELY_ROW: Final = 2056.0
 
 
@@ -155,4 +155,4 @@ def field_places(table: MuseTable, ifu: int, frame: Frame) -> dict[int, FieldPla
 
 
 def _expert() -> bool:
-    return EXPERT_VARIABLE in os.environ
+    return bool(os.environ.get(EXPERT_VARIABLE))
