@@ -25,6 +25,7 @@ __all__ = [
     "COLUMNS",
     "OF_THE_MEAN",
     "Line",
+    "against_truth",
     "compare_images",
     "compare_lsf",
     "compare_qc",
@@ -241,7 +242,7 @@ def compare_traces(ours: Path, theirs: Path, ifu: int, ny: int, truth: Instrumen
         true = {s: getattr(truth, f"trace_{what}")(s, y) for s in slices}
         mine = _rms([getattr(a, what)(s, y) - true[s] for s in slices])
         peer = _rms([getattr(b, what)(s, y) - true[s] for s in slices])
-        yield _against_truth(f"trace {what}, rms to the truth", mine, peer, "pix")
+        yield against_truth(f"trace {what}, rms to the truth", mine, peer, "pix")
 
 
 def compare_samples(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
@@ -283,7 +284,7 @@ def compare_wavelengths(
     yield _asked("wavelength, rms between the pipelines", _rms(between), "Angstrom", 0.003, "wavelength")
     yield Line("wavelength, largest difference", f"{max(float(np.abs(d).max()) for d in between):.4f} Angstrom")
     if truth is not None:
-        yield _against_truth("wavelength, rms to the truth (4750..9350 Angstrom)", _rms(mine), _rms(peer), "Angstrom")
+        yield against_truth("wavelength, rms to the truth (4750..9350 Angstrom)", _rms(mine), _rms(peer), "Angstrom")
 
 
 def compare_lsf(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
@@ -303,7 +304,8 @@ def compare_lsf(ours: Path, theirs: Path, ifu: int) -> Iterator[Line]:
     yield Line("LSF profiles, largest difference", f"{100 * float(difference.max()):.3g} % of the peak")
 
 
-def _against_truth(what: str, mine: float, peer: float, unit: str) -> Line:
+def against_truth(what: str, mine: float, peer: float, unit: str) -> Line:
+    """Deviations of both pipelines from the truth, of which ours must not be larger."""
     # At least as good: within the 5 % by which two estimates from the same noise differ by chance.
     return Line(what, f"ours {mine:.5f}, theirs {peer:.5f} {unit}", "ours <= theirs", mine <= 1.05 * peer)
 
