@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from core.cubes.projection import ra_difference, tangent_plane, tangent_plane_by_angles
+from core.cubes.projection import ra_difference, tangent_plane, tangent_plane_by_angles, tangent_plane_near
 from core.cubes.wcs import CubeGrid, air_to_vacuum
 from core.errors import DataError
 from core.instruments.muse.facts import Dq
@@ -31,10 +31,12 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 GOOD, COSMIC, BAD = range(3)  # states of a pixel: usable; a cosmic ray and nothing else; flagged otherwise
 ROW_BYTES: Final = 4 * 7 + 4 * 8 + 1 + 4  # memory for a row: in the columns, sorted, and its cell
-_BANDS: Final = 8  # of cells, counted and filled independently; more cost more passes over the rows
+_BANDS: Final = 4  # of cells, counted and filled independently; more cost more passes over the rows
 _CHUNK: Final = 1 << 17  # rows
 _UNDECIDED: Final = 1e-3  # [pix] from an edge
+_NEAR: Final = 0.6  # [deg] from the reference point (`tangent_plane_near`)
 _COSMIC_FLAG: Final = int(Dq.COSMIC)
+_NONE: Final = np.empty(0, np.float32)
 
 
 @dataclass(frozen=True)
@@ -170,27 +172,18 @@ def sort_rows(
     bands = [(band * n_cells // _BANDS, (band + 1) * n_cells // _BANDS) for band in range(_BANDS)]
     spread(lambda band: _count(cell, *band, starts), bands)
     _accumulate(starts)
-    row = np.empty(starts[-1], np.int32)
-    spread(lambda band: _fill(cell, *band, starts, row), bands)
-    return _gathered(box, starts, row, {**columns, "lambda": wave}, spread)
+    cells = _room(box, starts, weighted="weight" in columns)
+    given = [columns["xpos"], columns["ypos"], wave, columns["data"], columns["stat"]]
+    weights = columns.get("weight", _NONE)
+    spread(lambda band: _fill(cell, *band, *given, columns["dq"], weights, cells), bands)
+    return cells
 
 
-def _gathered(
-    box: Box, starts: npt.NDArray[np.int32], row: npt.NDArray[np.int32], columns: Columns, spread: Spread
-) -> Cells:
-    names = ("xpos", "ypos", "lambda", "data", "stat", "weight")
-    found = {name: np.empty(row.size if name in columns else 0, np.float32) for name in names}
-    state = np.empty(row.size, np.uint8)
-
-    def gather(part: slice) -> None:
-        for name, values in found.items():
-            if name in columns:
-                np.take(columns[name], row[part], out=values[part], mode="clip")
-        _states(columns["dq"], row[part], found["data"][part], found["stat"][part], state[part])
-
-    spread(gather, _chunks(row.size))
-    x, y, wave, data, stat, weight = found.values()
-    return Cells(box, starts, row, x, y, wave, data, stat, state, weight)
+def _room(box: Box, starts: npt.NDArray[np.int32], *, weighted: bool) -> Cells:
+    n = int(starts[-1])
+    x, y, wave, data, stat = (np.empty(n, np.float32) for _ in range(5))
+    weight = np.empty(n if weighted else 0, np.float32)
+    return Cells(box, starts, np.empty(n, np.int32), x, y, wave, data, stat, np.empty(n, np.uint8), weight)
 
 
 def _box(grid: CubeGrid, region: Region, margin: int) -> Box:
@@ -261,7 +254,11 @@ def _find_cells(xpos, ypos, wave, mapping, box, cell):  # type: ignore[no-untype
             continue
         x, y = xpos[i] + mapping.x, ypos[i] + mapping.y
         if mapping.celestial:
-            x, y = tangent_plane(x, y, mapping.sine, mapping.cosine)
+            north = y - mapping.dec
+            if abs(x) < _NEAR and abs(north) < _NEAR:
+                x, y = tangent_plane_near(x, north, mapping.sine, mapping.cosine)
+            else:
+                x, y = tangent_plane(x, y, mapping.sine, mapping.cosine)
         px, py = _pixel(x, y, mapping)
         if mapping.celestial and _undecided(px, py, mapping):
             x, y = tangent_plane_by_angles(xpos[i] + mapping.zero, ypos[i] + mapping.y, mapping.ra, mapping.dec)
@@ -286,20 +283,17 @@ def _accumulate(starts):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fill(cell, first, last, starts, row):  # type: ignore[no-untyped-def]
-    """Rows of the cells of a band, in the order of the table."""
-    free = starts[first:last].copy()
+def _fill(cell, first, last, xpos, ypos, wave, data, stat, dq, weight, cells):  # type: ignore[no-untyped-def]
+    """Pixels of the cells of a band, in the order of the table; one without value or variance is bad."""
+    free = cells.starts[first:last].copy()
     for i in range(cell.size):
         if first <= cell[i] < last:
-            k = cell[i] - first
-            row[free[k]] = i
-            free[k] += 1
-
-
-@njit(cache=True, nogil=True)
-def _states(dq, row, data, stat, state):  # type: ignore[no-untyped-def]
-    """States of pixels; one without value or variance is bad, whatever its flags."""
-    for k in range(row.size):
-        flags = dq[row[k]]
-        known = np.isfinite(data[k]) and np.isfinite(stat[k])
-        state[k] = BAD if not known else (GOOD if flags == 0 else (COSMIC if flags == _COSMIC_FLAG else BAD))
+            k = free[cell[i] - first]
+            free[cell[i] - first] = k + 1
+            cells.row[k] = i
+            cells.x[k], cells.y[k], cells.wave[k] = xpos[i], ypos[i], wave[i]
+            cells.data[k], cells.stat[k] = data[i], stat[i]
+            if weight.size:
+                cells.weight[k] = weight[i]
+            known = np.isfinite(data[i]) and np.isfinite(stat[i])
+            cells.state[k] = BAD if not known else (GOOD if dq[i] == 0 else (COSMIC if dq[i] == _COSMIC_FLAG else BAD))

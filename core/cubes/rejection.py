@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import product
 from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from core.cubes.grid import BAD, COSMIC, Cells
+from core.cubes.grid import BAD, COSMIC, Box, Cells
 from core.errors import ParameterError
 from core.spread import Spread, in_turn
 
@@ -32,9 +33,13 @@ _NEIGHBOURS: Final = 27  # a cell and those around it
 _FEWEST: Final = 3  # pixels that make a statistic
 _ANGLE: Final = 5.0  # [deg] that slices may be off an axis of the cube
 _WIDER: Final = 1 + 1e-12  # so that rounding does not decide which of two ways is taken
+_ROUNDING: Final = np.float32(2e-7)
 _LINES: Final = 32  # rows of cells that a thread takes at a time
 _PIECES: Final = 64  # of all cells
 _CROWDED: Final = 16  # pixels in a cell, on average, from which on ranks are looked at before all is computed
+_TRIES: Final = 4  # to enclose a median by counting, before it is computed
+_BESIDE: Final = 0.5  # median deviations from where a median is expected to the ends of the interval
+_USUAL: Final = 8  # pixels in three cells that lie side by side, at most
 
 
 @dataclass(frozen=True)
@@ -111,10 +116,12 @@ def find_cosmics(cells: Cells, rejection: Rejection, spread: Spread = in_turn) -
         n_lines = (cells.box.nz - 2) * (cells.box.ny - 2)
         most = int(np.diff(cells.starts).max())
         ranks = _ranks_of(cells, spread) if statistic == _MEDIAN else np.empty((0, 4), np.float32)
+        usable = _usable(cells.data, cells.state)
+        variances = _usable(cells.stat, cells.state) if statistic == _IRAF else usable
+        given = cells, usable, variances, ranks, _runs(cells.box, direction)
+        how = most, statistic, direction, rejection.sigma
         spread(
-            lambda first: _search(
-                cells, ranks, first, min(first + _LINES, n_lines), most, statistic, direction, rejection.sigma, found
-            ),
+            lambda first: _search(*given, first, min(first + _LINES, n_lines), *how, found),
             range(0, n_lines, _LINES),
         )
     return found
@@ -136,6 +143,31 @@ def without_cosmics(cells: Cells, found: npt.NDArray[np.bool_]) -> Cells:
     state = cells.state.copy()
     np.maximum(state, COSMIC, out=state, where=found)
     return cells._replace(state=state)
+
+
+def _runs(box: Box, direction: int) -> npt.NDArray[np.int32]:
+    """Which cells one is compared with: runs of neighbours, by their distances from it, first and last + 1."""
+    found = []
+    for dz, dy in product((-1, 0, 1), repeat=2):
+        beside = (0, 1) if direction == _ALONG_X and dy == 0 else (-1, 2)
+        if direction == _ALONG_X and dy == 0 and dz != 0:
+            continue
+        middle = (dz * box.ny + dy) * box.nx
+        if direction == _ALONG_Y and (dz, dy) != (0, 0):
+            found += [(middle - 1, middle), (middle + 1, middle + 2)]
+        else:
+            found.append((middle + beside[0], middle + beside[1]))
+    return np.array(found, np.int32)
+
+
+@njit(cache=True, nogil=True)
+def _usable(of_pixels, state):  # type: ignore[no-untyped-def]
+    """Values of the pixels that may be compared with, NaN of others and of some behind the last."""
+    usable = np.empty(of_pixels.size + _USUAL, np.float32)
+    usable[of_pixels.size :] = np.nan
+    for k in range(of_pixels.size):
+        usable[k] = np.nan if state[k] == BAD else of_pixels[k]
+    return usable
 
 
 @njit(cache=True, nogil=True)
@@ -186,10 +218,11 @@ def _surely_below(ranks, box, own, direction, sigma, highest):  # type: ignore[n
 
 
 @njit(cache=True, nogil=True)
-def _search(cells, ranks, first, last, most, statistic, direction, sigma, found):  # type: ignore[no-untyped-def]
-    """Search rows of cells, counted without the outermost."""
+def _search(cells, usable, variances, ranks, runs, first, last, most, statistic, direction, sigma, found):  # type: ignore[no-untyped-def]
+    """Search rows of cells, counted without the outermost; ``usable`` and ``variances`` are from `_usable`."""
     box = cells.box
-    values, spare = np.empty(_NEIGHBOURS * most, np.float32), np.empty(_NEIGHBOURS * most)
+    values, spare = np.empty(_NEIGHBOURS * most + _USUAL, np.float32), np.empty(_NEIGHBOURS * most)
+    middle, deviation = np.nan, np.nan  # of the cells before
     for number in range(first, last):
         z, y = number // (box.ny - 2) + 1, number % (box.ny - 2) + 1
         line = (z * box.ny + y) * box.nx
@@ -197,75 +230,150 @@ def _search(cells, ranks, first, last, most, statistic, direction, sigma, found)
             begin, end = cells.starts[own], cells.starts[own + 1]
             if begin == end:
                 continue
-            highest = cells.data[begin:end].max()
+            highest = cells.data[begin]
+            for k in range(begin + 1, end):
+                highest = max(highest, cells.data[k])
             if ranks.size and _surely_below(ranks, box, own, direction, sigma, np.float64(highest)):
                 continue
-            n, variance = _collect(cells, own, direction, values)
+            n = _collect(usable, cells.starts, runs, own, values)
+            if statistic == _MEDIAN:
+                below, middle = _counted_below(values, n, middle, deviation, sigma, highest)
+                if below:
+                    continue
+            n = _numbers(values, n)
             if n < _FEWEST:
                 continue
-            limit = _limit(values, spare, n, variance, statistic, sigma, highest)
+            if statistic == _MEDIAN:
+                middle, deviation, limit = _median_limit(values, spare, n, sigma)
+            elif statistic == _MEAN:
+                limit = _mean_limit(values, n, sigma)
+            else:
+                limit = _sum(values, n) / n
+                n = _numbers(values, _collect(variances, cells.starts, runs, own, values))
+                limit += sigma * (math.sqrt(_sum(values, n)) / n)
             for k in range(begin, end):
                 if cells.data[k] > limit:
                     found[k] = True
 
 
 @njit(cache=True, nogil=True)
-def _collect(cells, own, direction, values):  # type: ignore[no-untyped-def]
-    """The values to compare those of a cell with, their number and the sum of their variances."""
-    n, variance = 0, 0.0
-    for dz in range(-1, 2):
-        for dy in range(-1, 2):
-            left, right, step = -1, 2, 3
-            if direction == _ALONG_X and dy == 0:
-                if dz != 0:
-                    continue
-                left, right = 0, 1
-            elif direction == _ALONG_Y and (dy != 0 or dz != 0):
-                step = 2  # the cells left and right, without that between them
-            middle = own + (dz * cells.box.ny + dy) * cells.box.nx
-            for dx in range(left, right, step):
-                beyond = dx + 1 if step == 2 else right
-                for k in range(cells.starts[middle + dx], cells.starts[middle + beyond]):
-                    if cells.state[k] != BAD:
-                        values[n] = cells.data[k]
-                        variance += cells.stat[k]
-                        n += 1
-    return n, variance
+def _collect(usable, starts, runs, own, values):  # type: ignore[no-untyped-def]
+    """Gather what is to be compared with a cell, NaN among it, and tell how much it is.
+
+    A run is copied with what lies behind it, over which the next one goes: in this way nothing is to be asked.
+    """
+    n, longest = 0, 0
+    for run in range(runs.shape[0]):
+        begin, end = starts[own + runs[run, 0]], starts[own + runs[run, 1]]
+        longest = max(longest, end - begin)
+        if longest > _USUAL:
+            return _collect_many(usable, starts, runs, own, values)
+        k, to = np.uintp(begin), np.uintp(n)
+        for i in range(_USUAL):
+            values[to + np.uintp(i)] = usable[k + np.uintp(i)]
+        n += end - begin
+    return n
 
 
 @njit(cache=True, nogil=True)
-def _limit(values, spare, n, variance, statistic, sigma, highest):  # type: ignore[no-untyped-def]
-    """What a cosmic ray exceeds; infinite where ``highest`` is seen not to, before all is computed."""
-    if statistic == _MEDIAN:
-        return _median_limit(values, spare, n, sigma, highest)
-    level = 0.0
+def _collect_many(usable, starts, runs, own, values):  # type: ignore[no-untyped-def]
+    n = 0
+    for run in range(runs.shape[0]):
+        for k in range(starts[own + runs[run, 0]], starts[own + runs[run, 1]]):
+            values[n] = usable[k]
+            n += 1
+    return n
+
+
+@njit(cache=True, nogil=True)
+def _numbers(values, n):  # type: ignore[no-untyped-def]
+    """Put those of the first n values that are numbers together, and tell how many these are."""
+    known = 0
     for k in range(n):
-        level += values[k]
-    level /= n
-    if statistic == _IRAF:
-        return level + sigma * (math.sqrt(variance) / n)
-    squares = 0.0
+        values[known] = values[k]
+        known += values[k] == values[k]
+    return known
+
+
+@njit(cache=True, nogil=True)
+def _sum(values, n):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for k in range(n):
+        total += values[k]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _mean_limit(values, n, sigma):  # type: ignore[no-untyped-def]
+    """What a cosmic ray exceeds, by mean and standard deviation."""
+    level, squares = _sum(values, n) / n, 0.0
     for k in range(n):
         squares += (values[k] - level) ** 2
     return level + sigma * math.sqrt(squares / (n - 1))
 
 
 @njit(cache=True, nogil=True)
-def _median_limit(values, spare, n, sigma, highest):  # type: ignore[no-untyped-def]
-    not_below = 0
+def _counted_below(values, n, middle, deviation, sigma, highest):  # type: ignore[no-untyped-def]
+    """Whether ``highest`` is seen to be no cosmic ray by counting, and where the median is expected next time.
+
+    An interval around ``middle`` encloses the median if less than half of the values lie below it, and above it. If
+    then less than half lie so near to it that ``sigma`` times their distance reaches ``highest``, the median deviation
+    is larger. Nothing is lost by a bad guess but time.
+    """
+    low, high = middle - _BESIDE * deviation, middle + _BESIDE * deviation
+    for attempt in range(_TRIES):
+        first, last = np.float32(low), np.float32(high)
+        near = max((np.float64(highest) - first) / sigma, 0.0) * _WIDER
+        least, most = np.float32(first - near), np.float32(last + near)
+        least, most = least - abs(least) * _ROUNDING, most + abs(most) * _ROUNDING
+        known, beneath, above, not_below, within = _count(values, n, first, last, highest, least, most)
+        not_lower, not_higher = 2 * beneath < known, 2 * above < known
+        enclosed = first <= last and not_lower and not_higher
+        off = deviation * (above - beneath) / max(known, 1)
+        if 2 * not_below > known or (enclosed and 2 * within < known):
+            return True, 0.5 * (low + high) + off
+        if not deviation > 0 or (enclosed and 3 * near > deviation):
+            break
+        low, high = _other_interval(low, high, middle + off, (1 + attempt) * deviation, not_lower, not_higher)
+    return False, middle
+
+
+@njit(cache=True, nogil=True)
+def _other_interval(low, high, middle, step, not_lower, not_higher):  # type: ignore[no-untyped-def]
+    """A smaller interval if a median was enclosed, else one where it is."""
+    if not_lower and not_higher:
+        quarter = 0.25 * (high - low)
+        return max(low, middle - quarter), min(high, middle + quarter)
+    if not_lower:
+        return high - 0.15 * step, high + 0.75 * step
+    if not_higher:
+        return low - 0.75 * step, low + 0.15 * step
+    return low - 0.25 * step, high + 0.25 * step
+
+
+@njit(cache=True, nogil=True)
+def _count(values, n, low, high, highest, least, most):  # type: ignore[no-untyped-def]
+    """Numbers of values: all, below ``low``, above ``high``, not below ``highest``, between ``least`` and ``most``."""
+    none, one = np.int32(0), np.int32(1)  # numbers of the size of the values, of which many are counted at a time
+    known, beneath, above, not_below, within = none, none, none, none, none
     for k in range(n):
-        not_below += values[k] >= highest
-    if 2 * not_below > n:  # not above the median
-        return np.inf
+        value = values[k]
+        known += one if value == value else none
+        beneath += one if value < low else none
+        above += one if value > high else none
+        not_below += one if value >= highest else none
+        within += one if (value > least) & (value < most) else none
+    return known, beneath, above, not_below, within
+
+
+@njit(cache=True, nogil=True)
+def _median_limit(values, spare, n, sigma):  # type: ignore[no-untyped-def]
+    """Median, median deviation, and what a cosmic ray exceeds."""
     level = _median(values, n)
-    enough = (highest - level) / sigma * _WIDER
-    within = 0
     for k in range(n):
         spare[k] = abs(values[k] - level)
-        within += spare[k] < enough
-    if 2 * within < n:  # the median deviation is larger
-        return np.inf
-    return level + sigma * _median(spare, n)
+    deviation = _median(spare, n)
+    return level, deviation, level + sigma * deviation
 
 
 @njit(cache=True, nogil=True)

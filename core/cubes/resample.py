@@ -24,7 +24,11 @@ from core.spread import Spread, in_turn
 
 __all__ = ["Voxels", "margin_of", "resample"]
 
+Doubles = npt.NDArray[np.float64]
+
 _LINES: Final = 32  # rows of voxels that a thread takes at a time
+_BAND: Final = 16  # rows of the field that a thread takes at a time: their sums stay in the cache of a processor
+_SHRUNK: Final = 0.98  # of a voxel: a smaller pixel meets no more than two along an axis, however the sky is bent
 _NORMAL: Final = float(np.finfo(np.float64).tiny)  # the smallest sum of weights that is one
 
 
@@ -58,6 +62,9 @@ class _Lattice(NamedTuple):
     xy: float
     yx: float
     yy: float
+    step_x: float  # offset from one voxel to the next along each axis; 0 where there is but one
+    step_y: float
+    step_z: float
 
 
 def margin_of(resampling: Resampling, rejection: Rejection) -> int:
@@ -122,12 +129,17 @@ def voxels_of(
     lattice = _lattice(grid, positions, region)
     shape = region.z1 - region.z0, region.y1 - region.y0, grid.nx
     data, stat = np.empty(shape, np.float32), np.empty(shape, np.float32)
-    fill = _nearest if kernel.method == NEAREST else _means
-    lines = shape[0] * shape[1]
-    spread(
-        lambda first: fill(cells, lattice, kernel, first, min(first + _LINES, lines), data, stat),
-        range(0, lines, _LINES),
-    )
+    if kernel.method == NEAREST:
+        lines = shape[0] * shape[1]
+        spread(
+            lambda first: _nearest(cells, lattice, kernel, first, min(first + _LINES, lines), data, stat),
+            range(0, lines, _LINES),
+        )
+    else:
+        spread(
+            lambda first: _means(cells, lattice, kernel, first, min(first + _BAND, shape[1]), data, stat),
+            range(0, shape[1], _BAND),
+        )
     return data, stat
 
 
@@ -138,11 +150,19 @@ def _lattice(grid: CubeGrid, positions: TablePositions, region: Region) -> _Latt
     thickness = np.diff(edges) if grid.spectral.log else np.full(planes.size, grid.spectral.cd)
     turn = np.array(spatial.inverse) * np.array(spatial.scales)[:, None] if spatial.rotated else np.eye(2)
     wave = grid.spectral.wave(planes)
-    if not spatial.celestial:
-        return _Lattice(x, y, np.ones_like(y), wave, thickness, *turn.ravel().tolist())
-    x -= ra_difference(positions.zero[0], spatial.crval[0])
-    shrink = np.cos(np.radians(y))
-    return _Lattice(x, y - positions.zero[1], shrink, wave, thickness, *turn.ravel().tolist())
+    shrink = np.ones_like(y)
+    if spatial.celestial:
+        x -= ra_difference(positions.zero[0], spatial.crval[0])
+        shrink = np.cos(np.radians(y))
+        y = y - positions.zero[1]
+    steps = [_step(x, y, shrink, turn[0], 1), _step(x, y, shrink, turn[1], 0), float(thickness[0])]
+    return _Lattice(x, y, shrink, wave, thickness, *(turn.ravel().tolist() + steps))
+
+
+def _step(x: Doubles, y: Doubles, shrink: Doubles, turn: Doubles, axis: int) -> float:
+    """From one voxel to the next of an axis."""
+    (x0, *x1), (y0, *y1) = (np.moveaxis(place, axis, 0)[:2, 0].tolist() for place in (x, y))
+    return float(turn[0] * (x1[0] - x0) * shrink[0, 0] + turn[1] * (y1[0] - y0)) if x1 else 0.0
 
 
 @njit(cache=True, nogil=True)
@@ -168,71 +188,114 @@ def _nearest(cells, lattice, kernel, first, last, data, stat):  # type: ignore[n
 
 @njit(cache=True, nogil=True)
 def _means(cells, lattice, kernel, first, last, data, stat):  # type: ignore[no-untyped-def]
-    """Each voxel is the weighted mean of the good pixels around it."""
-    box, nx, reach = cells.box, data.shape[2], kernel.reach
-    sums = np.empty((3, nx))  # of weights, weighted values, variances weighted twice
-    for number in range(first, last):
-        z, y = number // data.shape[1], number % data.shape[1]
-        sums[:] = 0
-        for dz in range(-reach, reach + 1):
-            for dy in range(-reach, reach + 1):
-                line = ((z + box.margin + dz) * box.ny + y + box.margin + dy) * box.nx + box.margin
-                if kernel.method == DRIZZLE:
-                    _drizzle(cells, lattice, kernel, line, z, y, sums)
-                else:
-                    _weigh(cells, lattice, kernel, line, z, y, sums)
-        for x in range(nx):
-            total = sums[0, x]
-            known = _NORMAL <= abs(total) < np.inf
-            data[z, y, x] = sums[1, x] / total if known else np.nan
-            square = total * total
-            stat[z, y, x] = sums[2, x] / square if known and square > 0 else np.nan
+    """Each voxel is the weighted mean of the good pixels around it: rows ``first`` to ``last`` - 1 of all planes.
 
-
-# Both add the pixels of a row of cells to a row of voxels. All that stays the same is taken out of the loops by hand.
+    Pixels are added to all voxels that they reach, cell after cell, so that a voxel has its pixels in the order of the
+    cells. A plane is complete when the last plane of cells that reaches it has been added.
+    """
+    box, reach, (nz, _, nx) = cells.box, kernel.reach, data.shape
+    turns = 2 * reach + 1
+    sums = np.zeros((last - first, nx, turns, 3))  # of weights, weighted values, variances weighted twice
+    deep = np.empty(turns)
+    for z in range(-reach, nz + reach):
+        for y in range(first - reach, last + reach):
+            line = ((z + box.margin) * box.ny + y + box.margin) * box.nx + box.margin
+            if kernel.method == DRIZZLE:
+                _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, sums)
+            else:
+                _weigh(cells, lattice, kernel, line, z, y, first, last, sums)
+        if z >= reach:
+            _complete(sums, (z - reach) % turns, data[z - reach, first:last], stat[z - reach, first:last])
 
 
 @njit(cache=True, nogil=True)
-def _weigh(cells, lattice, kernel, line, z, y, sums):  # type: ignore[no-untyped-def]
-    nx, reach, weighted, wave = sums.shape[1], kernel.reach, cells.weight.size > 0, lattice.wave[z]
-    at_x, at_y, shrink = lattice.x[y], lattice.y[y], lattice.shrink[y]
-    weights, values, variances = sums[0], sums[1], sums[2]
+def _complete(sums, turn, data, stat):  # type: ignore[no-untyped-def]
+    """Means of a plane; its sums are 0 afterwards."""
+    for y in range(data.shape[0]):
+        for x in range(data.shape[1]):
+            total = sums[y, x, turn, 0]
+            known = _NORMAL <= abs(total) < np.inf
+            data[y, x] = sums[y, x, turn, 1] / total if known else np.nan
+            square = total * total
+            stat[y, x] = sums[y, x, turn, 2] / square if known and square > 0 else np.nan
+    sums[:, :, turn] = 0
+
+
+@njit(cache=True, nogil=True)
+def _range(place, low, high, reach, offset, step, size):  # type: ignore[no-untyped-def]
+    """Voxels along an axis, from ``low`` up to but not including ``high``, that a pixel may meet.
+
+    ``place`` is that of its cell, ``offset`` that of the pixel from its centre; a pixel whose ``size`` is 0 meets all
+    within reach.
+    """
+    below, above = reach, reach
+    if 0 < size < _SHRUNK * abs(step):
+        below, above = (1, 0) if (offset < 0) == (step > 0) else (0, 1)
+    return max(place - below, low), min(place + above + 1, high)
+
+
+# Both add the pixels of a row of cells to the voxels around. All that stays the same is taken out of the loops by hand.
+
+
+@njit(cache=True, nogil=True)
+def _weigh(cells, lattice, kernel, line, z, y, first, last, sums):  # type: ignore[no-untyped-def]
+    nx, turns, reach, weighted = sums.shape[1], sums.shape[2], kernel.reach, cells.weight.size > 0
+    z0, z1 = max(z - reach, 0), min(z + reach + 1, lattice.wave.size)
+    y0, y1 = max(y - reach, first), min(y + reach + 1, last)
     for column in range(-reach, nx + reach):
+        x0, x1 = max(column - reach, 0), min(column + reach + 1, nx)
         for k in range(cells.starts[line + column], cells.starts[line + column + 1]):
-            deep = depth(abs(wave - cells.wave[k]), kernel)
-            if cells.state[k] != GOOD or (deep == 0 and kernel.method == LANCZOS):
+            if cells.state[k] != GOOD:
                 continue
             own = np.float64(cells.weight[k]) if weighted else 1.0
-            for x in range(max(column - reach, 0), min(column + reach + 1, nx)):
-                dx, dy = (at_x[x] - cells.x[k]) * shrink[x], at_y[x] - cells.y[k]
-                right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
-                factor = weight(abs(right), abs(up), deep, kernel) * own
-                weights[x] += factor
-                values[x] += factor * cells.data[k]
-                variances[x] += factor * factor * cells.stat[k]
+            for at_z in range(z0, z1):
+                deep, turn = depth(abs(lattice.wave[at_z] - cells.wave[k]), kernel), at_z % turns
+                if deep == 0 and kernel.method == LANCZOS:
+                    continue
+                for at_y in range(y0, y1):
+                    for x in range(x0, x1):
+                        dx = (lattice.x[at_y, x] - cells.x[k]) * lattice.shrink[at_y, x]
+                        dy = lattice.y[at_y, x] - cells.y[k]
+                        right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
+                        factor = weight(abs(right), abs(up), deep, kernel) * own
+                        sums[at_y - first, x, turn, 0] += factor
+                        sums[at_y - first, x, turn, 1] += factor * cells.data[k]
+                        sums[at_y - first, x, turn, 2] += factor * factor * cells.stat[k]
 
 
 @njit(cache=True, nogil=True)
-def _drizzle(cells, lattice, kernel, line, z, y, sums):  # type: ignore[no-untyped-def]
-    nx, reach, weighted, wave = sums.shape[1], kernel.reach, cells.weight.size > 0, lattice.wave[z]
-    at_x, at_y, shrink = lattice.x[y], lattice.y[y], lattice.shrink[y]
-    weights, values, variances = sums[0], sums[1], sums[2]
-    in_x, in_y, in_z = kernel.in_x, kernel.in_y, kernel.in_z
-    out_x, out_y, out_z = kernel.out_x, kernel.out_y, lattice.thickness[z]
+def _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, sums):  # type: ignore[no-untyped-def]
+    nx, turns, reach, weighted = sums.shape[1], sums.shape[2], kernel.reach, cells.weight.size > 0
+    nz, in_x, in_y, in_z = lattice.wave.size, kernel.in_x, kernel.in_y, kernel.in_z
+    out_x, out_y = kernel.out_x, kernel.out_y
+    inside_z, inside_y = 0 <= z < nz, 0 <= y < lattice.x.shape[0]
     for column in range(-reach, nx + reach):
+        inside = inside_y and 0 <= column < nx
         for k in range(cells.starts[line + column], cells.starts[line + column + 1]):
-            deep = overlap(abs(wave - cells.wave[k]), in_z, out_z)
-            if deep == 0 or cells.state[k] != GOOD:
+            if cells.state[k] != GOOD:
                 continue
-            if weighted:
-                deep *= cells.weight[k]
-            xpos, ypos = np.float64(cells.x[k]), np.float64(cells.y[k])
+            xpos, ypos, wave = np.float64(cells.x[k]), np.float64(cells.y[k]), np.float64(cells.wave[k])
             value, variance = np.float64(cells.data[k]), np.float64(cells.stat[k])
-            # Nothing added is cheaper than a question that has no usual answer.
-            for x in range(max(column - reach, 0), min(column + reach + 1, nx)):
-                dx, dy = (at_x[x] - xpos) * shrink[x], at_y[x] - ypos
+            own = np.float64(cells.weight[k]) if weighted else 1.0
+            right = up = ahead = 0.0
+            if inside_z:
+                ahead = wave - lattice.wave[z]
+            if inside:
+                dx, dy = (xpos - lattice.x[y, column]) * lattice.shrink[y, column], ypos - lattice.y[y, column]
                 right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
-                factor = overlap(abs(right), in_x, out_x) * overlap(abs(up), in_y, out_y) * deep
-                weights[x] += factor
-                values[x] += factor * value
-                variances[x] += factor * factor * variance
+            x0, x1 = _range(column, 0, nx, reach, right, lattice.step_x, in_x if inside else 0.0)
+            y0, y1 = _range(y, first, last, reach, up, lattice.step_y, in_y if inside else 0.0)
+            z0, z1 = _range(z, 0, nz, reach, ahead, lattice.step_z, in_z if inside_z else 0.0)
+            for at_z in range(z0, z1):
+                deep[at_z - z0] = overlap(abs(lattice.wave[at_z] - wave), in_z, lattice.thickness[at_z]) * own
+            # Nothing added is cheaper than a question that has no usual answer.
+            for at_y in range(y0, y1):
+                for x in range(x0, x1):
+                    dx, dy = (lattice.x[at_y, x] - xpos) * lattice.shrink[at_y, x], lattice.y[at_y, x] - ypos
+                    right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
+                    area = overlap(abs(right), in_x, out_x) * overlap(abs(up), in_y, out_y)
+                    for at_z in range(z0, z1):
+                        factor, turn = area * deep[at_z - z0], at_z % turns
+                        sums[at_y - first, x, turn, 0] += factor
+                        sums[at_y - first, x, turn, 1] += factor * value
+                        sums[at_y - first, x, turn, 2] += factor * factor * variance

@@ -19,6 +19,8 @@ from core.cubes.projection import (
     ra_difference,
     sky_to_plane,
     sky_to_plane_by_angles,
+    tangent_plane,
+    tangent_plane_near,
 )
 
 # Calabretta & Greisen 2002, the example of their section 7.3.1: plane coordinates, native angles, right ascension,
@@ -56,11 +58,20 @@ def test_the_plane_and_back(ra: float, dec: float, x: float, y: float) -> None:
     # A field across right ascension 0 is none of its own; rounding of 360 deg is 6e-14.
     np.testing.assert_allclose(there, (x, y), atol=1e-12)
     rough = sky_to_plane_by_angles((offset + ra) % 360, found, (ra, dec))
-    np.testing.assert_allclose(rough, (x, y), atol=1e-12 / max(math.hypot(x, y), 1e-6))
+    np.testing.assert_allclose(rough, (x, y), atol=1e-12 / max(math.hypot(x, y), 5e-7))
 
 
 def test_the_other_half_of_the_sky_is_not_on_the_plane() -> None:
     assert np.isnan(sky_to_plane(225.0, -80.0, CENTRE)).all()
+
+
+@pytest.mark.parametrize("dec0", [-89.0, -27.5, 0.0, 63.57])
+def test_near_the_reference_point_few_terms_are_enough(dec0: float) -> None:
+    sine, cosine = math.sin(math.radians(dec0)), math.cos(math.radians(dec0))
+    for ra, dec in [(0.0, 0.0), (0.59, 0.59), (-0.59, 0.59), (1e-4, -0.59), (0.3, -2e-5)]:
+        np.testing.assert_allclose(
+            tangent_plane_near(ra, dec, sine, cosine), tangent_plane(ra, dec0 + dec, sine, cosine), rtol=0, atol=2e-14
+        )
 
 
 def test_right_ascensions_differ_by_the_short_way() -> None:
