@@ -33,6 +33,7 @@ GOOD, COSMIC, BAD = range(3)  # states of a pixel: usable; a cosmic ray and noth
 ROW_BYTES: Final = 4 * 7 + 4 * 8 + 1 + 4  # memory for a row: in the columns, sorted, and its cell
 _BANDS: Final = 4  # of cells, counted and filled independently; more cost more passes over the rows
 _CHUNK: Final = 1 << 17  # rows
+_BLOCK: Final = 512  # rows whose places are computed at a time
 _UNDECIDED: Final = 1e-3  # [pix] from an edge
 _NEAR: Final = 0.6  # [deg] from the reference point (`tangent_plane_near`)
 _COSMIC_FLAG: Final = int(Dq.COSMIC)
@@ -247,25 +248,42 @@ def _undecided(px, py, mapping):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _find_cells(xpos, ypos, wave, mapping, box, cell):  # type: ignore[no-untyped-def]
     """Number of the cell of each pixel, -1 outside the box."""
+    columns, lines = np.empty(_BLOCK), np.empty(_BLOCK)
+    for start in range(0, xpos.size, _BLOCK):
+        x, y = xpos[start : start + _BLOCK], ypos[start : start + _BLOCK]
+        _find_pixels(x, y, mapping, columns, lines)
+        for i in range(x.size):
+            cell[start + i] = -1
+            z = _plane(np.float64(wave[start + i]), mapping) - box.z
+            if not 0 <= z < box.nz:
+                continue
+            px, py = columns[i], lines[i]
+            if mapping.celestial and _undecided(px, py, mapping):
+                at = tangent_plane_by_angles(x[i] + mapping.zero, y[i] + mapping.y, mapping.ra, mapping.dec)
+                px, py = _pixel(*at, mapping)
+            column, line = math.floor(px + 0.5) - 1 - box.x, math.floor(py + 0.5) - 1 - box.y
+            if 0 <= column < box.nx and 0 <= line < box.ny:
+                cell[start + i] = (np.int64(z) * box.ny + np.int64(line)) * box.nx + np.int64(column)
+
+
+@njit(cache=True, nogil=True)
+def _find_pixels(xpos, ypos, mapping, columns, lines):  # type: ignore[no-untyped-def]
+    """Where pixels of a table are in the plane of the cube [pix, from 1]; loops without questions are fast."""
+    if not mapping.celestial:
+        for i in range(xpos.size):
+            columns[i], lines[i] = _pixel(xpos[i] + mapping.x, ypos[i] + mapping.y, mapping)
+        return
+    farthest = 0.0
     for i in range(xpos.size):
-        cell[i] = -1
-        z = _plane(np.float64(wave[i]), mapping) - box.z
-        if not 0 <= z < box.nz:
-            continue
+        farthest = max(farthest, abs(xpos[i] + mapping.x), abs(ypos[i] + mapping.y - mapping.dec))
+    if farthest < _NEAR:
+        for i in range(xpos.size):
+            x, y = xpos[i] + mapping.x, ypos[i] + mapping.y - mapping.dec
+            columns[i], lines[i] = _pixel(*tangent_plane_near(x, y, mapping.sine, mapping.cosine), mapping)
+        return
+    for i in range(xpos.size):
         x, y = xpos[i] + mapping.x, ypos[i] + mapping.y
-        if mapping.celestial:
-            north = y - mapping.dec
-            if abs(x) < _NEAR and abs(north) < _NEAR:
-                x, y = tangent_plane_near(x, north, mapping.sine, mapping.cosine)
-            else:
-                x, y = tangent_plane(x, y, mapping.sine, mapping.cosine)
-        px, py = _pixel(x, y, mapping)
-        if mapping.celestial and _undecided(px, py, mapping):
-            x, y = tangent_plane_by_angles(xpos[i] + mapping.zero, ypos[i] + mapping.y, mapping.ra, mapping.dec)
-            px, py = _pixel(x, y, mapping)
-        column, line = math.floor(px + 0.5) - 1 - box.x, math.floor(py + 0.5) - 1 - box.y
-        if 0 <= column < box.nx and 0 <= line < box.ny:
-            cell[i] = (np.int64(z) * box.ny + np.int64(line)) * box.nx + np.int64(column)
+        columns[i], lines[i] = _pixel(*tangent_plane(x, y, mapping.sine, mapping.cosine), mapping)
 
 
 @njit(cache=True, nogil=True)

@@ -62,16 +62,13 @@ def tangent_plane_near(ra_offset, dec_offset, sin_dec0, cos_dec0):  # type: igno
     """
     a, d = ra_offset * _DEGREE, dec_offset * _DEGREE
     a2, d2 = a * a, d * d
-    sin_ra = a * (1 - a2 / 6 * (1 - a2 / 20 * (1 - a2 / 42)))
-    cos_ra = 1 - a2 / 2 * (1 - a2 / 12 * (1 - a2 / 30))
-    sin_d = d * (1 - d2 / 6 * (1 - d2 / 20 * (1 - d2 / 42)))
-    cos_d = 1 - d2 / 2 * (1 - d2 / 12 * (1 - d2 / 30))
+    sin_ra = a * (1 - a2 * (1 / 6) * (1 - a2 * (1 / 20) * (1 - a2 * (1 / 42))))
+    cos_ra = 1 - a2 * (1 / 2) * (1 - a2 * (1 / 12) * (1 - a2 * (1 / 30)))
+    sin_d = d * (1 - d2 * (1 / 6) * (1 - d2 * (1 / 20) * (1 - d2 * (1 / 42))))
+    cos_d = 1 - d2 * (1 / 2) * (1 - d2 * (1 / 12) * (1 - d2 * (1 / 30)))
     sin_dec, cos_dec = sin_dec0 * cos_d + cos_dec0 * sin_d, cos_dec0 * cos_d - sin_dec0 * sin_d
-    depth = sin_dec * sin_dec0 + cos_dec * cos_dec0 * cos_ra
-    return (
-        cos_dec * sin_ra / depth / _DEGREE,
-        (sin_dec * cos_dec0 - cos_dec * sin_dec0 * cos_ra) / depth / _DEGREE,
-    )
+    scale = _RADIAN / (sin_dec * sin_dec0 + cos_dec * cos_dec0 * cos_ra)
+    return cos_dec * sin_ra * scale, (sin_dec * cos_dec0 - cos_dec * sin_dec0 * cos_ra) * scale
 
 
 @njit(cache=True, nogil=True)

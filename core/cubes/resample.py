@@ -196,16 +196,18 @@ def _means(cells, lattice, kernel, first, last, data, stat):  # type: ignore[no-
     box, reach, (nz, _, nx) = cells.box, kernel.reach, data.shape
     turns = 2 * reach + 1
     sums = np.zeros((last - first, nx, turns, 3))  # of weights, weighted values, variances weighted twice
-    deep = np.empty(turns)
+    deep, slots = np.empty(turns), np.empty(nz, np.intp)
+    for z in range(nz):
+        slots[z] = z % turns
     for z in range(-reach, nz + reach):
         for y in range(first - reach, last + reach):
             line = ((z + box.margin) * box.ny + y + box.margin) * box.nx + box.margin
             if kernel.method == DRIZZLE:
-                _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, sums)
+                _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, slots, sums)
             else:
-                _weigh(cells, lattice, kernel, line, z, y, first, last, sums)
+                _weigh(cells, lattice, kernel, line, z, y, first, last, slots, sums)
         if z >= reach:
-            _complete(sums, (z - reach) % turns, data[z - reach, first:last], stat[z - reach, first:last])
+            _complete(sums, slots[z - reach], data[z - reach, first:last], stat[z - reach, first:last])
 
 
 @njit(cache=True, nogil=True)
@@ -238,8 +240,8 @@ def _range(place, low, high, reach, offset, step, size):  # type: ignore[no-unty
 
 
 @njit(cache=True, nogil=True)
-def _weigh(cells, lattice, kernel, line, z, y, first, last, sums):  # type: ignore[no-untyped-def]
-    nx, turns, reach, weighted = sums.shape[1], sums.shape[2], kernel.reach, cells.weight.size > 0
+def _weigh(cells, lattice, kernel, line, z, y, first, last, slots, sums):  # type: ignore[no-untyped-def]
+    nx, reach, weighted = sums.shape[1], kernel.reach, cells.weight.size > 0
     z0, z1 = max(z - reach, 0), min(z + reach + 1, lattice.wave.size)
     y0, y1 = max(y - reach, first), min(y + reach + 1, last)
     for column in range(-reach, nx + reach):
@@ -249,7 +251,7 @@ def _weigh(cells, lattice, kernel, line, z, y, first, last, sums):  # type: igno
                 continue
             own = np.float64(cells.weight[k]) if weighted else 1.0
             for at_z in range(z0, z1):
-                deep, turn = depth(abs(lattice.wave[at_z] - cells.wave[k]), kernel), at_z % turns
+                deep, turn = depth(abs(lattice.wave[at_z] - cells.wave[k]), kernel), slots[at_z]
                 if deep == 0 and kernel.method == LANCZOS:
                     continue
                 for at_y in range(y0, y1):
@@ -264,8 +266,8 @@ def _weigh(cells, lattice, kernel, line, z, y, first, last, sums):  # type: igno
 
 
 @njit(cache=True, nogil=True)
-def _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, sums):  # type: ignore[no-untyped-def]
-    nx, turns, reach, weighted = sums.shape[1], sums.shape[2], kernel.reach, cells.weight.size > 0
+def _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, slots, sums):  # type: ignore[no-untyped-def]
+    nx, reach, weighted = sums.shape[1], kernel.reach, cells.weight.size > 0
     nz, in_x, in_y, in_z = lattice.wave.size, kernel.in_x, kernel.in_y, kernel.in_z
     out_x, out_y = kernel.out_x, kernel.out_y
     inside_z, inside_y = 0 <= z < nz, 0 <= y < lattice.x.shape[0]
@@ -294,8 +296,9 @@ def _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, sums):  # ty
                     dx, dy = (lattice.x[at_y, x] - xpos) * lattice.shrink[at_y, x], lattice.y[at_y, x] - ypos
                     right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
                     area = overlap(abs(right), in_x, out_x) * overlap(abs(up), in_y, out_y)
+                    at = sums[at_y - first, x]
                     for at_z in range(z0, z1):
-                        factor, turn = area * deep[at_z - z0], at_z % turns
-                        sums[at_y - first, x, turn, 0] += factor
-                        sums[at_y - first, x, turn, 1] += factor * value
-                        sums[at_y - first, x, turn, 2] += factor * factor * variance
+                        factor, turn = area * deep[at_z - z0], slots[at_z]
+                        at[turn, 0] += factor
+                        at[turn, 1] += factor * value
+                        at[turn, 2] += factor * factor * variance
