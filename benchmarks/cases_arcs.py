@@ -103,6 +103,7 @@ _LSF_OPTIONS = (
     "--lsf_size=100",
     "--lambda_size=20",
     "--lsf_regression_window=0.4",
+    "--overscan=vpoly:5 --ovscreject=fit:3 --ovscsigma=3 --ovscignore=8",
 )
 _LSF = (
     *(Case("lsf", options) for options in _LSF_OPTIONS),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import truth_for
 from core.tools.badpix import BadPixelList, minimal_headers, write_bad_pixels
 
-__all__ = ["CASES", "Case"]
+__all__ = ["CASES", "Case", "bad_pixels", "calibration", "changed_card"]
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,12 @@ class Case:
         What is special in the frames, for the name of the case.
     full_size : bool
         Means something only on a detector of full size.
+    mode : str
+        INS.MODE, if not that of the scene.
+    tag : str
+        Of the raw frames, if not the recipe's first.
+    variables : mapping of str to str
+        Variables of the environment.
     """
 
     recipe: str
@@ -56,25 +62,34 @@ class Case:
     fails: bool = False
     note: str = ""
     full_size: bool = False
+    mode: str = ""
+    tag: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """What the table shows."""
-        return " ".join(part for part in (f"muse_{self.recipe}", self.options, self.note) if part)
+        mode = f"({self.mode})" if self.mode else ""
+        return " ".join(part for part in (f"muse_{self.recipe}", self.options, self.note, mode) if part)
 
     @property
     def slug(self) -> str:
         """The name as that of a directory."""
         return re.sub(r"[^\w.=-]+", "_", self.name).strip("-")
 
+    def scene(self, scene: Scene) -> Scene:
+        """What it works on."""
+        return scene.in_mode(self.mode) if self.mode else scene
+
     def frames(self, scene: Scene) -> Frames:
-        """The set of frames."""
-        raws = scene.raws[RAW_TAG[self.recipe]]
-        if RAW_TAG[self.recipe] != "ARC":
+        """The set of frames, of the scene of the case."""
+        tag = self.tag or RAW_TAG[self.recipe]
+        raws = scene.raw(tag)
+        if tag != "ARC":
             raws = raws[: self.n]
         if self.raws is not None:
             raws = self.raws(scene, raws)
-        return scene.frames(self.recipe, raws) + [pair for make in self.extra for pair in make(scene)]
+        return scene.frames(self.recipe, raws, tag) + [pair for make in self.extra for pair in make(scene)]
 
 
 # -- other inputs ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Every option that both pipelines have, side by side: how far apart are the products?
 
-    python benchmarks/options.py                            # all cases, on one simulated IFU of full size (seeded)
+    python benchmarks/options.py                            # all cases, on one simulated IFU of full size (seeded),
+                                                            # with IFU 1 where the field is seen as a whole
     python benchmarks/options.py --recipes bias,dark --cases sigclip
     python benchmarks/options.py --rows 514                 # the central quarter of the detector: quicker
     python benchmarks/options.py --work /data/options       # keeps frames and calibrations for the next time
@@ -23,10 +24,12 @@ from pathlib import Path
 
 import agreement
 from cases_arcs import ARC_CASES
+from cases_sky import SKY_CASES
+from comparisons import compare_products
 from option_cases import CASES, Case
 from rich.console import Console
 from rich.table import Table
-from runs import CALIBRATIONS, RECIPES, both_pipelines, compare_products, run_recipe
+from runs import CALIBRATIONS, OF_THE_FIELD, RECIPES, both_pipelines, run_recipe
 from scene import Scene
 
 from core.instruments.muse.facts import PORT_NY
@@ -58,7 +61,7 @@ def main() -> int:
     if not shutil.which("esorex"):
         console.print("esorex is not installed: nothing to compare with (Debian: apt install esorex cpl-plugin-muse)")
         return 0
-    known = (*CASES, *ARC_CASES)
+    known = (*CASES, *ARC_CASES, *SKY_CASES)
     cases = [case for case in known if case.recipe in options.recipes.split(",") and options.cases in case.name]
     if options.rows < PORT_NY:  # the reference has some rows of the full detector built in
         cases = [case for case in cases if not case.full_size]
@@ -105,12 +108,14 @@ def _check_declared(case: Case) -> None:
 def _run(case: Case, scene: Scene, *, keep: bool) -> Outcome:
     directory = scene.work / "cases" / case.slug
     shutil.rmtree(directory, ignore_errors=True)
+    scene = case.scene(scene)
     frames = case.frames(scene)
     words = shlex.split(case.options)
-    if not case.options.startswith("--nifu"):
+    if case.recipe not in OF_THE_FIELD and not case.options.startswith("--nifu"):
         words.insert(0, f"--nifu={scene.ifu}")
     sides = both_pipelines(directory)
-    codes = [run_recipe(side, case.recipe, frames, words, label="run", expert=True).code for side in sides]
+    variables = {"MUSE_EXPERT_USER": "1", **case.variables}  # shows parameters that are hidden otherwise
+    codes = [run_recipe(side, case.recipe, frames, words, label="run", variables=variables).code for side in sides]
     lines: list[agreement.Line] = []
     if case.fails or any(codes):
         ends = ", ".join(f"{side.name} {'fails' if code else 'runs'}" for side, code in zip(sides, codes, strict=True))

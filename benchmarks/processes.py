@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Usage", "median_usage", "run_measured"]
+__all__ = ["Usage", "median_usage", "run_measured", "seconds_to_write"]
 
 
 @dataclass(frozen=True)
@@ -121,3 +121,16 @@ def median_usage(usages: Sequence[Usage]) -> Usage:
         max(usage.peak for usage in usages),
         max(abs(usage.code) for usage in usages),
     )
+
+
+def seconds_to_write(path: Path, n_bytes: int) -> float:
+    """Wall time that it takes to write a file of so many bytes, as a recipe does; the file is removed [s]."""
+    block = bytes(1 << 24)
+    os.sync()
+    start = time.perf_counter()
+    with path.open("wb", buffering=0) as stream:
+        for first in range(0, n_bytes, len(block)):
+            stream.write(block[: n_bytes - first])
+    seconds = time.perf_counter() - start
+    path.unlink()
+    return seconds

@@ -1,15 +1,13 @@
-"""What the side-by-side benchmarks share: the two pipelines, their frames, one run, one comparison of products."""
+"""What the side-by-side benchmarks share: the two pipelines, their frames, one run, one table of agreement."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import agreement
-import agreement_arcs
 from processes import Usage, run_measured
 from rich.console import Console
 from rich.table import Table
@@ -19,33 +17,50 @@ from core.fitsfile.scan import scan_fits
 from core.fitsfile.sof import format_sof
 from core.instruments.classification import classify
 from core.instruments.muse.facts import PORT_NY
-from core.simulator.truth import InstrumentTruth
 
 __all__ = [
     "CALIBRATIONS",
     "FULL_HEIGHT",
     "NIGHT",
+    "OF_THE_FIELD",
     "RAW_TAG",
     "RECIPES",
     "Side",
     "both_pipelines",
-    "compare_products",
     "print_lines",
+    "product_path",
     "raw_frames",
     "run_recipe",
 ]
 
 NIGHT = "2026-11-01"
 FULL_HEIGHT = 2 * PORT_NY
-RECIPES = ("bias", "dark", "flat", "wavecal", "lsf")
-RAW_TAG = {"bias": "BIAS", "dark": "DARK", "flat": "FLAT", "wavecal": "ARC", "lsf": "ARC"}
+RECIPES = ("bias", "dark", "flat", "wavecal", "lsf", "twilight", "scibasic")
+RAW_TAG = {
+    "bias": "BIAS",
+    "dark": "DARK",
+    "flat": "FLAT",
+    "wavecal": "ARC",
+    "lsf": "ARC",
+    "twilight": "SKYFLAT",
+    "scibasic": "OBJECT",
+}
+_OF_THE_SKY = ("MASTER_BIAS", "MASTER_FLAT", "TRACE_TABLE", "WAVECAL_TABLE", "GEOMETRY_TABLE")
 CALIBRATIONS = {
     "bias": (),
     "dark": ("MASTER_BIAS",),
     "flat": ("MASTER_BIAS",),
     "wavecal": ("MASTER_BIAS", "TRACE_TABLE", "LINE_CATALOG"),
     "lsf": ("MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"),
+    "twilight": _OF_THE_SKY,
+    "scibasic": _OF_THE_SKY,
 }
+"""What the recipes need."""
+
+OF_THE_FIELD = ("twilight",)
+"""Recipes that take all IFUs together and have no parameter ``nifu``."""
+
+_FIELD_PRODUCTS = ("GEOMETRY_TABLE", "DATACUBE_SKYFLAT", "TWILIGHT_CUBE")
 
 
 @dataclass
@@ -66,6 +81,11 @@ def both_pipelines(work: Path) -> tuple[Side, Side]:
     )
 
 
+def product_path(directory: Path, tag: str, ifu: int) -> Path:
+    """Where a product of an IFU, or of the whole field, lies."""
+    return directory / (f"{tag}.fits" if tag in _FIELD_PRODUCTS else f"{tag}-{ifu:02d}.fits")
+
+
 def raw_frames(paths: Iterable[Path]) -> dict[str, list[Path]]:
     """Sort raw frames by tag."""
     raws: dict[str, list[Path]] = {}
@@ -82,7 +102,7 @@ def run_recipe(
     *,
     label: str,
     threads: int = 2,
-    expert: bool = False,
+    variables: Mapping[str, str] | None = None,
 ) -> Usage:
     """Run a recipe of one pipeline; its messages are appended to ``<label>-<pipeline>.log`` beside the products.
 
@@ -96,12 +116,12 @@ def run_recipe(
         ``bias``, ``dark``, ...
     frames : iterable of (path, tag)
     options : iterable of str
-        As on the command line, ``--nifu`` included.
+        As on the command line, ``--nifu`` included where the recipe has it.
     label : str
         Name of the set of frames and of the log.
     threads : int
-    expert : bool
-        Allow parameters that are hidden otherwise.
+    variables : mapping of str to str, optional
+        Further variables of the environment.
     """
     side.products.mkdir(parents=True, exist_ok=True)
     frames = list(frames)
@@ -110,8 +130,8 @@ def run_recipe(
     sof = side.products.parent / f"{label}-{side.name}.sof"
     sof.write_text(format_sof(frames))
     command = [*side.command, f"--output-dir={side.products}", f"muse_{recipe}", *options, str(sof)]
-    variables = {"OMP_NUM_THREADS": str(threads)} | ({"MUSE_EXPERT_USER": "1"} if expert else {})
-    return run_measured(command, side.products, sof.with_suffix(".log"), variables)
+    environment = {"OMP_NUM_THREADS": str(threads), **(variables or {})}
+    return run_measured(command, side.products, sof.with_suffix(".log"), environment)
 
 
 def _read_once(path: Path) -> None:
@@ -119,128 +139,6 @@ def _read_once(path: Path) -> None:
     with path.open("rb", buffering=0) as stream:
         while stream.read(1 << 24):
             pass
-
-
-def compare_products(
-    ours: Path,
-    theirs: Path,
-    ifu: int,
-    truth: InstrumentTruth | None = None,
-    *,
-    height: int = FULL_HEIGHT,
-    traces: Path | None = None,
-    tags: Sequence[str] = (),
-    alone: bool = True,
-) -> Iterator[agreement.Line]:
-    """Compare everything that two runs of a recipe wrote.
-
-    Parameters
-    ----------
-    ours, theirs : pathlib.Path
-        Directories of the products.
-    ifu : int
-    truth : InstrumentTruth, optional
-    height : int
-        Rows of the trimmed images.
-    traces : pathlib.Path, optional
-        Trace table within which wavelengths are compared; by default the one beside our products.
-    tags : sequence of str, optional
-        Products that are wanted; all that there are by default.
-    alone : bool
-        Whether the IFU had a process of its own.
-    """
-    mine, peer = (_by_tag(side, ifu) for side in (ours, theirs))
-    wanted = set(tags) or set(mine) | set(peer)
-    for tag in sorted(wanted):
-        apart = [name for name, side in (("ours", mine), ("theirs", peer)) if tag not in side]
-        if apart:
-            brief = f"{tag} missing: {', '.join(apart)}"
-            yield agreement.Line("products", brief, "both", False, agreement.COLUMNS[0], brief)
-        elif tag in _COMPARISONS:
-            yield from _COMPARISONS[tag](_Pair(mine[tag], peer[tag], ifu, height, truth, traces, alone))
-
-
-def _by_tag(directory: Path, ifu: int) -> dict[str, Path]:
-    """Products of an IFU, or merged ones, by tag."""
-    found = {}
-    for path in sorted(directory.glob("*.fits")):
-        tag, _, number = path.stem.partition("-")
-        if number in ("", f"{ifu:02d}"):
-            found[tag] = path
-    # a number that counts one product only: the reference writes it, ours does not
-    return {tag.removesuffix("_0001") if f"{tag[:-1]}2" not in found else tag: path for tag, path in found.items()}
-
-
-@dataclass(frozen=True)
-class _Pair:
-    """A product of both pipelines and what its comparison may need."""
-
-    ours: Path
-    theirs: Path
-    ifu: int
-    height: int
-    truth: InstrumentTruth | None
-    traces: Path | None
-    alone: bool
-
-    def quality(self) -> Iterator[agreement.Line]:
-        full_size = self.height == FULL_HEIGHT
-        return agreement.compare_qc(self.ours, self.theirs, self.ifu, full_size=full_size, alone=self.alone)
-
-
-def _images(tolerance: float, unit: str, pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement.compare_images(pair.ours, pair.theirs, pair.ifu, tolerance, unit)
-    yield from pair.quality()
-
-
-def _traces(pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement.compare_traces(pair.ours, pair.theirs, pair.ifu, pair.height, pair.truth)
-    yield from pair.quality()
-
-
-def _samples(pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement.compare_samples(pair.ours, pair.theirs, pair.ifu)
-
-
-def _wavelengths(pair: _Pair) -> Iterator[agreement.Line]:
-    within = pair.traces or pair.ours.with_name(f"TRACE_TABLE-{pair.ifu:02d}.fits")
-    yield from agreement.compare_wavelengths(pair.ours, pair.theirs, within, pair.ifu, pair.height, pair.truth)
-    yield from pair.quality()
-
-
-def _profiles(pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement.compare_lsf(pair.ours, pair.theirs, pair.ifu)
-    yield from pair.quality()
-
-
-def _residuals(pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement_arcs.compare_residuals(pair.ours, pair.theirs)
-
-
-def _planes(limit: float, unit: str, pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement_arcs.compare_plane(pair.ours, pair.theirs, limit, unit)
-
-
-def _pixtables(pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement_arcs.compare_pixtables(pair.ours, pair.theirs)
-
-
-_ARC_IMAGES = ("ARC_RED", "ARC_RED_LAMP", *(f"ARC_RED_LAMP_{number:04d}" for number in range(1, 7)))
-_COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
-    "MASTER_BIAS": partial(_images, 0.05, "adu"),
-    "MASTER_DARK": partial(_images, 0.2, "count"),
-    "MODEL_DARK": partial(_images, 0.05, "count"),
-    "MASTER_FLAT": partial(_images, 1e-4, agreement.OF_THE_MEAN),
-    "TRACE_TABLE": _traces,
-    "TRACE_SAMPLES": _samples,
-    "WAVECAL_TABLE": _wavelengths,
-    "WAVECAL_RESIDUALS": _residuals,
-    "WAVE_MAP": partial(_planes, 0.003, "Angstrom"),
-    "ARC_RESAMPLED": partial(_planes, 1.0, "count"),
-    "LSF_PROFILE": _profiles,
-    "PIXTABLE_SUBTRACTED": _pixtables,
-    **dict.fromkeys(_ARC_IMAGES, partial(_images, 0.05, "count")),
-}
 
 
 def print_lines(console: Console, title: str, lines: Iterable[agreement.Line]) -> None:

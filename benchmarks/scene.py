@@ -1,16 +1,19 @@
-"""What the cases of benchmarks/options.py work on: seeded raw frames of one IFU and calibrations by the reference."""
+"""What the cases of benchmarks/options.py work on: seeded raw frames and calibrations by the reference."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from runs import CALIBRATIONS, NIGHT, RAW_TAG, both_pipelines, raw_frames, run_recipe
+from runs import CALIBRATIONS, NIGHT, OF_THE_FIELD, RAW_TAG, both_pipelines, product_path, raw_frames, run_recipe
 
 from core.ccd.geometry import Detector
-from core.instruments.muse.facts import PORT_NY
+from core.instruments.muse.facts import N_IFU, PORT_NY
 from core.simulator.night import NightPlan, simulate_night
+from core.simulator.programme import SkyPlan
+from core.simulator.statics import write_geometry_table
 from core.staticcal.line_catalog import write_line_catalog
 
 __all__ = ["Frames", "Scene"]
@@ -23,7 +26,11 @@ _MAKER = {
     "MASTER_FLAT": "flat",
     "TRACE_TABLE": "flat",
     "WAVECAL_TABLE": "wavecal",
+    "DATACUBE_SKYFLAT": "twilight",
+    "TWILIGHT_CUBE": "twilight",
+    "OBJECT_RED": "scibasic",
 }
+_NARROW = (1, N_IFU - 1, N_IFU)  # the reference takes the flux of the IFU before the last for the last
 
 
 @dataclass
@@ -39,6 +46,10 @@ class Scene:
         INS.MODE
     rows : int
         Rows of a detector port; fewer than the full number are the central cut-out.
+    others : tuple of int
+        IFUs that are seen together with this one where the whole field is reduced.
+    n : int
+        Raw frames of each kind.
     """
 
     work: Path
@@ -46,6 +57,8 @@ class Scene:
     seed: int = 1
     mode: str = "WFM-NOAO-N"
     rows: int = PORT_NY
+    others: tuple[int, ...] = (1,)  # the reference ends without IFU 1
+    n: int = 5
 
     @property
     def height(self) -> int:
@@ -54,39 +67,88 @@ class Scene:
 
     @cached_property
     def raws(self) -> dict[str, list[Path]]:
-        """Raw frames by tag: 5 of BIAS, DARK and FLAT, one ARC per lamp."""
-        directory = self.work / "raw"
-        paths = sorted(directory.glob("*.fits"))
-        if not paths:
-            plan = NightPlan(n_bias=5, n_dark=5, n_flat=5, n_arc=1, n_illum=0)
-            detector = Detector(ny=self.rows)
-            paths = simulate_night(
-                directory, NIGHT, [self.ifu], plan, mode=self.mode, seed=self.seed, detector=detector
-            )
-        return raw_frames(paths)
+        """Raw frames of the day by tag: ``n`` of BIAS, DARK and FLAT, one ARC per lamp."""
+        plan = NightPlan(n_bias=self.n, n_dark=self.n, n_flat=self.n, n_arc=1, n_illum=0)
+        return self._simulated("raw", [self.ifu], plan)
+
+    @cached_property
+    def sky(self) -> dict[str, list[Path]]:
+        """Raw frames of the night by tag, of all IFUs of the field: ``n`` of SKYFLAT, 3 of OBJECT, else one."""
+        sky = SkyPlan(n_skyflat=self.n, n_std=1, n_astrometry=1, n_object=3, n_sky=1)
+        plan = NightPlan(n_bias=0, n_dark=0, n_flat=0, n_arc=0, n_illum=1, sky=sky)
+        return self._simulated("sky", self.field, plan)
+
+    @property
+    def field(self) -> tuple[int, ...]:
+        """The IFUs of the field."""
+        return tuple(sorted({self.ifu, *self.others}))
+
+    def in_mode(self, mode: str) -> Scene:
+        """The same instrument in another mode, with few frames."""
+        narrow = mode.startswith("NFM")
+        ifu, others = (_NARROW[-1], _NARROW) if narrow else (self.ifu, self.others)
+        return replace(self, work=self.work / mode, mode=mode, ifu=ifu, others=others, n=3)
+
+    def of_ifu(self, ifu: int) -> Scene:
+        """The same for another IFU."""
+        return self if ifu == self.ifu else replace(self, work=self.work / f"ifu-{ifu:02d}", ifu=ifu)
 
     @cached_property
     def catalog(self) -> Path:
         """LINE_CATALOG."""
         return write_line_catalog(self.work / "line_catalog.fits")
 
+    @cached_property
+    def geometry(self) -> Path:
+        """The true GEOMETRY_TABLE."""
+        return write_geometry_table(self.work / "geometry_table.fits", self.seed)
+
+    def raw(self, tag: str) -> list[Path]:
+        """Raw frames of the day or of the night; images that were reduced before for ``REDUCED``."""
+        if tag == "REDUCED":
+            return [self.calibration("OBJECT_RED")]
+        return self.raws[tag] if tag in self.raws else self.sky[tag]
+
     def calibration(self, tag: str) -> Path:
         """A calibration made by the reference with its default options, from all raw frames."""
         if tag == "LINE_CATALOG":
             return self.catalog
-        path = self.work / "calibrations" / f"{tag}-{self.ifu:02d}.fits"
+        if tag == "GEOMETRY_TABLE":
+            return self.geometry
+        stem = "OBJECT_RED_0001" if tag == "OBJECT_RED" else tag
+        path = product_path(self.work / "calibrations", stem, self.ifu)
         if not path.exists():
-            recipe = _MAKER[tag]
-            _, reference = both_pipelines(self.work)
-            reference.products = path.parent
-            frames = self.frames(recipe, self.raws[RAW_TAG[recipe]])
-            usage = run_recipe(reference, recipe, frames, [f"--nifu={self.ifu}"], label=f"calibration-{recipe}")
-            if usage.code or not path.exists():
-                raise SystemExit(f"the reference failed to make {tag}: see the log in {self.work}")
+            self._make(_MAKER[tag], path)
         return path
 
-    def frames(self, recipe: str, raws: list[Path]) -> Frames:
-        """A set of frames: raw ones and the calibrations that the recipe needs."""
-        return [(path, RAW_TAG[recipe]) for path in raws] + [
-            (self.calibration(tag), tag) for tag in CALIBRATIONS[recipe]
-        ]
+    def frames(self, recipe: str, raws: list[Path], tag: str = "") -> Frames:
+        """A set of frames: raw ones (of another tag than the recipe's first) and the calibrations that it needs."""
+        found = [(path, tag or RAW_TAG[recipe]) for path in raws]
+        ifus = self.field if recipe in OF_THE_FIELD else (self.ifu,)
+        scenes = [self.of_ifu(ifu) for ifu in ifus]
+        for need in CALIBRATIONS[recipe]:
+            if need in ("GEOMETRY_TABLE", "LINE_CATALOG"):
+                found.append((self.calibration(need), need))
+            else:
+                found += [(scene.calibration(need), need) for scene in scenes]
+        return found
+
+    def _make(self, recipe: str, path: Path) -> None:
+        _, reference = both_pipelines(self.work)
+        reference.products = path.parent
+        raws = self.raw(RAW_TAG[recipe])
+        frames = self.frames(recipe, raws[:1] if recipe == "scibasic" else raws)
+        words = [] if recipe in OF_THE_FIELD else [f"--nifu={self.ifu}"]
+        usage = run_recipe(reference, recipe, frames, words, label=f"calibration-{recipe}")
+        if usage.code or not path.exists():
+            raise SystemExit(f"the reference failed to make {path.name}: see the log in {self.work}")
+
+    def _simulated(self, name: str, ifus: Iterable[int], plan: NightPlan) -> dict[str, list[Path]]:
+        directory = self.work / name
+        paths = sorted(directory.glob("*.fits"))
+        if not paths:
+            detector = Detector(ny=self.rows)
+            paths = simulate_night(
+                directory, NIGHT, list(ifus), plan, mode=self.mode, seed=self.seed, detector=detector
+            )
+        return raw_frames(paths)
