@@ -35,8 +35,6 @@ _ANGLE: Final = 5.0  # [deg] that slices may be off an axis of the cube
 _WIDER: Final = 1 + 1e-12  # so that rounding does not decide which of two ways is taken
 _ROUNDING: Final = np.float32(2e-7)
 _LINES: Final = 32  # rows of cells that a thread takes at a time
-_PIECES: Final = 64  # of all cells
-_CROWDED: Final = 16  # pixels in a cell, on average, from which on ranks are looked at before all is computed
 _TRIES: Final = 4  # to enclose a median by counting, before it is computed
 _BESIDE: Final = 0.5  # median deviations from where a median is expected to the ends of the interval
 _USUAL: Final = 8  # pixels in three cells that lie side by side, at most
@@ -115,27 +113,15 @@ def find_cosmics(cells: Cells, rejection: Rejection, spread: Spread = in_turn) -
         statistic, direction = _STATISTICS[rejection.statistic], _DIRECTIONS[rejection.direction]
         n_lines = (cells.box.nz - 2) * (cells.box.ny - 2)
         most = int(np.diff(cells.starts).max())
-        ranks = _ranks_of(cells, spread) if statistic == _MEDIAN else np.empty((0, 4), np.float32)
         usable = _usable(cells.data, cells.state)
         variances = _usable(cells.stat, cells.state) if statistic == _IRAF else usable
-        given = cells, usable, variances, ranks, _runs(cells.box, direction)
+        given = cells, usable, variances, _runs(cells.box, direction)
         how = most, statistic, direction, rejection.sigma
         spread(
             lambda first: _search(*given, first, min(first + _LINES, n_lines), *how, found),
             range(0, n_lines, _LINES),
         )
     return found
-
-
-def _ranks_of(cells: Cells, spread: Spread) -> npt.NDArray[np.float32]:
-    """Values of four ranks in each cell (`_rank`); none where cells hold too few pixels for that to be of use."""
-    n_cells = cells.starts.size - 1
-    if cells.row.size < _CROWDED * n_cells:
-        return np.empty((0, 4), np.float32)
-    ranks = np.empty((n_cells, 4), np.float32)
-    step = -(-n_cells // _PIECES)
-    spread(lambda first: _rank(cells, first, min(first + step, n_cells), ranks), range(0, n_cells, step))
-    return ranks
 
 
 def without_cosmics(cells: Cells, found: npt.NDArray[np.bool_]) -> Cells:
@@ -171,54 +157,7 @@ def _usable(of_pixels, state):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _rank(cells, first, last, ranks):  # type: ignore[no-untyped-def]
-    """Lower quarter, lower and upper median, and upper quarter of the usable pixels of cells; NaN in empty ones."""
-    values = np.empty(64, np.float32)
-    for cell in range(first, last):
-        begin, end = cells.starts[cell], cells.starts[cell + 1]
-        if end - begin > values.size:
-            values = np.empty(2 * (end - begin), np.float32)
-        n = 0
-        for k in range(begin, end):
-            if cells.state[k] != BAD:
-                values[n] = cells.data[k]
-                n += 1
-        ranks[cell] = np.nan
-        if n:
-            ordered = np.sort(values[:n])
-            ranks[cell, 0], ranks[cell, 3] = ordered[n // 4], ordered[n - 1 - n // 4]
-            ranks[cell, 1], ranks[cell, 2] = ordered[(n - 1) // 2], ordered[n // 2]
-
-
-@njit(cache=True, nogil=True)
-def _surely_below(ranks, box, own, direction, sigma, highest):  # type: ignore[no-untyped-def]
-    """Whether a value is no cosmic ray, whatever the median and its deviation are exactly.
-
-    The median of all cells lies between the lowest and the highest of their medians. Half of all values lie at or below
-    the highest of the lower quarters, or at or above the lowest of the upper ones; so the median deviation is not less
-    than the distance of the median from these.
-    """
-    low, high, least, most = -np.inf, np.inf, np.inf, -np.inf
-    for dz in range(-1, 2):
-        for dy in range(-1, 2):
-            middle = own + (dz * box.ny + dy) * box.nx
-            for dx in range(-1, 2):
-                here = dz == 0 and dy == 0 and dx == 0
-                if not here and ((direction == _ALONG_X and dy == 0) or (direction == _ALONG_Y and dx == 0)):
-                    continue
-                lower = np.float64(ranks[middle + dx, 1])
-                if not np.isnan(lower):
-                    low, high = (
-                        max(low, np.float64(ranks[middle + dx, 0])),
-                        min(high, np.float64(ranks[middle + dx, 3])),
-                    )
-                    least, most = min(least, lower), max(most, np.float64(ranks[middle + dx, 2]))
-    deviation = min(least - low, high - most)
-    return deviation > 0 and (highest - least) * _WIDER < sigma * deviation
-
-
-@njit(cache=True, nogil=True)
-def _search(cells, usable, variances, ranks, runs, first, last, most, statistic, direction, sigma, found):  # type: ignore[no-untyped-def]
+def _search(cells, usable, variances, runs, first, last, most, statistic, direction, sigma, found):  # type: ignore[no-untyped-def]
     """Search rows of cells, counted without the outermost; ``usable`` and ``variances`` are from `_usable`."""
     box = cells.box
     values, spare = np.empty(_NEIGHBOURS * most + _USUAL, np.float32), np.empty(_NEIGHBOURS * most)
@@ -233,8 +172,6 @@ def _search(cells, usable, variances, ranks, runs, first, last, most, statistic,
             highest = cells.data[begin]
             for k in range(begin + 1, end):
                 highest = max(highest, cells.data[k])
-            if ranks.size and _surely_below(ranks, box, own, direction, sigma, np.float64(highest)):
-                continue
             n = _collect(usable, cells.starts, runs, own, values)
             if statistic == _MEDIAN:
                 below, middle = _counted_below(values, n, middle, deviation, sigma, highest)

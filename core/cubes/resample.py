@@ -28,7 +28,8 @@ Doubles = npt.NDArray[np.float64]
 
 _LINES: Final = 32  # rows of voxels that a thread takes at a time
 _BAND: Final = 16  # rows of the field that a thread takes at a time: their sums stay in the cache of a processor
-_SHRUNK: Final = 0.98  # of a voxel: a smaller pixel meets no more than two along an axis, however the sky is bent
+_BENT: Final = 0.98  # size of a pixel, in voxels, that meets no more than two along an axis of the sky, however bent
+_STRAIGHT: Final = 1 + 1e-9  # of any other axis
 _NORMAL: Final = float(np.finfo(np.float64).tiny)  # the smallest sum of weights that is one
 
 
@@ -65,6 +66,7 @@ class _Lattice(NamedTuple):
     step_x: float  # offset from one voxel to the next along each axis; 0 where there is but one
     step_y: float
     step_z: float
+    small: float  # size of pixels, in voxels, that meet no more than two along an axis
 
 
 def margin_of(resampling: Resampling, rejection: Rejection) -> int:
@@ -156,6 +158,7 @@ def _lattice(grid: CubeGrid, positions: TablePositions, region: Region) -> _Latt
         shrink = np.cos(np.radians(y))
         y = y - positions.zero[1]
     steps = [_step(x, y, shrink, turn[0], 1), _step(x, y, shrink, turn[1], 0), float(thickness[0])]
+    steps.append(_BENT if spatial.celestial else _STRAIGHT)
     return _Lattice(x, y, shrink, wave, thickness, *(turn.ravel().tolist() + steps))
 
 
@@ -224,14 +227,14 @@ def _complete(sums, turn, data, stat):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _range(place, low, high, reach, offset, step, size):  # type: ignore[no-untyped-def]
+def _range(place, low, high, reach, offset, step, size, small):  # type: ignore[no-untyped-def]
     """Voxels along an axis, from ``low`` up to but not including ``high``, that a pixel may meet.
 
     ``place`` is that of its cell, ``offset`` that of the pixel from its centre; a pixel whose ``size`` is 0 meets all
     within reach.
     """
     below, above = reach, reach
-    if 0 < size < _SHRUNK * abs(step):
+    if 0 < size < small * abs(step):
         below, above = (1, 0) if (offset < 0) == (step > 0) else (0, 1)
     return max(place - below, low), min(place + above + 1, high)
 
@@ -285,11 +288,18 @@ def _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, slots, sums)
             if inside:
                 dx, dy = (xpos - lattice.x[y, column]) * lattice.shrink[y, column], ypos - lattice.y[y, column]
                 right, up = lattice.xx * dx + lattice.xy * dy, lattice.yx * dx + lattice.yy * dy
-            x0, x1 = _range(column, 0, nx, reach, right, lattice.step_x, in_x if inside else 0.0)
-            y0, y1 = _range(y, first, last, reach, up, lattice.step_y, in_y if inside else 0.0)
-            z0, z1 = _range(z, 0, nz, reach, ahead, lattice.step_z, in_z if inside_z else 0.0)
+            x0, x1 = _range(column, 0, nx, reach, right, lattice.step_x, in_x if inside else 0.0, lattice.small)
+            y0, y1 = _range(y, first, last, reach, up, lattice.step_y, in_y if inside else 0.0, lattice.small)
+            z0, z1 = _range(z, 0, nz, reach, ahead, lattice.step_z, in_z if inside_z else 0.0, lattice.small)
             for at_z in range(z0, z1):
                 deep[at_z - z0] = overlap(abs(lattice.wave[at_z] - wave), in_z, lattice.thickness[at_z]) * own
+            lowest = z0
+            while z0 < z1 and deep[z0 - lowest] == 0:
+                z0 += 1
+            while z0 < z1 and deep[z1 - 1 - lowest] == 0:
+                z1 -= 1
+            if z0 == z1:
+                continue
             # Nothing added is cheaper than a question that has no usual answer.
             for at_y in range(y0, y1):
                 for x in range(x0, x1):
@@ -298,7 +308,7 @@ def _drizzle(cells, lattice, kernel, line, z, y, first, last, deep, slots, sums)
                     area = overlap(abs(right), in_x, out_x) * overlap(abs(up), in_y, out_y)
                     at = sums[at_y - first, x]
                     for at_z in range(z0, z1):
-                        factor, turn = area * deep[at_z - z0], slots[at_z]
+                        factor, turn = area * deep[at_z - lowest], slots[at_z]
                         at[turn, 0] += factor
                         at[turn, 1] += factor * value
                         at[turn, 2] += factor * factor * variance
