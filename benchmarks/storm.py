@@ -49,22 +49,24 @@ SETTINGS: Final[dict[str, Any]] = {
     "dispatch_seconds": 0.3,
     "resend_seconds": 8.0,
     "template_seconds": 4.0,
-    "retry_seconds": 1e-6,  # four times as much after each try, of which there are many
+    "retry_seconds": 1e-12,  # four times as much after each try, of which there are many: a second after 20
     "max_tries": 1000,
     "worker_concurrency": 2,
 }
 # How long a daemon lives on average from when it is awake, and a server [s]. They take some 2 to 25 s to start, and a
 # supervisor starts four of them: what does not live long enough to work makes no storm, but a calm.
 LIFE: Final = {
-    "worker": 60.0,
-    "dispatch": 60.0,
-    "ingest": 60.0,
-    "pages": 60.0,
-    "supervisor": 120.0,
-    "redis": 30.0,
-    "postgresql": 45.0,
+    "worker": 30.0,
+    "dispatch": 30.0,
+    "ingest": 30.0,
+    "pages": 30.0,
+    "supervisor": 90.0,
+    "redis": 20.0,
+    "postgresql": 30.0,
 }
-RECIPE_LIFE: Final = {"recipe": 1.0, "part": 0.5}  # the same, in units of what a block takes on this machine just now
+# The same, in units of what the work of a block takes on this machine just now, to which its process adds twice as much
+# for its start and the pictures. Who lives shorter than that never draws them, and after ten deaths they are given up.
+RECIPE_LIFE: Final = {"recipe": 4.0, "part": 2.0}
 ASLEEP: Final = 4.0  # as long as it has not said that it lives, a daemon lives longer, by this factor
 PLACING: Final = 0.2  # of the moments at which files appear in the product store, the part at which the worker dies
 _TICK = 0.05

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Final
 
 from pydantic import ValidationError
+from redis.exceptions import ConnectionError as ConnectionLost
 
 from core.archive.schema import check_schema
 from core.errors import MuseError
@@ -27,6 +28,7 @@ __all__ = ["UMASK", "configure_daemon_logging", "idle_name", "read_settings", "r
 
 _LOG = logging.getLogger(__name__)
 _FORMAT = "%(asctime)s [%(levelname)-7s] %(name)s: %(message)s"
+_CELERY: Final = ("celery.", "kombu.")
 UMASK: Final = 0o027  # what an installation writes is for its user and group
 _NAMES: list[int] = []  # descriptors of the locks of the log names of this process, open until its end
 
@@ -35,7 +37,13 @@ class _UtFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line (and traceback), without passwords of URLs."""
+        """The line (and traceback), without passwords of URLs.
+
+        That a broker went away is an event, not a fault of the program: of what Celery logs of it the line is enough.
+        """
+        error = record.exc_info[1] if record.exc_info else None
+        if record.name.startswith(_CELERY) and isinstance(error, OSError | ConnectionLost):
+            record = logging.makeLogRecord({**record.__dict__, "exc_info": None, "exc_text": None})
         return redacted(super().format(record))
 
 
