@@ -18,7 +18,6 @@ from core.errors import DataError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, dot_name, get_key, merged_header, set_key
 from core.formats.pixtable_origin import PREFIX
-from core.instruments.muse.facts import SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 
 __all__ = [
     "COLUMNS",
@@ -28,7 +27,6 @@ __all__ = [
     "merged_header_of_ifus",
     "own_cards",
     "pixtable_units",
-    "simple_xpos",
     "zero_point",
 ]
 
@@ -56,22 +54,6 @@ def pixtable_units(position: PositionUnit = "pix", flux: str = "count") -> dict[
     """Units of the columns that have one; ``flux`` is that of ``data``: ``count`` or `FLUX_UNIT`."""
     variance = f"{flux}**2" if flux.isalnum() else f"({flux})**2"
     return {"xpos": position, "ypos": position, "lambda": "Angstrom", "data": flux, "stat": variance}
-
-
-def simple_xpos(
-    x: npt.NDArray[Any], left: npt.NDArray[np.float64], right: npt.NDArray[np.float64], slice_no: int
-) -> npt.NDArray[np.float64]:
-    """Positions of pixels without a geometry table: slices side by side, running against the columns of the CCD.
-
-    Parameters
-    ----------
-    x, left, right : ndarray
-        Column of each pixel, and edges of the slice in its row [pix, 1-based].
-    slice_no : int
-    """
-    column = (0.5 * (left + right) - x) / (right - left) * SLICE_WIDTH_NOMINAL
-    pitch = SLICE_WIDTH_LIMITS[1]
-    return column + (slice_no - 1) * pitch + 0.5 * pitch
 
 
 @dataclass(frozen=True)

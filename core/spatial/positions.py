@@ -52,6 +52,17 @@ class FieldPlace:
         pitch = SLICE_WIDTH_LIMITS[1]
         return cls((slice_no - 1) * pitch + 0.5 * pitch, 0.0, 0.0, SLICE_WIDTH_NOMINAL)
 
+    def xpos(self, columns: NDArray[Any], left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Positions of some pixels [pix of 0.2 arcsec], not rounded to the numbers of a pixel table.
+
+        Parameters
+        ----------
+        columns, left, right : ndarray
+            Column of each pixel, and edges of the slice in its row [pix, 1-based].
+        """
+        along = (0.5 * (left + right) - columns) / (right - left) * self.width
+        return along * math.cos(math.radians(self.angle)) + self.x
+
 
 @dataclass(frozen=True, eq=False)
 class PixelPlaces:

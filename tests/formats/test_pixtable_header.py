@@ -15,7 +15,6 @@ from core.formats.pixtable_header import (
     PixtableLimits,
     merged_header_of_ifus,
     pixtable_units,
-    simple_xpos,
 )
 from core.formats.pixtable_origin import PREFIX, read_offsets
 
@@ -29,12 +28,6 @@ def test_units_follow_the_state() -> None:
     sky = pixtable_units("deg", FLUX_UNIT)
     assert (sky["xpos"], sky["data"]) == ("deg", "10**(-20)*erg/s/cm**2/Angstrom")
     assert sky["stat"] == "(10**(-20)*erg/s/cm**2/Angstrom)**2"
-
-
-def test_slices_lie_side_by_side_against_the_columns() -> None:
-    x = np.array([100.0, 137.5, 175.0])
-    edges = np.full(3, 100.0), np.full(3, 175.0)
-    np.testing.assert_allclose(simple_xpos(x, *edges, 2), 82.2 + 41.1 + np.array([37.5, 0.0, -37.5]))
 
 
 def test_limits_of_parts_join_to_those_of_the_whole(pixel_rows: Callable[[int], Columns]) -> None:

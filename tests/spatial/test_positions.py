@@ -83,6 +83,17 @@ def test_without_geometry_slices_lie_side_by_side() -> None:
     first, second = (FieldPlace.beside_others(number) for number in (1, 2))
     assert (first.x, first.y, first.angle, first.width) == (41.1, 0.0, 0.0, 75.0)
     assert second.x - first.x == pytest.approx(82.2)
+    edges = np.full(3, 100.0), np.full(3, 175.0)
+    columns = np.array([100.0, 137.5, 175.0])
+    np.testing.assert_allclose(second.xpos(columns, *edges), 82.2 + 41.1 + np.array([37.5, 0.0, -37.5]))
+
+
+def test_positions_of_some_pixels_are_those_of_the_rows() -> None:
+    given = slice_map()
+    found = given.places()
+    left, right = (edge[found.y - 1] for edge in given.edges)
+    # two roundings to float32 (of 37 and of 50) apart
+    np.testing.assert_allclose(PLACE.xpos(found.x, left, right), found.xpos, rtol=0, atol=4e-6)
 
 
 def test_pixels_of_an_image_come_in_the_order_of_the_rows() -> None:

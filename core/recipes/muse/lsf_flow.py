@@ -15,7 +15,7 @@ from core.errors import DataError, MuseError, WavelengthError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.formats.lsf import LSF_PROFILE, SLICE_PARAM, LsfCube
-from core.formats.pixtable_header import PixtableLimits, simple_xpos
+from core.formats.pixtable_header import PixtableLimits
 from core.formats.pixtable_origin import encode_origin, origin_offset, set_offset
 from core.formats.tables import MuseTable
 from core.instruments.muse.facts import N_SLICES
@@ -31,6 +31,7 @@ from core.recipes.muse.arc_lamps import (
 from core.recipes.muse.basic import RawStack, combine_frames, combine_masked
 from core.recipes.muse.rows import MaskedImage
 from core.recipes.qcwriter import QcWriter
+from core.spatial.positions import FieldPlace
 from core.spectral.dispersion import Dispersion
 from core.spectral.line_pixels import LinePixels, collect_line_pixels, concatenate_pixels, pixels_near_lines
 from core.spectral.linelist import LineList, covered
@@ -252,7 +253,7 @@ class LsfFlow:
             left, right = self.trace.left(number, rows), self.trace.right(number, rows)
             index = mine.line_of
             for name, values in {
-                "xpos": simple_xpos(mine.x, left, right, number),
+                "xpos": FieldPlace.beside_others(number).xpos(mine.x, left, right),
                 "ypos": np.zeros(mine.x.size),
                 "lambda": mine.wave,
                 "data": mine.data - model,
