@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from core.spatial.smoothing import smooth_geometry
+from core.spatial.smoothing import smooth_geometry, stack_lines
 from tests.spatial.sequence import true_geometry
 
 
@@ -46,3 +46,11 @@ def test_missing_slices_stay_missing(regular):
     x[[0, 5]] = np.nan
     smooth = smooth_geometry(replace(regular, x=x), 1.5).geometry
     assert np.flatnonzero(np.isnan(smooth.x)).tolist() == [0, 5]
+
+
+def test_lines_go_through_stacks_that_have_three_slices(regular):
+    y = regular.y.copy()
+    y[:10] = np.nan
+    lines = stack_lines(replace(regular, y=y), "y")
+    assert np.isnan(lines[:12]).all()
+    np.testing.assert_allclose(lines[12:], y[12:], atol=1e-12)

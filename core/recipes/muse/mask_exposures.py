@@ -14,9 +14,11 @@ from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.instruments.muse.facts import FOCAL_SCALE
 from core.spatial.mask import mask_height
-from core.spatial.spots import SpotPlaces, SpotSeries
+from core.spatial.peaks import find_peaks
+from core.spatial.slices import IfuPeaks
+from core.spatial.spots import N_SPOTS, SpotPlaces, SpotSeries
 
-__all__ = ["MaskExposure", "common_scale", "series_of_table", "table_of_series"]
+__all__ = ["MaskExposure", "common_scale", "peaks_of_table", "series_of_table", "table_of_series"]
 
 _STAGES: Final = (2, 3, 4)  # INS.POSn: x, y and z of the mask
 _SAME_SCALE: Final = 1e-10  # [arcsec/mm]
@@ -155,12 +157,9 @@ def series_of_table(columns: Mapping[str, NDArray[Any]]) -> tuple[SpotSeries, li
     DataError
         If not every spot is measured in every exposure.
     """
-    numbers, first = np.unique(columns["image"], return_index=True)
-    order = np.lexsort((columns["SpotNo"], columns["SliceCCD"], columns["lambda"], columns["image"]))
-    if order.size % numbers.size or np.any(columns["image"][order].reshape(numbers.size, -1) != numbers[:, None]):
-        raise DataError("the table does not hold every spot of every exposure")
-    shape = (numbers.size, -1)
-    spots = order[: order.size // numbers.size]
+    _, first = np.unique(columns["image"], return_index=True)
+    order = _by_exposure(columns)
+    spots = order[0]
     places = SpotPlaces(
         slice_no=columns["SliceCCD"][spots].astype(np.int32),
         wave=columns["lambda"][spots],
@@ -168,7 +167,7 @@ def series_of_table(columns: Mapping[str, NDArray[Any]]) -> tuple[SpotSeries, li
         x=columns["xc"][spots],
         y=columns["yc"][spots],
     )
-    measured = (columns[name][order].reshape(shape) for name in ("xc", "yc", "xfwhm", "yfwhm", "flux", "bg"))
+    measured = (columns[name][order] for name in ("xc", "yc", "xfwhm", "yfwhm", "flux", "bg"))
     exposures = [
         MaskExposure(
             name=bytes(columns["filename"][row]).decode().strip(),
@@ -181,3 +180,32 @@ def series_of_table(columns: Mapping[str, NDArray[Any]]) -> tuple[SpotSeries, li
         for row in first
     ]
     return SpotSeries(places, *measured), exposures
+
+
+def peaks_of_table(columns: Mapping[str, NDArray[Any]]) -> IfuPeaks:
+    """Peaks of the spots of a SPOTS_TABLE, with the edges of their slices as they stand there.
+
+    Raises
+    ------
+    DataError
+        If not every spot is measured in every exposure.
+    """
+    series, exposures = series_of_table(columns)
+    peaks = find_peaks(series, np.array([exposure.height for exposure in exposures]))
+    order = _by_exposure(columns)
+    center = np.median((columns["xc"] - columns["dxcen"])[order], axis=0).reshape(-1, N_SPOTS)
+    half = 0.5 * np.median(columns["twidth"][order], axis=0).reshape(-1, N_SPOTS)
+    places = series.places
+    row_of = {key: row for row, key in enumerate(zip(places.wave[::N_SPOTS], places.slice_no[::N_SPOTS], strict=True))}
+    rows = [row_of[key] for key in zip(peaks.wave, peaks.slice_no, strict=True)]
+    center, half = center[rows], half[rows]
+    return IfuPeaks(int(columns["SubField"][0]), peaks, center - half, center, center + half)
+
+
+def _by_exposure(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.intp]:
+    """Rows of a SPOTS_TABLE in the order of `SpotSeries`, shape (exposures, spots)."""
+    numbers = np.unique(columns["image"])
+    order = np.lexsort((columns["SpotNo"], columns["SliceCCD"], columns["lambda"], columns["image"]))
+    if order.size % numbers.size or np.any(columns["image"][order].reshape(numbers.size, -1) != numbers[:, None]):
+        raise DataError("the table does not hold every spot of every exposure")
+    return order.reshape(numbers.size, -1)
