@@ -91,6 +91,9 @@ _SCORE_RULES: Final[tuple[ScoreRule, ...]] = (
     FixedRule("muse_wave..slice_wlen", 6700.0, 7300.0),
     FixedRule("muse_wave..slice_dwlen_bottom", -6.5, 6.5),
     FixedRule("muse_wave..slice_dwlen_top", -5.9, 5.9),
+    # twilight: counts between what noise and saturation allow; exposures are timed for 20000
+    FixedRule("muse_skyflat..skyflat_input_median", 5000, 45000),
+    FixedRule("muse_skyflat..skyflat_input_nsaturated", 0, 1000),
     # line-spread function [Angstrom]
     FixedRule("muse_lsf..slice_fwhm_mean", 1.8, 3.3),
 )
@@ -105,6 +108,9 @@ _KEY_TRENDS: Final = (
     KeyTrend("muse_wave..slice_fit_rms", "Wavelength residuals"),
     KeyTrend("muse_wave..slice_lines_fwhm_mean", "Arc line width"),
     KeyTrend("muse_lsf..slice_fwhm_mean", "Line-spread function width"),
+    KeyTrend("muse_geometry..geo_mask_angle", "Angle of the mask"),
+    KeyTrend("muse_geometry..geo_fwhm_mean", "Pinhole width"),
+    KeyTrend("muse_skyflat..skyflat_intflux", "Twilight flux"),
 )
 
 QC1: Final = Qc1Declaration(axes=_AXES, tables=_TABLES, score_rules=_SCORE_RULES, key_trends=_KEY_TRENDS)

@@ -121,6 +121,7 @@ def test_the_rules_have_limits_in_order_and_a_version():
 
 # Ranges of real data (June 2017, facts of the QC group): all of it must be good.
 REAL = {
+    "muse_skyflat..skyflat_input_median": (18725, 21165),
     "muse_bias..master_ron": (1.94, 3.52),
     "muse_bias..master_slope_x": (-4.1e-4, 9.6e-5),
     "muse_bias..master_nbadpix": (0, 12331),
