@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from core.fitsfile.keywords import get_key
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_read import PixelTable, open_pixtable
 from core.instruments.muse.facts import N_SLICES
+from core.procedures.field import FieldMap, field_figure
 from core.procedures.model import PlotFile, Procedure, ProcedureInput
-from core.procedures.style import label, new_figure, save
+from core.procedures.slices import slice_matrix
+from core.procedures.style import new_figure, save
 from core.spatial.fieldview import FieldView, joined
 from core.spatial.spectrum import binned_with_rejection
 from core.spectral.linefit import CONVERGED, fit_gaussian
@@ -60,21 +61,10 @@ def _field(block: ProcedureInput, tables: Tables, folder: Path) -> PlotFile:
             for part in table.rows(*window, names=("xpos", "ypos", "data", "dq")):
                 view.add(part.columns["xpos"], part.columns["ypos"], part.columns["data"], part.columns["dq"])
     image = joined([view.image() for view in views])
-    height = float(np.clip(9.0 * image.shape[0] / image.shape[1], 2.2, 9.0)) + 1.1
-    figure = new_figure(f"field of view     {block.block}", 10.0, height)
-    axes = figure.subplots()
     low, high = np.nanpercentile(image, [1.0, 99.0])
-    shown = axes.imshow(
-        image, origin="lower", extent=views[0].extent, vmin=low, vmax=high, cmap="viridis", interpolation="nearest"
-    )
-    label(
-        axes,
-        "6500 to 7500 Angstrom: median of 20 windows, free of most cosmic rays",
-        "x [pix of 0.2 arcsec]",
-        "y [pix of 0.2 arcsec]",
-    )
-    axes.grid(False)
-    figure.colorbar(shown, ax=axes, fraction=0.046, pad=0.02).set_label("count", fontsize=8)
+    title = "6500 to 7500 Angstrom: median of 20 windows, free of most cosmic rays"
+    shown = FieldMap(image, views[0].extent, title, "count", (low, high))
+    figure = field_figure(f"field of view     {block.block}", [shown])
     text = (
         "Each pixel at its nearest spaxel, as the geometry table has it; not resampled, not turned to the sky. Colours "
         "are cut at 1 and 99 %."
@@ -91,7 +81,9 @@ def _sky_line(block: ProcedureInput, tables: Tables, folder: Path) -> PlotFile |
     figure = new_figure(f"sky line {_LINE:.1f} Angstrom     {block.block}", 12.0, 1.6 + 0.2 * len(tables))
     axes = figure.subplots()
     reach = max(float(np.nanpercentile(np.abs(offsets), 98)), 0.01)
-    _matrix(axes, offsets, list(tables), (-reach, reach), "RdBu_r", "Angstrom", "where the line lies, minus 6300.304")
+    slice_matrix(
+        axes, offsets, list(tables), (-reach, reach), "RdBu_r", "Angstrom", "where the line lies, minus 6300.304"
+    )
     text = (
         "Of each slice of each IFU, after the shift that was found for the whole IFU; grey where the line is too faint "
         f"to be measured. Median of all {np.nanmedian(offsets):+.3f} Angstrom."
@@ -136,34 +128,11 @@ def _illumination(block: ProcedureInput, tables: Tables, folder: Path) -> PlotFi
     figure = new_figure(f"illumination of the slices     {block.block}", 12.0, 1.6 + 0.2 * len(tables))
     axes = figure.subplots()
     reach = max(float(np.nanpercentile(np.abs(factors - 1), 98)), 0.001)
-    _matrix(axes, factors, list(tables), (1 - reach, 1 + reach), "RdBu_r", "factor", "factor from the ILLUM exposure")
+    slice_matrix(
+        axes, factors, list(tables), (1 - reach, 1 + reach), "RdBu_r", "factor", "factor from the ILLUM exposure"
+    )
     text = "What the data of each slice were multiplied by; the mean of an IFU is 1."
     return save(figure, folder, "scibasic2", "illumination factors", text)
-
-
-def _matrix(
-    axes: Axes,
-    values: NDArray[np.float64],
-    units: list[int],
-    limits: tuple[float, float],
-    colours: str,
-    unit: str,
-    title: str,
-) -> None:
-    """IFUs by slices, as colours."""
-    axes.set_facecolor("#c9ced4")
-    shown = axes.imshow(
-        values, origin="lower", aspect="auto", vmin=limits[0], vmax=limits[1], cmap=colours, interpolation="nearest",
-        extent=(0.5, N_SLICES + 0.5, -0.5, len(units) - 0.5),
-    )  # fmt: skip
-    label(axes, title, "slice on the detector", "IFU")
-    axes.grid(False)
-    axes.set_yticks(range(len(units)), [str(number) for number in units])
-    axes.set_xticks(range(4, N_SLICES + 1, 4))
-    axes.figure.subplots_adjust(right=0.99)
-    bar = axes.figure.colorbar(shown, ax=axes, fraction=0.03, pad=0.015)
-    bar.set_label(unit, fontsize=8)
-    bar.ax.tick_params(labelsize=7)
 
 
 def _of_ifu(block: ProcedureInput, unit: int, folder: Path) -> list[PlotFile]:

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from core.fitsfile.keywords import get_key
 from core.fitsfile.scan import scan_fits
 from core.instruments.muse.facts import N_SLICES
+from core.procedures.field import colour_bar
 from core.procedures.model import PlotFile, ProcedureInput
-from core.procedures.style import label, legend, new_figure, save
+from core.procedures.style import NOTHING, figure_of, label, legend, new_figure, save
 
-__all__ = ["SlicePanel", "slice_plot"]
+__all__ = ["SlicePanel", "slice_matrix", "slice_plot"]
 
 
 @dataclass(frozen=True)
@@ -81,3 +84,42 @@ def slice_plot(
     legend(figure, grid.flat[0])
     text = "One line per IFU (dark: low numbers); a gap is a slice without a value."
     return save(figure, folder, name, title, text)
+
+
+def slice_matrix(
+    axes: Axes,
+    values: NDArray[np.float64],
+    units: list[int],
+    limits: tuple[float, float],
+    colours: str,
+    unit: str,
+    title: str,
+) -> None:
+    """IFUs by slices, as colours.
+
+    Parameters
+    ----------
+    axes : Axes
+        Panel of its own figure.
+    values : ndarray (n, 48)
+        NaN where there is nothing.
+    units : list of int
+        The n IFUs.
+    limits : tuple of float
+        Values of the first and the last colour.
+    colours : str
+        Name of a colour map.
+    unit, title : str
+    """
+    axes.set_facecolor(NOTHING)
+    shown = axes.imshow(
+        values, origin="lower", aspect="auto", vmin=limits[0], vmax=limits[1], cmap=colours, interpolation="nearest",
+        extent=(0.5, N_SLICES + 0.5, -0.5, len(units) - 0.5),
+    )  # fmt: skip
+    label(axes, title, "slice on the detector", "IFU")
+    axes.grid(False)
+    axes.set_yticks(range(len(units)), [str(number) for number in units])
+    axes.set_xticks(range(4, N_SLICES + 1, 4))
+    figure = figure_of(axes)
+    figure.subplots_adjust(right=1 - 0.8 / figure.get_figwidth())
+    colour_bar(axes, shown, unit)

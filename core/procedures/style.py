@@ -16,9 +16,14 @@ from core.procedures.model import PlotFile
 
 __all__ = [
     "GAUSS",
+    "GRID",
+    "INK",
     "MASTER",
+    "NOTHING",
     "RAW",
     "REFERENCE",
+    "SERIES",
+    "figure_of",
     "label",
     "legend",
     "limits",
@@ -33,6 +38,8 @@ MASTER = "#1f4e9c"
 RAW = "#9aa3ad"
 REFERENCE = "#b3541e"
 GAUSS = "#d18700"
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9")  # Okabe and Ito
+NOTHING = "#c9ced4"  # where a map has no value
 INK = "#22262b"
 GRID = "#e3e6ea"
 _MAX_POINTS = 1200
@@ -49,6 +56,13 @@ def new_figure(title: str, width: float = 12.0, height: float = 8.0) -> Figure:
     figure.subplots_adjust(
         left=0.6 / width, right=1 - 0.15 / width, bottom=0.45 / height, top=1 - 0.62 / height, wspace=0.34, hspace=0.42
     )
+    return figure
+
+
+def figure_of(axes: Axes) -> Figure:
+    """The figure that a panel is in."""
+    figure = axes.get_figure(root=True)
+    assert isinstance(figure, Figure)  # no panel of ours is without one
     return figure
 
 

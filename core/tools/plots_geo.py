@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from core.spatial.geometry import Geometry
 
-__all__ = ["POINTS_PER_INCH", "plot_geometry"]
+__all__ = ["POINTS_PER_INCH", "corners", "plot_geometry"]
 
 POINTS_PER_INCH: Final = 72  # a unit of the output: a point of a PDF, a pixel of a PNG
 _COLOURS: Final = ((0.2, 0.2, 0.4), (1.0, 0.0, 0.0), (1.0, 0.843, 0.0))  # of the IFUs 3, 1, 2, and so on
@@ -57,12 +57,12 @@ def plot_geometry(geometry: Geometry, scale: tuple[float, float] = (4.0, 4.0), f
         for mask, rim in ((~at_zero, "none"), (at_zero, (0.0, 0.0, 1.0))):
             chosen = (known.ifu % 3 == number) & mask
             axes.add_collection(
-                PolyCollection(_corners(known.where(chosen)), facecolors=[(*colour, _OPACITY)], edgecolors=[rim])
+                PolyCollection(corners(known.where(chosen)), facecolors=[(*colour, _OPACITY)], edgecolors=[rim])
             )
     return figure
 
 
-def _corners(geometry: Geometry) -> list[NDArray[np.float64]]:
+def corners(geometry: Geometry) -> list[NDArray[np.float64]]:
     """Corners of slices 1 pix high, each of shape (4, 2)."""
     along = 0.5 * geometry.width[:, None] * np.array([-1.0, 1.0, 1.0, -1.0])
     across = 0.5 * np.array([-1.0, -1.0, 1.0, 1.0])

@@ -44,6 +44,8 @@ INSTRUMENT: Final = Instrument(
         "muse_dark": "core.procedures.muse_dark:PROCEDURE",
         "muse_flat": "core.procedures.muse_lampflat:PROCEDURE",
         "muse_wavecal": "core.procedures.muse_arc:PROCEDURE",
+        "muse_geometry": "core.procedures.muse_geometry:PROCEDURE",
+        "muse_twilight": "core.procedures.muse_skyflat:PROCEDURE",
         "muse_scibasic": "core.procedures.muse_scibasic:PROCEDURE",
     },
     lamps_of=lamps_of,

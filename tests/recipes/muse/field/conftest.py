@@ -167,3 +167,11 @@ def field(tmp_path_factory: pytest.TempPathFactory) -> SmallField:
     skies = [expose(maker, f"sky{k}.fits", 10 * k, twilight, DPR_TYPE="FLAT,SKY") for k in (1, 2, 3)]
     illum = expose(maker, "illum.fits", 50, lambda x, y, wave: 0.8 + 0 * x, DPR_TYPE="FLAT,LAMP,ILLUM")
     return SmallField(maker.folder, maker, skies, illum, write_calibrations(maker))
+
+
+@pytest.fixture(scope="session")
+def made(field: SmallField, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """A run with the defaults."""
+    result = field.run(field.pairs(), tmp_path_factory.mktemp("made"))
+    assert not result.failures, result.failures
+    return result

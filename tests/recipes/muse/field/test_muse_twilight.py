@@ -33,14 +33,6 @@ def truth_of(field: Any, header: fits.Header, shape: tuple[int, int, int]) -> np
     return np.asarray(field.twilight(x[None, None, :], y[None, :, None], z[:, None, None]))
 
 
-@pytest.fixture(scope="module")
-def made(field: Any, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
-    """A run with the defaults."""
-    result: RunResult = field.run(field.pairs(), tmp_path_factory.mktemp("made"))
-    assert not result.failures, result.failures
-    return result
-
-
 def test_products_are_a_cube_and_a_flat_field_and_nothing_else_is_left(made: RunResult) -> None:
     cube, flat = (product.path for product in made.products)
     assert names(cube.parent) == PRODUCTS
