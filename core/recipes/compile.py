@@ -19,18 +19,20 @@ import core
 from core.errors import NonRetriableError
 from core.fitsfile.cards import parse_cards
 from core.fitsfile.scan import scan_fits
+from core.instruments.classification import classify
 from core.recipes.declaration import Recipe
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.registry import all_recipes
 from core.recipes.results import RunResult
 from core.simulator.night import NightPlan, simulate_night
+from core.simulator.programme import SkyPlan
 from core.staticcal.line_catalog import write_line_catalog
 
 __all__ = ["compile_kernels"]
 
-_TAGS = {"BIAS": "BIAS", "DARK": "DARK", "FLAT,LAMP": "FLAT", "WAVE": "ARC"}
-_PLAN = NightPlan(n_bias=5, n_dark=3, n_flat=3, n_arc=1, n_illum=0)
+# A sequence of the mask may be short, since frames are repeated; with fewer the pinholes have no peaks.
+_PLAN = NightPlan(n_bias=5, n_dark=3, n_flat=3, n_arc=1, n_illum=1, n_mask=14, sky=SkyPlan(n_skyflat=1, n_object=1))
 
 
 def compile_kernels(tell: Callable[[str], None]) -> None:
@@ -51,7 +53,7 @@ def compile_kernels(tell: Callable[[str], None]) -> None:
         work = Path(name)
         tell("simulating one IFU")
         frames = [
-            Frame(path, _TAGS[str(parse_cards(scan_fits(path).hdus[0].header_bytes)["DPR.TYPE"])])
+            Frame(path, classify(parse_cards(scan_fits(path).hdus[0].header_bytes)).tag)
             for path in simulate_night(work / "raw", "2026-11-01", (1,), _PLAN)
         ]
         frames.append(Frame(write_line_catalog(work / "line_catalog.fits"), "LINE_CATALOG"))
@@ -65,9 +67,11 @@ def compile_kernels(tell: Callable[[str], None]) -> None:
 
 
 def _run(recipe: Recipe, values: Mapping[str, Any], frames: list[Frame], work: Path) -> RunResult:
-    wanted = {spec.tag for spec in recipe.inputs if spec.kind == "raw" or spec.min}
-    chosen = FrameSet(tuple(frame for frame in frames if frame.tag in wanted))
-    result = run_recipe(recipe, chosen, recipe.Params.parse(dict(values)), work)
+    chosen: list[Frame] = []
+    for spec in recipe.inputs:
+        found = [frame for frame in frames if frame.tag == spec.tag]
+        chosen += found * -(-max(spec.min, 1) // max(len(found), 1))  # repeated, if the recipe wants more
+    result = run_recipe(recipe, FrameSet(tuple(chosen)), recipe.Params.parse(dict(values)), work)
     if not result.ok:
         raise NonRetriableError(f"{recipe.name} failed: {result.failures[0].message}", recipe=recipe.name)
     return result

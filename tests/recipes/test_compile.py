@@ -17,10 +17,12 @@ from core.fitsfile.scan import scan_fits
 from core.fitsfile.sof import format_sof
 from core.instruments.classification import classify
 from core.recipes.declaration import Recipe
-from core.recipes.frames import Frame
-from core.recipes.registry import all_recipes, recipe_names
+from core.recipes.frames import Frame, FrameSet
+from core.recipes.registry import all_recipes, get_recipe, recipe_names
 from core.recipes.results import RunResult, WrittenProduct
 from core.simulator.night import NightPlan, simulate_night
+from core.simulator.programme import SkyPlan
+from core.simulator.statics import write_geometry_table
 from core.staticcal.line_catalog import write_line_catalog
 
 # What a compiled installation is asked for next: other methods, other inputs.
@@ -32,10 +34,13 @@ LATER = (
     ("muse_wavecal", "--lampwise=false", "--resample", "--wavemap"),
     ("muse_lsf", "--method=interpolate", "--lsf_oversample=5"),
     ("muse_lsf", "--method=hermit", "--save_subtracted"),
+    ("muse_twilight", "--crtype=iraf", "--resample=renka"),
+    ("muse_scibasic", "--skylines=none", "--saveimage=false"),
+    ("muse_scibasic", "--combine=none", "--compact=true"),
 )
+NO_UNITS = ("muse_twilight",)  # recipes that take all IFUs there are
 
-# They need frames of the sky or of the mask, and their own kernels are those of a second.
-COMPILED_LATER = {"muse_geometry", "muse_twilight", "muse_illum"}
+WITHOUT_KERNELS = {"muse_illum"}  # it copies a frame
 
 
 @pytest.mark.heavy
@@ -50,17 +55,21 @@ def test_one_command_compiles_all_that_recipes_need(tmp_path: Path) -> None:
         return run.stdout
 
     told = muserex("--compile")
-    assert all(f"compiling {name}" in told for name in set(recipe_names()) - COMPILED_LATER)
+    assert all(f"compiling {name}" in told for name in set(recipe_names()) - WITHOUT_KERNELS)
     compiled = {path.name for path in cache.rglob("*.nbc")}
     assert compiled
 
-    paths = simulate_night(tmp_path / "raw", "2026-11-01", [1], NightPlan(5, 3, 3, 1, 0))
+    plan = NightPlan(5, 3, 3, 1, 1, sky=SkyPlan(n_skyflat=3, n_object=1))
+    paths = simulate_night(tmp_path / "raw", "2026-11-01", [1], plan)
     frames = [(path, classify(parse_cards(scan_fits(path).hdus[0].header_bytes)).tag) for path in paths]
     frames.append((write_line_catalog(tmp_path / "line_catalog.fits"), "LINE_CATALOG"))
+    frames.append((write_geometry_table(tmp_path / "geometry_table.fits"), "GEOMETRY_TABLE"))
     for recipe, *options in LATER:
-        products = [(path, path.stem.partition("-")[0]) for path in tmp_path.glob("*-01.fits")]
+        paths = [*tmp_path.glob("*-01.fits"), *tmp_path.glob("TWILIGHT_CUBE.fits")]
+        products = [(path, path.stem.partition("-")[0]) for path in paths]
         (tmp_path / "all.sof").write_text(format_sof([*frames, *products]))
-        muserex("--msg-level=warning", recipe, "--nifu=1", *options, "all.sof")
+        units = () if recipe in NO_UNITS else ("--nifu=1",)
+        muserex("--msg-level=warning", recipe, *units, *options, "all.sof")
         assert {path.name for path in cache.rglob("*.nbc")} == compiled, (recipe, options)
 
 
@@ -79,5 +88,16 @@ def test_each_recipe_is_run_as_it_declares_on_what_those_before_it_made(monkeypa
     assert [(name, values) for name, values, _ in made] == [
         (recipe.name, values) for recipe in all_recipes() for values in recipe.compiled_by
     ]
-    assert {name for name, _, _ in made} == set(recipe_names()) - COMPILED_LATER
+    assert {name for name, _, _ in made} == set(recipe_names()) - WITHOUT_KERNELS
     assert {"MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"} <= made[-1][2]
+
+
+def test_frames_are_repeated_until_a_recipe_has_enough(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    taken: list[FrameSet] = []
+    monkeypatch.setattr(compiling, "run_recipe", lambda recipe, frames, *_: taken.append(frames) or RunResult())
+    recipe = get_recipe("muse_geometry")
+    few = [Frame(tmp_path / f"{number}.fits", "MASK") for number in range(14)]
+    others = [Frame(tmp_path / "a.fits", "TRACE_TABLE"), Frame(tmp_path / "b.fits", "BIAS")]
+    compiling._run(recipe, {}, [*few, *others], tmp_path)
+    assert len(taken[0].tagged("MASK")) == 56
+    assert [frame.tag for frame in taken[0] if frame.tag != "MASK"] == ["TRACE_TABLE"]

@@ -95,6 +95,7 @@ class MuseGeometry(Recipe):
     version = "1"
     parts = PartKind.UNIT
     survives_loss = True
+    compiled_by = ({"savereduced": False},)
     memory = MemoryNeed(fixed_mb=1400, part_mb=600)
     summary = (
         "Compute relative location of the slices within the field of view and measure the instrumental PSF on the "

@@ -181,7 +181,7 @@ class MuseScibasic(IfuRecipe):
     name = "muse_scibasic"
     version = "1"
     memory = MemoryNeed(fixed_mb=210, part_mb=650)
-    compiled_by = ({"cr": "dcr", "resample": True},)
+    compiled_by = ({"cr": "dcr", "resample": True}, {"compact": True})
     summary = (
         "Remove the instrumental signature from the data of each CCD and convert them from an image into a pixel table."
     )

@@ -161,6 +161,7 @@ class MuseTwilight(Recipe):
     version = "1"
     parts = PartKind.UNIT
     survives_loss = True
+    compiled_by = ({},)
     memory = MemoryNeed(fixed_mb=2200, part_mb=700)
     summary = (
         "Combine several twilight skyflats into one cube, compute correction factors for each IFU, and create a smooth "
