@@ -27,11 +27,17 @@ class ExtensionInfo:
     kind: str
     size: str
     unit: str
+    n_axes: int = 0  # of its pixels; 0 for tables
 
     @property
     def is_image(self) -> bool:
         """Whether a preview can be made."""
-        return self.kind in ("image", "compressed") and "×" in self.size
+        return self.n_axes == 2
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether a page has more to show than its header: a cube has its pictures in extensions of their own."""
+        return self.is_image or self.kind == "table"
 
     def data(self) -> dict[str, Any]:
         """Plain values."""
@@ -65,13 +71,14 @@ def extensions(path: Path) -> tuple[ExtensionInfo, ...]:
 
 
 def _describe(hdu: HduScan) -> ExtensionInfo:
+    n_axes = 0 if hdu.kind == "table" else len(hdu.shape)
     if hdu.kind == "table":
         size = f"{hdu.shape[0]} rows, {hdu.header.get('TFIELDS', 0)} columns"
     else:
         size = " × ".join(str(length) for length in reversed(hdu.shape))
     name = hdu.extname or ("PRIMARY" if hdu.index == 0 else f"#{hdu.index}")
     kind = "header" if not hdu.shape else hdu.kind
-    return ExtensionInfo(hdu.index, name, kind, size or "no data", str(hdu.header.get("BUNIT", "")))
+    return ExtensionInfo(hdu.index, name, kind, size or "no data", str(hdu.header.get("BUNIT", "")), n_axes)
 
 
 def _hdu(scan: FitsScan, index: int) -> HduScan:

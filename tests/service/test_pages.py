@@ -9,9 +9,11 @@ from pathlib import Path
 from types import ModuleType
 
 import httpx
+import numpy as np
 import pytest
+from astropy.io import fits
 
-from core.archive.models import BlockInput, Frame, WorkerHeartbeat
+from core.archive.models import BlockInput, Frame, Product, WorkerHeartbeat
 from core.archive.orders import set_product_state
 from core.archive.sessions import Archive
 from core.archive.states import InputKind, ProductState, QuarantineReason, WorkerKind
@@ -257,6 +259,23 @@ def test_a_product_shows_its_own_history(own: httpx.Client, tmp_path: Path) -> N
     assert "astronomer" in page
     assert "&lt;b&gt;light leak" in page
     assert "light leak" not in own.get(f"/products/{second}").text
+
+
+def test_a_cube_opens_with_its_picture(own: httpx.Client, tmp_path: Path) -> None:
+    number = own.get("/api/products").json()["items"][0]["id"]
+    planes = np.ones((2, 3, 4), np.float32)
+    path = tmp_path / "cube.fits"
+    fits.HDUList(
+        [fits.PrimaryHDU(), fits.ImageHDU(planes, name="DATA"), fits.ImageHDU(planes[0], name="WHITE")]
+    ).writeto(path)
+    archive = Archive(f"sqlite:///{tmp_path / 'cascade.sqlite'}")
+    with archive.write() as session:
+        session.get_one(Product, number).path = str(path)
+    archive.dispose()
+    assert f"/api/products/{number}/preview.png?ext=WHITE" in own.get(f"/products/{number}").text
+    text = own.get(f"/products/{number}?ext=1").text
+    assert "A cube of 4 × 3 × 2; its pictures are among the extensions." in text
+    assert "preview.png" not in text
 
 
 def test_search_keeps_its_text_and_says_when_it_is_cut(client: httpx.Client) -> None:

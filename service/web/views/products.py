@@ -17,7 +17,7 @@ from core.archive.pages.frames import quarantine_history
 from core.archive.pages.qc1_texts import product_texts
 from core.previews.preview import Cuts
 from service.dependencies import ProductId
-from service.fitsview import extension_cards, extensions, table_rows
+from service.fitsview import ExtensionInfo, extension_cards, extensions, table_rows
 from service.places import place
 from service.web.page import PageDep
 
@@ -77,6 +77,12 @@ def _summed(values: Sequence[queries.ProductValue]) -> list[Summed]:
     ]
 
 
+def _first_shown(infos: Sequence[ExtensionInfo]) -> int:
+    """Number of the extension that a page opens with: the first that can be shown."""
+    found = [item.index for item in infos if item.is_shown] or [item.index for item in infos if item.index]
+    return found[0] if found else 0
+
+
 @router.get("/products/{product_id}")
 def product_page(
     page: PageDep,
@@ -89,7 +95,7 @@ def product_page(
     path = Path(product.path)
     on_disk = path.is_file()
     infos = extensions(path) if on_disk else ()
-    shown = ext if ext is not None and ext < len(infos) else next((item.index for item in infos if item.index), 0)
+    shown = ext if ext is not None and ext < len(infos) else _first_shown(infos)
     info = infos[shown] if infos else None
     values = queries.product_qc1(page.session, product_id)
     return page.render(
