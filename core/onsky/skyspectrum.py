@@ -62,7 +62,7 @@ class SpectrumSum:
         if not (sampling > 0 and low <= high):
             raise DataError(f"no bins of {sampling} Angstrom from {low} to {high} Angstrom")
         n = int((high - low) / sampling) + 2
-        self._wave: F64 = low + sampling * np.arange(n)
+        self._wave = low + sampling * np.arange(n, dtype=np.float64)
         self._sums: F64 = np.zeros((3, n))  # of weights, data, variances
         self._clip = clip
 
