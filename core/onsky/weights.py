@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from core.errors import DataError
 
 __all__ = ["Seeing", "WeightType", "combined_strehl", "exposure_weights"]
 
 WeightType = Literal["exptime", "fwhm", "header", "none"]
+
+
+# In the order of preference.
+_INSTRUMENTS: Final = (("guider", "autoguider"), ("active_optics", "active optics"), ("monitor", "seeing monitor"))
 
 
 @dataclass(frozen=True)
