@@ -83,7 +83,8 @@ def find_offsets(
             rows.append((i, j, offset, weight if weighted else 1.0))
         offsets = _solve(len(fields), rows)
     matches = tuple(int(np.median(row[row > 0])) if (row > 0).any() else 0 for row in counts)
-    offsets = np.where(counts.any(axis=1)[:, None], offsets - offsets[0], 0.0)
+    matched = np.array([found > 0 for found in matches])
+    offsets = np.where(matched[:, np.newaxis], offsets - offsets[0], 0.0)
     return FieldOffsets(offsets[:, 0] / 3600, offsets[:, 1] / 3600, matches)
 
 
