@@ -38,6 +38,10 @@ INSTRUMENT: Final = Instrument(
         "muse_twilight": "core.recipes.muse.muse_twilight:MuseTwilight",
         "muse_illum": "core.recipes.muse.muse_illum:MuseIllum",
         "muse_scibasic": "core.recipes.muse.muse_scibasic:MuseScibasic",
+        "muse_scipost_correct_dar": "core.recipes.muse.scipost_steps:MuseScipostCorrectDar",
+        "muse_scipost_calibrate_flux": "core.recipes.muse.scipost_steps:MuseScipostCalibrateFlux",
+        "muse_scipost_correct_rv": "core.recipes.muse.scipost_steps:MuseScipostCorrectRv",
+        "muse_scipost_apply_astrometry": "core.recipes.muse.scipost_steps:MuseScipostApplyAstrometry",
     },
     procedures={
         "muse_bias": "core.procedures.muse_bias:PROCEDURE",

@@ -18,6 +18,7 @@ from core.formats.pixtable_read import PixelTable
 from core.recipes.logs import Logger
 from core.recipes.muse.pixel_source import spatial_cd
 from core.recipes.muse.steps.pointing import position_angle_of, spaxel_of
+from core.recipes.muse.steps.refraction import kept_limit
 from core.recipes.muse.steps.table import Columns, CorrectedTable, RowStep
 
 __all__ = ["Astrometry", "PositionStep", "ProjectionStep", "default_astrometry", "position", "project"]
@@ -183,6 +184,6 @@ def position(
 
 def _middle(header: Header, axis: str) -> float:
     """Middle of the field [pix], where it was before refraction was corrected."""
-    before = f"{PREFIX}.PREDAR.LIMITS.{axis}"
-    key = before if has_key(header, f"{before}.LOW") else f"{PREFIX}.LIMITS.{axis}"
-    return sum(get_key(header, f"{key}.{end}", float) for end in ("LOW", "HIGH")) / 2
+    before = has_key(header, kept_limit(axis, "LOW"))
+    keys = [kept_limit(axis, end) if before else f"{PREFIX}.LIMITS.{axis}.{end}" for end in ("LOW", "HIGH")]
+    return sum(get_key(header, key, float) for key in keys) / 2

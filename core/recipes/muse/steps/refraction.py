@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from itertools import product
 from typing import ClassVar, Final
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from core.cubes.projection import cd_scales
 from core.errors import DataError, MissingKeywordError
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import get_key, set_key
+from core.fitsfile.keywords import get_key, has_key, set_key
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_read import PixelTable
 from core.onsky.air import METHODS, RefractionMethod
@@ -28,7 +29,7 @@ from core.recipes.muse.steps.pointing import (
 )
 from core.recipes.muse.steps.table import Columns, CorrectedTable, RowStep
 
-__all__ = ["CORRECTED", "RefractionStep", "correct_refraction"]
+__all__ = ["CORRECTED", "METHOD_VARIABLE", "RefractionStep", "correct_refraction", "keep_limits", "kept_limit"]
 
 CORRECTED: Final = f"{PREFIX}.DAR.CORRECT"  # reference wavelength [Angstrom], or -1: it was decided not to
 METHOD_VARIABLE: Final = "MUSE_DAR_CORRECT_METHOD"
@@ -121,12 +122,15 @@ def method_of_environment() -> RefractionMethod:
 
 def keep_limits(header: Header) -> None:
     """Keep the limits of positions as those from before refraction was corrected, unless there are such."""
-    for axis in ("X", "Y"):
-        for end in ("LOW", "HIGH"):
-            kept = f"{PREFIX}.PREDAR.LIMITS.{axis}.{end}"
-            if get_key(header, kept, float, default=None) is None:
-                value = get_key(header, f"{PREFIX}.LIMITS.{axis}.{end}", float)
-                set_key(header, kept, np.float32(value), "limit before the correction of DAR")
+    for axis, end in product(("X", "Y"), ("LOW", "HIGH")):
+        if not has_key(header, kept := kept_limit(axis, end)):
+            value = get_key(header, f"{PREFIX}.LIMITS.{axis}.{end}", float)
+            set_key(header, kept, np.float32(value), "limit before the correction of DAR")
+
+
+def kept_limit(axis: str, end: str) -> str:
+    """Keyword of a limit of positions from before refraction was corrected: of ``X`` or ``Y``, ``LOW`` or ``HIGH``."""
+    return f"{PREFIX}.PREDAR.LIMITS.{axis}{end[:2]}"
 
 
 def _scales(table: PixelTable) -> tuple[float, float]:

@@ -34,7 +34,7 @@ def test_pixels_move_to_where_red_light_is(make_table: Tables) -> None:
     np.testing.assert_allclose(positions(table), [np.array(X) + 10, np.array(Y) - 20], atol=3e-6)
     assert get_key(table.header, CORRECTED, float) == 7000
     assert get_key(table.header, f"{PREFIX}.LIMITS.X.HIGH", float) == pytest.approx(10 + X[0])
-    assert get_key(table.header, f"{PREFIX}.PREDAR.LIMITS.X.HIGH", float) == 10
+    assert get_key(table.header, f"{PREFIX}.PREDAR.LIMITS.XHI", float) == 10
 
 
 def test_what_was_corrected_is_left_alone(make_table: Tables) -> None:
