@@ -83,6 +83,7 @@ class MuseScipostCorrectDar(_Step):
         "positions of sources are compared at all wavelengths."
     )
     inputs = (_INPUT,)
+    compiled_by = ({},)
     Params = RefractionParameters
     differences = (*EXPOSURE_DIFFERENCES, *REFRACTION_DIFFERENCES)
 
@@ -107,6 +108,7 @@ class MuseScipostCorrectRv(_Step):
     summary = "Correct the radial velocity of the telescope."
     description = "The wavelengths of the pixels of each exposure become those of an observer at rest in a frame."
     inputs = (_INPUT,)
+    compiled_by = ({},)
     Params = VelocityParameters
     differences = (*EXPOSURE_DIFFERENCES, *VELOCITY_DIFFERENCES)
 
