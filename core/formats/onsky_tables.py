@@ -25,11 +25,13 @@ from core.onsky.fluxcal import Curve
 __all__ = [
     "EXTINCT_TABLE",
     "FILTER_LIST",
+    "OFFSET_LIST",
     "OH_TRANSITIONS",
     "ONSKY_FORMATS",
     "SKY_CONTINUUM",
     "SKY_LINES",
     "SKY_SPECTRUM",
+    "SOURCE_LIST",
     "STD_FLUX_TABLE",
     "STD_RESPONSE",
     "STD_TELLURIC",
@@ -129,6 +131,33 @@ SKY_SPECTRUM: Final = TableFormat(
     ),
     "Spectrum of the sky",
 )
+OFFSET_LIST: Final = TableFormat(
+    "OFFSET_LIST",
+    (
+        Column("DATE_OBS", "23A", "", "Date and time at the start of the exposure"),
+        Column("MJD_OBS", "D", "d", "MJD at the start of the exposure"),
+        Column("RA_OFFSET", "D", "deg", "Right ascension offset"),
+        Column("DEC_OFFSET", "D", "deg", "Declination offset"),
+        Column("FLUX_SCALE", "D", "", "(Relative) flux scaling of the given exposure"),
+    ),
+    "Offsets of exposures: measured less true coordinates",
+)
+SOURCE_LIST: Final = TableFormat(
+    "SOURCE_LIST",
+    (
+        Column("Id", "J", "", "source number"),
+        Column("X", "D", "pix", "horizontal position"),
+        Column("Y", "D", "pix", "vertical position"),
+        Column("Flux", "D", "", "height of the source", optional=True),
+        Column("Sharpness", "D", "", "sharpness of the source", optional=True),
+        Column("Roundness", "D", "", "roundness of the source", optional=True),
+        Column("RA", "D", "deg", "right ascension"),
+        Column("DEC", "D", "deg", "declination"),
+        Column("RA_CORR", "D", "deg", "right ascension less the offset of the exposure", optional=True),
+        Column("DEC_CORR", "D", "deg", "declination less the offset of the exposure", optional=True),
+    ),
+    "Sources of an image",
+)
 ONSKY_FORMATS: Final = {
     item.name: item
     for item in (
@@ -141,6 +170,8 @@ ONSKY_FORMATS: Final = {
         SKY_LINES,
         SKY_CONTINUUM,
         SKY_SPECTRUM,
+        OFFSET_LIST,
+        SOURCE_LIST,
     )
 }
 

@@ -40,7 +40,7 @@ LATER = (
 )
 NO_UNITS = ("muse_twilight",)  # recipes that take all IFUs there are
 
-WITHOUT_KERNELS = {"muse_illum", "muse_scipost_apply_astrometry"}  # they copy and project
+WITHOUT_KERNELS = {"muse_illum", "muse_exp_align", "muse_scipost_apply_astrometry"}  # they copy, compare, project
 # One small kernel of its own, and frames that nothing simulated has: a response, an extinction.
 COMPILED_AT_FIRST_USE = {"muse_scipost_calibrate_flux"}
 
