@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from core.simulator import kernels
+from core.simulator import noise
 from core.simulator.scenes import Scene
 from core.simulator.truth import InstrumentTruth
 
@@ -21,7 +20,6 @@ READ_TIME: Final = 47.2
 """Time to read a detector [s]."""
 
 _COSMIC_RATE: Final = 9.4e-8  # hits per pixel and second: 2.5 per minute and cm2 on 15 micron pixels
-_SLAB: Final = 256  # raw rows at a time
 
 
 @dataclass(frozen=True)
@@ -106,33 +104,14 @@ def expose(
     """
     night = state or NightState()
     det, channel = truth.detector, truth.channel
-    ny_raw, nx_raw = det.raw_shape
-    half_ny = det.ny
     electrons = expected.copy()
     _add_cosmics(electrons, rng, exptime + 0.5 * READ_TIME)
     level = channel.level + np.array(night.level) + rng.normal(0.0, 0.25, 4)
     gain = np.array(det.gain)
     ron = np.array(det.ron) / gain * night.noise
-    raw = np.empty((ny_raw, nx_raw), np.uint16)
-    normal = np.empty((_SLAB, nx_raw), np.float32)
-    uniform = np.empty((_SLAB, expected.shape[1]), np.float32)
-    # slabs that are wholly inside or outside the illuminated rows
-    lower = det.prescan_y
-    upper = ny_raw - det.prescan_y - half_ny
-    borders = [0, lower, lower + half_ny, upper, upper + half_ny, ny_raw]
-    for start, stop in itertools.pairwise(borders):
-        for y0 in range(start, stop, _SLAB):
-            y1 = min(y0 + _SLAB, stop)
-            rows = y1 - y0
-            rng.standard_normal(out=normal[:rows], dtype=np.float32)
-            if start in (lower, upper):
-                first = y0 - lower if start == lower else y0 - upper + half_ny
-                slab = electrons[first : first + rows]
-                rng.random(out=uniform[:rows], dtype=np.float32)
-            else:
-                slab = electrons[:0]
-            kernels.digitise(
-                raw[y0:y1], slab, uniform[: len(slab)], normal[:rows], channel.row_bias, channel.column_bias,
-                level, gain, ron, y0, ny_raw // 2, 0, det.prescan_x, det.nx,
-            )  # fmt: skip
+    raw = np.empty(det.raw_shape, np.uint16)
+    key = rng.integers(0, 2**64, dtype=np.uint64)
+    noise.digitise(
+        raw, electrons, key, channel.row_bias, channel.column_bias, level, gain, ron, det.prescan_x, det.prescan_y
+    )
     return raw

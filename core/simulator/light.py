@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Final, Protocol
 
 import numpy as np
@@ -76,7 +76,7 @@ class Spectrum:
     wave: F64 = field(default_factory=lambda: np.zeros(0))
     area: F64 = field(default_factory=lambda: np.zeros(0))
 
-    @property
+    @cached_property
     def peak(self) -> float:
         """What the brightest pixel can have where the brightness is 1 [electron]; more than nothing."""
         return SAMPLING * float(self.continuum.max()) + float(self.area.sum()) + 1e-30
@@ -90,8 +90,8 @@ class Light:
     ----------
     spectrum : Spectrum
     brightness : Brightness
-    nodes : ndarray of float64, shape (n,)
-        Equidistant wavelengths at which the brightness is taken; one, if it is the same at all [Angstrom].
+    chromatic : bool
+        Whether the brightness varies with wavelength: it is taken at `NODES` then.
     step : float
         Distance of the places along a slice at which it is taken; linear between [pix].
     across : int
@@ -100,9 +100,14 @@ class Light:
 
     spectrum: Spectrum
     brightness: Brightness
-    nodes: F64 = field(default_factory=lambda: NODES[:1])
+    chromatic: bool = False
     step: float = 0.25
     across: int = 6
+
+    @property
+    def nodes(self) -> F64:
+        """Wavelengths at which the brightness is taken [Angstrom]."""
+        return NODES if self.chromatic else NODES[:1]
 
 
 def light_image(
@@ -126,33 +131,43 @@ def light_image(
         the nominal sampling of 1.25 Angstrom, as the lamp flats have: flat-fielded pixels of all slices agree.
     """
     image = np.zeros(truth.detector.trimmed_shape, np.float32)
-    optics = truth.optics
     for s in range(N_SLICES):
         if not _on_detector(truth, s):
             continue
-        lit = [
-            (light.spectrum, profile, light.nodes)
-            for light in lights
-            if (profile := _profile(truth, s, light)).max(initial=0.0) > 0.0
-        ]
-        if not lit:
-            continue
-        factor = 1.0 if illumination is None else float(illumination[s])
-        seen = _waves_seen(truth, s, flexure)
-        start, step = float(WAVE_GRID[seen][0]), float(WAVE_GRID[1] - WAVE_GRID[0])
-        for spectrum, profile, nodes in lit:
-            cumulative, density = light_kernels.spread(
-                start, step, spectrum.continuum[seen], spectrum.wave, spectrum.area, optics.lsf_sigma[s],
-                0.5 * optics.slit_width,
-            )  # fmt: skip
-            light_kernels.render_slice(
-                image, optics.y_middle, HALF_HEIGHT, optics.left[s], optics.right[s], float(optics.x_middle[s]),
-                optics.wave[s], optics.tilt[s], float(optics.curvature[s]), EDGE_SIGMA, flexure,
-                start, step, cumulative, density,
-                float(nodes[0]), float(nodes[1] - nodes[0]) if len(nodes) > 1 else 1.0,
-                profile * (factor * SAMPLING), _REACH,
-            )  # fmt: skip
+        factor = SAMPLING if illumination is None else SAMPLING * float(illumination[s])
+        profiles: dict[int, list[tuple[Spectrum, F64]]] = {}
+        for light in lights:
+            profile = _profile(truth, s, light)
+            if profile.max() > 0.0:
+                profiles.setdefault(profile.shape[1], []).append((light.spectrum, profile * factor))
+        for components in profiles.values():
+            _render(image, truth, s, components, flexure)
     return image
+
+
+def _render(
+    image: F32, truth: InstrumentTruth, s: int, components: Sequence[tuple[Spectrum, F64]], flexure: float
+) -> None:
+    """Add the light of spectra with profiles of the same places in a slice."""
+    optics = truth.optics
+    seen = _waves_seen(truth, s, flexure)
+    start, step = float(WAVE_GRID[seen][0]), float(WAVE_GRID[1] - WAVE_GRID[0])
+    spread = [
+        light_kernels.spread(
+            start, step, spectrum.continuum[seen], spectrum.wave, spectrum.area, optics.lsf_sigma[s],
+            0.5 * optics.slit_width,
+        )
+        for spectrum, _ in components
+    ]  # fmt: skip
+    cumulative, density = (np.stack(of_all, axis=-1) for of_all in zip(*spread, strict=True))
+    nodes = max(len(profile) for _, profile in components)
+    profiles = [np.broadcast_to(profile, (nodes, profile.shape[1])) for _, profile in components]
+    light_kernels.render_slice(
+        image, optics.y_middle, HALF_HEIGHT, optics.left[s], optics.right[s], float(optics.x_middle[s]),
+        optics.wave[s], optics.tilt[s], float(optics.curvature[s]), EDGE_SIGMA, flexure,
+        start, step, cumulative, density,
+        float(NODES[0]), float(NODES[1] - NODES[0]), np.stack(profiles, axis=-1), _REACH,
+    )  # fmt: skip
 
 
 def _on_detector(truth: InstrumentTruth, s: int) -> bool:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from core.errors import ParameterError
 from core.instruments.muse.facts import SPAXEL_NFM
-from core.simulator.light import NODES, WAVE_GRID, Brightness, Light, Spectrum, light_image
+from core.simulator.light import WAVE_GRID, Brightness, Light, Spectrum, light_image
 from core.simulator.mask import stage_cards
 from core.simulator.photometry import (
     absorption,
@@ -236,7 +236,7 @@ class ObjectScene(OnSkyScene):
                 flux = replace(stars[0], magnitude=_REFERENCE_MAGNITUDE).flux(WAVE_GRID)
                 spectrum = Spectrum(continuum=self._absorbed(flux, WAVE_GRID, mode, view))
                 images = Moffats.of(view, stars, weight, reach=self.reach)
-                yield Light(spectrum, replace(seen, of_sky=images), NODES, _STEP, _ACROSS)
+                yield Light(spectrum, replace(seen, of_sky=images), True, _STEP, _ACROSS)
 
     def _galaxies(self, mode: str, view: View, seen: _Seen) -> Iterable[Light]:
         for galaxy in self.galaxies:
@@ -247,7 +247,7 @@ class ObjectScene(OnSkyScene):
                 area=self._absorbed(flux, wave, mode, view),
             )
             images = Moffats.of(view, [galaxy], np.ones(1), size=galaxy.size)
-            yield Light(spectrum, replace(seen, of_sky=images), NODES, _STEP, _ACROSS)
+            yield Light(spectrum, replace(seen, of_sky=images), True, _STEP, _ACROSS)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.simulator import light_kernels
 from core.simulator.light import WAVE_GRID
 from core.simulator.photometry import ZERO_MAGNITUDE, star_spectrum
 from core.simulator.pointing import View
@@ -137,23 +138,12 @@ class Moffats:
         lifted = view.lifted(wave)
         fwhm = self.fwhm(wave)
         alpha2 = (fwhm * _WIDEST) ** 2
-        scale = view.area * (_BETA - 1.0) / (np.pi * alpha2)
-        reach = self.reach * float(fwhm.max()) + float(np.abs(lifted).max())
-        near = (
-            (self.east > east.min() - reach)
-            & (self.east < east.max() + reach)
-            & (self.north > north.min() - reach)
-            & (self.north < north.max() + reach)
-        )
-        if not near.any():
-            return np.zeros((1, 1, 1))
+        ends = self.reach * fwhm
         total = np.zeros((len(wave), *x.shape))
-        for k in np.flatnonzero(near):
-            dx = east - (self.east[k] + view.zenith[0] * lifted)
-            dy = north - (self.north[k] + view.zenith[1] * lifted)
-            u = 1.0 + (dx * dx + dy * dy) / alpha2
-            total += self.weight[k] / (u * u * np.sqrt(u))
-        total *= scale
+        light_kernels.add_moffats(
+            total, east, north, self.east, self.north, self.weight * (_BETA - 1.0) / np.pi * view.area,
+            np.outer(lifted, view.zenith), alpha2.ravel(), ends.ravel() ** 2,
+        )  # fmt: skip
         return total
 
 

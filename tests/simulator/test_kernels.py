@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.special import ndtr
-from scipy.stats import poisson
 
 from core.ccd.geometry import Detector
-from core.simulator import kernels
 from core.simulator.optics import EDGE_SIGMA
 from core.simulator.scenes import continuum_image, line_image
 from core.simulator.truth import InstrumentTruth, truth_for
@@ -114,35 +112,3 @@ def test_line_area_is_the_sum_along_a_column(truth: InstrumentTruth) -> None:
     x = round(float(truth.trace_center(slice_no, 40.5)))
     column = image[:, x - 1].astype(np.float64).sum()
     assert column == pytest.approx(1000.0 * truth.optics.throughput[slice_no - 1], rel=2e-3)
-
-
-def _digitise(mean: float, uniform: np.ndarray, normal: float = 0.0) -> np.ndarray:
-    """One row of one-pixel scans and 2 x 10 data pixels, gain 1, no bias, read noise 3."""
-    out = np.zeros((1, 24), np.uint16)
-    electrons = np.full((1, 20), mean, np.float32)
-    kernels.digitise(
-        out, electrons, uniform.astype(np.float32).reshape(1, 20), np.full((1, 24), normal, np.float32),
-        np.zeros((4, 3), np.float32), np.zeros((4, 12), np.float32), np.full(4, 100.0), np.ones(4), np.full(4, 3.0),
-        1, 3, 0, 1, 10,
-    )  # fmt: skip
-    return out[0].astype(int) - 100
-
-
-@pytest.mark.parametrize("mean", [0.003, 0.7, 6.0, 31.0])
-def test_faint_light_is_poisson(mean: float) -> None:
-    uniform = np.linspace(0.004, 0.996, 20)
-    found = _digitise(mean, uniform)
-    np.testing.assert_array_equal(found[1:11], poisson.ppf(uniform[:10], mean))
-    np.testing.assert_array_equal(found[13:23], poisson.ppf(uniform[10:], mean))
-    np.testing.assert_array_equal(found[[0, 11, 12, 23]], 0)
-
-
-def test_bright_light_has_poisson_and_read_noise_in_one_deviate() -> None:
-    found = _digitise(1600.0, np.full(20, 0.5), normal=2.0)
-    assert set(found[1:11]) == {round(1600 + 2 * np.hypot(40.0, 3.0))}
-    assert found[0] == 6  # overscan: read noise alone
-
-
-def test_adu_are_clipped() -> None:
-    assert _digitise(90000.0, np.full(20, 0.5))[5] == 65535 - 100
-    assert _digitise(0.0, np.full(20, 0.5), normal=-50.0)[0] == -100

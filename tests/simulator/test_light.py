@@ -10,7 +10,7 @@ from scipy.special import ndtr
 from core.ccd.geometry import Detector
 from core.instruments.muse.facts import SAMPLING
 from core.simulator import light_kernels
-from core.simulator.light import NODES, WAVE_GRID, Light, Spectrum, light_image
+from core.simulator.light import WAVE_GRID, Light, Spectrum, light_image
 from core.simulator.scenes import continuum_image, line_image
 from core.simulator.truth import InstrumentTruth, truth_for
 
@@ -54,7 +54,7 @@ def test_light_that_fills_the_field_is_that_of_lamps(truth: InstrumentTruth) -> 
     grid = np.arange(4100.0, 9900.0)
     flat = continuum_image(truth, 1000.0 + 300.0 * np.sin(grid / 50.0))
     spectrum = Spectrum(continuum=(1000.0 + 300.0 * np.sin(WAVE_GRID / 50.0)) / SAMPLING)
-    image = light_image(truth, [Light(spectrum, _everywhere, NODES)])
+    image = light_image(truth, [Light(spectrum, _everywhere, chromatic=True)])
     np.testing.assert_allclose(image, flat, rtol=2e-4, atol=1.0)
 
     wave, area = np.array([6990.0, 7011.0]), np.array([8000.0, 3000.0])
@@ -75,7 +75,7 @@ def test_pixel_is_the_mean_of_spectrum_times_brightness(truth: InstrumentTruth) 
         return (1.0 + slope * x - 0.5 * slope * y) * (1.0 + tilt * (wave - 7000.0))
 
     spectrum = Spectrum(continuum=1.0 + 1e-4 * (WAVE_GRID - 7000.0))
-    image = light_image(truth, [Light(spectrum, brightness, NODES)])
+    image = light_image(truth, [Light(spectrum, brightness, chromatic=True)])
     for slice_no in (3, 17, 44):
         y = np.arange(1.0, 81.0)
         center = _center(truth, slice_no, 40.5)
@@ -128,3 +128,18 @@ def test_what_is_dark_leaves_no_light(truth: InstrumentTruth) -> None:
     assert 0 < len(seen) < 12
     brightest = max(seen, key=lambda s: image[:, _center(truth, s, 40.5) - 40 : _center(truth, s, 40.5) + 40].sum())
     assert abs(truth.geometry.y[5, brightest - 1] + 80.0) < 1.0
+
+
+def test_components_add_up_whatever_their_places(truth: InstrumentTruth) -> None:
+    """Lights of one step are rendered together, those of another apart; the sum is the same."""
+
+    def tilted(x: np.ndarray, y: np.ndarray, wave: np.ndarray) -> np.ndarray:
+        return (1.0 + x / 400.0) * (1.0 + 1e-4 * (wave - 7000.0))
+
+    lights = [
+        Light(Spectrum(continuum=np.full_like(WAVE_GRID, 100.0)), _everywhere),
+        Light(Spectrum(continuum=np.linspace(20.0, 90.0, len(WAVE_GRID))), tilted, chromatic=True),
+        Light(Spectrum(wave=np.array([7003.0]), area=np.array([4000.0])), tilted, chromatic=True, step=0.5),
+    ]
+    apart = sum(light_image(truth, [light]).astype(float) for light in lights)
+    np.testing.assert_allclose(light_image(truth, lights), apart, rtol=1e-6, atol=1e-4)

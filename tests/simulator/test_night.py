@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,15 @@ from astropy.io import fits
 from core.ccd.geometry import Detector
 from core.errors import BadFitsError, ParameterError
 from core.formats.raw import open_raw
-from core.simulator.night import NightPlan, simulate_night
+from core.simulator.exposure import expected_electrons, expose
+from core.simulator.night import NightPlan, scenes_of_night, simulate_night
+from core.simulator.programme import SkyPlan
+from core.simulator.scenes import Scene
+from core.simulator.seeds import stream
 from core.simulator.truth import load_truth, truth_for
 
 TINY = Detector(nx=64, ny=40)
+EVERYTHING = NightPlan(1, 1, 1, 1, 1, n_mask=14, n_mask_check=1, sky=SkyPlan(1, 1, 1, 1, 1))
 PLAN = NightPlan(n_bias=3, n_dark=1, n_flat=2, n_arc=2, n_illum=1, dark_exptime=900.0)
 
 
@@ -127,6 +133,22 @@ def test_same_arguments_give_the_same_files(night: list[Path], tmp_path: Path) -
     again = simulate_night(tmp_path, "2026-03-14", (1, 12), PLAN, detector=TINY)
     assert [path.name for path in again] == [path.name for path in night]
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in night]
+
+
+def test_threads_change_nothing() -> None:
+    """Scenes of all kinds, rendered and exposed side by side, against one after the other."""
+    scenes = list(scenes_of_night(date(2026, 3, 14), EVERYTHING).values())
+
+    def frame(task: tuple[int, Scene]) -> np.ndarray:
+        truth = truth_for(task[0], detector=TINY)
+        rng = stream(1, "threads", task[0], task[1].tag)
+        return expose(truth, expected_electrons(truth, task[1]), task[1].exptime, rng)
+
+    tasks = [(ifu, scene) for scene in scenes for ifu in (1, 12)]
+    with ThreadPoolExecutor(4) as pool:
+        side_by_side = list(pool.map(frame, tasks))
+    for one, other in zip(side_by_side, map(frame, tasks), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_other_seed_and_other_ifu_subset(night: list[Path], tmp_path: Path) -> None:
