@@ -2,8 +2,8 @@
 
 What a comparison needs to know of a frame: `truth_for` (or `load_truth`) is the instrument of an IFU, with
 `InstrumentTruth.wavelength`, `InstrumentTruth.position` and `InstrumentTruth.geometry` (its `FieldGeometry.table` is a
-GEOMETRY_TABLE); `scenes_of_night` tells what each file shows, and an `OnSkyScene` its sources, flexure and, by
-``scene.pointing.view(truth.geometry, mode)``, where a source lies in the field at a wavelength.
+GEOMETRY_TABLE); `scenes_of_night` tells what each file shows, and `SkyTruth` what is true of an `OnSkyScene`: where
+its sources lie on the sky, their spectra and that of the night, extinction, response, line-spread function.
 """
 
 from core.simulator.exposure import NightState, expected_electrons, expose
@@ -15,6 +15,7 @@ from core.simulator.onsky import AstrometryScene, ObjectScene, OnSkyScene, SkyFl
 from core.simulator.pointing import Pointing, View
 from core.simulator.programme import SkyPlan
 from core.simulator.scenes import ArcScene, BiasScene, DarkScene, FlatScene, IllumScene, Scene
+from core.simulator.skytruth import SkyTruth
 from core.simulator.truth import InstrumentTruth, load_truth, save_truth, truth_for
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "SkyFlatScene",
     "SkyPlan",
     "SkyScene",
+    "SkyTruth",
     "Spectrum",
     "StdScene",
     "View",

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
-from core.instruments.muse.facts import LAMPS, N_IFU, PORT_X, PORT_Y, chip_name
+from core.instruments.muse.facts import FOCAL_SCALE, LAMPS, N_IFU, PORT_X, PORT_Y, chip_name
 from core.simulator.channel import chip_card
 from core.simulator.clock import LATITUDE, LONGITUDE, mjd_of, sidereal_seconds
 from core.simulator.exposure import READ_TIME
@@ -178,6 +178,7 @@ def _telescope(put: Any, mjd: float, temperature: float) -> None:
     put("TEL.AMBI.RHUM", 12.0, "[%] Observatory ambient relative humidity")
     put("TEL.AMBI.TEMP", round(temperature, 2), "[deg C] Observatory ambient temperature")
     put("TEL.FOCU.ID", "NB", "Telescope focus station ID")
+    put("TEL.FOCU.SCALE", FOCAL_SCALE, "[arcsec/mm] Focal scale")
     put("TEL.GEOELEV", 2648.0, "[m] Elevation above sea level")
     put("TEL.GEOLAT", LATITUDE, "[deg] Tel geo latitute (+=North)")
     put("TEL.GEOLON", LONGITUDE, "[deg] Tel geo longitude (+=East)")

@@ -89,7 +89,6 @@ class MaskScene(Scene):
         yield "INS.DROT.POSANG", 90.0, "[deg] Derotator position angle"
         yield from stage_cards({1: 13.0, 2: 13.0, 3: self.vpos, 4: 11.9})
         yield "INS.OPTI4.NAME", "Pinholes", "CU Focal Plan mask Wheel mask name"
-        yield "TEL.FOCU.SCALE", FOCAL_SCALE, "[arcsec/mm] Focal scale"
 
     def holes(self, x: F64, y: F64, wave: F64 | None = None) -> F64:
         """Light of the holes at places in the field [0.2 arcsec]."""

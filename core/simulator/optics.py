@@ -11,6 +11,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import ndtr
 
 from core.ccd.geometry import Detector
 from core.errors import ParameterError
@@ -102,6 +103,12 @@ class OpticsTruth:
         return np.polynomial.polynomial.polyval(
             (np.asarray(wave, np.float64) - 7000.0) / 1000.0, self.lsf_sigma[_row(slice_no)]
         )
+
+    def line_profile(self, slice_no: int, wave: ArrayLike, offset: ArrayLike) -> FloatArray:
+        """LSF of a line at a wavelength, ``offset`` from it [1/Angstrom]; both [Angstrom] and broadcast."""
+        sigma, half = self.line_profile_sigma(slice_no, wave), 0.5 * self.slit_width
+        u = np.asarray(offset, np.float64)
+        return np.asarray((ndtr((u + half) / sigma) - ndtr((u - half) / sigma)) / (2.0 * half), np.float64)
 
     @property
     def slit_width(self) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.instruments.muse.facts import FOCAL_SCALE, SPAXEL_NFM, SPAXEL_WFM
+from core.instruments.muse.facts import SPAXEL_NFM, SPAXEL_WFM
 from core.simulator.atmosphere import Ambient, refraction
 from core.simulator.clock import LATITUDE, sidereal_seconds
 from core.simulator.geometry import FieldGeometry
@@ -41,6 +41,8 @@ class Pointing:
     posang : float
         ``INS.DROT.POSANG`` [deg].
     ambient : Ambient
+    error : tuple of float
+        How far east and north [arcsec] of ``ra`` and ``dec``, which headers have, the axis really lies.
     """
 
     target: str
@@ -50,6 +52,14 @@ class Pointing:
     exptime: float
     posang: float = 0.0
     ambient: Ambient = field(default_factory=Ambient)
+    error: tuple[float, float] = (0.0, 0.0)
+
+    @property
+    def axis(self) -> tuple[float, float]:
+        """Where the axis of rotation really lies [deg]."""
+        east, north = self.error
+        dec = self.dec + north / 3600.0
+        return self.ra + east / 3600.0 / math.cos(math.radians(dec)), dec
 
     def _moment(self, part: float) -> datetime:
         return self.start + timedelta(seconds=part * self.exptime)
@@ -103,7 +113,6 @@ class Pointing:
         yield "TEL.AMBI.TEMP", round(self.ambient.temperature, 2), "[deg C] Observatory ambient temperature"
         yield "TEL.AMBI.TAU0", 0.0045, "[s] Average coherence time"
         yield "TEL.IA.FWHM", round(self.ambient.seeing, 2), "[arcsec] Delivered seeing corrected by airmass"
-        yield "TEL.FOCU.SCALE", FOCAL_SCALE, "[arcsec/mm] Focal scale"
         yield "TEL.DOME.STATUS", "FULLY-OPEN", "Dome status"
         yield "TEL.TRAK.STATUS", "NORMAL", "Tracking status"
         yield "INS.DROT.MODE", "SKY", "Instrument derotator mode"
@@ -118,9 +127,10 @@ class Pointing:
         narrow = mode.startswith("NFM")
         zoom = np.array(SPAXEL_NFM) / np.array(SPAXEL_WFM) if narrow else np.ones(2)
         zenith = np.deg2rad(self.parallactic_angle())
+        ra, dec = self.axis
         return View(
-            ra=self.ra,
-            dec=self.dec,
+            ra=ra,
+            dec=dec,
             axis=geometry.axis,
             plate=rotation @ (geometry.plate * zoom),
             zenith=np.array([np.sin(zenith), np.cos(zenith)]),
@@ -180,6 +190,17 @@ class View:
         east = np.cos(d) * np.sin(a) / down
         north = (np.cos(d0) * np.sin(d) - np.sin(d0) * np.cos(d) * np.cos(a)) / down
         return np.rad2deg(east) * 3600.0, np.rad2deg(north) * 3600.0
+
+    def celestial(self, x: F64, y: F64, wave: F64 | float = 7000.0) -> tuple[F64, F64]:
+        """Celestial coordinates [deg] of what light of a wavelength shows at places in the field."""
+        east, north = self.offsets(x, y)
+        lifted = self.lifted(np.asarray(wave, np.float64))
+        xi = np.deg2rad((east - self.zenith[0] * lifted) / 3600.0)
+        eta = np.deg2rad((north - self.zenith[1] * lifted) / 3600.0)
+        d0 = np.deg2rad(self.dec)
+        along = np.cos(d0) - eta * np.sin(d0)
+        ra = self.ra + np.rad2deg(np.arctan2(xi, along))
+        return ra % 360.0, np.rad2deg(np.arctan2(np.sin(d0) + eta * np.cos(d0), np.hypot(xi, along)))
 
     def field_position(self, ra: F64, dec: F64, wave: float = 7000.0) -> tuple[F64, F64]:
         """Where the image of celestial coordinates [deg] lies in the field [0.2 arcsec of the wide field]."""

@@ -51,6 +51,8 @@ class SkyPlan:
         [s]
     rotate : bool
         Turn the field by 90 deg between exposures of an object.
+    pointing_error : float
+        Scatter of the telescope about the coordinates in the headers of objects, along each axis [arcsec].
     """
 
     n_skyflat: int = 0
@@ -62,6 +64,7 @@ class SkyPlan:
     sky_exptime: float = 120.0
     std_exptime: float = 60.0
     rotate: bool = True
+    pointing_error: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("n_skyflat", "n_std", "n_astrometry", "n_object", "n_sky"):
@@ -70,6 +73,8 @@ class SkyPlan:
         for name in ("object_exptime", "sky_exptime", "std_exptime"):
             if getattr(self, name) <= 0.0:
                 raise ParameterError(f"{name} must be positive", parameter=name)
+        if self.pointing_error < 0.0:
+            raise ParameterError("pointing_error must not be negative", parameter="pointing_error")
 
     @property
     def n_frames(self) -> int:
@@ -106,7 +111,7 @@ def on_sky_templates(
         (programme.noon + timedelta(hours=_SUNSET, minutes=20), plan.n_skyflat, programme.twilight),
         (dark, plan.n_std, partial(programme.standard, plan.std_exptime)),
         (dark, plan.n_astrometry, programme.astrometry),
-        (later, plan.n_object, partial(programme.objects, plan.object_exptime, plan.rotate)),
+        (later, plan.n_object, partial(programme.objects, plan)),
         (later, plan.n_sky, partial(programme.blank, plan.sky_exptime)),
     )
     for start, count, scenes in templates:
@@ -183,17 +188,25 @@ class _Programme:
             for _ in range(count)
         ]
 
-    def objects(self, exptime: float, rotate: bool, at: datetime, count: int) -> list[OnSkyScene]:
+    def objects(self, plan: SkyPlan, at: datetime, count: int) -> list[OnSkyScene]:
         """Stars and galaxies, dithered and turned."""
+        exptime = plan.object_exptime
         field = self._field(_SCIENCE, at, exptime)
         stars = stars_in_field(self.seed, field.ra, field.dec, 14, (15.5, 20.0))
         galaxies = galaxies_in_field(self.seed, field.ra, field.dec, 5)
-        rng = self._stream("objects")
+        rng, errors = self._stream("objects"), self._stream("pointing errors")
         scenes: list[OnSkyScene] = []
         for k in range(count):
             east, north = rng.uniform(-_DITHER, _DITHER, 2) / 3600.0
             ra, dec = field.ra + float(east), field.dec + float(north)
-            seen = replace(field, ra=ra, dec=dec, posang=90.0 * (k % 4) if rotate else 0.0)
+            missed = errors.normal(0.0, plan.pointing_error, 2)
+            seen = replace(
+                field,
+                ra=ra,
+                dec=dec,
+                posang=90.0 * (k % 4) if plan.rotate else 0.0,
+                error=(float(missed[0]), float(missed[1])),
+            )
             scenes.append(ObjectScene(exptime, pointing=seen, flexure=_flexure(rng), stars=stars, galaxies=galaxies))
         return scenes
 

@@ -136,7 +136,11 @@ def test_night_with_a_mask_sequence(tmp_path: Path) -> None:
             assert isinstance(steps, int)
             assert steps / header[f"ESO INS POS{stage} POS"] == pytest.approx(48596.0, rel=1e-4)
     assert [header["ESO INS POS3 POS"] for header in headers] == [scene.vpos for scene in mask_sequence(14)]
-    assert fits.getheader(check)["ESO DPR TYPE"] == MaskCheckScene.dpr_type
+    header = fits.getheader(check)
+    assert header["ESO DPR TYPE"] == MaskCheckScene.dpr_type
+    assert [n for n in range(1, 7) if header[f"ESO INS LAMP{n} ST"] and header[f"ESO INS SHUT{n} ST"]] == [1, 2]
+    assert header["ESO TEL FOCU SCALE"] == FOCAL_SCALE
+    assert all(header[f"ESO INS POS{stage} ENC"] > 0 for stage in (2, 3, 4))
     assert open_raw(check).ifus == (12,)
 
 

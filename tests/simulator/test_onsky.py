@@ -207,6 +207,8 @@ def test_laser_guide_stars_add_raman_lines_in_adaptive_modes() -> None:
     strehl = [tables["SPARTA_ATM_DATA"][f"LGS{laser}_STREHL"] for laser in range(1, 5)]
     assert {column.dtype for column in strehl} == {np.dtype(np.float32)}
     assert all(5.0 < column.mean() < 25.0 for column in strehl)
+    seeing = [tables["SPARTA_ATM_DATA"][f"LGS{laser}_SEEING"].mean() for laser in range(1, 5)]
+    np.testing.assert_allclose(seeing, POINTING.ambient.seeing, atol=0.07)
 
 
 def test_narrow_field_magnifies(truth: InstrumentTruth) -> None:
