@@ -126,10 +126,12 @@ def _to_sky(x, y, dec0, ra_offset, dec):  # type: ignore[no-untyped-def]
 def _position(phi, theta, dec0, xpos, ypos):  # type: ignore[no-untyped-def]
     sin_dec0, cos_dec0 = math.sin(dec0 * _DEGREE), math.cos(dec0 * _DEGREE)
     for i in range(phi.size):
+        # In double precision: the cosine of the single one is 1 over the whole field, which makes parallels straight.
+        azimuth, height = np.float64(phi[i]), np.float64(theta[i])
         # theta is counted from the pole, where it is small: sine and cosine change places.
-        sin_theta, cos_theta = math.cos(theta[i]), -math.sin(theta[i])
-        along = cos_theta * math.cos(phi[i])
-        xpos[i] = math.atan2(cos_theta * math.sin(phi[i]), sin_theta * cos_dec0 + sin_dec0 * along) / _DEGREE
+        sin_theta, cos_theta = math.cos(height), -math.sin(height)
+        along = cos_theta * math.cos(azimuth)
+        xpos[i] = math.atan2(cos_theta * math.sin(azimuth), sin_theta * cos_dec0 + sin_dec0 * along) / _DEGREE
         ypos[i] = math.asin(sin_theta * sin_dec0 - cos_dec0 * along) / _DEGREE - dec0
 
 

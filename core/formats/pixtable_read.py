@@ -28,7 +28,7 @@ from core.fitsfile.scan import FitsScan, HduScan, scan_fits
 from core.fitsfile.transfer import read_at
 from core.formats.pixtable import FLAT_FIELD, PixtableForm
 from core.formats.pixtable_compact import COMPACT, MEASURED, VERSION, FlagRuns, read_flags, read_slices
-from core.formats.pixtable_header import COLUMNS, pixtable_units
+from core.formats.pixtable_header import COLUMNS, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_slices import SliceRows
 
@@ -117,6 +117,11 @@ class PixelTable(ABC):
         BadFitsError
             If the file is cut.
         """
+
+    @property
+    def exact_limits(self) -> PixtableLimits | None:
+        """Extremes of the rows, if they are known better than from the header, which has 7 digits."""
+        return None
 
     @cached_property
     def bounds(self) -> npt.NDArray[np.int64]:

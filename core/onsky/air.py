@@ -19,7 +19,6 @@ __all__ = [
     "STANDARD_AIR",
     "Air",
     "RefractionMethod",
-    "air_to_vacuum",
     "refractive_index",
     "saturation_pressure",
     "vacuum_to_air",
@@ -70,11 +69,6 @@ def refractive_index(wave: npt.ArrayLike, air: Air, method: RefractionMethod = "
     """
     microns: F64 = np.asarray(wave, np.float64) * 1e-4
     return METHODS[method](microns**-2, air)
-
-
-def air_to_vacuum(wave: npt.ArrayLike, air: Air = STANDARD_AIR, method: RefractionMethod = "Ciddor") -> F64:
-    """Vacuum wavelengths of wavelengths in air [Angstrom]; the index is taken at the wavelength in air."""
-    return np.asarray(wave, np.float64) * refractive_index(wave, air, method)
 
 
 def vacuum_to_air(wave: npt.ArrayLike) -> F64:

@@ -45,6 +45,15 @@ def test_native_angles_lead_to_the_same_places() -> None:
     np.testing.assert_allclose([xpos + CENTRE[0], ypos + CENTRE[1]], SKY, atol=1e-6)
 
 
+@pytest.mark.parametrize("dec", [-85.0, -30.0, 9.8])
+def test_parallels_are_curved(dec: float) -> None:
+    x = np.linspace(-0.008, 0.008, 9)
+    ra_offset, found = plane_to_sky(x, 0.0003 + 0 * x, (10.0, dec))
+    xpos, ypos = position_native(*native_angles(x, 0.0003 + 0 * x), dec)
+    np.testing.assert_allclose(xpos, ra_offset, rtol=3e-7, atol=1e-9)
+    np.testing.assert_allclose(ypos, found - dec, rtol=0, atol=2e-9)
+
+
 @settings(deadline=None)  # the first call compiles
 @given(
     ra=st.floats(0, 359.99),

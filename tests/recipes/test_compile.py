@@ -41,8 +41,8 @@ LATER = (
 NO_UNITS = ("muse_twilight",)  # recipes that take all IFUs there are
 
 WITHOUT_KERNELS = {"muse_illum", "muse_exp_align", "muse_scipost_apply_astrometry"}  # they copy, compare, project
-# One small kernel of its own, and frames that nothing simulated has: a response, an extinction.
-COMPILED_AT_FIRST_USE = {"muse_scipost_calibrate_flux"}
+# They need frames that nothing simulated has: a response, an extinction; exposures in native angles.
+COMPILED_AT_FIRST_USE = {"muse_scipost_calibrate_flux", "muse_exp_combine"}
 
 
 @pytest.mark.heavy

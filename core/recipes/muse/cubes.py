@@ -49,9 +49,7 @@ __all__ = [
 
 _BYTES: Final = 512 << 20  # for the pixels of a slab, unless told otherwise
 _VOXEL_BYTES: Final = 16  # of a region, with the first pixel of its cell
-_WCS_KEYS: Final = (
-    r"(WCSAXES|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE|RADESYS|EQUINOX|BUNIT)\Z"
-)
+_WCS_KEYS: Final = r"(WCSAXES|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE|BUNIT)\Z"
 _ALL: Final = "white"  # name of an image over all planes
 
 

@@ -26,7 +26,7 @@ from core.recipes.logs import Logger
 from core.recipes.muse.exposure_tables import ExposureFiles, list_exposures, open_exposure
 from core.recipes.names import product_name
 
-__all__ = ["Exposure", "RefractionParameters", "WavelengthParameters", "exposures_of"]
+__all__ = ["Exposure", "RefractionParameters", "WavelengthParameters", "exposures_of", "table_product"]
 
 
 class WavelengthParameters(RecipeParameters):
@@ -91,8 +91,20 @@ class Exposure:
 
     def product(self, tag: str, table: PixelTable, ctx: RecipeContext, calibs: Sequence[Frame]) -> FileProduct:
         """The product that holds a table."""
-        path = ctx.output_dir / product_name(tag, number=self.number)
-        return FileProduct(tag, _TableFile(path, table, default_form()), table.header, self.frames, calibs, self.number)
+        return table_product(tag, table, ctx, self.frames, calibs, self.number)
+
+
+def table_product(
+    tag: str,
+    table: PixelTable,
+    ctx: RecipeContext,
+    raws: Sequence[Frame],
+    calibs: Sequence[Frame],
+    number: int | None = None,
+) -> FileProduct:
+    """The product that holds a pixel table, which is written when it is saved."""
+    path = ctx.output_dir / product_name(tag, number=number)
+    return FileProduct(tag, _TableFile(path, table, default_form()), table.header, raws, calibs, number)
 
 
 def exposures_of(

@@ -62,7 +62,7 @@ class PixelSource:
 
 
 def source_of_table(table: PixelTable) -> PixelSource:
-    """Pixels of a table on disk, read by wavelength; its limits are those of its header.
+    """Pixels of a table on disk, read by wavelength; its limits are those of its header, if it does not know better.
 
     Raises
     ------
@@ -85,6 +85,8 @@ def source_of_table(table: PixelTable) -> PixelSource:
             for row in starts
         ]
         limits = _with_zero(reduce(_union, extremes), positions)
+    elif (exact := table.exact_limits) is not None:
+        limits = _with_zero((_plain(exact.x), _plain(exact.y), _plain(exact.wave)), positions)
     else:
         x, y, wave = (_limits_of(table.header, key) for key in ("X", "Y", "LAMBDA"))
         limits = x, y, wave

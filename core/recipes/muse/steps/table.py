@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -71,10 +71,13 @@ class CorrectedTable(PixelTable):
     source : PixelTable
     steps : tuple of RowStep
         In order.
+    measured : PixtableLimits or None
+        Extremes of the rows, if a step moved them.
     """
 
     source: PixelTable = field(repr=False)
     steps: tuple[RowStep, ...]
+    measured: PixtableLimits | None = field(repr=False)
 
     @classmethod
     def of(cls, source: PixelTable, *steps: RowStep) -> CorrectedTable:
@@ -88,10 +91,13 @@ class CorrectedTable(PixelTable):
         for step in steps:
             step.describe(header)
             units, columns = step.units(units), step.columns(columns)
-        table = cls(source.path, header, source.form, source.n_rows, columns, units, origin, (*before, *steps))
-        if any({"xpos", "ypos", "lambda"} & set(step.changes) for step in steps):
-            measure_limits(table).write(header, zero_point(header))
-        return table
+        form, n_rows = source.form, source.n_rows
+        table = cls(source.path, header, form, n_rows, columns, units, origin, (*before, *steps), source.exact_limits)
+        if not any({"xpos", "ypos", "lambda"} & set(step.changes) for step in steps):
+            return table
+        limits = measure_limits(table)
+        limits.write(header, zero_point(header))
+        return replace(table, measured=limits)
 
     def read(self, first: int, last: int, names: Sequence[str] | None = None) -> Columns:
         """See `PixelTable.read`."""
@@ -105,6 +111,11 @@ class CorrectedTable(PixelTable):
         for step in reversed(active):
             columns.update(step.apply(columns))
         return {name: columns[name] for name in wanted}
+
+    @property
+    def exact_limits(self) -> PixtableLimits | None:
+        """See `PixelTable.exact_limits`."""
+        return self.measured
 
     @property
     def bounds(self) -> npt.NDArray[np.int64]:

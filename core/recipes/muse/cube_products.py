@@ -1,0 +1,270 @@
+"""A pixel table becomes what people look at: a cube and images of it, with the widths of its sources as QC.
+
+What muse_scipost, muse_exp_combine and muse_scipost_make_cube have in common.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from core.cubes.collapse import WHITE, Filter
+from core.cubes.wcs import CubeGrid, OutputWcs
+from core.cubes.weights import Resampling
+from core.errors import BadFitsError, MuseError, ParameterError
+from core.fitsfile.header import Header
+from core.fitsfile.keywords import set_key
+from core.formats.onsky_tables import named_tables
+from core.formats.pixtable_read import PixelTable
+from core.onsky.apertures import first_apertures, measure_fwhm
+from core.recipes.declaration import FrameSpec, QcSpec, RecipeParameters, parameter
+from core.recipes.flow import ArrayProduct, FileProduct, Product, RecipeContext
+from core.recipes.frames import Frame, FrameSet
+from core.recipes.muse.cubes import CubeOptions, Slab, cube_grid, write_cube
+from core.recipes.muse.output_wcs import read_output_wcs
+from core.recipes.muse.pixel_source import source_of_table
+from core.recipes.names import product_name
+
+__all__ = ["CUBE_INPUTS", "CubeMaker", "CubeParameters", "fwhm_qc"]
+
+_SIGMAS: Final = (5.0, 4.0, 3.0)
+_NOTHING: Final = -1.0  # of a source that has no width
+CUBE_INPUTS: Final = (
+    FrameSpec("FILTER_LIST", "calib", max=1, description="File to be used to create field-of-view images"),
+    FrameSpec("OUTPUT_WCS", "calib", max=1, description="WCS to override output cube location / dimensions"),
+)
+
+
+class CubeParameters(RecipeParameters):
+    """How a cube is made, and of which filters there are images."""
+
+    resample: Literal["nearest", "linear", "quadratic", "renka", "drizzle", "lanczos"] = parameter(
+        "drizzle", "The resampling technique to use for the final output cube."
+    )
+    dx: float = parameter(
+        0.0,
+        "Horizontal step size for resampling (in arcsec or pixel). The following defaults are taken when this value is "
+        'set to 0.0: 0.2" for WFM, 0.025" for NFM, 1.0 if data is in pixel units.',
+        ge=0,
+    )
+    dy: float = parameter(
+        0.0,
+        "Vertical step size for resampling (in arcsec or pixel). The following defaults are taken when this value is "
+        'set to 0.0: 0.2" for WFM, 0.025" for NFM, 1.0 if data is in pixel units.',
+        ge=0,
+    )
+    dlambda: float = parameter(
+        0.0,
+        "Wavelength step size (in Angstrom). Natural instrument sampling is used, if this is 0.0",
+        unit="Angstrom",
+        ge=0,
+    )
+    crtype: Literal["iraf", "mean", "median"] = parameter(
+        "median",
+        'Type of statistics used for detection of cosmic rays during final resampling. "iraf" uses the variance '
+        'information, "mean" uses standard (mean/stdev) statistics, "median" uses median and the median median of the '
+        "absolute median deviation.",
+    )
+    crsigma: float = parameter(
+        15.0,
+        "Sigma rejection factor to use for cosmic ray rejection during final resampling. A zero or negative value "
+        "switches cosmic ray rejection off.",
+    )
+    rc: float = parameter(1.25, 'Critical radius for the "renka" resampling method.', only="resample=renka", gt=0)
+    pixfrac: str = parameter(
+        "0.8,0.8",
+        'Pixel down-scaling factor for the "drizzle" resampling method. Up to three, comma-separated, floating-point '
+        "values can be given. If only one value is given, it applies to all dimensions, two values are interpreted as "
+        "spatial and spectral direction, respectively, while three are taken as horizontal, vertical, and spectral.",
+        only="resample=drizzle",
+    )
+    ld: int = parameter(
+        1,
+        "Number of adjacent pixels to take into account during resampling in all three directions (loop distance); "
+        'this affects all resampling methods except "nearest".',
+        ge=1,
+    )
+    format: Literal["Cube", "xCube"] = parameter(
+        "Cube",
+        'Type of output file format, "Cube" is a standard FITS cube with NAXIS=3 and multiple extensions (for data and '
+        'variance). The extended "x" formats include the reconstructed image(s) in FITS image extensions within the '
+        "same file.",
+    )
+    filter: str = parameter(
+        "white",
+        "The filter name(s) to be used for the output field-of-view image. Each name has to correspond to an EXTNAME "
+        "in an extension of the FILTER_LIST file. If an unsupported filter name is given, creation of the respective "
+        "image is omitted. If multiple filter names are given, they have to be comma separated.",
+    )
+
+    def options(self, output: OutputWcs | None) -> CubeOptions:
+        """How the cube is made."""
+        resampling = Resampling(self.resample, self.ld, self.rc, _fractions(self.pixfrac))
+        return CubeOptions(resampling, self.crtype, self.crsigma, self.dx, self.dy, self.dlambda, output)
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        values = [float(word) for word in text.split(",")]
+    except ValueError:
+        values = []
+    if not 1 <= len(values) <= 3 or not all(0 < value < float("inf") for value in values):
+        words = f"pixfrac={text!r} is not accepted: it is up to three positive numbers"
+        raise ParameterError(words, parameter="pixfrac")
+    x, y, wave = {1: (0, 0, 0), 2: (0, 0, 1), 3: (0, 1, 2)}[len(values)]
+    return values[x], values[y], values[wave]
+
+
+def fwhm_qc(prefix: str, tag: str) -> tuple[QcSpec, ...]:
+    """QC parameters of the sources of a cube."""
+    parts = (
+        ("NDET", "", "int", "Number of detected sources in output cube."),
+        ("LAMBDA", "Angstrom", "float", "Wavelength of plane in combined cube that was used for object detection."),
+        ("POS{source}.X", "pix", "float", "Position of source k in x-direction in combined frame"),
+        ("POS{source}.Y", "pix", "float", "Position of source k in y-direction in combined frame"),
+        ("FWHM{source}.X", "arcsec", "float", "FWHM of source k in x-direction in combined frame; -1: not measured"),
+        ("FWHM{source}.Y", "arcsec", "float", "FWHM of source k in y-direction in combined frame; -1: not measured"),
+        ("FWHM.NVALID", "", "int", "Number of detected sources with valid FWHM in output cube."),
+        (
+            "FWHM.MEDIAN",
+            "arcsec",
+            "float",
+            "Median FWHM of all sources with valid FWHM measurement (in x- and y-direction) in output cube. If less "
+            "than three sources with valid FWHM are detected, this value is zero.",
+        ),
+        (
+            "FWHM.MAD",
+            "arcsec",
+            "float",
+            "Median absolute deviation of the FWHM of all sources with valid FWHM measurement (in x- and y-direction) "
+            "in output cube. If less than three sources with valid FWHM are detected, this value is zero.",
+        ),
+    )
+    return tuple(
+        QcSpec(f"{prefix}.{name}", unit, kind, "CAL", text, (tag,), product_axes=())  # type: ignore[arg-type]
+        for name, unit, kind, text in parts
+    )
+
+
+@dataclass(frozen=True)
+class CubeMaker:
+    """Makes cube and images of a pixel table.
+
+    Attributes
+    ----------
+    params : CubeParameters
+    frames : FrameSet
+        Among which FILTER_LIST and OUTPUT_WCS are looked for.
+    ctx : RecipeContext
+    qc : str
+        Prefix of the QC parameters of the cube.
+    """
+
+    params: CubeParameters
+    frames: FrameSet
+    ctx: RecipeContext
+    qc: str
+
+    def make(self, table: PixelTable, tag: str, raws: Sequence[Frame], calibs: Sequence[Frame]) -> list[Product]:
+        """The products of a table.
+
+        Raises
+        ------
+        DataError
+            If there is no voxel.
+        """
+        source = source_of_table(table)
+        options = self.params.options(self._output())
+        grid = cube_grid(source, options)
+        middle = _Plane(grid.nz // 2)
+        filters = self._filters()
+        path = self.ctx.output_dir / product_name(tag)
+        used = [*calibs, *(frame for spec in CUBE_INPUTS for frame in self.frames.tagged(spec.tag)[:1])]
+        cube = write_cube(path, source, options, filters=filters, spread=self.ctx.spread, each=middle.look)
+        self._describe_sources(cube.header, grid, middle)
+        images = () if self.params.format == "xCube" else cube.images
+        products: list[Product] = [
+            FileProduct(tag, replace(cube, images=cube.images if not images else ()), cube.header, raws, used)
+        ]
+        for number, (header, data) in enumerate(images, start=1):
+            products.append(_image(header, data, cube.header, number, raws, used))
+        return products
+
+    def _output(self) -> OutputWcs | None:
+        frame = self.frames.optional("OUTPUT_WCS")
+        return None if frame is None else read_output_wcs(frame.path, self.ctx.log)
+
+    def _filters(self) -> list[Filter]:
+        names = [name.strip() for name in self.params.filter.split(",") if name.strip() not in ("", "none")]
+        frame = self.frames.optional("FILTER_LIST")
+        known = {"white": WHITE} if frame is None else {"white": WHITE, **_filters_of(frame.path)}
+        for name in names:
+            if name not in known:
+                self.ctx.log.warning("there is no filter %s: there is no image of it", name)
+        return [known[name] for name in names if name in known]
+
+    def _describe_sources(self, header: Header, grid: CubeGrid, plane: _Plane) -> None:
+        wave = float(grid.spectral.wave(np.array([plane.number]))[0])
+        found, sigma = first_apertures(plane.data, _SIGMAS)
+        self.ctx.log.debug("%d sources at %.2f Angstrom above %g sigma", len(found), wave, sigma)
+        set_key(header, f"{self.qc}.NDET", len(found), "number of detected sources")
+        set_key(header, f"{self.qc}.LAMBDA", np.float32(wave), "[Angstrom] wavelength of the plane")
+        widths: list[float] = []
+        scale = grid.spatial.scales if grid.spatial.celestial else (1 / 3600.0, 1 / 3600.0)
+        for number, source in enumerate(found, start=1):
+            x, y = source.nearest
+            pixels = measure_fwhm(plane.data, x, y)
+            arcsec = [width * size * 3600 if width > 0 else _NOTHING for width, size in zip(pixels, scale, strict=True)]
+            set_key(header, f"{self.qc}.POS{number}.X", np.float32(source.x), f"[pix] position of source {number} in x")
+            set_key(header, f"{self.qc}.POS{number}.Y", np.float32(source.y), f"[pix] position of source {number} in y")
+            for axis, width in zip("XY", arcsec, strict=True):
+                set_key(header, f"{self.qc}.FWHM{number}.{axis}", np.float32(width), "[arcsec] FWHM of source")
+            if min(arcsec) > 0:
+                widths += arcsec
+        enough = len(found) >= 3 and widths
+        median = float(np.median(widths)) if enough else 0.0
+        mad = float(np.median(np.abs(np.array(widths) - median))) if enough else 0.0
+        set_key(header, f"{self.qc}.FWHM.NVALID", len(widths) // 2, "number of sources with valid FWHM")
+        set_key(header, f"{self.qc}.FWHM.MEDIAN", np.float32(median), "[arcsec] median FWHM of all sources")
+        set_key(header, f"{self.qc}.FWHM.MAD", np.float32(mad), "[arcsec] MAD of the FWHM of all sources")
+
+
+class _Plane:
+    """One plane of a cube, when it comes by."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.data: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
+
+    def look(self, slab: Slab) -> None:
+        if slab.z0 <= self.number < slab.z0 + len(slab.data):
+            self.data = slab.data[self.number - slab.z0].copy()
+
+
+def _image(
+    header: Header, data: npt.NDArray[Any], cube: Header, number: int, raws: Sequence[Frame], calibs: Sequence[Frame]
+) -> ArrayProduct:
+    own = cube.copy()
+    own.remove(*[card.keyword for card in own.cards if card.keyword.startswith("ESO QC ")])
+    own["OBJECT"] = header["OBJECT"]
+    for card in header.cards:
+        if card.keyword.startswith("ESO DRS MUSE FILTER"):
+            own.put(card)
+    extension = header.copy()
+    extension.remove("EXTNAME", "OBJECT")
+    return ArrayProduct("IMAGE_FOV", "DATA", data, own, extension, raws, calibs, number)
+
+
+def _filters_of(path: Path) -> dict[str, Filter]:
+    found = {}
+    for table in named_tables(path):
+        try:
+            found[table.name] = Filter(table.name, table.numbers("lambda"), table.numbers("throughput"))
+        except MuseError as error:
+            raise BadFitsError(f"filter {table.name}: {error.message}", file=path) from error
+    return found
