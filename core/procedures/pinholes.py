@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.collections import PolyCollection
 from numpy.typing import NDArray
 
 from core.fitsfile.keywords import get_key
@@ -18,7 +19,7 @@ from core.instruments.muse.facts import N_SLICES
 from core.procedures.field import DIVERGING, SEQUENTIAL, X_LABEL, Y_LABEL, colour_bar, field_panels
 from core.procedures.model import PlotFile, ProcedureInput
 from core.procedures.slices import slice_matrix
-from core.procedures.style import GRID, INK, MASTER, SERIES, label, legend, limits, new_figure, save
+from core.procedures.style import INK, MASTER, NOTHING, SERIES, label, legend, limits, new_figure, save
 from core.recipes.muse.mask_exposures import peaks_of_table
 from core.spatial.geometry import Geometry
 from core.spatial.mask import MaskScale
@@ -31,7 +32,7 @@ __all__ = ["IfuSpots", "grid_plot", "ifu_plot", "read_spots", "sharpness_plot"]
 F64 = NDArray[np.float64]
 
 _BRIGHT: Final = 2000.0  # flux of spots whose width is shown [count]
-_DOT: Final = 8  # size of a pinhole in a map
+_TILE: Final = np.array([(-12.55, -0.53), (12.55, -0.53), (12.55, 0.53), (-12.55, 0.53)])  # of a pinhole in a map [pix]
 _MIDDLE: Final = 24  # the slice whose peaks are drawn, or the one closest to it
 
 
@@ -117,21 +118,26 @@ def grid_plot(
     off, before = off_grid(geometry, peaks, scale), off_grid(measured, peaks, scale)
     if not off.x.size:
         return None
-    size = float(np.ptp(off.x)) + 20, float(np.ptp(off.y)) + 12
+    tiles = np.stack((off.x, off.y), axis=1)[:, None] + _TILE
+    low, high = tiles.min(axis=(0, 1)), tiles.max(axis=(0, 1))
+    size = float(high[0] - low[0]), float(high[1] - low[1])
     figure, panels = field_panels(f"pinholes in the field of view     {block.block}", size, 2)
     for axes, name in zip(panels, ("dx", "dy"), strict=True):
         values = getattr(off, name)
         reach = max(float(np.percentile(np.abs(values), 98)), 1e-3)
-        shown = axes.scatter(off.x, off.y, c=values, s=_DOT, vmin=-reach, vmax=reach, cmap=DIVERGING, linewidths=0)
-        axes.set_facecolor(GRID)
+        shown = PolyCollection(tiles, array=values, cmap=DIVERGING, clim=(-reach, reach), linewidths=0.0)
+        axes.add_collection(shown)
+        axes.set_xlim(low[0], high[0])
+        axes.set_ylim(low[1], high[1])
+        axes.set_facecolor(NOTHING)
         now, then = _rms(values), _rms(getattr(before, name))
         label(axes, f"{name[1]} off the grid: rms {now:.3f} pix, before smoothing {then:.3f} pix", X_LABEL, Y_LABEL)
         axes.grid(False)
         colour_bar(axes, shown, "pix of 0.2 arcsec")
     caption = (
-        "The three pinholes of each slice, put into the field by the geometry table: the mask has them on a regular "
-        "grid, so what is off it is an error of the table, or was made by smoothing. Medians of all arc lines; colours "
-        "are cut at 98 %."
+        "The three pinholes of each slice, drawn as long as their distance and put into the field by the geometry "
+        "table: the mask has them on a regular grid, so what is off it is an error of the table, or was made by "
+        "smoothing. Medians of all arc lines; colours are cut at 98 %."
     )
     return save(figure, folder, "geometry3", "pinholes against the grid of the mask", caption)
 
