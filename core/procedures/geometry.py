@@ -35,9 +35,11 @@ def read_geometry(path: Path) -> Geometry:
     return geometry if geometry_options().upright else geometry.upright()
 
 
-def field_plot(block: ProcedureInput, geometry: Geometry, folder: Path) -> PlotFile:
-    """All slices where they lie in the field of view."""
+def field_plot(block: ProcedureInput, geometry: Geometry, folder: Path) -> PlotFile | None:
+    """All slices where they lie in the field of view; None if none has a position."""
     known = _known(geometry)
+    if not len(known):
+        return None
     shapes = np.array(corners(known)).reshape(-1, 4, 2)
     low, high = shapes.min(axis=(0, 1)), shapes.max(axis=(0, 1))
     width, height = high - low + (10, 2)

@@ -10,6 +10,8 @@ not to keep what it compiles.
 from __future__ import annotations
 
 import compileall
+import itertools
+import os
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -70,8 +72,19 @@ def _run(recipe: Recipe, values: Mapping[str, Any], frames: list[Frame], work: P
     chosen: list[Frame] = []
     for spec in recipe.inputs:
         found = [frame for frame in frames if frame.tag == spec.tag]
-        chosen += found * -(-max(spec.min, 1) // max(len(found), 1))  # repeated, if the recipe wants more
+        chosen += [*found, *_again(found, spec.min - len(found), work)]
     result = run_recipe(recipe, FrameSet(tuple(chosen)), recipe.Params.parse(dict(values)), work)
     if not result.ok:
         raise NonRetriableError(f"{recipe.name} failed: {result.failures[0].message}", recipe=recipe.name)
     return result
+
+
+def _again(frames: list[Frame], count: int, work: Path) -> list[Frame]:
+    """So many more frames, if there are any: the same under other names, since a recipe takes a file once."""
+    more = []
+    for number, frame in zip(range(count), itertools.cycle(frames), strict=False):
+        path = work / f"again-{number:03d}-{frame.path.name}"
+        if not path.exists():
+            os.link(frame.path, path)
+        more.append(Frame(path, frame.tag))
+    return more

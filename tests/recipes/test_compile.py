@@ -99,7 +99,11 @@ def test_frames_are_repeated_until_a_recipe_has_enough(monkeypatch: pytest.Monke
     monkeypatch.setattr(compiling, "run_recipe", lambda recipe, frames, *_: taken.append(frames) or RunResult())
     recipe = get_recipe("muse_geometry")
     few = [Frame(tmp_path / f"{number}.fits", "MASK") for number in range(14)]
+    for frame in few:
+        frame.path.touch()
     others = [Frame(tmp_path / "a.fits", "TRACE_TABLE"), Frame(tmp_path / "b.fits", "BIAS")]
     compiling._run(recipe, {}, [*few, *others], tmp_path)
-    assert len(taken[0].tagged("MASK")) == 56
+    masks = {frame.path.resolve() for frame in taken[0].tagged("MASK")}
+    assert len(masks) == 50
+    assert all(path.is_file() for path in masks)
     assert [frame.tag for frame in taken[0] if frame.tag != "MASK"] == ["TRACE_TABLE"]
