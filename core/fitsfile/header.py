@@ -158,14 +158,14 @@ class Header:
             Header blocks, decoded; bytes that FITS forbids become ``?``, so that the header can be written again.
         """
         text = printable(text).ljust(-(-len(text) // CARD) * CARD)
+        end = _end_of(text)
         starts: list[int] = []
-        end = len(text)
-        for start in range(0, len(text), CARD):
-            if is_end(text, start):
-                end = start
-                break
-            if continuation(text, start) is None or not starts or not _goes_on(text, starts[-1], start - CARD):
-                starts.append(start)
+        if "CONTINUE" not in text:
+            starts = list(range(0, end, CARD))
+        else:
+            for start in range(0, end, CARD):
+                if continuation(text, start) is None or not starts or not _goes_on(text, starts[-1], start - CARD):
+                    starts.append(start)
         images = [text[start:stop] for start, stop in pairwise([*starts, end])]
         while images and not images[-1].strip():  # room left by whoever wrote the file
             images.pop()
@@ -293,6 +293,16 @@ def _plain(value: Any) -> CardValue:
 def _comment_of(field: str) -> str:
     match = _FIELD.match(field)
     return (match.group(1) or "").strip() if match else ""
+
+
+def _end_of(text: str) -> int:
+    """Where the END card begins; the length of the text if there is none."""
+    position = text.find("END")
+    while position >= 0:
+        if position % CARD == 0 and is_end(text, position):
+            return position
+        position = text.find("END", position + 1)
+    return len(text)
 
 
 def _goes_on(text: str, first: int, last: int) -> bool:

@@ -65,6 +65,16 @@ class HduScan:
         """The parsed header; bytes that FITS forbids are ``?``, so that it can be written again."""
         return Header.from_text(self.header_bytes.decode("ascii", errors="replace"))
 
+    def value(self, keyword: str) -> CardValue:
+        """Value of a keyword of up to eight letters, found without reading the other cards; None without it."""
+        word = keyword.ljust(8).encode() + b"= "
+        position = self.header_bytes.find(word)
+        while position >= 0:
+            if position % CARD == 0:
+                return card_value(self.header_bytes[position + len(word) : position + CARD].decode("ascii", "replace"))
+            position = self.header_bytes.find(word, position + 1)
+        return None
+
 
 @dataclass(frozen=True)
 class FitsScan:

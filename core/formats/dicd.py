@@ -140,7 +140,7 @@ def _add_provenance(header: Header, provenance: Provenance, base: Header) -> Non
     for number, (path, tag) in enumerate(provenance.calibs, 1):
         set_key(header, f"{rec}.CAL{number}.NAME", path.name, "File name of calibration frame")
         set_key(header, f"{rec}.CAL{number}.CATG", tag, "Category of calibration frame")
-        md5 = scan_fits(path).primary.get("DATAMD5")
+        md5 = scan_fits(path).hdus[0].value("DATAMD5")
         if md5:
             set_key(header, f"{rec}.CAL{number}.DATAMD5", md5, "MD5 signature of calib frame")
     for number, (name, value, default, text) in enumerate(provenance.parameters, 1):

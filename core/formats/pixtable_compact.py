@@ -77,9 +77,11 @@ class FlagRuns:
             *(np.concatenate([empty, *(getattr(part, name) for part in parts)]) for name in ("first", "count", "dq"))
         )
 
-    def flags(self, first: int, last: int) -> npt.NDArray[np.int32]:
-        """Flags of the rows ``first`` up to but not including ``last``."""
-        out = np.zeros(last - first, np.int32)
+    def flags(self, first: int, last: int, out: npt.NDArray[np.int32] | None = None) -> npt.NDArray[np.int32]:
+        """Flags of the rows ``first`` up to but not including ``last``, in ``out`` if that is given."""
+        if out is None:
+            out = np.empty(last - first, np.int32)
+        out[:] = 0
         ends = self.first.astype(np.int64) + self.count
         hit = slice(int(np.searchsorted(ends, first, "right")), int(np.searchsorted(self.first, last, "left")))
         _fill(self.first[hit], self.count[hit], self.dq[hit], first, out)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -247,13 +247,18 @@ class CompactTable(PixelTable):
         """See `PixelTable.read`."""
         wanted = list(self.columns) if names is None else list(names)
         found: dict[str, npt.NDArray[Any]] = {name: np.empty(last - first, self.columns[name]) for name in wanted}
+        self.read_into(found, first, last)
+        return found
+
+    def read_into(self, found: Mapping[str, npt.NDArray[Any]], first: int, last: int) -> None:
+        """Fill arrays for columns with the rows ``first`` up to but not including ``last``; see `PixelTable.read`."""
         with self.path.open("rb", buffering=0) as stream:
             for name in MEASURED.keys() & found.keys():
                 _fill(self.path, stream.fileno(), found[name], self._offsets[name] + 4 * first)
                 pixels_from_disk(found[name])
         if "dq" in found:
-            found["dq"] = self._flags.flags(first, last)
-        derived = [name for name in wanted if name not in MEASURED and name != "dq"]
+            self._flags.flags(first, last, out=found["dq"])
+        derived = [name for name in found if name not in MEASURED and name != "dq"]
         start = int(np.searchsorted(self.bounds, first, "right")) - 1
         while derived and start < len(self._slices) and self.bounds[start] < last:
             low, high = int(self.bounds[start]), int(self.bounds[start + 1])
@@ -262,7 +267,6 @@ class CompactTable(PixelTable):
             for name in derived:
                 found[name][begin - first : end - first] = columns[name]
             start += 1
-        return found
 
 
 def _fill(path: Path, number: int, array: npt.NDArray[Any], position: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from core.errors import DataError
 from core.formats.pixtable_origin import encode_origin, origin_offset
@@ -23,6 +24,7 @@ __all__ = ["DERIVED", "SliceRows", "runs_of"]
 
 DERIVED: Final = ("xpos", "ypos", "lambda", "origin")
 _FEW_RUNS: Final = 256
+_ROUNDING: Final = 0.01  # [Angstrom] that a shift in the precision of a table may be off
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,10 +71,7 @@ class SliceRows:
 
     def of_rows(self, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Those of values for each pixel of the map that belong to the rows."""
-        if len(self.runs) > _FEW_RUNS:
-            return values[self.chosen]
-        parts = [values[first:last] for first, last in self.runs.tolist()]
-        return parts[0] if len(parts) == 1 else np.concatenate([values[:0], *parts])
+        return _cut(values, self.runs[:, 0], self.runs[:, 1])
 
     @property
     def chosen(self) -> npt.NDArray[np.bool_]:
@@ -89,8 +88,24 @@ class SliceRows:
 
     def within(self, low: float, high: float) -> SliceRows:
         """The rows whose wavelengths lie in a range, both ends included [Angstrom]."""
-        wave = self._shifted(self.map.wavelengths)
-        return self.only((wave >= low) & (wave <= high))
+        runs = _runs_within(self.map.wavelengths, self.runs, self.shift, np.float32(low), np.float32(high))
+        return SliceRows(self.ifu, self.map, runs, self.shift)
+
+    def wave_limits(self) -> tuple[float, float] | None:
+        """Lowest and highest wavelength of the rows [Angstrom, air], shifted; None if there are none."""
+        if not self.n_rows:
+            return None
+        low, high = _extremes(self.map.wavelengths, self.runs, self.shift)
+        return float(low), float(high)
+
+    def rows_near(self, low: float, high: float) -> tuple[int, int]:
+        """A range of rows, first and last + 1, among which are all with wavelengths from ``low`` to ``high``."""
+        pixels = np.array(self.map.pixels_near(low - self.shift - _ROUNDING, high - self.shift + _ROUNDING))
+        runs = np.searchsorted(self.runs[:, 1], pixels, "right")
+        begins = np.append(self._ends - (self.runs[:, 1] - self.runs[:, 0]), self.n_rows)
+        into = np.maximum(pixels - np.append(self.runs[:, 0], self.map.n_rows)[runs], 0)
+        first, last = np.minimum(begins[runs] + into, self.n_rows).tolist()
+        return first, last
 
     def only(self, wanted: npt.NDArray[np.bool_]) -> SliceRows:
         """The rows that are wanted, by the pixels of the map."""
@@ -100,34 +115,38 @@ class SliceRows:
         self, first: int = 0, last: int | None = None, names: Sequence[str] = DERIVED
     ) -> dict[str, npt.NDArray[Any]]:
         """``xpos``, ``ypos``, ``lambda`` (float32) and ``origin`` (int32) of the rows ``first`` to ``last`` - 1."""
-        pixels = self.pixels(first, last)
-        start, stop = (int(pixels[0]), int(pixels[-1]) + 1) if len(pixels) else (0, 0)
+        low, high = self._spans(first, self.n_rows if last is None else last)
+        start, stop = (int(low[0]), int(high[-1])) if len(low) else (0, 0)
         found = self.map.places(start, stop)
-        inside: slice | npt.NDArray[np.int64] = slice(None) if len(pixels) == stop - start else pixels - start
+
+        def inside(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return _cut(values, low - start, high - start)
+
         columns: dict[str, npt.NDArray[Any]] = {}
         for name in names:
             if name == "origin":
-                x, y = found.x[inside], found.y[inside]
+                x, y = inside(found.x), inside(found.y)
                 columns[name] = encode_origin(x, y, self.ifu, self.map.slice_no, self.offset)
             elif name == "lambda":
-                columns[name] = self._shifted(found.wave[inside])
+                columns[name] = self._shifted(inside(found.wave))
             else:
-                columns[name] = getattr(found, name)[inside]
+                columns[name] = inside(getattr(found, name))
         return columns
 
     def pixels(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.int64]:
         """Numbers in the map of the rows ``first`` to ``last`` - 1."""
-        stop = self.n_rows if last is None else last
+        return _numbers(*self._spans(first, self.n_rows if last is None else last))
+
+    def _spans(self, first: int, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Runs of the rows ``first`` to ``last`` - 1 in the map: first pixels, and the ones after the last."""
         begins = self._ends - (self.runs[:, 1] - self.runs[:, 0])
-        hit = slice(int(np.searchsorted(self._ends, first, "right")), int(np.searchsorted(begins, stop, "left")))
+        hit = slice(int(np.searchsorted(self._ends, first, "right")), int(np.searchsorted(begins, last, "left")))
         low = self.runs[hit, 0] + np.maximum(first - begins[hit], 0)
-        high = self.runs[hit, 1] - np.maximum(self._ends[hit] - stop, 0)
-        lengths = np.maximum(high - low, 0)
-        starts = np.repeat(low - (np.cumsum(lengths) - lengths), lengths)
-        return starts + np.arange(int(lengths.sum()))
+        high = self.runs[hit, 1] - np.maximum(self._ends[hit] - last, 0)
+        return low, np.maximum(high, low)
 
     def _shifted(self, wave: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        return (wave.astype(np.float64) + self.shift).astype(np.float32) if self.shift else wave
+        return _add(wave, self.shift) if self.shift else wave
 
     def matching(self, columns: Mapping[str, npt.NDArray[Any]]) -> SliceRows:
         """The rows of a table, if they are rows of this slice.
@@ -171,6 +190,58 @@ class SliceRows:
     @property
     def _where(self) -> str:
         return f"IFU {self.ifu}, slice {self.map.slice_no}"
+
+
+def _cut(values: npt.NDArray[Any], low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    """Runs of values, one after the other."""
+    if len(low) > _FEW_RUNS:
+        return values[_numbers(low, high)]
+    parts = [values[first:last] for first, last in zip(low.tolist(), high.tolist(), strict=True)]
+    return parts[0] if len(parts) == 1 else np.concatenate([values[:0], *parts])
+
+
+def _numbers(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """All numbers of some runs."""
+    lengths = high - low
+    starts = np.repeat(low - (np.cumsum(lengths) - lengths), lengths)
+    return starts + np.arange(int(lengths.sum()))
+
+
+@njit(cache=True, nogil=True)
+def _add(wave, shift):  # type: ignore[no-untyped-def]
+    shifted = np.empty_like(wave)
+    for k in range(wave.size):
+        shifted[k] = np.float32(np.float64(wave[k]) + shift)
+    return shifted
+
+
+@njit(cache=True, nogil=True)
+def _extremes(wave, runs, shift):  # type: ignore[no-untyped-def]
+    """Lowest and highest of the shifted wavelengths in some runs."""
+    low, high = np.float32(np.inf), np.float32(-np.inf)
+    for run in range(runs.shape[0]):
+        for k in range(runs[run, 0], runs[run, 1]):
+            low, high = min(low, wave[k]), max(high, wave[k])
+    return np.float32(np.float64(low) + shift), np.float32(np.float64(high) + shift)
+
+
+@njit(cache=True, nogil=True)
+def _runs_within(wave, runs, shift, low, high):  # type: ignore[no-untyped-def]
+    """Runs of shifted wavelengths that lie in a range, both ends included, of what lies in some runs."""
+    found = np.empty((wave.size // 2 + 1, 2), np.int64)
+    n, before = 0, -1  # runs; the end of the last one
+    for run in range(runs.shape[0]):
+        for k in range(runs[run, 0], runs[run, 1]):
+            shifted = np.float32(np.float64(wave[k]) + shift)
+            if not low <= shifted <= high:
+                continue
+            if before == k:
+                found[n - 1, 1] = k + 1
+            else:
+                found[n, 0], found[n, 1] = k, k + 1
+                n += 1
+            before = k + 1
+    return found[:n].copy()
 
 
 def _ordered(x: npt.NDArray[np.int32], y: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:

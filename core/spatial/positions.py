@@ -24,6 +24,7 @@ from core.instruments.muse.facts import SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 
 __all__ = ["WAVE_LIMITS", "FieldPlace", "PixelPlaces", "SliceMap", "take_together"]
 
+_BLOCK_LINES: Final = 32  # of the detector, 40 Angstrom
 WAVE_LIMITS: Final = (3000.0, 11000.0)  # [Angstrom]; a pixel beyond is none of a slice
 
 
@@ -170,6 +171,24 @@ class SliceMap:
         wave.flags.writeable = False
         return wave
 
+    def pixels_near(self, low: float, high: float) -> tuple[int, int]:
+        """A range of rows, first and last + 1, among which are all with wavelengths from ``low`` to ``high``."""
+        least, most = self._wave_of_blocks
+        hit = np.flatnonzero((most >= low) & (least <= high))
+        if not hit.size:
+            return 0, 0
+        first, last = int(hit[0]) * _BLOCK_LINES, (int(hit[-1]) + 1) * _BLOCK_LINES
+        return int(self.starts[first]), int(self.starts[min(last, self.starts.size - 1)])
+
+    @cached_property
+    def _wave_of_blocks(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lowest and highest wavelength of the rows of some lines of the detector [Angstrom]."""
+        left, right = self.edges
+        n = -(-len(left) // _BLOCK_LINES)
+        least, most = np.full(n, np.inf, np.float32), np.full(n, -np.inf, np.float32)
+        _wave_limits(left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], _BLOCK_LINES, least, most)
+        return least, most
+
     @cached_property
     def _gapless(self) -> bool:
         """Whether every pixel between the edges has a wavelength."""
@@ -285,6 +304,18 @@ def _fill_wave(left, right, wave, low, high, out):  # type: ignore[no-untyped-de
             if low <= value <= high:
                 out[k] = np.float32(value)
                 k += 1
+
+
+@njit(cache=True, nogil=True)
+def _wave_limits(left, right, wave, low, high, lines, least, most):  # type: ignore[no-untyped-def]
+    powers = np.empty(wave.shape[0])
+    for row in range(left.size):
+        _in_x(wave, row + 1.0, powers)
+        block = row // lines
+        for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
+            value = _at(powers, float(x))
+            if low <= value <= high:
+                least[block], most[block] = min(least[block], np.float32(value)), max(most[block], np.float32(value))
 
 
 @njit(cache=True, nogil=True)

@@ -115,6 +115,21 @@ def test_any_rows_of_a_slice_are_found(wanted: list[bool], one: int, other: int)
     np.testing.assert_array_equal(rows.columns(first, last)["lambda"], rows.wavelengths()[first:last])
 
 
+@pytest.mark.parametrize(("low", "high"), [(0.0, 9000.0), (5010.0, 5011.0), (5060.3, 5093.0), (5030.0, 5029.0)])
+def test_rows_of_some_wavelengths_are_among_those_that_are_near(
+    slices: list[SliceRows], low: float, high: float
+) -> None:
+    for rows in (*slices, slices[1].only(np.zeros(slices[1].map.n_rows, np.bool_))):
+        first, last = rows.rows_near(low, high)
+        wave = rows.wavelengths()
+        inside = np.flatnonzero((wave >= low) & (wave <= high))
+        assert 0 <= first <= last <= rows.n_rows
+        assert not inside.size or first <= inside[0] <= inside[-1] < last
+        np.testing.assert_equal(rows.wave_limits(), (wave.min(), wave.max()) if wave.size else None)
+    assert slices[0].rows_near(4000.0, 4001.0) == (0, 0)
+    assert slices[0].rows_near(5000.0, 5020.0)[1] < slices[0].n_rows
+
+
 def test_slices_are_put_in_their_order(tmp_path: Path, pixtable_header: Headers, slices: list[SliceRows]) -> None:
     zeros = np.zeros(slices[1].n_rows, np.float32)
     table = SlicewiseTable.create(tmp_path / "a.fits", pixtable_header(IFU), slices, form="compact")

@@ -54,6 +54,7 @@ __all__ = [
     "combine_frames",
     "combine_masked",
     "prepare",
+    "reduced_rows",
 ]
 
 _SAMPLED_ROWS: Final = 48
@@ -353,6 +354,30 @@ def combine_masked(
     counts = _run(_reader(stack, frames, options), out, None, None, None, ctx)
     _tell_saturated(stack, frames, counts.inputs, ctx)
     return MaskedResult(_product_header(stack, frames[0]), counts.inputs, counts.combined)
+
+
+def reduced_rows(stack: RawStack, index: int, y0: int, y1: int) -> NDArray[np.float32]:
+    """Data of some rows of one frame, as `combine_frames` makes them of it alone.
+
+    Parameters
+    ----------
+    stack : RawStack
+    index : int
+        Into ``stack.frames``.
+    y0, y1 : int
+        Rows of the trimmed image (0-based) from ``y0`` up to but not including ``y1``.
+
+    Returns
+    -------
+    ndarray of float32, shape (y1 - y0, nx)
+
+    Raises
+    ------
+    BadFitsError
+        If a file ends too early.
+    """
+    reader = _reader(stack, [stack.frames[index]], CombineOptions("average"))
+    return reader.reduced(y0, y1)[0]
 
 
 def combine_again(

@@ -8,13 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.ccd.combine import CombineOptions
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.formats.pixtable_origin import PREFIX
 from core.recipes.flow import RecipeContext
 from core.recipes.frames import Frame, FrameSet
-from core.recipes.muse.basic import combine_frames, prepare
+from core.recipes.muse.basic import prepare, reduced_rows
 from core.recipes.muse.parameters import OverscanParameters
 from core.spatial.illumination import Illumination
 from core.spatial.positions import SliceMap
@@ -38,14 +37,26 @@ def measure_illumination(
     if given is None:
         return None
     stack = prepare(ifu, frames, ("ILLUM",), params, ctx)
-    image = combine_frames(stack, CombineOptions("average"), ctx, select=[0]).image
-    return Illumination.of({m.slice_no: _median(m, image.data) for m in maps}), given
+    pixels = {each.slice_no: _pixels_in_range(each) for each in maps}
+    lines = [end for _, y in pixels.values() if y.size for end in (int(y[0]), int(y[-1]) + 1)]
+    first, last = (min(lines), max(lines)) if lines else (0, 0)
+    data = reduced_rows(stack, 0, first, last)
+    return Illumination.of({number: _median(data[y - first, x]) for number, (x, y) in pixels.items()}), given
 
 
-def _median(slice_map: SliceMap, data: NDArray[np.float32]) -> float:
-    """Median of the pixels of a slice in the range, flagged ones too: that many are not."""
+def _pixels_in_range(slice_map: SliceMap) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Columns and rows (0-based, ascending) of the pixels of a slice in the range."""
     wave = slice_map.wavelengths
-    values = slice_map.take(data, (wave >= _RANGE[0]) & (wave <= _RANGE[1]))
+    inside = np.flatnonzero((wave >= _RANGE[0]) & (wave <= _RANGE[1]))
+    if not inside.size:
+        return np.empty(0, np.int32), np.empty(0, np.int32)
+    first = int(inside[0])
+    places = slice_map.places(first, int(inside[-1]) + 1)
+    return places.x[inside - first] - 1, places.y[inside - first] - 1
+
+
+def _median(values: NDArray[np.float32]) -> float:
+    """Median of pixels, flagged ones too: that many are not."""
     return float(np.median(values)) if values.size else float("nan")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,21 +23,21 @@ from core.formats.pixtable_header import PixtableLimits
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_slices import SliceRows
 from core.formats.pixtable_slicewise import SlicewiseTable
-from core.instruments.muse.facts import N_SLICES_PER_STACK, NOTCH, SAMPLING, USEFUL_RANGE, Dq, mode_class
+from core.instruments.muse.facts import NOTCH, SAMPLING, USEFUL_RANGE, Dq, mode_class
 from core.recipes.declaration import Recipe
 from core.recipes.flow import ArrayProduct, FileProduct, ImageProduct, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.basic import RawStack, combine_frames, prepare
 from core.recipes.muse.illum import describe_illumination, measure_illumination
 from core.recipes.muse.sky_shift import sky_line_shift
-from core.recipes.muse.slice_maps import SliceMaps, load_slice_maps
+from core.recipes.muse.slice_maps import SliceMaps, load_slice_maps, with_pixels
 from core.recipes.muse.strehl import write_strehl
 from core.recipes.names import product_name
 from core.recipes.qcwriter import QcWriter
 from core.spatial.fieldflat import FieldFlat
 from core.spatial.illumination import Illumination
 from core.spatial.picture import RowsOfSlice, spectra_side_by_side
-from core.spatial.positions import SliceMap, take_together
+from core.spatial.positions import SliceMap
 from core.spatial.spectrum import SpectrumBins
 
 if TYPE_CHECKING:
@@ -48,7 +48,6 @@ __all__ = ["SKY_TAGS", "ScibasicFlow", "load_field_flats"]
 SKY_TAGS: Final = ("OBJECT", "STD", "SKY", "ASTROMETRY")
 
 F32 = NDArray[np.float32]
-T = TypeVar("T")
 Spectrum = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 _EPSILON: Final = float(np.finfo(np.float32).eps)  # [Angstrom] that a row may lie beyond a crop
@@ -179,10 +178,9 @@ class ScibasicFlow:
         data, dq = flat.read_part("DATA"), flat.read_part("DQ")
         waves = [slice_map.wavelengths for slice_map in self._maps.maps]
         bins = SpectrumBins(min(w.min() for w in waves), max(w.max() for w in waves), SAMPLING)
-        for maps in _groups(self._maps.maps):
-            planes = zip(maps, take_together(maps, data), take_together(maps, dq), strict=True)
-            for slice_map, values, flags in planes:
-                bins.add(slice_map.wavelengths, values, values, flags)
+        whole = [SliceRows.whole(self.ifu, slice_map) for slice_map in self._maps.maps]
+        for _, rows, (values, flags) in with_pixels(whole, (data, dq)):
+            bins.add(rows.map.wavelengths, values, values, flags)
         found = bins.spectrum()
         return found.wave, found.data
 
@@ -231,11 +229,11 @@ class ScibasicFlow:
         """The spectrum of the flat field where the table has rows."""
         if self._flat_spectrum is None or not self.params.crop:
             return self._flat_spectrum
-        waves = [wave for rows in slices if (wave := rows.wavelengths()).size]
-        if not waves:
+        limits = [found for rows in slices if (found := rows.wave_limits())]
+        if not limits:
             return None
         centres, values = self._flat_spectrum
-        low, high = min(w.min() for w in waves) - _FLAT_MARGIN, max(w.max() for w in waves) + _FLAT_MARGIN
+        low, high = min(low for low, _ in limits) - _FLAT_MARGIN, max(high for _, high in limits) + _FLAT_MARGIN
         inside = (centres >= low) & (centres <= high)
         return centres[inside], values[inside]
 
@@ -252,7 +250,7 @@ class ScibasicFlow:
         image = exposure.image
         pictured: list[RowsOfSlice] = []
         limits: list[PixtableLimits] = []
-        for number, rows, planes in _with_pixels(table.slices, (image.data, image.stat, image.dq)):
+        for number, rows, planes in with_pixels(table.slices, (image.data, image.stat, image.dq)):
             data, stat, dq = planes
             columns = rows.columns(names=("xpos", "ypos", "lambda"))
             if notch := NOTCH.get(exposure.mode):
@@ -289,24 +287,6 @@ class ScibasicFlow:
         del_keys(cards, r"(QC\.|DRS\.MUSE\.PIXTABLE\.)")
         tag = f"{exposure.tag}_RESAMPLED"
         self.ctx.save(ArrayProduct(tag, "DATA", picture, cards, own, exposure.raws, self._calibs, exposure.number))
-
-
-def _groups(items: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Slices of a stack lie side by side on the detector."""
-    for start in range(0, len(items), N_SLICES_PER_STACK):
-        yield items[start : start + N_SLICES_PER_STACK]
-
-
-def _with_pixels(
-    slices: Sequence[SliceRows], planes: Sequence[NDArray[Any]]
-) -> Iterator[tuple[int, SliceRows, tuple[NDArray[Any], ...]]]:
-    """Each slice with its number and its pixels of some images."""
-    number = 0
-    for group in _groups(slices):
-        taken = [take_together([rows.map for rows in group], plane) for plane in planes]
-        for place, rows in enumerate(group):
-            yield number, rows, tuple(rows.of_rows(pixels[place]) for pixels in taken)
-            number += 1
 
 
 def load_field_flats(frames: FrameSet, ifu: int) -> list[tuple[Frame, FieldFlat, float | None]]:

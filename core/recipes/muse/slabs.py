@@ -96,6 +96,19 @@ class SlabReader:
             bad=self.bad_pixels.trimmed_rows(y0, height),
         )
 
+    def reduced(self, y0: int, y1: int) -> NDArray[np.float32]:
+        """Reduced pixels of trimmed rows ``y0`` (0-based) up to but not including ``y1``: shape (n, y1 - y0, nx)."""
+        det = self.detector
+        buffer = self._buffer()
+        found = np.empty((len(self.channels), y1 - y0, det.trimmed_shape[1]), np.float32)
+        while y0 < y1:
+            end = min(y0 + self.height, y1, det.ny if y0 < det.ny else y1)
+            raw = self._read(det.raw_row(y0), end - y0, buffer)
+            at = y0 - y1 + found.shape[1]
+            found[:, at : at + end - y0] = reduce_rows(self.plan, raw, y0, self.calibration(y0, end - y0))
+            y0 = end
+        return found
+
     def sampled_rows(self, n_rows: int) -> NDArray[np.int64]:
         """Trimmed rows (0-based) that `sample` takes."""
         # Middles of equal parts: the border rows, often dark, must not weigh double.

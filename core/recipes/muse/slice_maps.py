@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.ccd.trace_model import Trace, TraceLine
 from core.errors import BadFitsError, DataError, MissingInputError, MuseError
+from core.formats.pixtable_slices import SliceRows
 from core.formats.tables import GEOMETRY_TABLE, MuseTable, read_table
-from core.instruments.muse.facts import N_SLICES, SLICE_WIDTH_NOMINAL
+from core.instruments.muse.facts import N_SLICES, N_SLICES_PER_STACK, SLICE_WIDTH_NOMINAL
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
 from core.recipes.muse.arc_lamps import load_dispersion, load_trace
-from core.spatial.positions import FieldPlace, SliceMap
+from core.spatial.positions import FieldPlace, SliceMap, take_together
 from core.spectral.dispersion import Dispersion
 from core.variables import EXPERT_VARIABLE
 
-__all__ = ["SliceMaps", "field_places", "load_slice_maps"]
+__all__ = ["SliceMaps", "field_places", "load_slice_maps", "with_pixels"]
 
 _LIKELY_ROW: Final = 2056.0
 
@@ -152,6 +154,17 @@ def field_places(table: MuseTable, ifu: int, frame: Frame) -> dict[int, FieldPla
         for number, row in zip(numbers, cells.tolist(), strict=True)
         if np.isfinite(row).all() and row[3] > 0
     }
+
+
+def with_pixels(
+    slices: Sequence[SliceRows], planes: Sequence[NDArray[Any]]
+) -> Iterator[tuple[int, SliceRows, tuple[NDArray[Any], ...]]]:
+    """Each slice with its number (from 0) and its pixels of some images."""
+    for start in range(0, len(slices), N_SLICES_PER_STACK):
+        group = slices[start : start + N_SLICES_PER_STACK]  # they lie side by side on the detector
+        taken = [take_together([rows.map for rows in group], plane) for plane in planes]
+        for place, rows in enumerate(group):
+            yield start + place, rows, tuple(rows.of_rows(pixels[place]) for pixels in taken)
 
 
 def _expert() -> bool:

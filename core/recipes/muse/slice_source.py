@@ -29,11 +29,16 @@ _TOLERANCE: Final = 1e-3  # [pix] that rounding to float32 may move a pixel
 
 @dataclass(frozen=True)
 class _Slice:
-    """Rows ``first`` up to but not including ``last`` of a table, and where they lie across the field."""
+    """Rows of a slice, the number of the first of them in the table, and where they lie across the field."""
 
+    rows: SliceRows
     first: int
-    last: int
     y: Limits
+
+    def near(self, wave: Limits | None) -> tuple[int, int]:
+        """Rows of the table, first and last + 1, among which are all between two wavelengths (all of the slice)."""
+        first, last = (0, self.rows.n_rows) if wave is None else self.rows.rows_near(*wave)
+        return self.first + first, self.first + last
 
 
 def source_of_slices(path: Path, limits: PixtableLimits, scale: float = 1.0) -> PixelSource:
@@ -56,16 +61,17 @@ def source_of_slices(path: Path, limits: PixtableLimits, scale: float = 1.0) -> 
     if not isinstance(table, CompactTable):
         raise BadFitsError("the pixel table is not of the compact form", file=path)
     bounds = np.cumsum([0, *(rows.n_rows for rows in table.slices)]).tolist()
-    slices = [_Slice(bounds[k], bounds[k + 1], _across(rows)) for k, rows in enumerate(table.slices)]
+    slices = [_Slice(rows, bounds[k], _across(rows)) for k, rows in enumerate(table.slices)]
 
     def read(wave: Limits, y: Limits) -> Columns:
-        chosen = [item for item in slices if item.y[0] <= y[1] and y[0] <= item.y[1]]
-        columns = _empty(sum(item.last - item.first for item in chosen))
+        wanted = None if wave[0] <= limits.wave[0] and limits.wave[1] <= wave[1] else wave
+        chosen = [item.near(wanted) for item in slices if item.y[0] <= y[1] and y[0] <= item.y[1]]
+        columns = _empty(sum(last - first for first, last in chosen))
         start = 0
-        for item in chosen:
-            stop = start + item.last - item.first
-            for name, values in table.read(item.first, item.last, _NAMES).items():
-                columns[name][start:stop] = values
+        for first, last in chosen:
+            stop = start + last - first
+            if start < stop:
+                table.read_into({name: values[start:stop] for name, values in columns.items()}, first, last)
             start = stop
         if scale != 1.0:
             columns["data"] /= np.float32(scale)

@@ -29,7 +29,7 @@ from core.recipes.flow import RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
 from core.recipes.muse.illum import measure_illumination
-from core.recipes.muse.slice_maps import load_slice_maps
+from core.recipes.muse.slice_maps import load_slice_maps, with_pixels
 from core.recipes.qcwriter import QcWriter
 from core.spatial.illumination import Illumination
 
@@ -124,13 +124,12 @@ def _keep(
     notch = NOTCH.get(mode_class(get_key(header, "INS.MODE", str, default=None)))
     flux = 0.0
     with SlicewiseTable.create(path, header, slices, form="compact") as table:
-        for number, rows in enumerate(table.slices):
-            data, stat, dq = (rows.map.take(plane, rows.chosen) for plane in (image.data, image.stat, image.dq))
+        for number, rows, (data, stat, dq) in with_pixels(table.slices, (image.data, image.stat, image.dq)):
             if illumination is not None:
                 factor = illumination.factors[rows.map.slice_no]
                 data *= np.float32(factor)
                 stat *= np.float32(factor * factor)
-            columns: dict[str, NDArray[Any]] = rows.columns()
+            columns: dict[str, NDArray[Any]] = rows.columns(names=("xpos", "ypos", "lambda"))
             if notch:
                 dq[(columns["lambda"] > notch[0]) & (columns["lambda"] < notch[1])] = int(Dq.NOTCH_NAD)
             flux += float(data.sum(dtype=np.float64))
