@@ -33,7 +33,7 @@ pytestmark = [
 ]
 
 IFU = 1
-# Five flats: the blue ends of the slices are so faint that a cosmic ray in a gap, which three cannot tell, bends a trace.
+# Five flats: the blue ends of slices are so faint that a cosmic ray in a gap, which three cannot tell, bends a trace.
 PLAN = NightPlan(5, 3, 5, 1, 1, n_mask_check=1, dark_exptime=600.0, sky=SkyPlan(n_object=1, object_exptime=300.0))
 SLICES = range(1, 49)
 
