@@ -20,12 +20,13 @@ _LETTERS: Final = {"i4": "J", "f4": "E", "f8": "D"}
 _BITPIX: Final = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
 
-def primary_cards() -> Header:
-    """Cards a primary HDU without data begins with."""
+def primary_cards(dtype: npt.DTypeLike = np.uint8, shape: tuple[int, ...] = ()) -> Header:
+    """Cards a primary HDU begins with; without a shape it has no data."""
     cards = Header()
     cards["SIMPLE"] = (True, "file conforms to FITS standard")
-    cards["BITPIX"] = (8, "number of bits per data pixel")
-    cards["NAXIS"] = (0, "number of data axes")
+    for card in image_cards(dtype, shape).cards:
+        if card.keyword not in ("XTENSION", "PCOUNT", "GCOUNT"):
+            cards.append(card)
     cards["EXTEND"] = (True, "FITS dataset may contain extensions")
     return cards
 

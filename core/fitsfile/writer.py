@@ -74,13 +74,16 @@ class FitsWriter:
         else:
             self.abort()
 
-    def primary(self, header: Header) -> None:
-        """Write the primary HDU, without data."""
-        full = primary_cards()
+    def primary(self, header: Header, array: npt.NDArray[Any] | None = None) -> None:
+        """Write the primary HDU, without data unless an array is given (of the kinds that `image` takes)."""
+        full = primary_cards() if array is None else primary_cards(array.dtype, array.shape)
         full.extend(header.cards)
         if self._md5 is not None:
             full["DATAMD5"] = ("0" * 32, "MD5 checksum of all data units")
-        self._write_hdu(full, lambda: iter(()), 0)
+        if array is None:
+            self._write_hdu(full, lambda: iter(()), 0)
+        else:
+            self._write_hdu(full, lambda: big_endian_chunks(array), array.nbytes)
 
     def image(self, header: Header, array: npt.NDArray[Any]) -> None:
         """Write an image extension.

@@ -73,6 +73,8 @@ class TableProduct:
 class ArrayProduct:
     """An array of any dimension in one named extension (LSF_PROFILE, WAVE_MAP, ...) with its WCS cards.
 
+    Without a name it is in the primary HDU.
+
     ``more`` are extensions that follow: headers with ``EXTNAME``, and arrays.
     """
 

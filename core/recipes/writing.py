@@ -67,11 +67,16 @@ def _write_array(product: ArrayProduct, header: Header, path: Path, unit: int | 
     _name_unit(header, unit)
     set_key(header, "PIPEFILE", path.name, "Filename of data product")
     own = Header()
-    own["EXTNAME"] = product.extension
+    if product.extension:
+        own["EXTNAME"] = product.extension
     own.extend(product.extension_header.cards)
     with FitsWriter(path, datamd5=True) as writer:
-        writer.primary(header)
-        writer.image(own, product.data)
+        if product.extension:
+            writer.primary(header)
+            writer.image(own, product.data)
+        else:
+            header.extend(own.cards)
+            writer.primary(header, product.data)
         for cards, array in product.more:
             writer.image(cards, array)
 

@@ -82,3 +82,15 @@ def test_texts_of_any_length_and_alphabet_give_valid_cards(tmp_path: Path, value
         assert hdus[0].header["ESO PRO REC1 RAW1 NAME"] == back
         assert hdus[0].header["ESO OBS NAME"] == "next"
     assert scan_fits(tmp_path / "a.fits").primary["ESO PRO REC1 RAW1 NAME"] == back
+
+
+def test_an_image_may_be_in_the_primary_hdu(tmp_path: Path) -> None:
+    header = Header()
+    header["OBJECT"] = "a mask"
+    with FitsWriter(tmp_path / "a.fits", datamd5=True) as writer:
+        writer.primary(header, np.arange(6, dtype=np.int32).reshape(2, 3))
+    with fits.open(tmp_path / "a.fits", checksum=True) as hdus:
+        hdus.verify("exception")
+        assert hdus[0].data.tolist() == [[0, 1, 2], [3, 4, 5]]
+        assert hdus[0].header["OBJECT"] == "a mask"
+        assert "XTENSION" not in hdus[0].header

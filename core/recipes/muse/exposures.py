@@ -26,7 +26,14 @@ from core.recipes.logs import Logger
 from core.recipes.muse.exposure_tables import ExposureFiles, list_exposures, open_exposure
 from core.recipes.names import product_name
 
-__all__ = ["Exposure", "RefractionParameters", "WavelengthParameters", "exposures_of", "table_product"]
+__all__ = [
+    "Exposure",
+    "ReferenceParameters",
+    "RefractionParameters",
+    "WavelengthParameters",
+    "exposures_of",
+    "table_product",
+]
 
 
 class WavelengthParameters(RecipeParameters):
@@ -45,8 +52,8 @@ class WavelengthParameters(RecipeParameters):
             )
 
 
-class RefractionParameters(WavelengthParameters):
-    """Wavelengths, and how differential refraction is corrected and checked."""
+class ReferenceParameters(WavelengthParameters):
+    """Wavelengths, and the one at which refraction moves nothing."""
 
     lambdaref: float = parameter(
         7000.0,
@@ -55,6 +62,11 @@ class RefractionParameters(WavelengthParameters):
         "7000.0 Angstrom should be used if nothing else is known. A value less than zero switches DAR correction off.",
         unit="Angstrom",
     )
+
+
+class RefractionParameters(ReferenceParameters):
+    """How differential refraction is corrected and checked."""
+
     darcheck: Literal["none", "check", "correct"] = parameter(
         "none",
         "Carry out a check of the theoretical DAR correction using source centroiding. If 'correct' it will also apply "
