@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from core.ccd.polyfit import evaluate_polynomial, fit_polynomial
+from core.ccd.trace_bridge import bridge_edges, flagged_blocks
 from core.ccd.trace_cuts import Image, Patches, average_blocks, patch_flagged
 from core.ccd.trace_find import central_cut, find_slices
 from core.ccd.trace_fit import EdgePoints, PointState, find_edges
@@ -170,12 +171,14 @@ def trace_slices(
 
     Notes
     -----
-    Three points differ from the reference on purpose. Points rejected from the fit of the centre take their widths
+    Four points differ from the reference on purpose. Points rejected from the fit of the centre take their widths
     with them, where the reference lets the list of widths get out of step (up to a few 0.01 pix on the edges of
     slices with rejections). A slice that loses a tenth of its points because one edge is contaminated (a hot column,
     flagged columns) gets them back if another measure of them has the width that the other slices suggest, see
-    `core.ccd.trace_rescue`; the reference drops them, or keeps a wrong edge. A slice whose polynomials run away on
-    some rows fails, where the reference keeps it.
+    `core.ccd.trace_rescue`; the reference drops them, or keeps a wrong edge. An edge beside a flagged column is placed
+    by the opposite edge and the width of the slice, see `core.ccd.trace_bridge`; in the reference the neighbours of
+    the column, which stand in for it, move the edge by 0.1 pix. A slice whose polynomials run away on some rows fails,
+    where the reference keeps it.
     """
     ny = image.shape[0]
     if image.ndim != 2 or dq.shape != image.shape:
@@ -193,6 +196,8 @@ def trace_slices(
         np.bincount(patches.columns, minlength=image.shape[1]) > _FLAGGED_COLUMN * ny,
         lambda: find_edges(average_blocks(image, Patches.none(ny), nsum), positions.centers, edgefrac),
     )
+    flagged = flagged_blocks(patches, nsum, len(cuts.y), image.shape[1])
+    edges_left, edges_right, states = bridge_edges(points, (edges_left, edges_right), states, flagged)
     if ifu == _VIGNETTED_IFU and year is not None and year >= _VIGNETTED_SINCE:
         _keep_vignetted(points, edges_left, edges_right, states)
 

@@ -185,6 +185,17 @@ def test_flagged_columns_across_an_edge_do_not_move_it(clean: npt.NDArray[np.flo
     assert "contaminated edge" in result.slices[29].reason
 
 
+@pytest.mark.parametrize("offset", [-2, -1, 0, 1])
+def test_a_flagged_column_on_the_slope_of_an_edge_does_not_bend_it(clean: npt.NDArray[np.float32], offset: int) -> None:
+    _, right = true_edges(30)
+    dq = no_flags()
+    dq[150:380, int(right.mean()) + offset] = 256
+    result = trace(clean, dq)
+    # its neighbours in its place move the edge by 0.15 pix
+    assert rms_error(result, 30) < 0.002
+    assert result.slices[29].status is SliceStatus.RESCUED
+
+
 def test_few_points_do_not_run_away() -> None:
     image = make_flat() + np.random.default_rng(6).normal(0, 500, (NY, NX)).astype(np.float32)
     left, right = true_edges(10)

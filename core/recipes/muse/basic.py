@@ -270,6 +270,7 @@ def combine_frames(
     select: Sequence[int] | None = None,
     scale: bool = False,
     statistics: bool = False,
+    room: WholeImage | None = None,
 ) -> CombinedImage:
     """Reduce frames of a stack and combine them into one image.
 
@@ -285,6 +286,8 @@ def combine_frames(
         Scale the frames to the exposure time of the first one before combining.
     statistics : bool
         Measure each processed frame.
+    room : WholeImage, optional
+        Memory for the image, of an earlier one that is no longer needed.
 
     Raises
     ------
@@ -301,7 +304,7 @@ def combine_frames(
     if stack.tag == "FLAT" and len(frames) > 1 and stack.masters.bias is not None:
         check_gains(work, stack.masters.bias.header, ctx.log)
     shape = stack.detector.trimmed_shape
-    out = WholeImage.empty(shape)
+    out = room or WholeImage.empty(shape)
     collector = StatisticsCollector(work.sample(_SAMPLED_ROWS), shape[0] * shape[1], 2) if statistics else None
     noise = ReadNoiseSampler(stack.detector, len(frames)) if is_bias and len(frames) > 1 else None
     medians = None

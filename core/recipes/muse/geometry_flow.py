@@ -29,7 +29,7 @@ from core.recipes.muse.calibrations import open_master
 from core.recipes.muse.consistency import level_of, recorded_overscan
 from core.recipes.muse.mask_exposures import MaskExposure, common_scale, series_of_table, table_of_series
 from core.recipes.muse.parameters import OverscanParameters
-from core.recipes.muse.rows import MaskedImage
+from core.recipes.muse.rows import MaskedImage, WholeImage
 from core.recipes.names import product_name
 from core.recipes.qcwriter import QcWriter
 from core.spatial.arclines import pinhole_lines
@@ -184,18 +184,23 @@ class MaskFlow:
             image = open_image(earlier, self.ifu)
             return image.read_part("DATA"), image.read_part("DQ") != 0
         if not self.params.savereduced:
-            combine_again(self.stack, _AVERAGE, self.ctx, select=(index,), out=self._room)
-            return self._room.data, self._room.bad
+            combine_again(self.stack, _AVERAGE, self.ctx, select=(index,), out=self._masked_room)
+            return self._masked_room.data, self._masked_room.bad
         silent = replace(self.ctx, progress=lambda fraction, text: None)
-        reduced = combine_frames(self.stack, _AVERAGE, silent, select=(index,))
+        reduced = combine_frames(self.stack, _AVERAGE, silent, select=(index,), room=self._whole_room)
         product = ImageProduct("MASK_REDUCED", reduced.image, reduced.raws, reduced.calibs, index + 1)
         self.ctx.save(product)
         return reduced.image.data, reduced.image.dq != 0
 
     @cached_property
-    def _room(self) -> MaskedImage:
+    def _masked_room(self) -> MaskedImage:
         """Memory of one image, for one exposure after the other."""
         return MaskedImage.empty(self.stack.detector.trimmed_shape)
+
+    @cached_property
+    def _whole_room(self) -> WholeImage:
+        """The same, for those that are saved."""
+        return WholeImage.empty(self.stack.detector.trimmed_shape)
 
     def _write_widths(self, qc: QcWriter, series: SpotSeries) -> None:
         """Widths of the bright spots in each exposure."""

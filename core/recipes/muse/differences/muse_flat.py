@@ -51,6 +51,14 @@ DIFFERENCES: Final = (
         "that of the reference 1.6 pix; up to 3 pix in some slices with three biases, none with eleven",
     ),
     Difference(
+        where="TRACE_TABLE, a flagged column on the slope of an edge",
+        here="the edge follows the opposite one, by the width that the slice has in other rows",
+        reference="neighbours of the flagged pixels stand in for them, which moves the edge",
+        why="the width of a slice is known; the place of every pixel in the field depends on its edges",
+        size="a column flagged in 40 % of the rows: that edge is 0.001 pix from the truth, up to 0.15 pix without; "
+        "edges of all slices with three biases, whose cosmic rays flag columns: 0.011 pix rms instead of 0.024",
+    ),
+    Difference(
         where="TRACE_TABLE, polynomials that run away",
         here="the slice has no trace",
         reference="keeps it",
