@@ -29,6 +29,8 @@ GOOD: dict[str, Any] = {
         ("CALIB", "FLAT,SKY", None, "SKYFLAT"),
         ("CALIB", "WAVE", None, "ARC"),
         ("CALIB", "WAVE,MASK", None, "MASK"),
+        ("CALIB", "FLAT,LAMP,MASK", "MUSE_wfm_cal_maskcheck", "MASK_CHECK"),
+        ("CALIB", "FLAT,LAMP,MASK", "MUSE_wfm_cal_specflat", "FLAT"),
         ("CALIB", "STD", None, "STD"),
         ("CALIB", "ASTROMETRY", None, "ASTROMETRY"),
         ("SCIENCE", "SKY", None, "SKY"),

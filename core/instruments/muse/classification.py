@@ -3,7 +3,7 @@
 Sources: MUSE Pipeline User Manual 0.17, table 6.1 and appendix A; the classification rules that the reference pipeline
 is shipped with (long arc sequences, throughput and detector monitoring frames, ``SKY`` as a calibration); the
 observatory's association rules for lamp flats, whose template tells the illumination flats of 2014 from the flat-field
-series.
+series. None of them says what a frame for checking the geometry (MASK_CHECK) is: here, a lamp flat through a mask.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ RAW_RULES: Final = (
     _rule("illum_template", "ILLUM",      "CALIB",     "FLAT,LAMP",       required=_EXPTIME,
           template=r"MUSE_[wn]fm_cal_illum"),
     _rule("flat_lamp",      "FLAT",       "CALIB",     "FLAT,LAMP",       required=_EXPTIME),
+    _rule("mask_check",     "MASK_CHECK", "CALIB",     "FLAT,LAMP,MASK",  required=_EXPTIME),
     _rule("sky_flat",       "SKYFLAT",    "CALIB",     "FLAT,SKY",        required=_EXPTIME),
     _rule("arc",            "ARC",        "CALIB",     "WAVE",            required=(*_EXPTIME, *_LAMPS)),
     _rule("mask",           "MASK",       "CALIB",     "WAVE,MASK",       required=_EXPTIME),

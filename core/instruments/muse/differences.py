@@ -22,6 +22,12 @@ RULE_DIFFERENCES: Final = (
     RuleDifference("FLAT,LAMP,ILLUM of another template than MUSE_[wn]fm_cal_illum, or none", "ILLUM", _NOTHING, _OLD),
     RuleDifference("illumination flats", "have the tag ILLUM", "ILLUMFLAT", "the manual and the recipes say ILLUM"),
     RuleDifference(
+        "FLAT,LAMP,MASK of another template than MUSE_[wn]fm_cal_specflat",
+        "MASK_CHECK: muse_geometry makes a picture of the field of it, on request",
+        _NOTHING,
+        "the recipe takes such frames, and nothing else says which they are",
+    ),
+    RuleDifference(
         "DETCHECK without BIAS",
         "DETCHECK: nothing is made of it",
         _NOTHING,
