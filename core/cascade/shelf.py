@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from core.cascade.associate import Candidate, CandidateIndex
 from core.cascade.model import BlockPlan, Origin, ProductInfo, Quality
+from core.cascade.signature import begun_pair
 from core.instruments.rules import Rules
 
 __all__ = ["Shelf"]
@@ -69,7 +70,7 @@ class Shelf:
         partners = self._rules.partners(tag)
         if not partners:
             return ""
-        return next((pair for partner, pair in block.pairs if partner in partners), f"{tag}@{signature}")
+        return next((pair for partner, pair in block.pairs if partner in partners), begun_pair(tag, signature))
 
     def starting(self, tag: str) -> list[Candidate]:
         """Products of a tag that blocks of this plan make, or have made: they start later tasks."""

@@ -32,6 +32,7 @@ from core.instruments.rules import InputRule, MasterSource, Rules, Task
 __all__ = [
     "SCHEME",
     "SignedWork",
+    "begun_pair",
     "considered",
     "deciding_rules",
     "product_identity",
@@ -113,6 +114,11 @@ def signature_with(planned: str, parameters: Mapping[str, Any]) -> str:
 def product_identity(tag: str, signature: str, digest: str, name: str) -> str:
     """What stands for a calibration in a signature: the work that made it, else its content, else its name."""
     return f"{tag}@{signature}" if signature else f"{tag}={digest or name}"
+
+
+def begun_pair(tag: str, signature: str) -> str:
+    """The pair that a product begins, such as a geometry that others are made with: named by the work that made it."""
+    return f"{tag}@{signature}"
 
 
 def _task_form(task: Task) -> list[Any]:

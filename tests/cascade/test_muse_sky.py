@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import date
 
 import pytest
 
-from core.cascade.model import BlockPlan, BlockState, FrameInfo, Origin, ProductInfo, Quality
-from core.cascade.plan import make_plan
+from core.cascade.model import BlockPlan, BlockState, FrameInfo, Origin, ProductInfo, Quality, Request
+from core.cascade.plan import PlanOptions, make_plan
+from core.cascade.signature import begun_pair
+from core.instruments.muse.plan import QUARTERLY
 from core.instruments.muse.plan import RULES as WRITTEN
 from core.instruments.muse.setup import SETUP
+from core.instruments.muse.statics import MUSE_STATICS
 from core.instruments.plans import calibration_plan
+from core.instruments.rules import GroupBy, InputRule, MasterSource, Task
 from core.recipes.registry import get_recipe
 
 RULES = calibration_plan("MUSE")
@@ -118,6 +123,72 @@ def test_a_geometry_that_was_made_stands_before_one_that_is_valid_for_ever() -> 
     assert {r.candidate for r in block.refusals if r.role == "GEOMETRY_TABLE"} == {"geometry.fits"}
 
 
+MADE_ELSEWHERE = ProductInfo(
+    "geometry-x/GEOMETRY_TABLE", "GEOMETRY_TABLE", NIGHT - 20, NOAO, block="geometry-x", signature="s",
+    pair=begun_pair("GEOMETRY_TABLE", "s"),
+)  # fmt: skip
+DELIVERED = ProductInfo("M.MUSE.x.fits", "GEOMETRY_TABLE", NIGHT - 20, NOAO, Quality.CERTIFIED, digest="x")
+
+
+@pytest.mark.parametrize("geometry", [GEOMETRY, DELIVERED, MADE_ELSEWHERE, None], ids=["static", "archive", "made", ""])
+@pytest.mark.parametrize("tag", ["OBJECT", "SKYFLAT"])
+def test_a_geometry_serves_wherever_it_comes_from(tag: str, geometry: ProductInfo | None) -> None:
+    """Delivered by the archive, as a static calibration or a product, or made by a block: one of this plan, if none."""
+    mask = [frame("MASK", 12.5, number) for number in range(50)]
+    frames = [frame(tag, 3.0, number) for number in range(3)]
+    known = [*masters(), LINES, *([] if geometry is None else [geometry])]
+    found = blocks([*frames, *([] if geometry else mask)], known)
+    taker = found[-1]
+    assert not taker.missing
+    wanted = geometry.id if geometry else f"{found[0].key}/GEOMETRY_TABLE"
+    assert chosen(taker, "GEOMETRY_TABLE") == wanted
+    assert taker.state is (BlockState.READY if geometry else BlockState.WAITING)
+
+
+def test_frames_to_check_the_geometry_are_taken_on_request() -> None:
+    mask = [frame("MASK", 12.5, number) for number in range(50)]
+    check = [frame("MASK_CHECK", 13.6, number) for number in range(2)]
+    wanted = PlanOptions(request=Request(with_roles=frozenset({"MASK_CHECK"})))
+    for options, taken in ((None, 0), (wanted, 2)):
+        plan = make_plan(RULES, [*mask, *check], [*masters(), LINES], options)
+        (block,) = plan.blocks
+        assert [c.role for c in block.inputs].count("MASK_CHECK") == taken
+        assert block.state is BlockState.READY
+        assert [entry.tag for entry in plan.not_processed] == ["MASK_CHECK"] * (2 - taken)
+    assert "only on request" in make_plan(RULES, [*mask, *check], [*masters(), LINES]).not_processed[0].reason
+
+
+# With the recipe after muse_scibasic that takes the partner of the geometry.
+PAIRED = dataclasses.replace(
+    RULES,
+    masters=(*RULES.masters, MasterSource("ASTROMETRY_WCS", "astrometry-1", ("field",), QUARTERLY)),
+    tasks=(
+        *RULES.tasks,
+        Task("muse_scipost", "PIXTABLE_OBJECT", (InputRule("ASTROMETRY_WCS", needed=True),), ("DATACUBE_FINAL",),
+             group_by=GroupBy.EXPOSURE),
+    ),
+    _hash={},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("geometry", [GEOMETRY, MADE_ELSEWHERE], ids=["static", "made"])
+def test_geometry_and_astrometry_are_those_that_were_made_together(geometry: ProductInfo) -> None:
+    wcs = [
+        static("ASTROMETRY_WCS", "wcs-static.fits", pair=GEOMETRY.pair),
+        ProductInfo("wcs-made", "ASTROMETRY_WCS", NIGHT - 10, NOAO, digest="w", pair=MADE_ELSEWHERE.pair),
+        ProductInfo("wcs-nearest", "ASTROMETRY_WCS", NIGHT, NOAO, digest="n", pair=begun_pair("GEOMETRY_TABLE", "o")),
+    ]
+    found = make_plan(PAIRED, [frame("OBJECT", 3.0)], [*masters(), geometry, *wcs])
+    science, post = found.blocks
+    assert chosen(science, "GEOMETRY_TABLE") == geometry.id
+    partner = {GEOMETRY.pair: "wcs-static.fits", MADE_ELSEWHERE.pair: "wcs-made"}[geometry.pair]
+    assert chosen(post, "ASTROMETRY_WCS") == partner
+    refused = {r.candidate: r.code for r in post.refusals if r.role == "ASTROMETRY_WCS"}
+    assert refused == {entry.id: "pair" for entry in wcs if entry.id != partner}
+    alone = make_plan(PAIRED, [frame("OBJECT", 3.0)], [*masters(), geometry, *(w for w in wcs if w.id != partner)])
+    assert alone.blocks[1].missing[0].code == "pair"
+
+
 def test_what_is_needed_and_not_there_is_told() -> None:
     for tag in ("MASTER_FLAT", "MASTER_BIAS", "WAVECAL_TABLE", "TRACE_TABLE"):
         (block,) = blocks([frame("OBJECT", 3.0)], [GEOMETRY, *(p for p in masters() if p.tag != tag)])
@@ -126,7 +197,8 @@ def test_what_is_needed_and_not_there_is_told() -> None:
 
 
 def test_the_vignetting_mask_serves_until_march_2017() -> None:
-    end = 57823.0  # 2017-03-11
+    end = 57823.0  # 2017-03-11, which no keyword of a file puts off (tests/staticcal)
+    assert MUSE_STATICS.last_day("VIGNETTING_MASK") == date(2017, 3, 11)
     mask = static("VIGNETTING_MASK", "mask.fits", valid_to=end)
     for days, expected in ((-0.6, "mask.fits"), (0.4, "")):
         shift = end + days - NIGHT
