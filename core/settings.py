@@ -105,6 +105,11 @@ class Settings(BaseSettings):
     certify: bool = Field(
         True, description="Certify calibrations whose scores are all good; those that a person judged are left alone."
     )
+    intermediate_days: Annotated[float, Field(ge=0, le=36525)] = Field(
+        14.0,
+        description="Intermediate products (pixel tables) that are older are removed, unless a block still to be done "
+        "needs them [d]; they are made again on demand.",
+    )
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
     free_mb: Annotated[int, Field(ge=0)] = Field(
         200,

@@ -86,6 +86,7 @@ def waits_for(block: Block, inputs: Sequence[BlockInput]) -> str:
         return "missing " + ", ".join(dict.fromkeys(missing))
     planned = [
         f"{item.role} from {item.source_block.tag} {item.source_block.state.value}"
+        f"{' to make again what expired' if item.source_block.remaking else ''}"
         for item in inputs
         if item.kind is InputKind.PLANNED
         and item.source_block is not None

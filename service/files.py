@@ -7,11 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from core.archive.models import Block
-from core.archive.states import FrameState
+from core.archive.models import Block, Product
+from core.archive.states import BlockState, FrameState, ProductState
 from core.errors import NonRetriableError, NotFoundError
 
-__all__ = ["FileGoneError", "Plot", "SetAsideError", "block_plots", "existing", "tail_text"]
+__all__ = [
+    "ExpiredError",
+    "FileGoneError",
+    "Plot",
+    "SetAsideError",
+    "block_plots",
+    "existing",
+    "is_made_again",
+    "product_path",
+    "tail_text",
+]
 
 _TAIL_CHUNK: Final = 1 << 16
 
@@ -32,6 +42,40 @@ class SetAsideError(NonRetriableError):
         why = f" ({reason})" if reason else ""
         cure = "add set_aside=true to have it all the same"
         super().__init__(f"the frame {name} is {state.value} and not used{why}: {cure}", frame=name)
+
+
+class ExpiredError(NonRetriableError):
+    """The file of an intermediate product was removed after a while."""
+
+    error_type = "expired"
+    http_status = 410
+
+    def __init__(self, product: Product) -> None:
+        cure = f"made again on demand: POST /api/products/{product.id}/make-again"
+        what = cure if is_made_again(product) else "not made again, as something else took its place"
+        when = f"{product.expired_at:%Y-%m-%d}"
+        super().__init__(
+            f"{product.file_name} is an intermediate product that expired on {when}; it is {what}", product=product.id
+        )
+
+
+def is_made_again(product: Product) -> bool:
+    """Whether an expired product can be made again: it was not replaced, and its block was not either."""
+    replaced = product.block is None or product.block.state is BlockState.SUPERSEDED
+    return not replaced and product.state is not ProductState.SUPERSEDED
+
+
+def product_path(product: Product) -> Path:
+    """The file of a product.
+
+    Raises
+    ------
+    ExpiredError
+        If it was removed, as intermediates are after a while.
+    """
+    if product.expired_at is not None:
+        raise ExpiredError(product)
+    return Path(product.path)
 
 
 @dataclass(frozen=True)

@@ -218,6 +218,7 @@ class BlockOut(BaseModel):
         description="Made with a calibration that has outliers, was rejected, or is doubtful itself; a person who "
         "certifies that calibration takes the doubt away"
     )
+    remaking: bool = Field(description="It was done, and runs again for products that expired")
     error_type: str | None
     error_message: str | None
 
@@ -287,6 +288,9 @@ class ProductOut(BaseModel):
     state: ProductState
     judge: str | None = Field(description="Who certified or rejected it: a person, or 'automatic'; null: nobody")
     created_at: datetime
+    expired_at: datetime | None = Field(
+        description="When the file of an intermediate product was removed; it is made again on demand; null: it is kept"
+    )
     block_id: int | None
     setup: SetupOut
 

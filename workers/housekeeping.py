@@ -1,4 +1,4 @@
-"""What crashes leave behind is removed, and events and logs that nobody asks for any more.
+"""What crashes leave behind is removed, old intermediate products, events and logs that nobody asks for any more.
 
 It has a thread and sessions of its own: the store of ten years takes minutes to walk through, in which blocks are to be
 planned and queued. It goes night by night and stops between two of them when told to.
@@ -16,12 +16,15 @@ from pathlib import Path
 
 from core.archive.clock import database_now
 from core.archive.events import forget_workers
+from core.archive.expiry import expire_products, expired_files, products_to_expire
 from core.archive.queries import shared_work_names
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.store import ProductStore, mtime
 from core.archive.upkeep import known_files, open_block_names, remove_old_events
+from core.instruments.catalogue import intermediates
 from core.settings import Settings
 from workers.collect import RECEIPT_PREFIX
+from workers.execute import worker_name
 from workers.process import idle_name
 
 __all__ = ["Cleaned", "Housekeeping"]
@@ -43,6 +46,7 @@ class Cleaned:
 
     work_directories: int = 0
     orphans: int = 0
+    intermediates: int = 0
     events: int = 0
     logs: int = 0
 
@@ -76,7 +80,7 @@ class Housekeeping:
             stop.wait(pause)
 
     def clean(self, stop: threading.Event | None = None) -> Cleaned:
-        """Remove work directories of dead workers, old events and logs; once a day, what they left in the store."""
+        """Remove work directories of dead workers, what is old; once a day, what dead workers left in the store."""
         stop = stop or threading.Event()
         with self._archive.read() as session:
             shared = shared_work_names(session)
@@ -87,9 +91,14 @@ class Housekeeping:
             orphans = self._clean_store(stop)
             if not stop.is_set():
                 self._walked = start
-        cleaned = Cleaned(work, orphans, self._remove_events(stop), self._remove_logs())
+        cleaned = Cleaned(
+            work, orphans, self._expire_intermediates(stop), self._remove_events(stop), self._remove_logs()
+        )
         if cleaned != Cleaned():
-            _LOG.info("removed %d work directories, %d orphans, %d events, %d logs of daemons", *vars(cleaned).values())
+            _LOG.info(
+                "removed %d work directories, %d orphans, %d intermediate products, %d events, %d logs of daemons",
+                *vars(cleaned).values(),
+            )
         return cleaned
 
     def _clean_store(self, stop: threading.Event) -> int:
@@ -121,6 +130,34 @@ class Housekeeping:
             orphans = [file for file in files if file not in known and kept.isdisjoint(file.parents)]
             removed = [file for file in orphans if self._store.remove_old(file, self._age)]
         return sum(not file.name.startswith(RECEIPT_PREFIX) for file in removed)
+
+    def _expire_intermediates(self, stop: threading.Event) -> int:
+        """Remove the files of old intermediate products; the rows say so first, so that none is of a file that is gone.
+
+        What is killed in between leaves files that are orphans.
+        """
+        kinds, expired = intermediates(), 0
+        while not stop.is_set():
+            with self._archive.read() as session:
+                before = database_now(session) - timedelta(days=self._settings.intermediate_days)
+                numbers = products_to_expire(session, kinds, before, _FILES)
+            if not numbers:
+                break
+            with self._archive.write() as session:
+                now, actor = database_now(session), worker_name("dispatch")
+                numbers = expire_products(session, numbers, kinds, before, actor=actor, now=now)
+            self._remove_expired(numbers)
+            expired += len(numbers)
+        return expired
+
+    def _remove_expired(self, numbers: list[int]) -> None:
+        """Remove files while the write lock is held: none of them can be placed again meanwhile."""
+        with self._archive.write() as session:
+            for path in expired_files(session, numbers):
+                try:
+                    Path(path).unlink(missing_ok=True)
+                except OSError as error:  # it is an orphan now
+                    _LOG.warning("the expired product %s is not removed: %s", path, error)
 
     def _remove_events(self, stop: threading.Event) -> int:
         removed = 0

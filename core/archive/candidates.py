@@ -15,10 +15,11 @@ from typing import Any
 from sqlalchemy import Select, and_, case, func, literal, or_, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block, BlockInput, Frame, OutsideFile, Product, units_of_mask
-from core.archive.states import BlockState, FrameState, ProductState
+from core.archive.models import WORK_IS_DONE, Block, BlockInput, Frame, OutsideFile, Product, units_of_mask
+from core.archive.states import FrameState, ProductState
 from core.archive.verdicts import AUTOMATIC
 from core.cascade.model import FrameInfo, Origin, ProductInfo, Quality
+from core.cascade.signature import begun_pair
 from core.instruments.registry import instrument
 from core.instruments.setup import Setup
 
@@ -65,7 +66,7 @@ def _plannable() -> Select[Frame]:
     used = (
         select(BlockInput.frame_id)
         .join(Block, Block.id == BlockInput.block_id)
-        .where(BlockInput.frame_id == Frame.id, Block.state == BlockState.DONE)
+        .where(BlockInput.frame_id == Frame.id, WORK_IS_DONE)
     )
     kept = or_(Frame.state == FrameState.PRESENT, and_(Frame.state == FrameState.MISSING, used.exists()))
     return select(Frame).where(kept).order_by(Frame.mjd_mid, Frame.dp_id)
@@ -94,8 +95,8 @@ def planning_products(session: Session, spans: Mapping[str, Span]) -> list[Produ
 
     The files of one block and tag (one per unit) are one candidate, named ``<group key>/<tag>``; its quality is
     the worst of the files, and doubtful if that of the block is. So are those of a set from outside, named by the path
-    of the first. Rejected ones are among them, so that the plan can say why they were refused; superseded and missing
-    ones are not, nor static calibrations (`core.archive.outside.outside_statics`).
+    of the first. Rejected ones are among them, so that the plan can say why they were refused, and those that expired;
+    superseded and missing ones are not, nor static calibrations (`core.archive.outside.outside_statics`).
 
     Parameters
     ----------
@@ -110,7 +111,7 @@ def planning_products(session: Session, spans: Mapping[str, Span]) -> list[Produ
     return found
 
 
-# A block that is not done is made again, or replaced: its products come as planned ones.
+# A block that is not done is run again, or replaced: its products come as planned ones.
 _OF_BLOCK = (
     Block.id,
     Block.group_key,
@@ -125,6 +126,7 @@ _OF_BLOCK = (
     Block.score,
     Block.n_outliers,
     Block.doubtful,
+    Block.error_message,
 )
 
 
@@ -136,16 +138,26 @@ def _made_by_blocks(session: Session, tag: str, wanted: Sequence[Any]) -> list[P
         *((Product.state == state, int(quality)) for state, quality in _QUALITY.items()),
     )
     query = (
-        select(Product.block_id, func.count(), func.count(Product.unit), func.sum(unit_bit), func.min(quality))
+        select(
+            Product.block_id,
+            func.count(),
+            func.count(Product.unit),
+            func.sum(unit_bit),
+            func.min(quality),
+            func.count(Product.expired_at),
+            func.min(Product.expired_at),
+        )
         .where(*wanted, Product.block_id.is_not(None))
         .group_by(Product.block_id)
     )
     files = {number: row for number, *row in session.execute(query)}
     found = []
     for part in (list(files)[i : i + _CHUNK] for i in range(0, len(files), _CHUNK)):
-        blocks = select(*_OF_BLOCK).where(Block.id.in_(part), Block.state == BlockState.DONE).order_by(Block.id)
+        blocks = select(*_OF_BLOCK).where(Block.id.in_(part), WORK_IS_DONE).order_by(Block.id)
         for block in session.execute(blocks):
-            count, with_unit, mask, worst = files[block.id]
+            count, with_unit, mask, worst, number_expired, when = files[block.id]
+            # Of what could not be made again those files are taken that are left.
+            expired = number_expired == count or (number_expired > 0 and block.error_message is None)
             # Changed parameters change what depends on it; otherwise the plan's own signature keeps plans stable.
             signature = (block.signature if block.parameters else block.plan_signature) or block.plan_signature
             # What its block was to make: it stays the choice when units of it fail, so that a plan is the same before
@@ -166,10 +178,18 @@ def _made_by_blocks(session: Session, tag: str, wanted: Sequence[Any]) -> list[P
                     units=units or instrument(block.instrument).units.all,
                     block=block.group_key,
                     signature=signature,
+                    pair=begun_pair(tag, signature) if _begins_pair(block.instrument, tag) else "",
                     lost=tuple(sorted(lost)),
+                    expired=f"{when:%Y-%m-%d}" if expired else "",
+                    unmade=block.error_message or "" if expired else "",
                 )
             )
     return found
+
+
+def _begins_pair(name: str, tag: str) -> bool:
+    """Whether products of a tag are what their partners are made with."""
+    return any(tag == first for first, _ in instrument(name).plan.pairs)
 
 
 def _doubt(block: Any) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from core.archive.models import Block, Product, Qc1Parameter, Qc1Value
-from core.archive.states import BlockState, ProductState
+from core.archive.models import WORK_IS_DONE, Block, Product, Qc1Parameter, Qc1Value
+from core.archive.states import ProductState
 from core.qc1.axes import Position
 
 __all__ = ["earlier_values", "products_before"]
@@ -27,7 +27,7 @@ def products_before(session: Session, block_id: int) -> list[tuple[str, int | No
         select(Block.id)
         .where(
             Block.recipe == block.recipe,
-            Block.state == BlockState.DONE,
+            WORK_IS_DONE,
             Block.mjd_mid < block.mjd_mid,
             Block.group_key != block.group_key,
             Block.instrument == block.instrument,
@@ -39,7 +39,7 @@ def products_before(session: Session, block_id: int) -> list[tuple[str, int | No
     )
     rows = session.execute(
         select(Product.tag, Product.unit, Product.path)
-        .where(Product.block_id == earlier, Product.state != ProductState.SUPERSEDED)
+        .where(Product.block_id == earlier, Product.state != ProductState.SUPERSEDED, Product.expired_at.is_(None))
         .order_by(Product.id)
     )
     return [(tag, unit, path) for tag, unit, path in rows]
@@ -86,7 +86,7 @@ def earlier_values(
                 Qc1Value.mjd_obs < mjd,
                 Qc1Value.hidden.is_(False),
                 Qc1Value.readout.is_(None) if readout is None else Qc1Value.readout == readout,
-                Block.state == BlockState.DONE,
+                WORK_IS_DONE,
                 or_(Product.id.is_(None), Product.state != ProductState.REJECTED),
             )
             .order_by(Qc1Value.mjd_obs, Qc1Value.id)

@@ -88,11 +88,12 @@ class Exported:
 
 
 def exportable(session: Session, nights: Iterable[date]) -> list[ExportSet]:
-    """The products of the blocks of some nights that are done, by time; rejected and replaced ones are left out."""
+    """The products of the blocks of some nights that are done, by time, without those rejected, replaced or expired."""
     query = (
         select(Product, Block)
         .join(Block, Product.block_id == Block.id)
         .where(Block.night.in_(sorted(nights)), Block.state == BlockState.DONE, Product.state.in_(_USABLE))
+        .where(Product.expired_at.is_(None))
         .order_by(Block.mjd_mid, Block.id, Product.tag, Product.unit, Product.id)
     )
     rows: dict[tuple[int, str], list[Product]] = {}

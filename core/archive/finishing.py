@@ -8,11 +8,13 @@ from sqlalchemy import and_, exists, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.archive.clock import database_now
+from core.archive.expiry import has_files
 from core.archive.models import Block, BlockInput, BlockPart, Product, unit_mask, units_of_mask
 from core.archive.parts import end_part, part_peaks
 from core.archive.queries import lacking_units
 from core.archive.records import BlockResult, Work
-from core.archive.results import store_result
+from core.archive.remaking import await_expired, note_not_remade
+from core.archive.results import restore_products, store_result
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.transitions import NO_LEASE, change_block, held_work
 from core.archive.verdicts import judge_done
@@ -36,8 +38,9 @@ def finish_block(
     whether calibrations of which all scores are good are certified.
 
     Blocks that only waited for this one become READY in the same transaction. Doing it again after a crash
-    between rename and commit gives the same rows: earlier rows of the block are replaced. units that an earlier run of
-    the block had lost and that this one has are made up for in the blocks that had to leave them out.
+    between rename and commit gives the same rows: earlier rows of the block are replaced, but for a block that is made
+    again and has the same content. units that an earlier run of the block had lost and that this one has are made up
+    for in the blocks that had to leave them out.
 
     Raises
     ------
@@ -60,7 +63,9 @@ def finish_block(
             f"block {twin} already did the same work as {block.name}", block=block.name, signature=signature
         )
     lost_before = block.failed_unit_mask | block.skipped_unit_mask
-    store_result(session, block, result, now)
+    as_before = block.remaking and restore_products(session, block, result, now)
+    if not as_before:
+        store_result(session, block, result, now)
     restored = lost_before & ~(block.failed_unit_mask | block.skipped_unit_mask)
     duration = result.duration
     if duration is None and block.started_at is not None:
@@ -77,10 +82,11 @@ def finish_block(
         from_states={BlockState.RUNNING},
         actor=owner,
         owner=None if work.part else owner,
-        text=result.text,
+        text="; ".join(filter(None, ("made again, with the same content" if as_before else "", result.text))),
         now=now,
         **NO_LEASE,
         work_name=None,
+        remaking=False,
         peak_mb=max(peaks, default=None),
         signature=signature,
         finished_at=now,
@@ -99,6 +105,8 @@ def finish_block(
         .values(state=ProductState.SUPERSEDED)
         .execution_options(synchronize_session="fetch")
     )
+    if as_before:
+        note_not_remade(session, block, actor=owner, now=now)
     settle_inputs(session, source_block_id=block_id, actor=owner, now=now)
     if restored:
         _make_up(session, block, restored, actor=owner, now=now)
@@ -163,10 +171,13 @@ def _do_again(
         tries=0,
         not_before=None,
     )
+    await_expired(session, [block.id], actor=actor, now=now)
 
 
 def settle_inputs(session: Session, *, source_block_id: int, actor: str, now: datetime | None = None) -> list[int]:
     """Inputs planned from a DONE block become existing products; waiting blocks with no other wait become READY.
+
+    Not so those whose files have all expired: they are to be made again first.
 
     Returns
     -------
@@ -176,7 +187,11 @@ def settle_inputs(session: Session, *, source_block_id: int, actor: str, now: da
     now = now or database_now(session)
     session.execute(
         update(BlockInput)
-        .where(BlockInput.source_block_id == source_block_id, BlockInput.kind == InputKind.PLANNED)
+        .where(
+            BlockInput.source_block_id == source_block_id,
+            BlockInput.kind == InputKind.PLANNED,
+            or_(~has_files(expired=True), has_files(expired=False)),
+        )
         .values(kind=InputKind.PRODUCT)
         .execution_options(synchronize_session="fetch")
     )

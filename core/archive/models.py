@@ -25,6 +25,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     literal_column,
+    or_,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -47,6 +48,7 @@ from core.qc1.axes import Position
 
 __all__ = [
     "HAS_FAILED_UNITS",
+    "WORK_IS_DONE",
     "Base",
     "Block",
     "BlockInput",
@@ -227,6 +229,8 @@ class Block(SetupColumns, LeaseColumns, Base):
     superseded_by_id: Mapped[int | None] = mapped_column(ForeignKey("blocks.id"))
     priority: Mapped[int] = mapped_column(Integer, default=0)  # higher goes first
     cancel_requested: Mapped[bool] = mapped_column(Boolean, default=False)
+    # it was done and is run again for products that expired; see `core.archive.remaking`
+    remaking: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
 
     log_path: Mapped[str | None] = mapped_column(Text)
@@ -328,6 +332,9 @@ class BlockPart(LeaseColumns, Base):
     __table_args__ = (UniqueConstraint("block_id", "key"), Index(None, "state"))
 
 
+# What a block made counts also while it is made again.
+WORK_IS_DONE: Final = or_(Block.state == BlockState.DONE, Block.remaking)
+
 # Written with a literal number: only so do the databases see that the index of the few blocks concerned serves it.
 HAS_FAILED_UNITS: Final = Block.failed_unit_mask != literal_column("0")
 
@@ -401,6 +408,8 @@ class Product(SetupColumns, Base):
     state: Mapped[ProductState] = mapped_column(enum_type(ProductState), default=ProductState.PROVISIONAL)
     judge: Mapped[str | None] = mapped_column(BoundedText(128))  # who certified or rejected it; null: nobody
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=DatabaseClock())
+    # when the file was removed, as intermediates are after a while; null: it is kept
+    expired_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     header: Mapped[dict[str, Any]] = mapped_column(
         JsonDoc, deferred=True, sort_order=99
     )  # primary keywords, dot notation
@@ -414,6 +423,14 @@ class Product(SetupColumns, Base):
         Index(None, "file_name"),
         Index(None, "created_at"),
         Index(None, "sha256"),
+        # The intermediates that still have files are few among those of years.
+        Index(
+            "ix_products_kept",
+            "tag",
+            "created_at",
+            sqlite_where=text("expired_at IS NULL"),
+            postgresql_where=text("expired_at IS NULL"),
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.models import Block, Product
 from core.archive.parts import drop_parts
+from core.archive.remaking import await_expired
 from core.archive.states import BlockState, InputKind, ProductState
 from core.archive.transitions import change_block
 from core.archive.verdicts import product_judged
@@ -28,7 +29,7 @@ def cancel_block(
     Returns
     -------
     BlockState
-        CANCELLED, or RUNNING while the worker has still to obey.
+        CANCELLED, or RUNNING while the worker has still to obey; DONE if it was only made again.
 
     Raises
     ------
@@ -47,11 +48,11 @@ def cancel_block(
         now=now,
         finished_at=now,
     ):
-        return BlockState.CANCELLED
+        return session.get_one(Block, block_id).state
     block = session.get_one(Block, block_id)
     if block.work_name is not None:  # nobody holds it as a whole
         _cancel_divided(session, block, actor=actor, reason=reason or f"cancelled by {actor}", now=now)
-        return BlockState.CANCELLED
+        return block.state
     if block.state is not BlockState.RUNNING:
         raise StateConflictError(
             f"block {block.name} is {block.state}: only a block that is still to be done can be cancelled",
@@ -87,7 +88,7 @@ def rerun_block(
     parameters: Mapping[str, Any] | None = None,
     now: datetime | None = None,
 ) -> BlockState:
-    """Do a DONE, FAILED or CANCELLED block again, with its tries counted anew.
+    """Do a DONE, FAILED or CANCELLED block again, with its tries counted anew; what it takes that expired goes first.
 
     Parameters
     ----------
@@ -129,7 +130,8 @@ def rerun_block(
             f"block {block.name} is {block.state}: only one that is done, failed or cancelled can run again",
             block=block.name,
         )
-    return target
+    await_expired(session, [block_id], actor=actor, insist=True, now=now)
+    return session.get_one(Block, block_id).state
 
 
 def set_priority(session: Session, block_id: int, priority: int, *, actor: str) -> None:

@@ -19,6 +19,7 @@ from core.archive.clock import database_now
 from core.archive.events import record_event
 from core.archive.finishing import settle_inputs
 from core.archive.models import Block, BlockInput, Frame, Product, setup_columns, unit_mask
+from core.archive.remaking import await_expired
 from core.archive.states import BlockState, FrameState, InputKind
 from core.archive.transitions import change_block
 from core.cascade.model import BlockPlan, Origin, Plan
@@ -99,7 +100,8 @@ def save_plan(
     for item in plan.blocks:
         old = current.get(item.key)
         wanted = BlockState[item.state.name]
-        if old is not None and old.state is BlockState.DONE and not gone.isdisjoint(item.frames):
+        finished = old is not None and (old.state is BlockState.DONE or old.remaking)
+        if old is not None and finished and not gone.isdisjoint(item.frames):
             outcome["unchanged"].append(old.name)  # it could not be done again
             continue
         if (
@@ -161,8 +163,9 @@ def save_plan(
             superseded_by_id=new.id,
         )
         outcome["superseded"].append(old.name)
-    # What was done since the plan was made must not be waited for: nothing would end the wait.
     written = [ids[item.key] for item in plan.blocks]
+    await_expired(session, written, actor=actor, now=now)
+    # What was done since the plan was made must not be waited for: nothing would end the wait.
     for source_id in _done_sources(session, written):
         settle_inputs(session, source_block_id=source_id, actor=actor, now=now)
     return SavedPlan(*(tuple(outcome[name]) for name in ("created", "changed", "unchanged", "superseded", "postponed")))
@@ -237,6 +240,7 @@ def _fill(block: Block, item: BlockPlan, recipe_version: str) -> None:
     block.night, block.mjd_mid = date.fromisoformat(item.night), item.mjd
     block.n_raw, block.unit_mask = len(item.frames), unit_mask(item.units)
     block.state = BlockState[item.state.name]
+    block.remaking = bool(block.remaking) and block.plan_signature == item.signature
     block.state_reason = "; ".join(missing.reason for missing in item.missing) or (
         f"waits for {', '.join(item.planned_inputs)}" if item.planned_inputs else ""
     )
@@ -292,7 +296,7 @@ def _inputs(
             row.kind, row.static_path, row.content = InputKind.STATIC, product.id, product.digest
             row.product_id = session.scalar(select(Product.id).where(Product.path == product.id))
         elif product.block:
-            row.kind = InputKind.PLANNED if product.origin is Origin.PLANNED else InputKind.PRODUCT
+            row.kind = InputKind.PLANNED if product.to_come else InputKind.PRODUCT
             if product.block not in ids:
                 raise NotFoundError(f"the plan uses an unknown block {product.block}", block=product.block)
             row.source_block_id = ids[product.block]

@@ -301,7 +301,7 @@ def lacking_units(session: Session, block: Block) -> tuple[LostUnit, ...]:
             present |= set(source.units) - {item["unit"] for item in source.lost_units}
         why = {item["unit"]: LostUnit(**item).told(word) for item in source.lost_units}
         for unit in set(block.units) - present - lost.keys():
-            reason = why.get(unit, f"its product of {word} {unit} is withdrawn")
+            reason = why.get(unit, f"its product of {word} {unit} is withdrawn, or expired")
             message = f"there is no {entry.role} of this {word}, as of block {source.name}: {reason}"
             lost[unit] = LostUnit(unit, failed=False, error_type=MissingInputError.error_type, message=message)
     return tuple(lost[unit] for unit in sorted(lost))
@@ -328,6 +328,7 @@ def _usable_products(entry: BlockInput) -> Select[Product]:
             Product.block_id == entry.source_block_id,
             Product.tag == entry.role,
             Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
+            Product.expired_at.is_(None),
         )
         .order_by(Product.unit)
     )

@@ -28,7 +28,7 @@ from core.archive.verdicts import AUTOMATIC
 from core.errors import NotFoundError
 from core.instruments.registry import instrument
 
-__all__ = ["store_result"]
+__all__ = ["restore_products", "store_result"]
 
 
 def store_result(session: Session, block: Block, result: BlockResult, now: datetime) -> None:
@@ -63,6 +63,32 @@ def store_result(session: Session, block: Block, result: BlockResult, now: datet
     block.skipped_unit_mask = unit_mask(entry.unit for entry in result.lost if not entry.failed)
 
 
+def restore_products(session: Session, block: Block, result: BlockResult, now: datetime) -> bool:
+    """Take new files of a block for those that expired, if they have the same content.
+
+    Verdicts of products, QC1 values, scores and plots stay as they are: they are of this content.
+
+    Returns
+    -------
+    bool
+        False if the content is another; nothing is changed then.
+    """
+    rows = {row.path: row for row in session.scalars(select(Product).where(Product.block_id == block.id))}
+    pairs = [(rows.get(item.path), item) for item in result.products]
+    if not all(row is not None and _same_content(row, item) for row, item in pairs):
+        return False
+    for row, item in pairs:
+        if row is not None:
+            row.size, row.sha256, row.header = item.size, item.sha256, dict(item.header)
+            row.created_at, row.expired_at = now, None
+    session.flush()
+    return True
+
+
+def _same_content(row: Product, item: NewProduct) -> bool:
+    return row.state is not ProductState.SUPERSEDED and item.datamd5 is not None and row.datamd5 == item.datamd5
+
+
 def _store_products(session: Session, block: Block, items: Iterable[NewProduct], now: datetime) -> dict[str, int]:
     earlier = {row.path: row for row in session.scalars(select(Product).where(Product.block_id == block.id)).all()}
     setups = instrument(block.instrument).setup
@@ -78,6 +104,7 @@ def _store_products(session: Session, block: Block, items: Iterable[NewProduct],
         if not _still_judged(row, item):
             row.state, row.judge = item.state, None
         row.datamd5, row.created_at, row.header = item.datamd5, now, dict(item.header)
+        row.expired_at = None
         for column, value in setup_columns(setups.of_keywords(item.header)).items():
             setattr(row, column, value)
         rows[item.path] = row
@@ -89,8 +116,7 @@ def _store_products(session: Session, block: Block, items: Iterable[NewProduct],
 
 def _still_judged(row: Product, item: NewProduct) -> bool:
     """Whether a person's decision on the former file holds for the new one: as long as the data are the same."""
-    by_person = row.judge not in (None, AUTOMATIC) and row.state is not ProductState.SUPERSEDED
-    return by_person and item.datamd5 is not None and row.datamd5 == item.datamd5
+    return row.judge not in (None, AUTOMATIC) and _same_content(row, item)
 
 
 def _parameter_ids(session: Session, items: Iterable[NewQc1Value | NewQc1Text]) -> dict[tuple[str, str], int]:

@@ -47,7 +47,8 @@ class BlockState(StrEnum):
     SUPERSEDED = "superseded"  # a newer plan replaced it
 
 
-# One row per state: where a block may go from there. `core.archive.transitions` refuses everything else.
+# One row per state: where a block may go from there. `core.archive.transitions` refuses everything else; a block that
+# is made again goes back to DONE where others become FAILED or CANCELLED.
 BLOCK_CHANGES: Final[dict[BlockState, frozenset[BlockState]]] = {
     BlockState.INCOMPLETE: frozenset(
         {BlockState.WAITING, BlockState.READY, BlockState.CANCELLED, BlockState.SUPERSEDED}

@@ -24,7 +24,7 @@ from core.archive.events import record_event
 from core.archive.models import Block, BlockPart
 from core.archive.records import Work
 from core.archive.states import BLOCK_CHANGES, PART_CHANGES, BlockState
-from core.archive.verdicts import values_changed
+from core.archive.verdicts import DOUBT, values_changed
 from core.errors import NotFoundError, StateConflictError
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
 NO_LEASE: Final[dict[str, Any]] = {"lease_owner": None, "lease_until": None}
 _EVENT_KINDS: Final = {Block: "block", BlockPart: "part"}
 _CHANGES: Final = {Block: BLOCK_CHANGES, BlockPart: PART_CHANGES}
+_GIVEN_UP: Final = (BlockState.FAILED, BlockState.CANCELLED)
 
 
 def table_of(work: Work) -> type[Block] | type[BlockPart]:
@@ -77,7 +78,8 @@ def change_work(
 ) -> bool:
     """Change the state of a block or part that is in one of ``from_states`` (and held by ``owner``, if given).
 
-    ``values`` are further columns set by the same statement.
+    ``values`` are further columns set by the same statement. A block that is made again (`core.archive.remaking`)
+    becomes DONE instead of FAILED or CANCELLED, with the error: what was done stays done.
 
     Returns
     -------
@@ -102,6 +104,10 @@ def change_work(
         return False
     if owner is not None and lease_owner != owner:
         return False
+    kept = table is Block and to_state in _GIVEN_UP and _is_remade(session, work)
+    if kept:
+        to_state, text = BlockState.DONE, f"what has expired could not be made again: {text}"
+        values = {"error_type": "cancelled", **values, "error_message": text, "remaking": False}
     values.setdefault("state_reason", text)
     changed = session.execute(
         update(table)
@@ -113,10 +119,16 @@ def change_work(
         return False
     subject = f"{name} {work.part}".strip()
     kind = _EVENT_KINDS[table]
-    if table is Block and BlockState.DONE in (old, to_state):
+    if kept:
+        record_event(session, DOUBT, name, actor=actor, text=text, now=now)
+    elif table is Block and BlockState.DONE in (old, to_state) and not values.get("remaking"):
         values_changed(session, session.get_one(Block, work.block_id))
     record_event(session, kind, subject, actor=actor, text=text, from_state=old, to_state=to_state, now=now)
     return True
+
+
+def _is_remade(session: Session, work: Work) -> bool:
+    return bool(session.scalar(select(Block.remaking).where(Block.id == work.block_id)))
 
 
 def change_block(

@@ -22,7 +22,7 @@ _CHUNK = 500
 
 
 def known_files(session: Session, night: date, files: Collection[PurePath]) -> set[PurePath]:
-    """Those among some files of one night of the product store that are products or plots.
+    """Those among some files of one night of the product store that are products or plots; expired ones are not.
 
     Parameters
     ----------
@@ -33,7 +33,8 @@ def known_files(session: Session, night: date, files: Collection[PurePath]) -> s
         ``.../<night>/<block>/<name>``.
     """
     day = timedelta(days=1)
-    paths = set(session.scalars(select(Product.path).where(Product.night.between(night - day, night + day))))
+    kept = select(Product.path).where(Product.expired_at.is_(None))
+    paths = set(session.scalars(kept.where(Product.night.between(night - day, night + day))))
     for plots in session.scalars(select(Block.plots).where(Block.night.between(night - day, night + day))):
         paths |= {str(plot["path"]) for plot in plots}
     tails = {PurePath(path).parts[-3:] for path in paths}
@@ -41,7 +42,7 @@ def known_files(session: Session, night: date, files: Collection[PurePath]) -> s
     others = [str(file) for file in files if file not in known]
     for start in range(0, len(others), _CHUNK):
         part = others[start : start + _CHUNK]
-        known |= {PurePath(path) for path in session.scalars(select(Product.path).where(Product.path.in_(part)))}
+        known |= {PurePath(path) for path in session.scalars(kept.where(Product.path.in_(part)))}
     return known
 
 

@@ -138,6 +138,10 @@ class ProductInfo:
         Ambient temperature of these data [deg C].
     doubt : str
         Why it is doubtful, if it is.
+    expired : str
+        Day on which its file was removed, if it is to be made again before it is used.
+    unmade : str
+        Why that failed the last time, if it did.
     pairs : tuple of (str, str)
         Tag and ``pair`` of the calibrations that it was made with, as far as they have partners.
     """
@@ -165,6 +169,8 @@ class ProductInfo:
     temperature: float | None = None
     pairs: tuple[tuple[str, str], ...] = ()
     doubt: str = ""
+    expired: str = ""
+    unmade: str = ""
 
     @classmethod
     def of_frame(cls, frame: FrameInfo) -> ProductInfo:
@@ -183,6 +189,11 @@ class ProductInfo:
             target=frame.target,
             temperature=frame.temperature,
         )
+
+    @property
+    def to_come(self) -> bool:
+        """Whether its block must be done before it can be used: for the first time, or again."""
+        return self.origin is Origin.PLANNED or bool(self.expired and not self.unmade)
 
     @property
     def identity(self) -> str:
@@ -285,7 +296,7 @@ class BlockPlan:
     @property
     def planned_inputs(self) -> tuple[str, ...]:
         """Keys of the blocks that must be done first."""
-        waiting = {c.product.block for c in self.inputs if c.product.origin is Origin.PLANNED}
+        waiting = {c.product.block for c in self.inputs if c.product.to_come}
         return tuple(sorted(waiting))
 
 

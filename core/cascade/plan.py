@@ -27,7 +27,7 @@ from core.cascade.model import (
     Refusal,
     Request,
 )
-from core.cascade.reasons import member_reason
+from core.cascade.reasons import member_reason, unmade
 from core.cascade.shelf import Shelf
 from core.cascade.signature import SignedWork, considered, deciding_rules, rules_hash, sign
 from core.instruments.rules import InputRule, Rules, Task
@@ -169,8 +169,8 @@ class _Planner:
             results.append(result)
         notes = list(group.notes(self.rules.units))
         notes += [f"{role.tag} not used: only on request" for role in task.inputs if role not in roles]
-        missing = [*self.lacks(members), *(lack for result in results for lack in result.missing)]
         inputs = (*members, *(choice for result in results for choice in result.choices))
+        missing = [*self.lacks(members), *(lack for result in results for lack in result.missing), *unmade(inputs)]
         return BlockPlan(
             key=f"{task.prefix}-{group.name}",
             group=group.name,
@@ -278,7 +278,7 @@ def _inherited_pairs(members: tuple[InputChoice, ...]) -> list[tuple[str, str]]:
 def _state(missing: list[Missing], inputs: tuple[InputChoice, ...]) -> BlockState:
     if missing:
         return BlockState.INCOMPLETE
-    if any(choice.product.origin is Origin.PLANNED for choice in inputs):
+    if any(choice.product.to_come for choice in inputs):
         return BlockState.WAITING
     return BlockState.READY
 

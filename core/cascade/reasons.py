@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from core.cascade.fit import Ranked, by_validity
-from core.cascade.model import Missing, Origin, ProductInfo, Quality, Refusal
+from core.cascade.model import InputChoice, Missing, Origin, ProductInfo, Quality, Refusal
 from core.cascade.words import age_words, duration_words, iso_day, iso_minutes
 from core.instruments.rules import GroupBy, InputRule, MasterSource
 from core.instruments.setup import UnitSpec
 
-__all__ = ["choice_reason", "lack", "member_reason", "not_best", "not_paired"]
+__all__ = ["choice_reason", "lack", "member_reason", "not_best", "not_paired", "unmade"]
 
 
 def choice_reason(entry: Ranked, role: str, source: MasterSource, words: UnitSpec, others: Sequence[Ranked]) -> str:
@@ -37,7 +37,8 @@ def member_reason(product: ProductInfo, by: GroupBy) -> str:
 def _state(product: ProductInfo) -> str:
     words = {Origin.PLANNED: "planned", Origin.FRAME: "raw frame"}
     state = words.get(product.origin, product.quality.word)
-    return f"{state} ({product.doubt})" if product.doubt else state
+    again = f", expired on {product.expired} and made again first" if product.expired and not product.unmade else ""
+    return f"{state} ({product.doubt}){again}" if product.doubt else f"{state}{again}"
 
 
 def _warmth(entry: Ranked, source: MasterSource) -> str:
@@ -115,3 +116,16 @@ def lack(role: InputRule, source: MasterSource, found: int, candidates: bool, re
     nearest = refusals[0]
     count = f"{found} of {role.minimum} {role.tag}: " if role.minimum > 1 else f"no usable {role.tag}: "
     return Missing(role.tag, nearest.code, f"{count}nearest candidate {nearest.candidate}: {nearest.reason}")
+
+
+def unmade(inputs: Iterable[InputChoice]) -> tuple[Missing, ...]:
+    """What a block lacks although it was chosen: the products that expired and could not be made again."""
+    return tuple(
+        Missing(
+            choice.role,
+            "expired",
+            f"{choice.product.id} expired on {choice.product.expired}, and {choice.product.unmade}",
+        )
+        for choice in inputs
+        if choice.product.unmade
+    )

@@ -13,7 +13,15 @@ from core.instruments.registry import instrument_of_recipe, instruments
 from core.qc1.definitions import Definitions, Parameter, define
 from core.recipes.registry import get_recipe, recipe_names
 
-__all__ = ["block_parameters", "installed_recipes", "product_tags", "qc1_definitions", "raw_tags", "recipe_versions"]
+__all__ = [
+    "block_parameters",
+    "installed_recipes",
+    "intermediates",
+    "product_tags",
+    "qc1_definitions",
+    "raw_tags",
+    "recipe_versions",
+]
 
 
 @cache
@@ -44,6 +52,15 @@ def product_tags() -> tuple[str, ...]:
         )
     )
     return tuple(dict.fromkeys((*made, *taken, *static)))
+
+
+@cache
+def intermediates() -> dict[str, tuple[str, ...]]:
+    """Tags of the products that recipes declare as intermediate, by recipe; without recipes that have none."""
+    tags = {
+        name: tuple(spec.tag for spec in get_recipe(name).products if spec.intermediate) for name in installed_recipes()
+    }
+    return {name: found for name, found in tags.items() if found}
 
 
 def block_parameters(recipe: str, changed: Mapping[str, Any]) -> dict[str, Any]:

@@ -270,6 +270,9 @@ class ProductSpec:
         The parameter that switches it on.
     science : bool
         ``PRO.SCIENCE``: made of science data, no calibration.
+    intermediate : bool
+        A large step between raw frames and results: an installation keeps it for a while only, and makes it again when
+        it is needed.
     """
 
     tag: str
@@ -277,6 +280,7 @@ class ProductSpec:
     description: str
     optional: str | None = None
     science: bool = False
+    intermediate: bool = False
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,12 @@ def _recipe_section(recipe: Recipe) -> str:
         + _table(
             ("tag", "kind", "written", "description"),
             (
-                (f"`{spec.tag}`", spec.kind, f"with `{spec.optional}`" if spec.optional else "always", spec.description)
+                (
+                    f"`{spec.tag}`",
+                    f"{spec.kind}, intermediate" if spec.intermediate else spec.kind,
+                    f"with `{spec.optional}`" if spec.optional else "always",
+                    spec.description,
+                )
                 for spec in recipe.products
             ),
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from fastapi.responses import PlainTextResponse, Response
 
-from core.archive import orders
+from core.archive import orders, remaking
 from core.archive.models import Block
 from core.archive.pages import blocks as queries
 from core.archive.pages.qc1_block import block_qc1
@@ -94,6 +94,15 @@ def rerun(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> Bloc
     with archive.write() as session:
         block = queries.find_block(session, name)
         orders.rerun_block(session, block.id, actor=actor, reason=order.reason)
+    return _fresh(archive, name)
+
+
+@router.post("/{name}/make-again", summary="Make expired products again")
+def make_again(archive: ArchiveDep, actor: ActorDep, name: str, order: Order) -> BlockOut:
+    """The block runs again; with the same content, QC1 values, scores and verdicts stay as they are."""
+    with archive.write() as session:
+        block = queries.find_block(session, name)
+        remaking.make_again(session, block.id, actor=actor, reason=order.reason)
     return _fresh(archive, name)
 
 

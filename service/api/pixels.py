@@ -19,7 +19,7 @@ from core.archive.sessions import Archive
 from core.errors import NotFoundError, ParameterError
 from core.previews.tiles import LARGEST_FACTOR, TILE, image_facts, make_tile
 from service.dependencies import ArchiveDep, PreviewsDep, ProductId
-from service.files import existing
+from service.files import existing, product_path
 from service.media import BYTES, answers
 from service.previews import PreviewCache, kept_name
 
@@ -102,7 +102,7 @@ def _product_paths(archive: Archive, product_id: int, minus: bool) -> tuple[Path
         before = product_queries.previous_product(session, product) if minus else None
         if minus and before is None:
             raise NotFoundError(f"{_called(product)} is the first of its set-up: there is none before it")
-        return existing(Path(product.path)), existing(Path(before.path)) if before is not None else None
+        return existing(product_path(product)), existing(Path(before.path)) if before is not None else None
 
 
 def _called(product: Product) -> str:

@@ -8,14 +8,16 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from core.archive import orders
+from core.archive import orders, remaking
 from core.archive.pages import products as queries
 from core.archive.sessions import Archive
 from core.archive.states import ProductState
+from core.errors import StateConflictError
 from core.previews.preview import Cuts
-from service.actions import ActorDep, Judgement
+from service.actions import ActorDep, Judgement, Order
 from service.dependencies import After, ArchiveDep, PreviewsDep, ProductId, SessionDep
 from service.download import OpenFileResponse
+from service.files import product_path
 from service.filters import LARGEST_UNIT, Day, check_product_tag
 from service.fitsview import extension_cards, extensions
 from service.links import PagerDep
@@ -53,7 +55,7 @@ def get_product(session: SessionDep, product_id: ProductId) -> ProductDetail:
     return ProductDetail(
         **ProductOut.of(product).model_dump(),
         block=product.block.name if product.block else None,
-        extensions=[item.data() for item in extensions(path)] if path.is_file() else [],
+        extensions=[item.data() for item in extensions(path)] if product.expired_at is None and path.is_file() else [],
         used_by=[block.name for block in queries.used_by(session, product)],
     )
 
@@ -76,6 +78,17 @@ def _judge(archive: Archive, product_id: int, state: ProductState, actor: str, j
         return ProductOut.of(queries.find_product(session, product_id))
 
 
+@router.post("/{product_id}/make-again", summary="Make an expired product again")
+def make_again(archive: ArchiveDep, actor: ActorDep, product_id: ProductId, order: Order) -> ProductOut:
+    """Its block runs again; with the same content, QC1 values, scores and verdicts stay as they are."""
+    with archive.write() as session:
+        product = queries.find_product(session, product_id)
+        if product.expired_at is None or product.block_id is None:
+            raise StateConflictError(f"product {product.file_name} has not expired", product=product_id)
+        remaking.make_again(session, product.block_id, actor=actor, reason=order.reason)
+        return ProductOut.of(product)
+
+
 @router.get("/{product_id}/header", summary="Header of one extension")
 def get_header(
     session: SessionDep,
@@ -83,7 +96,7 @@ def get_header(
     ext: Annotated[int, Query(ge=0, description="Number of the HDU, 0 is the primary one")] = 0,
 ) -> list[dict[str, Any]]:
     """Cards in the order of the file, keywords in dot notation."""
-    cards = extension_cards(Path(queries.find_product(session, product_id).path), ext)
+    cards = extension_cards(product_path(queries.find_product(session, product_id)), ext)
     return [{"key": card.key, "value": card.value, "comment": card.comment} for card in cards]
 
 
@@ -91,11 +104,12 @@ def get_header(
 def get_file(session: SessionDep, product_id: ProductId) -> Response:
     """The FITS file; understands ``Range``, ``If-Range`` and ``If-None-Match``.
 
-    The entity tag is that of the file that is sent: a download that is resumed with it never mixes two versions.
+    The entity tag is that of the file that is sent: a download that is resumed with it never mixes two versions. 410
+    with the reason if it is an intermediate product that has expired.
     """
     product = queries.find_product(session, product_id)
     name = stored_name(product.file_name, product.night, product.setup)
-    return OpenFileResponse(Path(product.path), media_type=FITS, filename=name)
+    return OpenFileResponse(product_path(product), media_type=FITS, filename=name)
 
 
 @router.get(
@@ -111,4 +125,4 @@ def get_preview(
     """Block averages of the image, at most 768 pixels wide."""
     product = queries.find_product(session, product_id)
     name = stored_name(f"{Path(product.file_name).stem}_{ext}.png", product.night, product.setup)
-    return preview_response(previews, Path(product.path), ext, cuts, name)
+    return preview_response(previews, product_path(product), ext, cuts, name)

@@ -231,6 +231,14 @@ def rerun(blocks: Blocks, data_dir: DataDir = None, comment: Reason = "", as_jso
     raise typer.Exit(run_rerun(blocks, data_dir, comment=comment, as_json=as_json))
 
 
+@app.command("make-again")
+def make_again(names: Judged, data_dir: DataDir = None, comment: Reason = "", as_json: Json = False) -> None:
+    """Make intermediate products again that have expired; what was measured and judged of them stays."""
+    from service.cli.orders import run_make_again
+
+    raise typer.Exit(run_make_again(names, data_dir, comment=comment, as_json=as_json))
+
+
 @app.command()
 def cancel(blocks: Blocks, data_dir: DataDir = None, comment: Reason = "", as_json: Json = False) -> None:
     """Stop blocks that wait or run."""

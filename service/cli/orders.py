@@ -1,4 +1,4 @@
-"""Orders of persons from the terminal (rerun, cancel, certify, reject, exclude, include), with name and reason."""
+"""Orders of persons from the terminal, with name and reason: rerun, make-again, cancel, certify, reject, exclude ..."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from core.archive.frame_use import exclude_frame, include_frame
 from core.archive.orders import cancel_block, judge_block, rerun_block, set_product_state
 from core.archive.pages.blocks import find_block
 from core.archive.pages.products import find_product
+from core.archive.remaking import make_again
 from core.archive.states import ProductState
 from core.cascade.words import count_words
+from core.errors import StateConflictError
 from service.cli.common import console, open_installation, print_json, settings_of, state_text
 
-__all__ = ["run_cancel", "run_judge", "run_rerun", "run_use"]
+__all__ = ["run_cancel", "run_judge", "run_make_again", "run_rerun", "run_use"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,22 @@ def run_rerun(names: Sequence[str], data_dir: Path | None, *, comment: str, as_j
     def order(session: Session, name: str) -> Ordered:
         block = find_block(session, name)
         return Ordered(name, rerun_block(session, block.id, actor=_person(), reason=comment).value)
+
+    return _carry_out(names, data_dir, order, as_json)
+
+
+def run_make_again(names: Sequence[str], data_dir: Path | None, *, comment: str, as_json: bool) -> int:
+    """Make expired products again, by the name of their block or by number; all or, if one cannot be, none."""
+
+    def order(session: Session, name: str) -> Ordered:
+        if name.isdecimal():
+            product = find_product(session, int(name))
+            if product.block is None:
+                raise StateConflictError(f"product {product.file_name} came from outside", product=product.id)
+            block = product.block
+        else:
+            block = find_block(session, name)
+        return Ordered(block.name, make_again(session, block.id, actor=_person(), reason=comment).value)
 
     return _carry_out(names, data_dir, order, as_json)
 

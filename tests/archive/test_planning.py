@@ -91,6 +91,17 @@ def test_frames_come_as_the_planner_wants_them(archive: Archive, take: Callable[
     assert frame.setup.label == "WFM-AO-N blue WFM r1 1x1"
 
 
+def test_a_geometry_that_a_block_made_begins_a_pair(archive: Archive, add_block: Add, new_product: Any) -> None:
+    number = add_block("geometry", recipe="muse_geometry", tag="MASK")
+    with archive.write() as session:
+        assert leases.claim_work(session, Work(number), owner="w", lease_seconds=60)
+        made = tuple(new_product(f"/p/{tag}.fits", tag, None) for tag in ("GEOMETRY_TABLE", "MASTER_BIAS"))
+        finishing.finish_block(session, Work(number), BlockResult(made), owner="w")
+    with archive.read() as session:
+        pairs = {product.tag: product.pair for product in planning_products(session, SPANS)}
+    assert pairs == {"GEOMETRY_TABLE": "GEOMETRY_TABLE@signature of geometry", "MASTER_BIAS": ""}
+
+
 def test_a_plan_becomes_blocks_that_wait_for_each_other(archive: Archive, take: Callable[..., None]) -> None:
     take("BIAS", 33.0)
     take("FLAT", 34.0)

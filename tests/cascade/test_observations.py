@@ -270,6 +270,62 @@ def test_several_of_a_tag_are_taken() -> None:
     assert roles(post).count("SKY_CONTINUUM") == 3
 
 
+# -- what has expired --------------------------------------------------------------------------------------
+
+
+def made_of(found: Plan, *tags: str) -> list[ProductInfo]:
+    """Products of tags as they exist when their blocks are done."""
+    return [
+        ProductInfo(f"{b.key}/{tag}", tag, b.mjd, b.setup, Quality.PROVISIONAL, Origin.PRODUCT, b.units, block=b.key,
+                    signature=b.signature)
+        for b in found.blocks
+        for tag in b.products
+        if tag in tags
+    ]  # fmt: skip
+
+
+EVERY_TAG = tuple(tag for task in TOY.tasks for tag in task.products)
+
+
+def test_what_expired_moves_no_signature_and_is_waited_for() -> None:
+    night = [*calibrations(), *on_sky()]
+    before = plan(night)
+    made = made_of(before, *EVERY_TAG)
+    lost = [dataclasses.replace(p, expired="2026-11-20") if p.tag == "PIXTABLE_OBJECT" else p for p in made]
+    after = plan(night, [*STATICS, *lost])
+    assert [b.signature for b in after.blocks] == [b.signature for b in before.blocks]
+    waiting = {b.recipe for b in after.blocks if b.state is BlockState.WAITING}
+    assert waiting == {"scipost"}
+    post = of(after, "scipost")[0]
+    assert post.planned_inputs == (of(after, "scibasic")[-4].key,)
+    assert post.inputs[0].reason.endswith("provisional, expired on 2026-11-20 and made again first")
+
+
+def test_what_expired_is_as_good_a_choice_as_before() -> None:
+    night = [frame("FLAT", 10.5, i) for i in range(3)]
+    near, far = (ProductInfo(name, "MASTER_BIAS", NIGHT + hours / 24, SETUP, units=(1, 2), block=name, signature=name)
+                 for name, hours in (("near", 10.3), ("far", 11.0)))  # fmt: skip
+    for expired in ("", "2026-11-20"):
+        (block,) = plan(night, [dataclasses.replace(near, expired=expired), far]).blocks
+        assert [c.product.id for c in block.inputs] == ["near"]  # made or to be made
+
+
+def test_a_block_lacks_what_could_not_be_made_again_and_says_why() -> None:
+    night = [*calibrations(), *on_sky()]
+    before = plan(night)
+    gone = [
+        dataclasses.replace(p, expired="2026-11-20", unmade="the frame is gone") if p.tag == "PIXTABLE_STD" else p
+        for p in made_of(before, *EVERY_TAG)
+    ]
+    after = plan(night, [*STATICS, *gone])
+    assert [b.signature for b in after.blocks] == [b.signature for b in before.blocks]
+    (standard,) = of(after, "standard")
+    name = f"{of(after, 'scibasic')[0].key}/PIXTABLE_STD"
+    assert standard.state is BlockState.INCOMPLETE
+    assert [lack.reason for lack in standard.missing] == [f"{name} expired on 2026-11-20, and the frame is gone"]
+    assert {b.state for b in after.blocks if b.recipe != "standard"} == {BlockState.READY}  # what was made of it stays
+
+
 # -- pairs ------------------------------------------------------------------------------------------------
 
 OLD = [static("GEOMETRY_TABLE", "geo1.fits", "p1"), static("ASTROMETRY_WCS", "wcs1.fits", "p1")]

@@ -150,6 +150,7 @@ def test_a_wrong_setting_is_named(cascade: Callable[..., Any]) -> None:
         ("demo", "--port", "99999"),
         ("up", "--port", "0"),
         ("rerun",),
+        ("make-again",),
         ("reject", "muse_bias-2026-11-18"),
     ],
 )

@@ -69,7 +69,7 @@ def used_by(session: Session, product: Product, limit: int = 200) -> list[Block]
 
 
 def previous_product(session: Session, product: Product) -> Product | None:
-    """The product of the same tag, unit and set-up that was taken before, not a rejected one; None for the first."""
+    """The product of the same tag, unit and set-up before it, not rejected or expired; None for the first."""
     return session.scalar(
         select(Product)
         .where(
@@ -79,6 +79,7 @@ def previous_product(session: Session, product: Product) -> Product | None:
             Product.setup_text == product.setup_text,
             Product.unit.is_(None) if product.unit is None else Product.unit == product.unit,
             Product.state.in_((ProductState.PROVISIONAL, ProductState.CERTIFIED)),
+            Product.expired_at.is_(None),
         )
         .order_by(Product.mjd_mid.desc())
         .limit(1)

@@ -157,7 +157,9 @@ def _products() -> tuple[ProductSpec, ...]:
                 "resample",
                 science=True,
             ),
-            ProductSpec(f"PIXTABLE_{tag}", "pixtable", f"Output pixel table for {tag} input", science=True),
+            ProductSpec(
+                f"PIXTABLE_{tag}", "pixtable", f"Output pixel table for {tag} input", science=True, intermediate=True
+            ),
         ]
     specs += [
         ProductSpec(
@@ -167,7 +169,9 @@ def _products() -> tuple[ProductSpec, ...]:
             "resample",
             science=True,
         ),
-        ProductSpec("PIXTABLE_REDUCED", "pixtable", "Output pixel table for REDUCED input", science=True),
+        ProductSpec(
+            "PIXTABLE_REDUCED", "pixtable", "Output pixel table for REDUCED input", science=True, intermediate=True
+        ),
     ]
     return tuple(specs)
 

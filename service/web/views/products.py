@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median
 from typing import Annotated, Final
@@ -11,12 +12,15 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
 
-from core.archive.models import Qc1Parameter
+from core.archive.models import Product, Qc1Parameter
 from core.archive.pages import products as queries
 from core.archive.pages.frames import quarantine_history
 from core.archive.pages.qc1_texts import product_texts
+from core.instruments.catalogue import intermediates
 from core.previews.preview import Cuts
+from core.settings import Settings
 from service.dependencies import ProductId
+from service.files import is_made_again
 from service.fitsview import ExtensionInfo, extension_cards, extensions, table_rows
 from service.places import place
 from service.web.page import PageDep
@@ -83,6 +87,14 @@ def _first_shown(infos: Sequence[ExtensionInfo]) -> int:
     return found[0] if found else 0
 
 
+def _kept_until(product: Product, settings: Settings) -> datetime | None:
+    """When the file of an intermediate product is removed; None if it is no such, or has expired."""
+    recipe = product.block.recipe if product.block is not None else ""
+    if product.expired_at is not None or product.tag not in intermediates().get(recipe, ()):
+        return None
+    return product.created_at + timedelta(days=settings.intermediate_days)
+
+
 @router.get("/products/{product_id}")
 def product_page(
     page: PageDep,
@@ -93,7 +105,7 @@ def product_page(
     """Preview, extensions and headers, QC1, what used it, history, download."""
     product = queries.find_product(page.session, product_id)
     path = Path(product.path)
-    on_disk = path.is_file()
+    on_disk = product.expired_at is None and path.is_file()
     infos = extensions(path) if on_disk else ()
     shown = ext if ext is not None and ext < len(infos) else _first_shown(infos)
     info = infos[shown] if infos else None
@@ -102,6 +114,8 @@ def product_page(
         "product.html",
         product=product,
         on_disk=on_disk,
+        made_again=is_made_again(product),
+        kept_until=_kept_until(product, page.settings),
         extensions=infos,
         shown=info,
         cuts=cuts,
