@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from astropy.io import fits
-from option_cases import Case
+from option_cases import Case, Raws
 from runs import NIGHT, raw_frames
 from scene import Scene
 
@@ -14,8 +13,6 @@ from core.recipes.muse.arc_lamps import lamp_states
 from core.simulator.night import NightPlan, simulate_night
 
 __all__ = ["ARC_CASES"]
-
-Raws = Callable[[Scene, list[Path]], list[Path]]
 
 
 def arcs(mode: str | None = None, n: int = 1) -> Raws:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from astropy.io import fits
-from option_cases import Case, bad_pixels, calibration, changed_card
+from option_cases import Case, Raws, bad_pixels, calibration, changed_card
 from scene import Frames, Scene
 
 __all__ = ["SKY_CASES"]
@@ -39,6 +39,12 @@ def two_twilights(scene: Scene) -> Frames:
     return [(first, "TWILIGHT_CUBE"), (second, "TWILIGHT_CUBE")]
 
 
+def in_mode(mode: str) -> Raws:
+    """Copies that say to be of another mode of the instrument, where the pixels are taken as they are."""
+    return lambda scene, paths: changed_card("HIERARCH ESO INS MODE", *[mode] * len(paths))(scene, paths)
+
+
+_ANY_MODE = {"MUSE_DEBUG_IGNORE_INSMODE": "1"}  # the calibrations are of another one
 _COMBINE = (
     "--combine=average",
     "--combine=median",
@@ -46,101 +52,91 @@ _COMBINE = (
     "--combine=sigclip --lsigma=1.2 --hsigma=1.5",
 )
 _COMBINE_OF_5 = "--combine=minmax --nlow=1 --nhigh=2 --nkeep=2"
-_OVERSCAN = (
-    "--overscan=none",
-    "--overscan=offset",
-    "--overscan=vpoly:5 --ovscreject=fit:3 --ovscsigma=3 --ovscignore=8",
-)
-_SCALES = ",".join(f"{1 + 0.02 * (ifu % 5):g}" for ifu in range(24))
+_FITTED_OVERSCAN = "--overscan=vpoly:5 --ovscreject=fit:3 --ovscsigma=3 --ovscignore=8"
+_OF_24 = ",".join(f"{1 + 0.02 * (ifu % 5):g}" for ifu in range(24))
 
 # -- muse_twilight -----------------------------------------------------------------------------------------------------
-_MASKED_CASES = (
+_TWILIGHT_OPTIONS = (
+    "",
+    "--overscan=none",
+    "--overscan=offset",
+    _FITTED_OVERSCAN,
+    *_COMBINE,
+    "--scale=true",
+    "--combine=average --scale=true",
+    *(f"--resample={method}" for method in ("nearest", "linear", "quadratic", "renka", "lanczos")),
+    *(f"--crtype={kind} --crsigma=5" for kind in ("iraf", "mean", "median")),
+    "--crsigma=-1",
+    "--lambdamin=5500 --lambdamax=8000",
+    "--dlambda=100",
+    "--dlambda=1000 --xorder=0 --yorder=1",
+    "--xorder=3 --yorder=4",
+)
+_WITH_MASK = (
     "",
     "--vignmaskedges=0",
-    "--vignmaskedges=0.1",
-    "--vignsmooth=polyfit --vignxpar=2 --vignypar=1",
+    "--vignmaskedges=0.1 --vignsmooth=polyfit --vignxpar=2 --vignypar=1",
     "--vignsmooth=gaussian",
     "--vignsmooth=gaussian --vignxpar=4 --vignypar=6",
     "--vignsmooth=median",
     "--vignsmooth=median --vignxpar=9 --vignypar=3",
 )
-_NARROW_CASES = (
-    "",
-    "--vignnfmmask=10",
-    "--vignnfmmask=0",
-    "--vignsmooth=gaussian",
-    "--vignsmooth=median",
-)
+_NARROW = ("", "--vignnfmmask=10", "--vignnfmmask=0 --vignsmooth=gaussian", "--vignsmooth=median")
 _TWILIGHT = (
-    *(Case("twilight", options) for options in ("", *_OVERSCAN, *_COMBINE)),
-    *(Case("twilight", options, n=5, note="(5 frames)") for options in ("", _COMBINE_OF_5)),
-    Case("twilight", "--scale=true"),
-    Case("twilight", "--combine=average --scale=true"),
-    *(Case("twilight", f"--resample={method}") for method in ("nearest", "linear", "quadratic", "renka", "lanczos")),
-    *(Case("twilight", f"--crtype={kind} --crsigma=5") for kind in ("iraf", "mean", "median")),
-    Case("twilight", "--crsigma=-1"),
-    Case("twilight", "--lambdamin=5500 --lambdamax=8000"),
-    Case("twilight", "--dlambda=100"),
-    Case("twilight", "--dlambda=1000"),
-    *(Case("twilight", f"--xorder={x} --yorder={y}") for x, y in ((1, 1), (3, 4), (0, 2))),
+    *(Case("twilight", options) for options in _TWILIGHT_OPTIONS),
+    Case("twilight", _COMBINE_OF_5, n=5, note="(5 frames)"),
     Case("twilight", extra=(illumination,), note="with ILLUM"),
     Case("twilight", extra=(calibration("MASTER_DARK"),), note="with MASTER_DARK"),
     Case("twilight", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
-    *(Case("twilight", options, extra=(vignetting_mask,), note="with VIGNETTING_MASK") for options in _MASKED_CASES),
-    Case("twilight", variables={"MUSE_TWILIGHT_SCALES": _SCALES}, note="(MUSE_TWILIGHT_SCALES)"),
-    Case("twilight", mode="WFM-AO-N", extra=(illumination,), note="with ILLUM"),
-    Case("twilight", "--dlambda=100", mode="WFM-AO-N"),
-    *(Case("twilight", options, mode="NFM-AO-N") for options in _NARROW_CASES),
+    *(Case("twilight", options, extra=(vignetting_mask,), note="with VIGNETTING_MASK") for options in _WITH_MASK),
+    Case("twilight", variables={"MUSE_TWILIGHT_SCALES": _OF_24}, note="(MUSE_TWILIGHT_SCALES)"),
+    *(
+        Case("twilight", options, raws=in_mode(mode), variables=_ANY_MODE, note=f"({mode})")
+        for mode, options in (
+            ("WFM-AO-N", ""),
+            ("WFM-AO-E", "--dlambda=100"),
+            *(("NFM-AO-N", more) for more in _NARROW),
+        )
+    ),
     Case("twilight", n=2, note="(2 frames)", fails=True),
 )
 
 # -- muse_scibasic -----------------------------------------------------------------------------------------------------
-_OPTIONS = (
+_SCIBASIC_OPTIONS = (
     "",
-    *_OVERSCAN,
-    "--crop=false",
+    "--overscan=none --skylines=none",
+    "--overscan=offset --crop=false",
+    _FITTED_OVERSCAN,
     "--cr=dcr",
     "--cr=dcr --xbox=25 --ybox=60 --passes=3 --thres=4.5",
-    "--saveimage=false",
     "--resample=true",
-    "--resample=true --dlambda=2.5 --crop=false",
-    "--skylines=none",
-    "--skylines=5577.339",
-    "--skylines=5577.339,6300.304,8399.17,9375.961",
+    "--resample=true --dlambda=2.5 --crop=false --saveimage=false",
+    "--skylines=5577.339 --skyhalfwidth=3 --skybinsize=0.05",
+    "--skylines=5577.339,6300.304,8399.17 --skyhalfwidth=8 --skybinsize=0.3 --skyreject=5.,2.,1",
     "--skylines=5577.339,-6867.2",
     "--skylines=9990.",
-    "--skyhalfwidth=3",
-    "--skyhalfwidth=9",
-    "--skybinsize=0.05",
-    "--skybinsize=0.3",
     "--skyreject=3.,3.,3",
-    "--skyreject=5.,2.,1",
     "--skyreject=15.,15.,0",
     "--merge=true",
 )
 _EXPTIMES = changed_card("EXPTIME", 600.0, 300.0, 900.0)
 _SCIBASIC = (
-    *(Case("scibasic", options, n=1) for options in _OPTIONS),
-    *(Case("scibasic", n=1, tag=tag, note=tag) for tag in ("STD", "SKY", "ASTROMETRY")),
+    *(Case("scibasic", options, n=1) for options in _SCIBASIC_OPTIONS),
     Case("scibasic", "--resample=true", n=1, tag="STD", note="STD"),
-    Case("scibasic", note="(3 exposures)"),
-    Case("scibasic", n=1, extra=(illumination,), note="with ILLUM"),
+    *(Case("scibasic", n=1, tag=tag, note=tag) for tag in ("SKY", "ASTROMETRY")),
+    Case("scibasic", extra=(illumination,), note="with ILLUM (3 exposures)"),
     Case("scibasic", n=1, extra=(illumination, calibration("TWILIGHT_CUBE")), note="with ILLUM, TWILIGHT_CUBE"),
     Case("scibasic", n=1, extra=(two_twilights,), note="with two TWILIGHT_CUBE"),
-    Case("scibasic", n=1, extra=(calibration("MASTER_DARK"),), note="with MASTER_DARK"),
-    Case("scibasic", n=1, extra=(bad_pixels,), note="with two BADPIX_TABLE"),
-    *(
-        Case("scibasic", options, note="(3 exposures)")
-        for options in (*_COMBINE, "--combine=minmax --nlow=0 --nhigh=2 --nkeep=1")
-    ),
-    *(
-        Case("scibasic", f"--combine=average {more}".strip(), raws=_EXPTIMES, note="(600, 300, 900 s)")
-        for more in ("", "--scale=false")
-    ),
+    Case("scibasic", n=1, extra=(calibration("MASTER_DARK"), bad_pixels), note="with MASTER_DARK, two BADPIX_TABLE"),
+    *(Case("scibasic", options, note="(3 exposures)") for options in _COMBINE),
+    Case("scibasic", "--combine=minmax --nlow=0 --nhigh=2 --nkeep=1", note="(3 exposures)"),
+    Case("scibasic", "--combine=average", raws=_EXPTIMES, note="(600, 300, 900 s)"),
+    Case("scibasic", "--combine=average --scale=false", raws=_EXPTIMES, note="(600, 300, 900 s)"),
     Case("scibasic", "--combine=average", extra=(illumination,), note="with ILLUM (3 exposures)"),
-    *(Case("scibasic", n=1, mode=mode) for mode in ("WFM-NOAO-E", "WFM-AO-E", "WFM-AO-N", "NFM-AO-N")),
-    Case("scibasic", "--crop=false", n=1, mode="NFM-AO-N"),
-    Case("scibasic", n=1, tag="REDUCED", note="REDUCED"),
+    *(
+        Case("scibasic", n=1, raws=in_mode(mode), variables=_ANY_MODE, note=f"({mode})")
+        for mode in ("WFM-NOAO-E", "WFM-AO-E", "WFM-AO-N", "NFM-AO-N")
+    ),
     Case("scibasic", "--resample=true --crop=false", n=1, tag="REDUCED", note="REDUCED"),
     Case("scibasic", n=1, variables={"MUSE_PIXTABLE_SAVE_AS_TABLE": "1"}, note="(MUSE_PIXTABLE_SAVE_AS_TABLE)"),
 )

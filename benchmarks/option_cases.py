@@ -18,7 +18,9 @@ from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import truth_for
 from core.tools.badpix import BadPixelList, minimal_headers, write_bad_pixels
 
-__all__ = ["CASES", "Case", "bad_pixels", "calibration", "changed_card"]
+__all__ = ["CASES", "Case", "Raws", "bad_pixels", "calibration", "changed_card"]
+
+Raws = Callable[[Scene, list[Path]], list[Path]]
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,6 @@ class Case:
         What is special in the frames, for the name of the case.
     full_size : bool
         Means something only on a detector of full size.
-    mode : str
-        INS.MODE, if not that of the scene.
     tag : str
         Of the raw frames, if not the recipe's first.
     variables : mapping of str to str
@@ -56,33 +56,27 @@ class Case:
     recipe: str
     options: str = ""
     n: int = 3
-    raws: Callable[[Scene, list[Path]], list[Path]] | None = None
+    raws: Raws | None = None
     extra: tuple[Callable[[Scene], Frames], ...] = ()
     intent: str = ""
     fails: bool = False
     note: str = ""
     full_size: bool = False
-    mode: str = ""
     tag: str = ""
     variables: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """What the table shows."""
-        mode = f"({self.mode})" if self.mode else ""
-        return " ".join(part for part in (f"muse_{self.recipe}", self.options, self.note, mode) if part)
+        return " ".join(part for part in (f"muse_{self.recipe}", self.options, self.note) if part)
 
     @property
     def slug(self) -> str:
         """The name as that of a directory."""
         return re.sub(r"[^\w.=-]+", "_", self.name).strip("-")
 
-    def scene(self, scene: Scene) -> Scene:
-        """What it works on."""
-        return scene.in_mode(self.mode) if self.mode else scene
-
     def frames(self, scene: Scene) -> Frames:
-        """The set of frames, of the scene of the case."""
+        """The set of frames."""
         tag = self.tag or RAW_TAG[self.recipe]
         raws = scene.raw(tag)
         if tag != "ARC":
@@ -130,7 +124,7 @@ def all_ifus(scene: Scene, paths: list[Path]) -> list[Path]:
     return simulate_night(scene.work / "all", NIGHT, plan=plan, seed=scene.seed, detector=Detector(ny=64))
 
 
-def changed(name: str, change: Callable[[Scene, fits.HDUList, int], None]) -> Callable[[Scene, list[Path]], list[Path]]:
+def changed(name: str, change: Callable[[Scene, fits.HDUList, int], None]) -> Raws:
     """Copies of the raw frames: ``change(scene, hdus, n)`` changes the n-th, whose data are as stored (no BZERO)."""
 
     def make(scene: Scene, paths: list[Path]) -> list[Path]:
@@ -147,7 +141,7 @@ def changed(name: str, change: Callable[[Scene, fits.HDUList, int], None]) -> Ca
     return make
 
 
-def changed_card(keyword: str, *values: float) -> Callable[[Scene, list[Path]], list[Path]]:
+def changed_card(keyword: str, *values: float | str) -> Raws:
     """Copies with another card in the primary header: the n-th value goes to the n-th frame."""
 
     def change(scene: Scene, hdus: fits.HDUList, number: int) -> None:
@@ -156,7 +150,7 @@ def changed_card(keyword: str, *values: float) -> Callable[[Scene, list[Path]], 
     return changed(keyword.replace(" ", "-"), change)
 
 
-def changed_levels(*steps: int) -> Callable[[Scene, list[Path]], list[Path]]:
+def changed_levels(*steps: int) -> Raws:
     """Copies with the level of the n-th frame raised by the n-th step [adu]."""
 
     def change(scene: Scene, hdus: fits.HDUList, number: int) -> None:
@@ -165,7 +159,7 @@ def changed_levels(*steps: int) -> Callable[[Scene, list[Path]], list[Path]]:
     return changed("levels", change)
 
 
-def saturated(frames: int) -> Callable[[Scene, list[Path]], list[Path]]:
+def saturated(frames: int) -> Raws:
     """Copies with seeded saturated pixels: 1000 in the first only, 1000 in the first two, ... of so many frames."""
 
     def change(scene: Scene, hdus: fits.HDUList, number: int) -> None:

@@ -14,6 +14,7 @@ a case that differs by intent names its entry in docs/differences.md. Exit code 
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import shutil
 import sys
@@ -62,7 +63,9 @@ def main() -> int:
         console.print("esorex is not installed: nothing to compare with (Debian: apt install esorex cpl-plugin-muse)")
         return 0
     known = (*CASES, *ARC_CASES, *SKY_CASES)
-    cases = [case for case in known if case.recipe in options.recipes.split(",") and options.cases in case.name]
+    cases = [
+        case for case in known if case.recipe in options.recipes.split(",") and re.search(options.cases, case.name)
+    ]
     if options.rows < PORT_NY:  # the reference has some rows of the full detector built in
         cases = [case for case in cases if not case.full_size]
     for case in cases:
@@ -85,7 +88,7 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--recipes", default=",".join(RECIPES), help="recipes, comma separated [all]")
-    parser.add_argument("--cases", default="", help="only cases whose name contains this")
+    parser.add_argument("--cases", default="", help="only cases whose name matches this regular expression")
     parser.add_argument("--ifu", type=int, default=12, help="IFU [12]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulation [1]")
     parser.add_argument("--mode", default="WFM-NOAO-N", help="INS.MODE of the simulation [WFM-NOAO-N]")
@@ -108,7 +111,6 @@ def _check_declared(case: Case) -> None:
 def _run(case: Case, scene: Scene, *, keep: bool) -> Outcome:
     directory = scene.work / "cases" / case.slug
     shutil.rmtree(directory, ignore_errors=True)
-    scene = case.scene(scene)
     frames = case.frames(scene)
     words = shlex.split(case.options)
     if case.recipe not in OF_THE_FIELD and not case.options.startswith("--nifu"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from runs import CALIBRATIONS, NIGHT, OF_THE_FIELD, RAW_TAG, both_pipelines, product_path, raw_frames, run_recipe
 
 from core.ccd.geometry import Detector
-from core.instruments.muse.facts import N_IFU, PORT_NY
+from core.instruments.muse.facts import PORT_NY
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.programme import SkyPlan
 from core.simulator.statics import write_geometry_table
@@ -30,7 +30,7 @@ _MAKER = {
     "TWILIGHT_CUBE": "twilight",
     "OBJECT_RED": "scibasic",
 }
-_NARROW = (1, N_IFU - 1, N_IFU)  # the reference takes the flux of the IFU before the last for the last
+_OF_THE_DAY = ("BIAS", "DARK", "FLAT", "ARC")
 
 
 @dataclass
@@ -48,8 +48,6 @@ class Scene:
         Rows of a detector port; fewer than the full number are the central cut-out.
     others : tuple of int
         IFUs that are seen together with this one where the whole field is reduced.
-    n : int
-        Raw frames of each kind.
     """
 
     work: Path
@@ -58,7 +56,6 @@ class Scene:
     mode: str = "WFM-NOAO-N"
     rows: int = PORT_NY
     others: tuple[int, ...] = (1,)  # the reference ends without IFU 1
-    n: int = 5
 
     @property
     def height(self) -> int:
@@ -67,14 +64,14 @@ class Scene:
 
     @cached_property
     def raws(self) -> dict[str, list[Path]]:
-        """Raw frames of the day by tag: ``n`` of BIAS, DARK and FLAT, one ARC per lamp."""
-        plan = NightPlan(n_bias=self.n, n_dark=self.n, n_flat=self.n, n_arc=1, n_illum=0)
+        """Raw frames of the day by tag: 5 of BIAS, DARK and FLAT, one ARC per lamp."""
+        plan = NightPlan(n_bias=5, n_dark=5, n_flat=5, n_arc=1, n_illum=0)
         return self._simulated("raw", [self.ifu], plan)
 
     @cached_property
     def sky(self) -> dict[str, list[Path]]:
-        """Raw frames of the night by tag, of all IFUs of the field: ``n`` of SKYFLAT, 3 of OBJECT, else one."""
-        sky = SkyPlan(n_skyflat=self.n, n_std=1, n_astrometry=1, n_object=3, n_sky=1)
+        """Raw frames of the night by tag, of all IFUs of the field: 5 of SKYFLAT, 3 of OBJECT, else one."""
+        sky = SkyPlan(n_skyflat=5, n_std=1, n_astrometry=1, n_object=3, n_sky=1)
         plan = NightPlan(n_bias=0, n_dark=0, n_flat=0, n_arc=0, n_illum=1, sky=sky)
         return self._simulated("sky", self.field, plan)
 
@@ -82,12 +79,6 @@ class Scene:
     def field(self) -> tuple[int, ...]:
         """The IFUs of the field."""
         return tuple(sorted({self.ifu, *self.others}))
-
-    def in_mode(self, mode: str) -> Scene:
-        """The same instrument in another mode, with few frames."""
-        narrow = mode.startswith("NFM")
-        ifu, others = (_NARROW[-1], _NARROW) if narrow else (self.ifu, self.others)
-        return replace(self, work=self.work / mode, mode=mode, ifu=ifu, others=others, n=3)
 
     def of_ifu(self, ifu: int) -> Scene:
         """The same for another IFU."""
@@ -107,7 +98,7 @@ class Scene:
         """Raw frames of the day or of the night; images that were reduced before for ``REDUCED``."""
         if tag == "REDUCED":
             return [self.calibration("OBJECT_RED")]
-        return self.raws[tag] if tag in self.raws else self.sky[tag]
+        return (self.raws if tag in _OF_THE_DAY else self.sky)[tag]
 
     def calibration(self, tag: str) -> Path:
         """A calibration made by the reference with its default options, from all raw frames."""
