@@ -23,12 +23,12 @@ from core.recipes.declaration import Recipe
 from core.recipes.flow import ArrayProduct, PixtableProduct, Product, RecipeContext, TableProduct
 from core.recipes.frames import Frame
 from core.recipes.muse.arc_lamps import (
-    ImageStore,
     LampGroup,
     group_by_lamps,
     tell_absent_lamps,
 )
 from core.recipes.muse.basic import RawStack, combine_frames, combine_masked
+from core.recipes.muse.image_store import ImageStore
 from core.recipes.muse.rows import MaskedImage
 from core.recipes.qcwriter import QcWriter
 from core.spatial.positions import FieldPlace

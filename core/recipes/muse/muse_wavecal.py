@@ -16,10 +16,11 @@ from core.recipes.declaration import (
 )
 from core.recipes.flow import Product, RecipeContext
 from core.recipes.frames import FrameSet
-from core.recipes.muse.arc_lamps import ImageStore, load_line_list, load_trace
+from core.recipes.muse.arc_lamps import load_line_list, load_trace
 from core.recipes.muse.basic import prepare
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
 from core.recipes.muse.differences.muse_wavecal import DIFFERENCES, MANUAL_NOTES
+from core.recipes.muse.image_store import ImageStore
 from core.recipes.muse.parameters import IfuParameters, merge_parameter
 from core.recipes.muse.units import IfuRecipe
 from core.recipes.muse.wavecal_flow import WavecalFlow

@@ -26,8 +26,9 @@ from core.instruments.muse.facts import N_SLICES, mode_class
 from core.recipes.declaration import Recipe
 from core.recipes.flow import ArrayProduct, ImageProduct, Product, RecipeContext, TableProduct
 from core.recipes.frames import Frame
-from core.recipes.muse.arc_lamps import ImageStore, LampGroup, group_by_lamps, tell_absent_lamps
+from core.recipes.muse.arc_lamps import LampGroup, group_by_lamps, tell_absent_lamps
 from core.recipes.muse.basic import RawStack, combine_again, combine_frames, combine_masked
+from core.recipes.muse.image_store import ImageStore
 from core.recipes.muse.rows import MaskedImage, WholeImage
 from core.recipes.qcwriter import QcWriter
 from core.spectral.calibration import (

@@ -1,20 +1,16 @@
-"""Lamp set-ups of raw headers, and images put aside."""
+"""Lamp set-ups of raw headers."""
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from core.ccd.combine import CombineOptions
 from core.errors import DataError, ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
-from core.formats.image import MuseImage
-from core.recipes.muse.arc_lamps import ImageStore, group_by_lamps, lamp_states
-from core.spread import in_turn
+from core.recipes.muse.arc_lamps import group_by_lamps, lamp_states
 
 
 def header(*on, names=("ContB", "ContR", "CU-LAMP3", "CU-LAMP-Xe", "CU-LAMP-HgCd", "Ne"), skip=()):
@@ -57,54 +53,6 @@ def test_missing_keywords_count_as_off():
 def test_a_lamp_with_two_names_is_an_error():
     with pytest.raises(DataError, match=r"lamp 4 is called Xe in 0.fits and Kr in 1.fits"):
         group_by_lamps(stack(header(3), header(3, names=("ContB", "ContR", "Ne", "Kr", "HgCd", "Ne"))))
-
-
-def image(seed, ny=300, nx=40):
-    rng = np.random.default_rng(seed)
-    dq = np.where(rng.random((ny, nx)) < 0.1, 4096, 0).astype("i4")
-    return MuseImage(rng.random((ny, nx), dtype="f4"), dq, rng.random((ny, nx), dtype="f4"), Header(), "count")
-
-
-def put_aside(store, image):
-    return store.add(image.data, image.stat, image.dq)
-
-
-def in_threads(function, items):
-    with ThreadPoolExecutor(3) as pool:
-        return list(pool.map(function, items))
-
-
-@pytest.mark.parametrize("spread", [in_turn, in_threads])
-def test_images_come_back_as_they_went(spread):
-    first, second = image(1), image(2)
-    with ImageStore((300, 40), spread) as store:
-        assert [put_aside(store, first), put_aside(store, second)] == [0, 1]
-        assert len(store) == 2
-        for index, expected in enumerate((first, second)):
-            data, stat, bad = (np.empty((300, 40), kind) for kind in ("f4", "f4", "?"))
-            store.read(index, data, stat, bad)
-            np.testing.assert_array_equal(data, expected.data)
-            np.testing.assert_array_equal(stat, expected.stat)
-            np.testing.assert_array_equal(bad, expected.dq != 0)
-        with pytest.raises(DataError, match="flags"):
-            store.combine(CombineOptions("sum"), Header())
-    with pytest.raises(DataError, match="closed"):
-        store.read(0, data, stat, bad)
-
-
-def test_sum_scales_up_for_flagged_pixels():
-    first, second = image(1), image(2)
-    with ImageStore((300, 40), flags=True) as store:
-        put_aside(store, first)
-        put_aside(store, second)
-        total = store.combine(CombineOptions("sum"), Header())
-    good = (first.dq == 0) & (second.dq == 0)
-    np.testing.assert_allclose(total.data[good], (first.data + second.data)[good], rtol=1e-6)
-    only_first = (first.dq == 0) & (second.dq != 0)
-    np.testing.assert_allclose(total.data[only_first], 2 * first.data[only_first], rtol=1e-6)
-    np.testing.assert_allclose(total.stat[only_first], 4 * first.stat[only_first], rtol=1e-6)
-    assert np.all(total.dq[good | only_first] == 0)
-    assert np.all(total.dq[(first.dq != 0) & (second.dq != 0)] == 4096)
 
 
 def test_a_combination_that_does_not_fit_a_lamp_is_refused_before_any_is_reduced():
