@@ -79,7 +79,8 @@ def error_context(**context: Any) -> Iterator[None]:
         yield
     except MuseError as error:
         for key, value in context.items():
-            error.context.setdefault(key, str(value))
+            if value is not None:
+                error.context.setdefault(key, str(value))
         raise
 
 

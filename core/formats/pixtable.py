@@ -109,7 +109,7 @@ class PixtableFile:
         Raises
         ------
         DataError
-            If a column has another type, or the form is the compact one.
+            If there are no rows, a column has another type, or the form is the compact one.
         ProductStoreError
             If the disk has no space for it.
         """
@@ -123,6 +123,8 @@ class PixtableFile:
                 raise DataError(f"column {name} of a pixel table is {kind}, not float32 or int32")
         bounds = np.concatenate([[0], np.cumsum(np.asarray(counts, np.int64))])
         rows = int(bounds[-1])
+        if not rows:
+            raise DataError("a pixel table without rows", file=path)
         hdus = _as_table(kinds, units, rows) if form == "table" else _as_images(kinds, units, rows)
         return cls(ReservedFile.create(path, primary, hdus, bounds, room))
 

@@ -22,7 +22,8 @@ compact form keeps 8 bytes a pixel and little else. A file has, after the primar
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -45,6 +46,11 @@ MEASURED: Final[dict[str, npt.DTypeLike]] = {"data": np.float32, "stat": np.floa
 SLICES: Final = "PIXTABLE_SLICES"
 RUNS: Final = "PIXTABLE_RUNS"
 FLAGS: Final = "PIXTABLE_FLAGS"
+_OF_SLICES: Final = {  # columns of PIXTABLE_SLICES, and their dimensions
+    **dict.fromkeys(("ifu", "slice", "rows", "shift", "x", "y", "angle", "width"), 1),
+    **dict.fromkeys(("left", "right"), 2),
+    "wave": 3,
+}
 
 
 class FlagRuns:
@@ -129,21 +135,27 @@ def read_slices(scan: FitsScan) -> tuple[SliceRows, ...]:
     BadFitsError
         If tables or columns are missing, or do not fit each other.
     """
-    table, header = _read(scan, SLICES, ("ifu", "slice", "rows", "shift", "left", "right", "wave"))
-    runs, _ = _read(scan, RUNS, ("entry", "first", "count"))
+    table, header = _read(scan, SLICES, _OF_SLICES)
+    runs, _ = _read(scan, RUNS, dict.fromkeys(("entry", "first", "count"), 1))
     ny, nx = header.get("NY"), header.get("NX")
-    if not (isinstance(ny, int) and isinstance(nx, int)):
+    if not (isinstance(ny, int) and isinstance(nx, int) and ny > 0 and nx > 0):
         raise BadFitsError(f"{SLICES} does not say the size of the detector", file=scan.path, keyword="NX")
     slices = []
     for entry in range(len(table["ifu"])):
-        place = FieldPlace(*(float(table[name][entry]) for name in ("x", "y", "angle", "width")))
+        numbers = {name: float(table[name][entry]) for name in ("x", "y", "angle", "width", "shift")}
+        for name, value in numbers.items():
+            if not math.isfinite(value):
+                raise BadFitsError(f"{SLICES} has no {name} of entry {entry}", file=scan.path, keyword=name)
+        shift = numbers.pop("shift")
+        place = FieldPlace(**numbers)
         left, right, wave = (table[name][entry] for name in ("left", "right", "wave"))
         slice_map = SliceMap(int(table["slice"][entry]), left, right, wave, place, (ny, nx))
         own = runs["entry"] == entry
         first = runs["first"][own].astype(np.int64)
         pairs = np.stack([first, first + runs["count"][own]], axis=1)
-        rows = SliceRows(int(table["ifu"][entry]), slice_map, pairs, float(table["shift"][entry]))
-        ordered = np.all(np.diff(pairs.reshape(-1)) >= 0) and (not len(pairs) or pairs[-1, 1] <= slice_map.n_rows)
+        rows = SliceRows(int(table["ifu"][entry]), slice_map, pairs, shift)
+        inside = not len(pairs) or (pairs[0, 0] >= 0 and pairs[-1, 1] <= slice_map.n_rows)
+        ordered = inside and np.all(np.diff(pairs.reshape(-1)) >= 0)
         if rows.n_rows != table["rows"][entry] or not ordered:
             raise BadFitsError(f"{RUNS} and {SLICES} do not agree about entry {entry}", file=scan.path)
         slices.append(rows)
@@ -154,15 +166,26 @@ def read_slices(scan: FitsScan) -> tuple[SliceRows, ...]:
 
 def read_flags(scan: FitsScan) -> FlagRuns:
     """The flags of a compact file; BadFitsError if their table is missing."""
-    table, _ = _read(scan, FLAGS, ("first", "count", "dq"))
+    table, _ = _read(scan, FLAGS, dict.fromkeys(("first", "count", "dq"), 1))
     return FlagRuns(*(table[name].astype(np.int32) for name in ("first", "count", "dq")))
 
 
-def _read(scan: FitsScan, name: str, needed: Sequence[str]) -> tuple[dict[str, npt.NDArray[Any]], Header]:
+def _read(scan: FitsScan, name: str, needed: Mapping[str, int]) -> tuple[dict[str, npt.NDArray[Any]], Header]:
+    """Columns of a table and its header; ``needed`` has the dimensions of those that must be there."""
     hdu = scan.extension(name)
     if hdu is None:
         raise BadFitsError(f"a compact pixel table without its extension {name}", file=scan.path)
-    columns = read_columns(scan.path, hdu, needed=set(needed))
+    columns = read_columns(scan.path, hdu, needed=needed)
     if missing := [column for column in needed if column not in columns]:
-        raise BadFitsError(f"extension {name} lacks {', '.join(missing)}", file=scan.path)
+        raise BadFitsError(f"extension {name} lacks {', '.join(missing)}", file=scan.path, keyword=missing[0])
+    for column, dimensions in needed.items():
+        cells = columns[column]
+        if (cells.ndim, dimensions) == (1, 2):  # a polynomial of order 0
+            cells = columns[column] = cells[:, None]
+        if cells.ndim != dimensions or cells.dtype.kind not in "if":
+            raise BadFitsError(
+                f"column {column} of extension {name} is {cells.dtype} of {cells.ndim} dimensions, not {dimensions}",
+                file=scan.path,
+                keyword=column,
+            )
     return columns, hdu.header

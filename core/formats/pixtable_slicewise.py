@@ -3,9 +3,10 @@
 ::
 
     with SlicewiseTable.create(path, header, slices, form="compact") as table:
-        for rows in slices:
-            table.put(rows, data, dq, stat)
-    table.finish(header)
+        for number, rows in enumerate(table.slices):
+            table.put(number, rows.columns(), data, dq, stat)
+        table.describe(header)
+        table.finish(header)
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = ["SlicewiseTable"]
 
 
 class SlicewiseTable:
-    """A pixel table of known slices that is being written; a context manager, which closes it and no more.
+    """A pixel table of known slices that is being written; a context manager, which removes it if its block fails.
 
     Parameters
     ----------
@@ -92,8 +93,6 @@ class SlicewiseTable:
             If the disk has no space for it.
         """
         slices = [rows for rows in slices if rows.n_rows]
-        if not slices:
-            raise DataError("a pixel table without rows")
         compact = form == "compact"
         file = PixtableFile.create(
             path,

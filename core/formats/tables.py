@@ -282,7 +282,7 @@ def read_table(path: str | os.PathLike[str], fmt: TableFormat, ifu: int | None =
     Returns
     -------
     MuseTable
-        As `core.fitsfile.dataunit.read_columns` gives it.
+        As `core.fitsfile.dataunit.read_columns` gives it; of columns that the format does not name only numbers.
 
     Raises
     ------
@@ -307,15 +307,22 @@ def read_table(path: str | os.PathLike[str], fmt: TableFormat, ifu: int | None =
             if column.optional:
                 continue
             raise BadFitsError(f"{fmt.name} lacks the column {column.name}", file=path, keyword=column.name)
-        kind = columns[column.name].dtype.kind
-        wanted = column.dtype.kind.replace("u", "i")
-        if kind.replace("u", "i") != wanted:
-            raise BadFitsError(
-                f"column {column.name} of {fmt.name} is of type {columns[column.name].dtype}, not {column.form}",
-                file=path,
-                keyword=column.name,
-            )
-    return MuseTable(columns, header)
+        _check_column(path, fmt, column, columns[column.name])
+    own = {column.name for column in fmt.columns}
+    further = {name: cells for name, cells in columns.items() if cells.ndim == 1 and cells.dtype.kind in "fiu"}
+    return MuseTable({name: columns[name] for name in columns if name in own or name in further}, header)
+
+
+def _check_column(path: Path, fmt: TableFormat, column: Column, cells: npt.NDArray[Any]) -> None:
+    """BadFitsError if cells are of another type, or arrays where the format has numbers."""
+    if cells.dtype.kind.replace("u", "i") != column.dtype.kind.replace("u", "i"):
+        raise BadFitsError(
+            f"column {column.name} of {fmt.name} is of type {cells.dtype}, not {column.form}",
+            file=path,
+            keyword=column.name,
+        )
+    if cells.ndim != 1 and len(column.form) == 1:
+        raise BadFitsError(f"column {column.name} of {fmt.name} holds arrays", file=path, keyword=column.name)
 
 
 def _choose(scan: FitsScan, tables: list[HduScan], ifu: int | None) -> HduScan:
