@@ -5,6 +5,7 @@ Source: FITS standard 4.0, sections 5, 7.1 and 7.3.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import re
@@ -20,6 +21,7 @@ import numpy.typing as npt
 from core.errors import BadFitsError, error_context
 from core.fitsfile.header import Header
 from core.fitsfile.scan import HduScan
+from core.fitsfile.transfer import read_at
 
 __all__ = ["INT_NULL", "column_cards", "column_names", "map_image", "read_columns", "scaling"]
 
@@ -112,7 +114,7 @@ class _Column:
 
 
 def read_columns(
-    path: Path, hdu: HduScan, limit: int | None = None, needed: Container[str] = ()
+    path: Path, hdu: HduScan, limit: int | None = None, needed: Container[str] = (), content: int | None = None
 ) -> dict[str, npt.NDArray[Any]]:
     """Columns of a binary table by name, in order.
 
@@ -125,6 +127,8 @@ def read_columns(
         Only the first rows.
     needed : container of str
         Columns that must not be left out.
+    content : int, optional
+        Descriptor of the unpacked file, of one that is compressed as a whole.
 
     Returns
     -------
@@ -156,13 +160,16 @@ def read_columns(
     for name, form in zip(names, forms, strict=True):
         if columns[name].dtype is None and name in needed:
             raise BadFitsError(f"column {name} has the form {form!r}, which is not read", file=path, keyword="TFORM")
-    rows = _read_rows(path, hdu, columns, hdu.shape[0] if limit is None else min(limit, hdu.shape[0]))
+    wanted = hdu.shape[0] if limit is None else min(limit, hdu.shape[0])
+    rows = _read_rows(path, hdu, columns, wanted, content)
     return {
         name: _decode(path, rows[name], header, column) for name, column in columns.items() if column.dtype is not None
     }
 
 
-def _read_rows(path: Path, hdu: HduScan, columns: Mapping[str, _Column], wanted: int) -> dict[str, npt.NDArray[Any]]:
+def _read_rows(
+    path: Path, hdu: HduScan, columns: Mapping[str, _Column], wanted: int, content: int | None
+) -> dict[str, npt.NDArray[Any]]:
     """Cells as they are on disk."""
     n_rows, width = hdu.shape
     ends = list(accumulate(column.width for column in columns.values()))
@@ -175,12 +182,13 @@ def _read_rows(path: Path, hdu: HduScan, columns: Mapping[str, _Column], wanted:
         raise BadFitsError(f"the table has {n_rows} rows of no bytes", file=path, keyword="NAXIS1")
     if width > np.iinfo(np.int32).max:
         raise BadFitsError(f"a row of the table has {width} bytes", file=path, keyword="NAXIS1")
-    with path.open("rb") as stream:
+    with contextlib.ExitStack() as stack:
+        number = stack.enter_context(path.open("rb", buffering=0)).fileno() if content is None else content
         # Looked at first: what a damaged header promises may be more than the memory.
-        if hdu.data_offset + wanted * width > os.fstat(stream.fileno()).st_size:
+        cut = hdu.data_offset + wanted * width > os.fstat(number).st_size
+        records = np.empty((0 if cut else wanted, width), np.uint8)
+        if cut or not read_at(number, records.reshape(-1).data, hdu.data_offset):
             raise BadFitsError(f"the file is cut inside a table of {n_rows} rows", file=path)
-        stream.seek(hdu.data_offset)
-        content = np.fromfile(stream, np.uint8, wanted * width).reshape(wanted, width)
     cells: dict[str, npt.NDArray[Any]] = {}
     for (name, column), end in zip(columns.items(), ends, strict=True):
         if column.dtype is None:
@@ -189,7 +197,7 @@ def _read_rows(path: Path, hdu: HduScan, columns: Mapping[str, _Column], wanted:
         if column.dtype == "S0":  # numpy has no strings of no length; these take no memory either
             cells[name] = np.broadcast_to(np.array(b"", "S1"), shape)
         else:
-            own = np.ascontiguousarray(content[:, end - column.width : end])
+            own = np.ascontiguousarray(records[:, end - column.width : end])
             cells[name] = own.reshape(-1).view(column.dtype).reshape(shape)
     return cells
 

@@ -1,5 +1,7 @@
 """Raw MUSE frames: 24 extensions ``CHANnn`` of unsigned 16-bit pixels, plain, tile-compressed or compressed as a whole.
 
+The product of muse_illum, which has 32 bits, is read as the raw frame that it is a copy of.
+
 Pixels are read by rows (`RawChannel.read_rows`), so that recipes never hold more of a raw frame than they need.
 See the MUSE manual, section 5.1, for the layout.
 """
@@ -12,13 +14,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from core.ccd.geometry import Detector
 from core.errors import BadFitsError, ChipNotLiveError, DataError, MissingInputError, error_context
-from core.fitsfile.byteorder import unsigned_from_disk
+from core.fitsfile.byteorder import pixels_from_disk, unsigned_from_disk
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, merged_header
 from core.fitsfile.packed import packing_of
@@ -30,6 +33,8 @@ from core.formats.merge import copy_data
 from core.instruments.muse.facts import N_PORTS, PORT_X, PORT_Y, SCAN_WIDTH, chip_name, ifu_of_extname
 
 __all__ = ["RawChannel", "RawFile", "detector_of_header", "open_raw", "write_raw"]
+
+_ROWS: Final = 256  # of pixels of 32 bits at a time
 
 
 @dataclass(frozen=True)
@@ -105,12 +110,13 @@ class RawChannel:
         Raises
         ------
         BadFitsError
-            If it is not an image of 16-bit integers, the file is cut, or compressed twice.
+            If it is not an image of integers of 16 bits (or of 32, as muse_illum writes it), the file is cut, or
+            compressed twice.
         """
         path = scan.path
         if hdu.kind == "compressed" and scan.packing is not None:
             raise BadFitsError(f"tiles in a file that is compressed as a whole ({scan.packing}): unpack it", file=path)
-        if hdu.bitpix != 16:
+        if hdu.bitpix not in (16, 32):
             raise BadFitsError(
                 f"extension {hdu.extname} has BITPIX {hdu.bitpix}, raw frames have 16", file=path, ifu=ifu
             )
@@ -118,7 +124,7 @@ class RawChannel:
             raise BadFitsError(f"the file is cut inside extension {hdu.extname}", file=path, ifu=ifu)
         with error_context(file=path, ifu=ifu):
             bzero = get_key(hdu.header, "BZERO", float, default=0.0)
-        if bzero not in (0.0, 32768.0):
+        if bzero not in ((0.0, 32768.0) if hdu.bitpix == 16 else (0.0,)):
             raise BadFitsError(f"BZERO is {bzero:g}, raw frames have 32768", file=path, ifu=ifu, keyword="BZERO")
         # Of a frame that waits to be read only one header is kept: the text of all 25 would be 0.3 MB.
         header = merged_header(scan.primary, hdu.header)
@@ -188,8 +194,10 @@ class RawChannel:
         """The open file; kept open while there are descriptors to spare, else opened for each read."""
         kept: Descriptor | None = self.__dict__.get("_kept")
         if kept is None:
-            kept = self._unpacked() if self.hdu.kind == "compressed" else self._opened()
-            if self.hdu.kind == "compressed" or Descriptor.to_spare():
+            make = self._opened if self.hdu.bitpix == 16 else self._narrowed
+            make = self._unpacked if self.hdu.kind == "compressed" else make
+            kept = make()
+            if make != self._opened or Descriptor.to_spare():
                 self.__dict__["_kept"] = kept
         return kept
 
@@ -199,8 +207,27 @@ class RawChannel:
         return Descriptor(os.open(self.path, os.O_RDONLY | os.O_CLOEXEC), self.hdu.data_offset)
 
     def _unpacked(self) -> Descriptor:
-        sign_bit = np.uint16(0x8000 if self.offset else 0)  # as on disk in a plain frame
-        return unpack(self.path, self.hdu, lambda rows: (rows.astype(np.uint16) ^ sign_bit).byteswap())
+        return unpack(self.path, self.hdu, self._as_on_disk)
+
+    def _narrowed(self) -> Descriptor:
+        """Pixels of 32 bits as those of a raw frame, in a file without a name."""
+        source, (ny, nx) = self._opened(), self.shape
+        with tempfile.TemporaryFile() as target:
+            for y0 in range(0, ny, _ROWS):
+                rows = np.empty((min(_ROWS, ny - y0), nx), np.int32)
+                if not read_at(source.number, rows.reshape(-1).view(np.uint8).data, source.offset + y0 * nx * 4):
+                    raise BadFitsError(f"the file is cut inside extension {self.hdu.extname}", file=self.path)
+                pixels_from_disk(rows)
+                target.write(self._as_on_disk(rows).tobytes())
+            target.flush()
+            return Descriptor(os.dup(target.fileno()), 0)
+
+    def _as_on_disk(self, rows: npt.NDArray[Any]) -> npt.NDArray[np.uint16]:
+        """Pixels as a plain raw frame has them on disk."""
+        if self.hdu.bitpix != 16 and (rows.min() < 0 or rows.max() > np.iinfo(np.uint16).max):
+            raise BadFitsError(f"extension {self.hdu.extname} has pixels that are none of a raw frame", file=self.path)
+        sign_bit = np.uint16(0x8000 if self.offset else 0)
+        return (rows.astype(np.uint16) ^ sign_bit).byteswap()
 
 
 def open_raw(path: str | os.PathLike[str]) -> RawFile:

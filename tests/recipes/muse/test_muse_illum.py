@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from core.errors import MissingInputError
-from core.formats.raw import write_raw
+from core.errors import BadFitsError, MissingInputError
+from core.formats.raw import open_raw, write_raw
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.registry import get_recipe
@@ -49,6 +49,17 @@ def test_channels_are_copied_in_their_order(frame_maker: Any, tmp_path: Path, ca
             assert hdu.data.dtype == ">i4"
             assert "BZERO" not in hdu.header
             assert hdu.header["ESO DET OUT1 GAIN"] == raws[hdu.name].header["ESO DET OUT1 GAIN"]
+
+
+def test_the_copy_is_read_as_the_raw_frame(frame_maker: Any, tmp_path: Path) -> None:
+    raw = write_exposure(frame_maker, tmp_path / "raw.fits")
+    product = run([(raw, "ILLUMFLAT")], tmp_path)
+    for ifu in (3, 7):
+        np.testing.assert_array_equal(open_raw(product).channel(ifu).read(), open_raw(raw).channel(ifu).read())
+    with fits.open(product, mode="update") as hdus:
+        hdus["CHAN07"].data[5, 5] = 70000
+    with pytest.raises(BadFitsError, match="none of a raw frame"):
+        open_raw(product).channel(7).read()
 
 
 def test_one_exposure_is_taken(frame_maker: Any, tmp_path: Path) -> None:
