@@ -10,6 +10,7 @@ threads change a bit of it.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from core.cubes.rejection import CosmicStatistic, Rejection, slice_direction
 from core.cubes.resample import margin_of, resample
 from core.cubes.wcs import CubeGrid, OutputWcs, Steps, output_grid
 from core.cubes.weights import Resampling
+from core.errors import ProductStoreError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, has_key, set_key
 from core.formats.cube import CubeFile
@@ -41,6 +43,7 @@ __all__ = [
     "cube_grid",
     "cube_header",
     "cube_slabs",
+    "discard_cube",
     "image_header",
     "position_angle",
     "wcs_header",
@@ -140,7 +143,7 @@ def write_cube(
     spread: Spread = in_turn,
     each: Callable[[Slab], None] | None = None,
 ) -> FilledCube:
-    """Make a cube (DATA, STAT) and images of it, in bounded memory.
+    """Make a cube (DATA, STAT) and images of it, in bounded memory; nothing is left of one that fails.
 
     Parameters
     ----------
@@ -166,15 +169,25 @@ def write_cube(
     header, wcs = cube_header(source.header), wcs_header(grid)
     images = [FieldImage(grid.spectral, grid.shape, through) for through in filters]
     with CubeFile.create(path, grid.shape, header, wcs, unit=source.unit) as cube:
-        for slab in cube_slabs(source, grid, options, spread):
-            cube.put(slab.z0, slab.data, slab.stat)
-            if each is not None:
-                each(slab)
-            for image in images:
-                image.add(slab.z0, slab.data, spread=spread)
+        try:
+            for slab in cube_slabs(source, grid, options, spread):
+                cube.put(slab.z0, slab.data, slab.stat)
+                if each is not None:
+                    each(slab)
+                for image in images:
+                    image.add(slab.z0, slab.data, spread=spread)
+        except BaseException:
+            cube.discard()
+            raise
     name = get_key(header, "OBJECT", str, default="")
     extensions = tuple((image_header(image, grid, source.unit, name), image.image()) for image in images)
     return FilledCube(path, header, grid, extensions)
+
+
+def discard_cube(path: Path) -> None:
+    """Remove a cube that was reserved and is not finished, if there is one."""
+    with contextlib.suppress(ProductStoreError):
+        CubeFile.open(path).discard()
 
 
 def cube_grid(source: PixelSource, options: CubeOptions) -> CubeGrid:

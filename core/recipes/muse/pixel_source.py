@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from core.cubes.grid import Columns, TablePositions
 from core.cubes.projection import Matrix, cd_scales, position_native
-from core.errors import DataError
+from core.errors import DataError, error_context
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.formats.pixtable_header import pixtable_units
@@ -68,7 +68,16 @@ def source_of_table(table: PixelTable) -> PixelSource:
     ------
     MissingKeywordError
         If the header lacks the limits, or the place on the sky.
+    DataError
+        If it has no rows, or positions of another unit.
     """
+    with error_context(file=table.path):
+        return _source_of_table(table)
+
+
+def _source_of_table(table: PixelTable) -> PixelSource:
+    if not table.n_rows:
+        raise DataError("no pixels to resample: the table has no rows")
     names = [name for name in (*_NEEDED, "weight") if name in table.columns]
     unit = table.units.get("xpos", "pix")
     positions = _positions(table.header, unit)

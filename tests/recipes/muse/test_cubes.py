@@ -23,7 +23,16 @@ from core.formats.pixtable import write_pixtable
 from core.formats.pixtable_header import PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_read import open_pixtable
-from core.recipes.muse.cubes import CubeOptions, cube_grid, cube_header, cube_slabs, position_angle, write_cube
+from core.recipes.muse.cubes import (
+    CubeOptions,
+    Slab,
+    cube_grid,
+    cube_header,
+    cube_slabs,
+    discard_cube,
+    position_angle,
+    write_cube,
+)
 from core.recipes.muse.pixel_source import PixelSource, source_of_columns, source_of_table
 
 PIXEL = 0.2 / 3600
@@ -116,6 +125,16 @@ def test_a_cube_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
     source = source_of_columns(rows(), header())
     write_cube(tmp_path / "DATACUBE_FINAL.fits", source, CubeOptions()).discard()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_cube_that_fails_on_the_way_leaves_nothing(tmp_path: Path) -> None:
+    def stop(slab: Slab) -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        write_cube(tmp_path / "DATACUBE_FINAL.fits", source_of_columns(rows(), header()), CubeOptions(), each=stop)
+    assert list(tmp_path.iterdir()) == []
+    discard_cube(tmp_path / "DATACUBE_FINAL.fits")  # there is none
 
 
 @pytest.mark.parametrize("sky", [False, True])

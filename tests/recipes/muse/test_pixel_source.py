@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from core.cubes.projection import native_angles, plane_to_sky
-from core.errors import DataError
+from core.errors import DataError, MissingKeywordError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.formats.pixtable import write_pixtable
@@ -110,6 +111,22 @@ def test_several_tables_follow_each_other_and_are_read_where_they_lie() -> None:
     band = source.read((5000.0, 5050.0), (19.0, 26.0))
     np.testing.assert_array_equal(band["data"], parts[1]["data"])
     assert source.read((5000.0, 5050.0), (50.0, 60.0))["xpos"].size == 0
+
+
+def test_a_table_that_makes_no_cube_is_named(tmp_path: Path) -> None:
+    path = write_pixtable(tmp_path / "a.fits", header("positioned (final)"), rows(), units=pixtable_units("deg"))
+    with fits.open(path, mode="update") as hdus:
+        del hdus[0].header["CRVAL1"]
+    with pytest.raises(MissingKeywordError, match="CRVAL1") as told:
+        source_of_table(open_pixtable(path))
+    assert told.value.context["file"] == str(path)
+    forms = {np.dtype(np.float32): "E", np.dtype(np.int32): "J"}
+    cells = [fits.Column(name, forms[values.dtype], array=values[:0]) for name, values in rows().items()]
+    primary = fits.PrimaryHDU()
+    primary.header["HIERARCH ESO DRS MUSE PIXTABLE TYPE"] = "GEOFULL"
+    fits.HDUList([primary, fits.BinTableHDU.from_columns(cells)]).writeto(tmp_path / "none.fits")
+    with pytest.raises(DataError, match=r"no rows.*none.fits"):
+        source_of_table(open_pixtable(tmp_path / "none.fits"))
 
 
 def test_what_makes_no_cube_is_refused() -> None:
