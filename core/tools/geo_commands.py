@@ -1,8 +1,8 @@
 """``muse_geo_plot`` and ``muse_geo_smooth``: look at a geometry, or make it more regular.
 
 Exit codes: 0; 1 a file name is missing; of muse_geo_plot 2 the format is missing, 3 unknown, 4 a scale is missing, 5 no
-number above 0; of muse_geo_smooth 2 the limit is missing or no number; 9 unknown option or argument; 10 the table
-cannot be read; 11 it lacks a column; 50 else.
+number above 0, 11 the table lacks a column; of muse_geo_smooth 2 the limit is missing or no number; 9 unknown option or
+argument; 10 the table cannot be read, or muse_geo_smooth does not find a column in it; 50 else.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _NO_FORMAT, _BAD_FORMAT, _NO_SCALE, _BAD_SCALE = 2, 3, 4, 5
 _BAD_SIGMA: Final = 2
 _UNREADABLE: Final = 10
 _NO_COLUMN: Final = 11
+_PLACES: Final = ("angle", "width")  # without which experts reduce data
 _SCALE: Final = (4.0, 4.0)
 _SIGMA: Final = "3"
 
@@ -61,7 +62,7 @@ def _plot(words: list[str]) -> None:
     chosen = arguments.options.get("-f", _FORMATS[0])
     if chosen not in _FORMATS:
         raise ToolError(_BAD_FORMAT, f"the format must be {' or '.join(_FORMATS)}, not {chosen!r}")
-    geometry = Geometry.from_columns(_read(arguments.files[0], needed=()))
+    geometry = Geometry.from_columns(_read(arguments.files[0], _PLACES, _NO_COLUMN))
     figure = plot_geometry(geometry, scale)
     figure.savefig(arguments.files[1], format=chosen, dpi=POINTS_PER_INCH, facecolor=figure.get_facecolor())
 
@@ -93,7 +94,7 @@ def _smooth(words: list[str]) -> None:
     if not 0 < sigma < math.inf:
         raise ToolError(_BAD_SIGMA, f"the limit must be a number above 0, not {text!r}")
     source, target = arguments.files
-    table = _read(source, needed=ERROR_COLUMNS)
+    table = _read(source, (*_PLACES, *ERROR_COLUMNS), _UNREADABLE)
     smoothed = smooth_geometry(Geometry.from_columns(table), sigma)
     header = merged_header(scan_fits(source).primary, Header())
     qc = QcWriter(MuseGeometry, "GEOMETRY_TABLE", header)
@@ -104,16 +105,15 @@ def _smooth(words: list[str]) -> None:
     print(f"{target}: changed " + ", ".join(f"{number} {name}" for name, number in smoothed.changed.items()))
 
 
-def _read(name: str, needed: tuple[str, ...]) -> MuseTable:
-    """A GEOMETRY_TABLE that has these columns, too."""
+def _read(name: str, needed: tuple[str, ...], no_column: int) -> MuseTable:
+    """A GEOMETRY_TABLE that has these columns, too; ToolError with ``no_column`` if it lacks one."""
     path = Path(name)
     try:
         table = read_table(path, GEOMETRY_TABLE)
     except BadFitsError as error:
-        code = _NO_COLUMN if "column" in error.message else _UNREADABLE
-        raise ToolError(code, f"{path}: {error.message}") from error
+        raise ToolError(no_column if "column" in error.message else _UNREADABLE, f"{path}: {error.message}") from error
     except (MissingInputError, OSError) as error:
         raise ToolError(_UNREADABLE, f"{path} holds no geometry that can be read: {error}") from error
     if missing := [column for column in needed if column not in table]:
-        raise ToolError(_NO_COLUMN, f"{path}: {GEOMETRY_TABLE.name} lacks the column {', '.join(missing)}")
+        raise ToolError(no_column, f"{path}: {GEOMETRY_TABLE.name} lacks the column {', '.join(missing)}")
     return table

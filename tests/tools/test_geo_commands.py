@@ -134,5 +134,14 @@ def test_a_table_without_errors_can_be_drawn_but_not_smoothed(tmp_path, geometry
     columns = {name: values for name, values in geometry.columns().items() if name not in ERROR_COLUMNS}
     bare = str(write_table(tmp_path / "bare.fits", GEOMETRY_TABLE, MuseTable(columns)))
     assert plot([bare, str(tmp_path / "a.pdf")]) == 0
-    assert smooth([bare, str(tmp_path / "b.fits")]) == 11
+    assert smooth([bare, str(tmp_path / "b.fits")]) == 10
     assert "xerr" in capsys.readouterr().err
+    assert not (tmp_path / "b.fits").exists()
+
+
+def test_a_table_without_widths_is_neither_drawn_nor_smoothed(tmp_path, geometry, capsys):
+    columns = {name: values for name, values in geometry.columns().items() if name != "width"}
+    bare = str(write_table(tmp_path / "bare.fits", GEOMETRY_TABLE, MuseTable(columns)))
+    assert plot([bare, str(tmp_path / "a.pdf")]) == 11
+    assert smooth([bare, str(tmp_path / "b.fits")]) == 10
+    assert "lacks the column width" in capsys.readouterr().err
