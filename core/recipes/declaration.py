@@ -33,7 +33,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, ClassVar, Final, Literal, get_args, get_origin
+from typing import Any, ClassVar, Final, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -153,7 +153,7 @@ class RecipeParameters(BaseModel):
         return tuple(_info(name, info) for name, info in cls.model_fields.items())
 
     @classmethod
-    def parse(cls, values: dict[str, Any]) -> RecipeParameters:
+    def parse(cls, values: Mapping[str, Any]) -> Self:
         """Validated parameters from text or typed values.
 
         Raises

@@ -63,10 +63,12 @@ class LampSpectrum:
         Raises
         ------
         DataError
-            If they have no wavelength in common.
+            If one is empty, or they have no wavelength in common.
         """
         total = np.zeros(_GRID.size)
         for wave, values in spectra:
+            if not wave.size:
+                raise DataError("the flat-field spectrum of an IFU is empty")
             total += np.interp(_GRID, wave, values, left=np.nan, right=np.nan)
         known = np.isfinite(total)
         if not known.any():

@@ -37,6 +37,7 @@ from core.formats.raw import RawChannel, open_raw
 from core.instruments.muse.facts import Dq
 from core.recipes.flow import RecipeContext
 from core.recipes.frames import Frame, FrameSet
+from core.recipes.logs import Logger
 from core.recipes.muse.calibrations import BadPixels, Masters, load_bad_pixels, load_masters
 from core.recipes.muse.consistency import same_setup
 from core.recipes.muse.gaincheck import check_gains
@@ -53,8 +54,10 @@ __all__ = [
     "combine_again",
     "combine_frames",
     "combine_masked",
+    "exposure_factors",
     "prepare",
     "reduced_rows",
+    "tell_untimed",
 ]
 
 _SAMPLED_ROWS: Final = 48
@@ -298,8 +301,8 @@ def combine_frames(
     """
     frames = [stack.frames[i] for i in (range(len(stack.frames)) if select is None else select)]
     is_bias = stack.tag == "BIAS"
-    if scale and not is_bias and (untimed := [item.frame.path.name for item in frames if not item.exptime > 0]):
-        ctx.log.warning("no EXPTIME in %s: the frames are not scaled to one exposure time", ", ".join(untimed))
+    if scale and not is_bias:
+        tell_untimed(frames, ctx.log)
     work = _reader(stack, frames, options, scale=scale and not is_bias)
     if stack.tag == "FLAT" and len(frames) > 1 and stack.masters.bias is not None:
         check_gains(work, stack.masters.bias.header, ctx.log)
@@ -391,6 +394,20 @@ def combine_again(
     _run(_reader(stack, [stack.frames[i] for i in select], options), out, None, None, None, silent)
 
 
+def exposure_factors(frames: Sequence[PreparedFrame], *, scale: bool) -> NDArray[np.float32]:
+    """What frames are multiplied with to have the exposure time of the first: 1 unless wanted, and all have one."""
+    exptimes = np.array([frame.exptime for frame in frames])
+    if scale and np.all(exptimes > 0):
+        return (exptimes[0] / exptimes).astype(np.float32)
+    return np.ones(len(frames), np.float32)
+
+
+def tell_untimed(frames: Sequence[PreparedFrame], log: Logger) -> None:
+    """Warn of frames that cannot be scaled to an exposure time."""
+    if untimed := [item.frame.path.name for item in frames if not item.exptime > 0]:
+        log.warning("no EXPTIME in %s: the frames are not scaled to one exposure time", ", ".join(untimed))
+
+
 def _reader(
     stack: RawStack, frames: Sequence[PreparedFrame], options: CombineOptions, *, scale: bool = False
 ) -> SlabReader:
@@ -406,9 +423,6 @@ def _plan(stack: RawStack, frames: Sequence[PreparedFrame], options: CombineOpti
         for window in (det.raw_window(port)[0] for port in all_ports())
     ]
     exptimes = np.array([frame.exptime for frame in frames])
-    factors = np.ones(len(frames), np.float32)
-    if scale and np.all(exptimes > 0):
-        factors = (exptimes[0] / exptimes).astype(np.float32)
     dark_exptime = stack.masters.dark_exptime
     return ReductionPlan(
         detector=det,
@@ -417,7 +431,7 @@ def _plan(stack: RawStack, frames: Sequence[PreparedFrame], options: CombineOpti
         extra_variance=np.array([frame.overscan.shift_variances for frame in frames], np.float32),
         gains=np.array([stack.masters.gains or frame.channel.detector.gain for frame in frames], np.float32),
         dark_factors=(exptimes / (dark_exptime if dark_exptime > 0 else 1.0)).astype(np.float32),
-        factors=factors,
+        factors=exposure_factors(frames, scale=scale),
         calibrated=stack.tag != "BIAS",
         combine=options,
         nonlinearity=() if stack.tag in ("BIAS", "DARK") else stack.masters.nonlinearity,

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from core.errors import DataError
+from core.errors import DataError, error_context
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.scan import scan_fits
@@ -66,8 +66,9 @@ def list_exposures(paths: Sequence[Path], log: Logger) -> tuple[ExposureFiles, .
     found: dict[str, dict[int, Path]] = {}
     for path in paths:
         header = scan_fits(path).primary
-        ifu = ifu_of_extname(get_key(header, "EXTNAME", str, default="")) or 0
-        own = found.setdefault(get_key(header, "DATE-OBS", str), {})
+        with error_context(file=path):
+            ifu = ifu_of_extname(get_key(header, "EXTNAME", str, default="")) or 0
+            own = found.setdefault(get_key(header, "DATE-OBS", str), {})
         if own.setdefault(ifu, path) != path:
             log.warning("%s is not used: %s is of the same exposure and IFU", path.name, own[ifu].name)
     return tuple(ExposureFiles(date, units.pop(0, None), units) for date, units in sorted(found.items()))
@@ -139,8 +140,8 @@ def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger) ->
     BadFitsError
         If a file is no pixel table.
     DataError
-        If an IFU has no row at these wavelengths, only some of the IFUs bring a spectrum of their flat field, or they
-        were made with and without a geometry table.
+        If an IFU has no row at these wavelengths, has other columns or units than the first, was made with or without a
+        geometry table unlike the first, or only some of the IFUs bring a spectrum of their flat field.
     """
     if files.merged is not None:
         return _alone(_chosen(files.merged, low, high))
@@ -151,6 +152,9 @@ def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger) ->
     if all(_flux(first, key) is None for key in _FLUXES):
         log.warning("%s has no flux of a flat field: it is taken to be merged", sources[0].table.path.name)
         return _alone(sources[0])
+    for source in sources[1:]:
+        if (source.table.columns, source.table.units) != (sources[0].table.columns, sources[0].table.units):
+            raise DataError(f"columns or units are not those of {sources[0].table.path.name}", file=source.table.path)
     scales = [1.0, *(_scale(source.table, first, log) for source in sources[1:])]
     spectra = [spectrum for source in sources if (spectrum := source.flat_field()) is not None]
     if spectra and len(spectra) < len(sources):
@@ -170,7 +174,8 @@ def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger) ->
 def _chosen(path: Path, low: float, high: float) -> ChosenRows:
     """Rows of the wavelengths; all without looking at them if the header says that they are within."""
     table = open_pixtable(path)
-    least, most = (get_key(table.header, f"{PREFIX}.LIMITS.LAMBDA.{end}", float) for end in ("LOW", "HIGH"))
+    with error_context(file=path):
+        least, most = (get_key(table.header, f"{PREFIX}.LIMITS.LAMBDA.{end}", float) for end in ("LOW", "HIGH"))
     return choose_rows(table, [] if low < least and most < high else [within("lambda", low, high)])
 
 
@@ -208,7 +213,7 @@ def _scale(table: PixelTable, first: Header, log: Logger) -> float:
     """Flux of an IFU in a flat field, that of the sky if it is known, relative to the first one."""
     for key in _FLUXES:
         own, its = _flux(table.header, key), _flux(first, key)
-        if own is not None and its:
+        if own and its and own > 0 and its > 0:
             if key != _FLUXES[0]:
                 log.warning("%s is scaled by the flux of the lamps: there is none of the sky", table.path.name)
             return own / its

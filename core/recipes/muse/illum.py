@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import error_context
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.formats.pixtable_origin import PREFIX
@@ -41,7 +42,8 @@ def measure_illumination(
     lines = [end for _, y in pixels.values() if y.size for end in (int(y[0]), int(y[-1]) + 1)]
     first, last = (min(lines), max(lines)) if lines else (0, 0)
     data = reduced_rows(stack, 0, first, last)
-    return Illumination.of({number: _median(data[y - first, x]) for number, (x, y) in pixels.items()}), given
+    with error_context(file=given.path, ifu=ifu):
+        return Illumination.of({number: _median(data[y - first, x]) for number, (x, y) in pixels.items()}), given
 
 
 def _pixels_in_range(slice_map: SliceMap) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

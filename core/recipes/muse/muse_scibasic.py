@@ -264,7 +264,14 @@ class MuseScibasic(IfuRecipe):
         """
         super().check_inputs(frames)
         raw = frames.tagged(*SKY_TAGS)
-        if not raw and not frames.tagged("REDUCED"):
+        reduced = frames.tagged("REDUCED")
+        if raw and reduced:
+            raise MissingInputError(
+                f"{cls.name} takes raw exposures or REDUCED images, not both: {raw[0].path.name}, "
+                f"{reduced[0].path.name}",
+                rule="REDUCED",
+            )
+        if not raw and not reduced:
             raise MissingInputError(
                 f"the set of frames has no exposure of the sky: {', '.join(SKY_TAGS)} or REDUCED", rule="OBJECT"
             )
@@ -272,10 +279,19 @@ class MuseScibasic(IfuRecipe):
             if not frames.tagged(tag):
                 raise MissingInputError(f"{raw[0].tag} frames need a {tag}", rule=tag)
 
+    @classmethod
+    def check_parameters(cls, frames: FrameSet, params: ScibasicParameters) -> None:
+        """A combination must fit the number of exposures; see `Recipe.check_parameters`."""
+        super().check_parameters(frames, params)
+        if params.combine_options is not None and (raw := frames.tagged(*SKY_TAGS)):
+            params.combine_options.check_number(len(raw))
+
     def list_parts(self, frames: FrameSet, params: ScibasicParameters) -> tuple[Part, ...]:
         """The IFU asked for by ``nifu``, or all that any exposure has; see `IfuRecipe.list_parts`."""
         if reduced := frames.tagged("REDUCED"):
             found = {params.nifu} if params.nifu > 0 else {ifu for f in reduced for ifu in ifus_of_image(f.path)}
+            if not found:
+                raise MissingInputError("no REDUCED image says its IFU", file=reduced[0].path, keyword="EXTNAME")
             return tuple(map(ifu_part, sorted(found)))
         return super().list_parts(FrameSet(frames.tagged(*SKY_TAGS)), params)
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,7 +15,6 @@ from core.ccd.reduction import MasterRows, divide_by_flat
 from core.errors import DataError, MissingInputError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
-from core.formats.cube import open_cube
 from core.formats.image import MuseImage, open_image
 from core.formats.pixtable import default_form
 from core.formats.pixtable_header import PixtableLimits
@@ -27,14 +25,16 @@ from core.instruments.muse.facts import NOTCH, SAMPLING, USEFUL_RANGE, Dq, mode_
 from core.recipes.declaration import Recipe
 from core.recipes.flow import ArrayProduct, FileProduct, ImageProduct, RecipeContext
 from core.recipes.frames import Frame, FrameSet
-from core.recipes.muse.basic import RawStack, combine_frames, prepare
+from core.recipes.muse.basic import RawStack, combine_frames, exposure_factors, prepare, tell_untimed
+from core.recipes.muse.consistency import size_words
 from core.recipes.muse.illum import describe_illumination, measure_illumination
+from core.recipes.muse.image_store import ImageStore
+from core.recipes.muse.sky_flats import SkyFlat, load_sky_flats
 from core.recipes.muse.sky_shift import sky_line_shift
 from core.recipes.muse.slice_maps import SliceMaps, load_slice_maps, with_pixels
 from core.recipes.muse.strehl import write_strehl
 from core.recipes.names import product_name
 from core.recipes.qcwriter import QcWriter
-from core.spatial.fieldflat import FieldFlat
 from core.spatial.illumination import Illumination
 from core.spatial.picture import RowsOfSlice, spectra_side_by_side
 from core.spatial.positions import SliceMap
@@ -43,7 +43,7 @@ from core.spatial.spectrum import SpectrumBins
 if TYPE_CHECKING:
     from core.recipes.muse.muse_scibasic import ScibasicParameters
 
-__all__ = ["SKY_TAGS", "ScibasicFlow", "load_field_flats"]
+__all__ = ["SKY_TAGS", "ScibasicFlow"]
 
 SKY_TAGS: Final = ("OBJECT", "STD", "SKY", "ASTROMETRY")
 
@@ -82,7 +82,7 @@ class ScibasicFlow:
     ctx: RecipeContext
     _maps: SliceMaps = field(init=False)
     _illumination: Illumination | None = None
-    _flats: list[tuple[Frame, FieldFlat, float | None]] = field(default_factory=list)
+    _flats: list[SkyFlat] = field(default_factory=list)
     _flat_spectrum: Spectrum | None = None
     _masters: tuple[Frame, ...] = ()  # what the images are made with
     _calibs: tuple[Frame, ...] = ()  # what the pixel tables are made with
@@ -109,18 +109,16 @@ class ScibasicFlow:
                 self._illum = (frame,)
             else:
                 self.ctx.log.warning("a combination of exposures is not corrected for the illumination of the slices")
-        self._flats = load_field_flats(self.frames, self.ifu)
+        self._flats = load_sky_flats(self.frames, self.ifu, self.ctx.log)
         self._flat_spectrum = self._spectrum_of_flat(stack)
-        self._calibs = (*stack.calibs, *self._maps.frames, *(frame for frame, _, _ in self._flats))
+        self._calibs = (*stack.calibs, *self._maps.frames, *(flat.frame for flat in self._flats))
         if combined is not None:
-            result = combine_frames(stack, combined, self.ctx, scale=self.params.scale)
-            yield self._exposure(stack.tag, 1, result.image, result.raws)
+            yield self._exposure(stack.tag, 1, self._combined(stack, combined), stack.raws)
             return
-        numbers: Counter[str] = Counter()
         for index, prepared in enumerate(stack.frames):
-            tag = prepared.frame.tag
-            numbers[tag] += 1
-            yield self._exposure(tag, numbers[tag], self._reduced(stack, index), (prepared.frame,))
+            frame = prepared.frame
+            number = self.frames.tagged(frame.tag).index(frame) + 1  # the same in all IFUs, if one lacks a frame, too
+            yield self._exposure(frame.tag, number, self._reduced(stack, index), (frame,))
 
     def _exposure(self, tag: str, number: int, image: MuseImage, raws: tuple[Frame, ...]) -> _Exposure:
         write_strehl(raws[0].path, image.header, self.ctx.log)
@@ -130,6 +128,23 @@ class ScibasicFlow:
         if self.params.saveimage:
             self.ctx.save(ImageProduct(f"{tag}_RED", image, raws, self._masters, number))
         return exposure
+
+    def _combined(self, stack: RawStack, options: CombineOptions) -> MuseImage:
+        """All exposures as one; cosmic rays are looked for in each of them."""
+        if self.params.cr == "none":
+            return combine_frames(stack, options, self.ctx, scale=self.params.scale).image
+        options.check_number(len(stack.frames))
+        if self.params.scale:
+            tell_untimed(stack.frames, self.ctx.log)
+        header = Header()
+        with ImageStore(stack.detector.trimmed_shape, self.ctx.spread, flags=True) as store:
+            for index, factor in enumerate(exposure_factors(stack.frames, scale=self.params.scale)):
+                image = self._reduced(stack, index)
+                image.data[:] *= factor
+                image.stat[:] *= factor * factor
+                store.add(image.data, image.stat, image.dq)
+                header = image.header if index == 0 else header
+            return store.combine(options, header)
 
     def _reduced(self, stack: RawStack, index: int) -> MuseImage:
         """One exposure; cosmic rays are looked for before the flat field is applied."""
@@ -163,6 +178,12 @@ class ScibasicFlow:
             number += 1
             if image.unit != "count":
                 raise DataError(f'the image has the unit "{image.unit}", not "count"', file=frame.path, keyword="BUNIT")
+            if number > 1 and image.data.shape != self._maps.maps[0].shape:
+                raise DataError(
+                    f"the image has {size_words(image.data.shape)}, those before it have "
+                    f"{size_words(self._maps.maps[0].shape)}",
+                    file=frame.path,
+                )
             if number == 1:
                 self._maps = load_slice_maps(self.ifu, self.frames, image.data.shape, self.ctx.log)
                 self._calibs = self._maps.frames
@@ -182,6 +203,8 @@ class ScibasicFlow:
         for _, rows, (values, flags) in with_pixels(whole, (data, dq)):
             bins.add(rows.map.wavelengths, values, values, flags)
         found = bins.spectrum()
+        if not found.wave.size:
+            raise DataError("the master flat has no good pixel in a slice", file=flat.path)
         return found.wave, found.data
 
     # -- pixel tables ------------------------------------------------------------------------------------------
@@ -196,6 +219,12 @@ class ScibasicFlow:
             shift = self._shift(exposure)
             qc.write("QC.SCIBASIC.LAMBDA.SHIFT", shift)
         slices = [self._cropped(SliceRows.whole(self.ifu, m, shift), exposure) for m in self._maps.maps]
+        if not any(rows.n_rows for rows in slices):
+            raise DataError(
+                f"no pixel has a wavelength in the useful range of {exposure.mode}",
+                file=exposure.raws[0].path,
+                ifu=self.ifu,
+            )
         self._describe(header)
         path = self.ctx.output_dir / product_name(tag, number=exposure.number, unit=self.ifu)
         form = "compact" if self.params.compact else default_form()
@@ -235,15 +264,18 @@ class ScibasicFlow:
         centres, values = self._flat_spectrum
         low, high = min(low for low, _ in limits) - _FLAT_MARGIN, max(high for _, high in limits) + _FLAT_MARGIN
         inside = (centres >= low) & (centres <= high)
+        if not inside.any():
+            self.ctx.log.warning("the flat field has no spectrum from %.1f to %.1f Angstrom", low, high)
+            return None
         return centres[inside], values[inside]
 
     def _describe(self, header: Header) -> None:
         set_key(header, f"{PREFIX}.TYPE", self._maps.kind, "with or without positions in the field of view")
         if self._illumination is not None:
             describe_illumination(header, self._illumination)
-        for _, _, flux in self._flats:
-            if flux is not None:
-                set_key(header, "DRS.MUSE.FLAT.FLUX.SKY", flux, "flux of the twilight sky of this IFU")
+        for flat in self._flats:
+            if flat.flux is not None:
+                set_key(header, "DRS.MUSE.FLAT.FLUX.SKY", flat.flux, "flux of the twilight sky of this IFU")
 
     def _fill(self, table: SlicewiseTable, exposure: _Exposure) -> F32 | None:
         """Put all slices into the table; the resampled picture, if it is wanted."""
@@ -255,7 +287,7 @@ class ScibasicFlow:
             columns = rows.columns(names=("xpos", "ypos", "lambda"))
             if notch := NOTCH.get(exposure.mode):
                 dq[(columns["lambda"] > notch[0]) & (columns["lambda"] < notch[1])] = int(Dq.NOTCH_NAD)
-            self._correct(rows.map, columns, data, stat)
+            self._correct(rows.map, columns, data, stat, dq)
             table.put(number, columns, data, dq, stat)
             if self.params.resample:
                 limits.append(PixtableLimits.of_slice(columns, rows.ifu, rows.map.slice_no))
@@ -265,14 +297,20 @@ class ScibasicFlow:
         low, high = (float(pick(limit.wave[end] for limit in limits)) for end, pick in ((0, min), (1, max)))
         return spectra_side_by_side(pictured, (low, high), self.params.dlambda)
 
-    def _correct(self, slice_map: SliceMap, columns: dict[str, NDArray[Any]], data: F32, stat: F32) -> None:
-        """Illumination of the slices and flat field of the sky, in place."""
+    def _correct(
+        self, slice_map: SliceMap, columns: dict[str, NDArray[Any]], data: F32, stat: F32, dq: NDArray[np.int32]
+    ) -> None:
+        """Illumination of the slices and flat field of the sky, in place; flag what has no value."""
         if self._illumination is not None:
             factor = self._illumination.factors[slice_map.slice_no]
             data *= np.float32(factor)
             stat *= np.float32(factor * factor)
-        for _, flat, _ in self._flats:
-            flat.divide(columns["xpos"], columns["ypos"], columns["lambda"], data, stat)
+        for flat in self._flats:
+            flat.field.divide(columns["xpos"], columns["ypos"], columns["lambda"], data, stat)
+        with np.errstate(invalid="ignore", over="ignore"):
+            known = np.isfinite(data.sum())
+        if not known:
+            dq[~np.isfinite(data)] |= int(Dq.MISSING)
 
     def _save_picture(self, exposure: _Exposure, header: Header, picture: F32) -> None:
         own = Header()
@@ -289,27 +327,3 @@ class ScibasicFlow:
         self.ctx.save(ArrayProduct(tag, "DATA", picture, cards, own, exposure.raws, self._calibs, exposure.number))
 
 
-def load_field_flats(frames: FrameSet, ifu: int) -> list[tuple[Frame, FieldFlat, float | None]]:
-    """Flat fields of the sky, in order, each with the flux of the IFU in it.
-
-    Raises
-    ------
-    BadFitsError
-        If a TWILIGHT_CUBE has no cube.
-    MissingKeywordError
-        If its grid is not told.
-    """
-    return [_field_flat(frame, ifu) for frame in frames.tagged("TWILIGHT_CUBE")]
-
-
-def _field_flat(frame: Frame, ifu: int) -> tuple[Frame, FieldFlat, float | None]:
-    cube = open_cube(frame.path, needed=("DATA",))
-    axes: Iterable[int] = (1, 2, 3)
-    value, pixel, step = (
-        [get_key(cube.header, name.format(axis), float) for axis in axes]
-        for name in ("CRVAL{0}", "CRPIX{0}", "CD{0}_{0}")
-    )
-    first = tuple(v + (1.0 - p) * s for v, p, s in zip(value, pixel, step, strict=True))
-    flux = get_key(cube.header, f"DRS.MUSE.FLAT.FLUX.SKY{ifu}", float, default=None)
-    values = cube.read_part("DATA", 0, cube.shape[0])
-    return frame, FieldFlat(values, (first[0], first[1], first[2]), (step[0], step[1], step[2])), flux

@@ -116,9 +116,9 @@ def sky_line_shift(
             log.warning("sky line %.3f Angstrom is not among %.1f to %.1f", abs(line), pixels.low, pixels.high)
             continue
         fit = _fit(pixels, line, options)
-        error = _error(fit)
-        shift = abs(line) - fit.center
-        if not (error > 0 and math.isfinite(shift / error) and abs(shift) < options.half_width):
+        error = _error(fit) if fit else math.nan
+        shift = abs(line) - fit.center if fit else math.nan
+        if fit is None or not (error > 0 and math.isfinite(shift / error) and abs(shift) < options.half_width):
             log.warning("sky line %.3f Angstrom cannot be measured", abs(line))
             continue
         log.info("sky line %.3f Angstrom lies at %.4f +- %.4f Angstrom", abs(line), fit.center, error)
@@ -163,15 +163,20 @@ class _Pixels:
             data, stat, dq = (plane[y, x] for plane in self._planes)
             good = dq == 0
             parts.append((wave[rows][good], data[good], stat[good]))
-        none = np.empty(0, np.float32)
-        wave, data, stat = (np.concatenate([none, *column]) for column in zip(*parts, strict=True))
+        if not parts:
+            none = np.empty(0, np.float32)
+            return none, none, none
+        wave, data, stat = (np.concatenate(column) for column in zip(*parts, strict=True))
         return wave, data, stat
 
 
-def _fit(pixels: _Pixels, line: float, options: SkyLineOptions) -> GaussFit:
+def _fit(pixels: _Pixels, line: float, options: SkyLineOptions) -> GaussFit | None:
+    """Fit to the spectrum around a line; None if there is none."""
     bins = (pixels.low, pixels.high, options.bin_size)
     rejection = (options.high_sigma, options.low_sigma, options.iterations)
     spectrum = binned_with_rejection(*pixels.near(abs(line), options.half_width), bins, *rejection)
+    if not spectrum.wave.size:
+        return None
     return fit_gaussian(spectrum.wave, math.copysign(1.0, line) * spectrum.data, spectrum.stat)
 
 

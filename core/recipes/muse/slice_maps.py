@@ -10,8 +10,8 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from core.ccd.trace_model import Trace, TraceLine
-from core.errors import BadFitsError, DataError, MissingInputError, MuseError
+from core.ccd.trace_model import TraceLine
+from core.errors import BadFitsError, DataError, MissingInputError, MuseError, error_context
 from core.formats.pixtable_slices import SliceRows
 from core.formats.tables import GEOMETRY_TABLE, MuseTable, read_table
 from core.instruments.muse.facts import N_SLICES, N_SLICES_PER_STACK, SLICE_WIDTH_NOMINAL
@@ -25,6 +25,7 @@ from core.variables import EXPERT_VARIABLE
 __all__ = ["SliceMaps", "field_places", "load_slice_maps", "with_pixels"]
 
 _LIKELY_ROW: Final = 2056.0
+_FARTHEST: Final = 1000.0  # from the middle of the field, which has 300 pix [pix]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def load_slice_maps(ifu: int, frames: FrameSet, shape: tuple[int, int], log: Log
     dispersion, dispersion_frame = load_dispersion(frames, ifu, log)
     used = [trace_frame, dispersion_frame]
     places: dict[int, FieldPlace] | None = None
+    geometry: Frame | None = None
     if frames.tagged("GEOMETRY_TABLE"):
         geometry = frames.one("GEOMETRY_TABLE")
         places = field_places(read_table(geometry.path, GEOMETRY_TABLE), ifu, geometry)
@@ -83,7 +85,13 @@ def load_slice_maps(ifu: int, frames: FrameSet, shape: tuple[int, int], log: Log
     maps = []
     for number in range(1, N_SLICES + 1):
         try:
-            found = _map(number, trace, dispersion, places, shape, ifu)
+            with error_context(file=trace_frame.path):
+                left, right = (trace.polynomial(number, line) for line in (TraceLine.LEFT, TraceLine.RIGHT))
+            with error_context(file=dispersion_frame.path):
+                wave = _wavelengths(number, dispersion, ifu)
+            with error_context(file=geometry.path if geometry else None):
+                place = _place(number, places, ifu)
+            found = SliceMap(number, left, right, wave, place, shape)
         except MuseError as error:
             if not _expert():
                 raise
@@ -100,26 +108,21 @@ def load_slice_maps(ifu: int, frames: FrameSet, shape: tuple[int, int], log: Log
     return SliceMaps(tuple(maps), "SIMPLE" if places is None else "GEOFULL", tuple(used))
 
 
-def _map(
-    number: int,
-    trace: Trace,
-    dispersion: Dispersion,
-    places: dict[int, FieldPlace] | None,
-    shape: tuple[int, int],
-    ifu: int,
-) -> SliceMap:
-    left, right = (trace.polynomial(number, line) for line in (TraceLine.LEFT, TraceLine.RIGHT))
-    wave = dispersion.polynomial(number)
+def _wavelengths(number: int, dispersion: Dispersion, ifu: int) -> NDArray[np.float64]:
+    """Coefficients of the wavelengths of a slice."""
     middle = float(dispersion.wavelength(number, _LIKELY_ROW, _LIKELY_ROW))
     if middle == 0 or not np.isfinite(middle):
         raise DataError(f"the wavelength solution of slice {number} is empty", ifu=ifu, slice=number)
+    return np.ascontiguousarray(dispersion.polynomial(number))
+
+
+def _place(number: int, places: dict[int, FieldPlace] | None, ifu: int) -> FieldPlace:
+    """Place of a slice in the field of view, or beside the others without a geometry table."""
     if places is None:
-        place = FieldPlace.beside_others(number)
-    elif number in places:
-        place = places[number]
-    else:
+        return FieldPlace.beside_others(number)
+    if number not in places:
         raise DataError(f"the geometry table has no place of slice {number}", ifu=ifu, slice=number)
-    return SliceMap(number, left, right, np.ascontiguousarray(wave), place, shape)
+    return places[number]
 
 
 def field_places(table: MuseTable, ifu: int, frame: Frame) -> dict[int, FieldPlace]:
@@ -130,7 +133,7 @@ def field_places(table: MuseTable, ifu: int, frame: Frame) -> dict[int, FieldPla
     MissingInputError
         If the table has not this IFU.
     DataError
-        If it has not 48 slices of it.
+        If it has not 48 slices of it, or one lies outside the field of view.
     BadFitsError
         If it has neither angle nor width; with MUSE_EXPERT_USER 0 and 75 are taken.
     """
@@ -149,6 +152,14 @@ def field_places(table: MuseTable, ifu: int, frame: Frame) -> dict[int, FieldPla
         else:
             raise BadFitsError(f"GEOMETRY_TABLE lacks the column {name}", file=frame.path, keyword=name)
     cells = np.stack(columns, axis=1).astype(np.float64)
+    far = np.flatnonzero((np.abs(cells[:, [0, 1, 3]]) > _FARTHEST).any(axis=1))
+    if far.size:
+        raise DataError(
+            f"the geometry table puts slice {numbers[far[0]]} outside the field of view, at "
+            f"{cells[far[0], 0]:g}, {cells[far[0], 1]:g} pix",
+            file=frame.path,
+            ifu=ifu,
+        )
     return {
         int(number): FieldPlace(*row)
         for number, row in zip(numbers, cells.tolist(), strict=True)

@@ -10,7 +10,7 @@ import numpy as np
 from core.fitsfile.dataunit import read_columns
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, set_key
-from core.fitsfile.scan import scan_fits
+from core.formats.raw import open_raw
 from core.recipes.logs import Logger
 
 __all__ = ["write_strehl"]
@@ -26,12 +26,14 @@ def write_strehl(raw: Path, header: Header, log: Logger) -> None:
     """
     if not get_key(header, "INS.MODE", str, default="").startswith("NFM"):
         return
-    hdu = scan_fits(raw).extension(_TABLE)
-    if hdu is None:
-        log.warning("%s has no extension %s: the Strehl ratio is not known", raw.name, _TABLE)
+    file = open_raw(raw)
+    hdu = file.scan.extension(_TABLE)
+    if hdu is None or hdu.kind != "table":
+        log.warning("%s has no table %s: the Strehl ratio is not known", raw.name, _TABLE)
         return
-    columns = read_columns(raw, hdu, needed=())
-    samples = np.concatenate([np.empty(0), *(columns[name].ravel() for name in _COLUMNS if name in columns)])
+    columns = read_columns(raw, hdu, content=file.content.number if file.content else None)
+    cells = (columns[name].ravel() for name in _COLUMNS if name in columns and columns[name].dtype.kind in "fiu")
+    samples = np.concatenate([np.empty(0), *cells])
     samples = samples[np.isfinite(samples)]
     if not samples.size:
         log.warning("%s has no Strehl ratio in %s", raw.name, _TABLE)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
-from core.errors import DataError
+from core.errors import DataError, MissingKeywordError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, has_key
 from core.formats.pixtable_header import PixtableLimits
@@ -117,6 +118,40 @@ def test_one_spectrum_that_is_missing_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="this has not") as told:
         opened(paths)
     assert told.value.context["file"].endswith("-05.fits")
+
+
+def test_a_flux_of_nothing_is_no_scale(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    paths = [write(tmp_path, 3, FLUXES[3]), write(tmp_path, 5, {"LAMP": 0.0, "SKY": 0.0})]
+    assert opened(paths).scales == (1.0, 1.0)
+    assert "-05.fits is not scaled" in caplog.text
+
+
+@pytest.mark.parametrize("key", ["DATE-OBS", "HIERARCH ESO DRS MUSE PIXTABLE LIMITS LAMBDA LOW"])
+def test_a_missing_keyword_is_named_with_its_file(tmp_path: Path, key: str) -> None:
+    path = write(tmp_path, 3, FLUXES[3])
+    with fits.open(path, mode="update") as hdus:
+        del hdus[0].header[key]
+    with pytest.raises(MissingKeywordError) as told:
+        opened([path])
+    assert told.value.context["file"] == str(path)
+    assert told.value.context["keyword"] in ("DATE-OBS", f"{PREFIX}.LIMITS.LAMBDA.LOW")
+
+
+def test_tables_of_other_units_do_not_go_together(tmp_path: Path) -> None:
+    paths = [write(tmp_path, ifu, fluxes) for ifu, fluxes in FLUXES.items()]
+    with fits.open(paths[1], mode="update") as hdus:
+        hdus["xpos"].header["BUNIT"] = "deg"
+    with pytest.raises(DataError, match="columns or units are not those of PIXTABLE_OBJECT_0-03"):
+        opened(paths)
+
+
+def test_an_empty_spectrum_is_told(tmp_path: Path) -> None:
+    paths = [write(tmp_path, ifu, fluxes) for ifu, fluxes in FLUXES.items()]
+    with fits.open(paths[1], memmap=False) as hdus:
+        hdus["PIXTABLE_FLAT_FIELD"].data = hdus["PIXTABLE_FLAT_FIELD"].data[:0]
+        hdus.writeto(paths[1], overwrite=True)
+    with pytest.raises(DataError, match="is empty"):
+        opened(paths)
 
 
 def test_exposures_are_listed_by_time(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -251,7 +251,7 @@ def test_the_strehl_ratio_of_narrow_field_exposures_is_kept(tmp_path: Path, capl
     fits.PrimaryHDU().writeto(tmp_path / "none.fits")
     with caplog.at_level("WARNING"):
         write_strehl(tmp_path / "none.fits", header, log)
-    assert "none.fits has no extension SPARTA_ATM_DATA" in caplog.text
+    assert "none.fits has no table SPARTA_ATM_DATA" in caplog.text
 
 
 def test_what_is_missing_is_named(sky: Any, tmp_path: Path) -> None:
