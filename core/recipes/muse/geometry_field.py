@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from core.ccd.combine import CombineOptions
 from core.ccd.trace_model import Trace, TraceLine
 from core.cubes.grid import TablePositions
-from core.errors import DataError
+from core.errors import ChipNotLiveError, DataError, MissingInputError
 from core.fitsfile.header import Header
 from core.formats.image import MuseImage, image_extension_header, open_image
 from core.formats.raw import open_raw
@@ -32,7 +32,7 @@ from core.spatial.geometry import Geometry
 from core.spatial.positions import FieldPlace, SliceMap
 from core.spectral.dispersion import Dispersion
 
-__all__ = ["check_pictures", "field_source", "mask_cube", "slice_maps"]
+__all__ = ["check_picture", "field_source", "mask_cube", "slice_maps"]
 
 _WHOLE: Final = 10000.0  # thickness of a plane that holds all wavelengths [Angstrom]
 _BARE: Final = ("MASK_CHECK", "MASTER_BIAS", "BADPIX_TABLE", "NONLINEARITY_GAIN")
@@ -178,37 +178,47 @@ def mask_cube(
     return FileProduct("GEOMETRY_CUBE", cube, cube.header, *used)
 
 
-def check_pictures(
-    frames: FrameSet, geometry: Geometry, wave: Limits, calibs: Sequence[Frame], ctx: RecipeContext
-) -> Iterable[ArrayProduct]:
-    """GEOMETRY_CHECK of each MASK_CHECK: a picture of the field over the range of wavelengths.
+def check_picture(
+    check: Frame,
+    number: int,
+    frames: FrameSet,
+    geometry: Geometry,
+    wave: Limits,
+    calibs: Sequence[Frame],
+    ctx: RecipeContext,
+) -> ArrayProduct:
+    """GEOMETRY_CHECK of a MASK_CHECK: a picture of the field over the range of wavelengths, without IFUs that it lacks.
 
     Raises
     ------
     DataError
         If no slice has pixels in the range of wavelengths.
+    CalibrationMismatchError
+        If the frame does not fit the MASTER_BIAS.
     """
     silent = replace(ctx, progress=lambda fraction, text: None)
-    for number, check in enumerate(frames.tagged("MASK_CHECK"), start=1):
-        bare = FrameSet(tuple(frame for frame in frames if frame.tag in _BARE[1:] or frame == check))
+    bare = FrameSet(tuple(frame for frame in frames if frame.tag in _BARE[1:] or frame == check))
 
-        def images(bare: FrameSet = bare) -> Iterable[Any]:
-            for ifu in geometry.ifus:
+    def images() -> Iterable[Any]:
+        for ifu in geometry.ifus:
+            try:
                 stack = prepare(ifu, bare, ("MASK_CHECK",), overscan_of_bias(ifu, bare, silent), silent)
-                image = combine_frames(stack, CombineOptions("average"), silent).image
-                yield image, _maps_of(ifu, frames, geometry, image, silent)
+            except (MissingInputError, ChipNotLiveError) as error:
+                ctx.log.warning("the picture of %s has no IFU %d: %s", check.path.name, ifu, error)
+                continue
+            image = combine_frames(stack, CombineOptions("average"), silent).image
+            yield image, _maps_of(ifu, frames, geometry, image, silent)
 
-        source = field_source(images(), wave, Header())
-        options = CubeOptions(crsigma=0.0, dlambda=_WHOLE)
-        grid = cube_grid(source, options)
-        plane = next(cube_slabs(source, grid, options, ctx.spread, range(1))).data[0]
-        ctx.progress(1.0, f"{check.path.name} becomes a picture")
-        own = image_extension_header("DATA", "count", parts=("DATA",))
-        own.remove("EXTNAME")
-        own.extend(wcs_header(grid, axes=2).cards)
-        yield ArrayProduct(
-            "GEOMETRY_CHECK", "DATA", plane, cube_header(open_raw(check.path).primary), own, (check,), calibs, number
-        )
+    source = field_source(images(), wave, Header())
+    options = CubeOptions(crsigma=0.0, dlambda=_WHOLE)
+    grid = cube_grid(source, options)
+    plane = next(cube_slabs(source, grid, options, ctx.spread, range(1))).data[0]
+    ctx.progress(1.0, f"{check.path.name} becomes a picture")
+    own = image_extension_header("DATA", "count", parts=("DATA",))
+    own.remove("EXTNAME")
+    own.extend(wcs_header(grid, axes=2).cards)
+    header = cube_header(open_raw(check.path).primary)
+    return ArrayProduct("GEOMETRY_CHECK", "DATA", plane, header, own, (check,), calibs, number)
 
 
 def _maps_of(ifu: int, frames: FrameSet, geometry: Geometry, image: MuseImage, ctx: RecipeContext) -> list[SliceMap]:

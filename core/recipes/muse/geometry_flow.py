@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
 from core.ccd.trace_model import Trace
-from core.errors import DataError, MissingInputError
+from core.errors import DataError, MissingInputError, error_context
 from core.fitsfile.header import Header
 from core.formats.image import open_image
 from core.formats.tables import SPOTS_TABLE, MuseTable, read_table
@@ -84,7 +84,8 @@ def overscan_of_bias(ifu: int, frames: FrameSet, ctx: RecipeContext) -> Overscan
     recorded = recorded_overscan(bias.header)
     if not recorded:
         ctx.log.warning("%s does not tell its overscan parameters: the usual ones are taken", frame.path.name)
-    return OverscanParameters.model_validate(recorded)
+    with error_context(file=frame.path):
+        return OverscanParameters.parse(recorded)
 
 
 @dataclass
@@ -100,6 +101,7 @@ class MaskFlow:
     params: GeometryParameters
     ctx: RecipeContext
     calibs: tuple[Frame, ...]
+    numbers: tuple[int, ...]  # of the exposures in the sequence: the same in all IFUs, if one lacks a frame, too
     reuse: int = field(default_factory=lambda: level_of(_SKIP))
 
     @classmethod
@@ -112,14 +114,16 @@ class MaskFlow:
         dispersion, dispersion_frame = load_dispersion(frames, ifu, ctx.log)
         stack = prepare(ifu, frames, ("MASK",), overscan_of_bias(ifu, frames, ctx), ctx)
         calibs = (*stack.calibs, trace_frame, dispersion_frame, catalogue_frame)
-        return cls(recipe, ifu, stack, pinhole_lines(catalogue), trace, dispersion, params, ctx, calibs)
+        sequence = frames.tagged("MASK")
+        numbers = tuple(sequence.index(frame) + 1 for frame in stack.raws)
+        return cls(recipe, ifu, stack, pinhole_lines(catalogue), trace, dispersion, params, ctx, calibs, numbers)
 
     @cached_property
     def exposures(self) -> list[MaskExposure]:
         """Positions of the mask in the frames."""
         return [
             MaskExposure.of_header(item.header, item.frame.path.name, number)
-            for number, item in enumerate(self.stack.frames, start=1)
+            for number, item in zip(self.numbers, self.stack.frames, strict=True)
         ]
 
     def run(self) -> IfuSpots:
@@ -180,7 +184,7 @@ class MaskFlow:
 
     def _exposure(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """A reduced exposure and its flagged pixels; saved, if so wanted."""
-        if earlier := self._earlier("MASK_REDUCED", _REUSE_REDUCED, index + 1):
+        if earlier := self._earlier("MASK_REDUCED", _REUSE_REDUCED, self.numbers[index]):
             image = open_image(earlier, self.ifu)
             return image.read_part("DATA"), image.read_part("DQ") != 0
         if not self.params.savereduced:
@@ -188,7 +192,7 @@ class MaskFlow:
             return self._masked_room.data, self._masked_room.bad
         silent = replace(self.ctx, progress=lambda fraction, text: None)
         reduced = combine_frames(self.stack, _AVERAGE, silent, select=(index,), room=self._whole_room)
-        product = ImageProduct("MASK_REDUCED", reduced.image, reduced.raws, reduced.calibs, index + 1)
+        product = ImageProduct("MASK_REDUCED", reduced.image, reduced.raws, reduced.calibs, self.numbers[index])
         self.ctx.save(product)
         return reduced.image.data, reduced.image.dq != 0
 
@@ -207,7 +211,7 @@ class MaskFlow:
         width = 0.5 * (series.x_fwhm + series.y_fwhm)
         bright = (series.x_fwhm > 0) & (series.y_fwhm > 0) & (series.flux > _BRIGHT)
         means = []
-        for exposure, (values, wanted) in enumerate(zip(width, bright, strict=True), start=1):
+        for exposure, values, wanted in zip(self.numbers, width, bright, strict=True):
             own = values[wanted]
             if own.size < 2:
                 continue

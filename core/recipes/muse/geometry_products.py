@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -42,9 +44,12 @@ def geometry_options() -> GeometryOptions:
         If one of them is no number.
     """
     shifts = os.environ.get(_SHIFTS, "")
+    distance = _number(_DISTANCE, os.environ[_DISTANCE]) if _DISTANCE in os.environ else None
+    if distance is not None and not distance > 0:
+        raise ParameterError(f"{_DISTANCE} is {distance:g} mm, which is no distance", parameter=_DISTANCE)
     return GeometryOptions(
         rotation=_number(_ROTATION, os.environ.get(_ROTATION, "0")),
-        distance=_number(_DISTANCE, os.environ[_DISTANCE]) if _DISTANCE in os.environ else None,
+        distance=distance,
         gaps_by_offsets=switched_on(_BY_OFFSETS),
         shifts=tuple(_number(_SHIFTS, text) for text in shifts.split(",") if text.strip()),
         upright=not switched_on(_NO_INVERSION),
@@ -52,10 +57,10 @@ def geometry_options() -> GeometryOptions:
 
 
 def _number(variable: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ParameterError(f"{variable} is {text!r}, which is no number", parameter=variable) from None
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
+    raise ParameterError(f"{variable} is {text!r}, which is no number", parameter=variable)
 
 
 def solve(measured: Mapping[int, IfuSpots], ctx: RecipeContext) -> SolvedGeometry:

@@ -21,6 +21,7 @@ from core.spatial.spots import N_SPOTS, SpotPlaces, SpotSeries
 __all__ = ["MaskExposure", "common_scale", "peaks_of_table", "series_of_table", "table_of_series"]
 
 _STAGES: Final = (2, 3, 4)  # INS.POSn: x, y and z of the mask
+_SCALE: Final = "TEL.FOCU.SCALE"
 _SAME_SCALE: Final = 1e-10  # [arcsec/mm]
 
 
@@ -59,10 +60,15 @@ class MaskExposure:
         ------
         MissingKeywordError
             If a position of the mask or the derotator is missing.
+        DataError
+            If the scale of the focal plane is not above 0.
         ParameterError
             If the mask moves along the slices.
         """
         with error_context(file=name):
+            scale = get_key(header, _SCALE, float, default=FOCAL_SCALE)
+            if not scale > 0:
+                raise DataError(f"a focal plane of {scale:g} arcsec/mm does not exist", keyword=_SCALE)
             positions = tuple(get_key(header, f"INS.POS{stage}.POS", float) for stage in _STAGES)
             on_sky = get_key(header, "INS.DROT.MODE", str, default="").strip() == "SKY"
             return cls(
@@ -71,7 +77,7 @@ class MaskExposure:
                 steps=tuple(get_key(header, f"INS.POS{stage}.ENC", int) for stage in _STAGES),
                 positions=positions,
                 height=mask_height(positions[1], get_key(header, "INS.DROT.POSANG", float), on_sky),
-                scale=get_key(header, "TEL.FOCU.SCALE", float, default=FOCAL_SCALE),
+                scale=scale,
             )
 
 
@@ -86,7 +92,7 @@ def common_scale(scales: Sequence[float]) -> float:
     if np.ptp(scales) > _SAME_SCALE:
         raise DataError(
             f"the scale of the focal plane changes from {min(scales):g} to {max(scales):g} arcsec/mm",
-            keyword="TEL.FOCU.SCALE",
+            keyword=_SCALE,
         )
     return float(scales[0])
 

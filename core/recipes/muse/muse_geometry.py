@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, Literal
 
-from core.errors import DataError, MissingInputError, ParameterError
+from core.errors import MissingInputError, NonRetriableError, ParameterError
 from core.formats.raw import open_raw
 from core.instruments.muse.facts import N_IFU
 from core.recipes.declaration import (
@@ -23,11 +25,13 @@ from core.recipes.flow import PartOutput, Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.arc_lamps import load_line_list
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
+from core.recipes.muse.cubes import discard_cube
 from core.recipes.muse.differences.muse_geometry import DIFFERENCES, MANUAL_NOTES
-from core.recipes.muse.geometry_field import check_pictures, mask_cube
+from core.recipes.muse.geometry_field import check_picture, mask_cube
 from core.recipes.muse.geometry_flow import MaskFlow
 from core.recipes.muse.geometry_products import geometry_tables, solve
 from core.recipes.muse.units import ifus_of
+from core.recipes.names import product_name
 from core.recipes.parts import MemoryNeed, Part, PartKind
 from core.spatial.arclines import pinhole_lines
 
@@ -209,6 +213,10 @@ class MuseGeometry(Recipe):
             raise MissingInputError(f"no frame has an IFU from {params.ifu1} to {params.ifu2}", rule="CHANnn")
         return tuple(found)
 
+    def prepare(self, frames: FrameSet, params: GeometryParameters, ctx: RecipeContext) -> Path:
+        """Note where products are reserved; see `Recipe.prepare`."""
+        return ctx.output_dir
+
     def process(self, part: Part, frames: FrameSet, params: GeometryParameters, ctx: RecipeContext) -> PartOutput:
         """Find and measure the pinholes in one IFU; see `Recipe.process`."""
         return PartOutput(measured=MaskFlow.begin(self, part.number, frames, params, ctx).run())
@@ -226,9 +234,19 @@ class MuseGeometry(Recipe):
         geometry, tables = geometry_tables(self, solved, spots, pinhole_lines(catalogue), params.smooth, header, used)
         wave = (params.lambdamin, params.lambdamax)
         products: list[Product] = [*tables]
-        try:
-            products.append(mask_cube(frames, geometry, wave, header, used, ctx))
-            products += check_pictures(frames, geometry, wave, used[1], ctx)
-        except DataError as error:  # the geometry is worth having without its pictures
-            ctx.log.error("the field of view cannot be shown: %s", error)
+        pictures: list[tuple[str, Callable[[], Product]]] = [
+            ("the mask", lambda: mask_cube(frames, geometry, wave, header, used, ctx))
+        ]
+        for number, check in enumerate(frames.tagged("MASK_CHECK"), start=1):
+            make = partial(check_picture, check, number, frames, geometry, wave, used[1], ctx)
+            pictures.append((check.path.name, make))
+        for what, make_picture in pictures:
+            try:
+                products.append(make_picture())
+            except NonRetriableError as error:  # the geometry is worth having without its pictures
+                ctx.log.error("%s cannot be shown in the field of view: %s", what, error)
         return products
+
+    def abandon(self, prepared: Path) -> None:
+        """Remove the cube of the mask; see `Recipe.abandon`."""
+        discard_cube(prepared / product_name("GEOMETRY_CUBE"))

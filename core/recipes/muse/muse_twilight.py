@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +9,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from core.cubes.weights import Resampling
-from core.errors import ParameterError, ProductStoreError
-from core.formats.cube import CubeFile
+from core.errors import ParameterError, error_context
 from core.instruments.muse.facts import N_IFU
 from core.recipes.declaration import (
     BADPIX_INPUT,
@@ -26,7 +24,7 @@ from core.recipes.declaration import (
 from core.recipes.flow import PartOutput, Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.calibrations import NONLINEARITY_INPUT
-from core.recipes.muse.cubes import CubeOptions
+from core.recipes.muse.cubes import CubeOptions, discard_cube
 from core.recipes.muse.differences.muse_twilight import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.parameters import CombineParameters
 from core.recipes.muse.twilight_field import CUBE, FLAT, TwilightField, read_sky_cube
@@ -273,9 +271,11 @@ class MuseTwilight(Recipe):
         Raises
         ------
         ParameterError
-            If MUSE_TWILIGHT_SCALES has not 24 positive numbers.
+            If MUSE_TWILIGHT_SCALES has not 24 positive numbers, or MUSE_TWILIGHT_SKIP is no file.
         """
         skip = os.environ.get(SKIP)
+        if skip and not Path(skip).is_file():
+            raise ParameterError(f"{SKIP} is {skip!r}, which is no file", parameter=SKIP)
         return TwilightRun(ctx.output_dir, _scales(os.environ.get(SCALES, "")), Path(skip) if skip else None)
 
     def process(self, part: Part, frames: FrameSet, params: TwilightParameters, ctx: RecipeContext) -> PartOutput:
@@ -292,14 +292,14 @@ class MuseTwilight(Recipe):
         field = TwilightField(self, frames, params, ctx, run.scales)
         if run.skip is not None:
             ctx.log.info("the cube of the twilight sky is %s", run.skip)
-            return field.of_cube(read_sky_cube(run.skip), frames.tagged(RAW_TAG), ())
+            with error_context(file=run.skip):
+                return field.of_cube(read_sky_cube(run.skip), frames.tagged(RAW_TAG), ())
         return field.of_ifus(list(measured.values()))
 
     def abandon(self, prepared: TwilightRun) -> None:
         """Remove pixels and cube; see `Recipe.abandon`."""
         remove_pixels(prepared.folder)
-        with contextlib.suppress(ProductStoreError):  # it was not reserved, or is finished
-            CubeFile.open(prepared.folder / product_name(CUBE)).discard()
+        discard_cube(prepared.folder / product_name(CUBE))
 
 
 def _scales(text: str) -> tuple[float, ...]:

@@ -325,5 +325,3 @@ class ScibasicFlow:
         del_keys(cards, r"(QC\.|DRS\.MUSE\.PIXTABLE\.)")
         tag = f"{exposure.tag}_RESAMPLED"
         self.ctx.save(ArrayProduct(tag, "DATA", picture, cards, own, exposure.raws, self._calibs, exposure.number))
-
-

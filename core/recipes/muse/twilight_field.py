@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.errors import BadFitsError, DataError
+from core.errors import BadFitsError, DataError, error_context
 from core.fitsfile.dataunit import map_image
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, has_key, set_key
@@ -172,7 +172,8 @@ class TwilightField:
         given = self.frames.optional("VIGNETTING_MASK")
         if given is None:
             return None, ()
-        return corner_mask(_read_mask(given.path), size), (given,)
+        with error_context(file=given.path):
+            return corner_mask(_read_mask(given.path), size), (given,)
 
 
 def _is_narrow(header: Header) -> bool:

@@ -6,6 +6,7 @@ when the cube is made, or the run fails.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,13 +96,16 @@ def reduce_twilight(
     del_keys(header, r"(QC\.|DRS\.MUSE\.OVSC)")
     _write_qc(QcWriter(recipe, "DATACUBE_SKYFLAT", header), ifu, combined)
     image = combined.image
-    bad = image.dq != 0
+    bad = (image.dq != 0) | ~np.isfinite(image.data)
     ctx.log.info("%d bad pixels are interpolated", np.count_nonzero(bad))
     mend(image.data, image.stat, bad)
     set_key(header, f"{PREFIX}.TYPE", maps.kind, "with or without positions in the field of view")
     slices = [SliceRows.whole(ifu, each).within(params.lambdamin, params.lambdamax) for each in maps.maps]
+    if not any(rows.n_rows for rows in slices):
+        low, high = params.lambdamin, params.lambdamax
+        raise DataError(f"no pixel has a wavelength from {low:g} to {high:g} Angstrom", ifu=ifu, parameter="lambdamin")
     flux, limits = _keep(pixels_of(ifu, ctx.output_dir), header, slices, combined, illum[0] if illum else None)
-    if not flux > 0:
+    if not 0 < flux < math.inf:
         raise DataError(f"the twilight sky has a flux of {flux:g} count in this IFU", ifu=ifu)
     raws = (*combined.raws, *((illum[1],) if illum else ()))
     return TwilightIfu(ifu, limits, flux, raws, (*stack.calibs, *maps.frames))

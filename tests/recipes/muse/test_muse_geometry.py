@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from core.ccd.geometry import Detector
 from core.ccd.trace_model import Trace
@@ -30,8 +31,8 @@ from core.instruments.muse.facts import N_SLICES
 from core.recipes.engine import run_recipe
 from core.recipes.flow import RecipeContext
 from core.recipes.frames import Frame, FrameSet
-from core.recipes.muse.geometry_field import check_pictures, field_source, mask_cube, slice_maps
-from core.recipes.muse.geometry_flow import IfuSpots
+from core.recipes.muse.geometry_field import check_picture, field_source, mask_cube, slice_maps
+from core.recipes.muse.geometry_flow import IfuSpots, MaskFlow
 from core.recipes.muse.geometry_products import geometry_options, geometry_tables, solve
 from core.recipes.muse.mask_exposures import MaskExposure, peaks_of_table, series_of_table, table_of_series
 from core.recipes.muse.muse_geometry import GeometryParameters, MuseGeometry
@@ -40,7 +41,7 @@ from core.recipes.results import RunResult
 from core.simulator.geometry import make_geometry
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.truth import truth_for
-from core.spatial.geometry import Geometry
+from core.spatial.geometry import Geometry, joined
 from core.spatial.horizontal import RimSpots
 from core.spatial.peaks import find_peaks
 from core.spatial.slices import IfuPeaks
@@ -196,6 +197,32 @@ def test_reduced_exposures_are_saved_and_used_again(frames, tmp_path, few_are_en
         assert all(np.array_equal(before[name], after[name], equal_nan=True) for name in before)
 
 
+def exposures_of(pairs: list[tuple[Path, str]], context: RecipeContext) -> MaskFlow:
+    inputs = FrameSet(tuple(Frame(path, tag) for path, tag in pairs))
+    return MaskFlow.begin(MuseGeometry(), IFU, inputs, GeometryParameters(), context)
+
+
+def test_exposures_keep_their_numbers_where_one_lacks_the_ifu(frames, tmp_path, context):
+    with fits.open(frames[0][0]) as hdus:
+        fits.HDUList([hdus[0].copy()]).writeto(tmp_path / "bare.fits")
+    few = [frames[0], (tmp_path / "bare.fits", "MASK"), *frames[1:3], *frames[COUNT:]]
+    flow = exposures_of(few, context)
+    assert [exposure.number for exposure in flow.exposures] == [1, 3, 4]
+
+
+def test_overscan_parameters_that_are_none_are_told_with_the_bias(frames, tmp_path, context):
+    bias = next(path for path, tag in frames if tag == "MASTER_BIAS")
+    with fits.open(bias) as hdus:
+        header = hdus[0].header
+        number = next(n for n in range(1, 50) if header[f"ESO PRO REC1 PARAM{n} NAME"] == "overscan")
+        header[f"ESO PRO REC1 PARAM{number} VALUE"] = "hpoly"
+        hdus.writeto(tmp_path / "bias.fits")
+    pairs = [(tmp_path / "bias.fits" if tag == "MASTER_BIAS" else path, tag) for path, tag in frames]
+    with pytest.raises(ParameterError, match="hpoly") as told:
+        exposures_of(pairs, context)
+    assert told.value.context["file"].endswith("bias.fits")
+
+
 def test_fewer_than_fifty_frames_are_too_few(frames, tmp_path):
     with pytest.raises(MissingInputError, match="at least 50 MASK"):
         run(frames, tmp_path)
@@ -236,6 +263,9 @@ def test_the_height_of_the_mask_depends_on_the_derotator():
 def test_the_scale_may_be_the_usual_one():
     assert MaskExposure.of_header(mask_header(), "a", 1).scale == 1.705
     assert MaskExposure.of_header(mask_header(**{"TEL.FOCU.SCALE": 1.71}), "a", 1).scale == 1.71
+    with pytest.raises(DataError, match="0 arcsec/mm") as told:
+        MaskExposure.of_header(mask_header(**{"TEL.FOCU.SCALE": 0.0}), "a", 1)
+    assert told.value.context == {"keyword": "TEL.FOCU.SCALE", "file": "a"}
 
 
 @pytest.mark.parametrize("key", ["INS.POS2.POS", "INS.POS3.ENC", "INS.DROT.POSANG"])
@@ -347,9 +377,10 @@ def test_the_environment_sets_options(monkeypatch):
     assert (options.distance, options.rotation, options.shifts) == (0.65, 11.7675, (0.1, -0.2))
     assert options.gaps_by_offsets
     assert not options.upright
-    monkeypatch.setenv("MUSE_GEOMETRY_PINHOLE_DY", "wide")
-    with pytest.raises(ParameterError, match="MUSE_GEOMETRY_PINHOLE_DY"):
-        geometry_options()
+    for distance in ("wide", "nan", "-0.6"):
+        monkeypatch.setenv("MUSE_GEOMETRY_PINHOLE_DY", distance)
+        with pytest.raises(ParameterError, match="MUSE_GEOMETRY_PINHOLE_DY"):
+            geometry_options()
 
 
 # -- pictures of the field ---------------------------------------------------------------------------------------------
@@ -426,13 +457,18 @@ def test_the_mask_is_seen_in_its_cube(frames, result, context):
     assert np.nanmean(white[lit & (near < 1.0)]) > 20 * abs(np.nanmean(white[lit & (near > 5.0)]))
 
 
-def test_a_picture_of_another_frame(frames, result, context):
+def test_a_picture_of_another_frame_is_shown_without_ifus_that_it_lacks(frames, result, context, caplog):
     _, products = result
     truth = Geometry.from_columns(make_geometry(1).table())
     own = truth.where((truth.ifu == IFU) & np.isin(truth.slice_ccd, SLICES))
     pairs = [*frames, (frames[0][0], "MASK_CHECK")]
     inputs = FrameSet(tuple(Frame(path, tag) for path, tag in pairs))
     at = replace(context, output_dir=products["MASK_COMBINED"].parent)
-    (picture,) = check_pictures(inputs, own, (6800.0, 7200.0), (), at)
+    other = replace(own, ifu=np.full(len(own), 13, np.int32))  # which no frame has
+    caplog.set_level(logging.WARNING, "cascade.recipe")
+    logging.getLogger("cascade.recipe").propagate = True
+    check = Frame(frames[0][0], "MASK_CHECK")
+    picture = check_picture(check, 1, inputs, joined([own, other]), (6800.0, 7200.0), (), at)
+    assert "has no IFU 13" in caplog.text
     assert (picture.tag, picture.number, picture.data.ndim) == ("GEOMETRY_CHECK", 1, 2)
     assert np.isfinite(picture.data).sum() > 2 * 75
