@@ -118,7 +118,7 @@ class PixelTable(ABC):
             If the file is cut.
         """
 
-    @property
+    @cached_property
     def exact_limits(self) -> PixtableLimits | None:
         """Extremes of the rows, if they are known better than from the header, which has 7 digits."""
         return None

@@ -42,7 +42,7 @@ NO_UNITS = ("muse_twilight",)  # recipes that take all IFUs there are
 
 WITHOUT_KERNELS = {"muse_illum", "muse_exp_align", "muse_scipost_apply_astrometry"}  # they copy, compare, project
 # They need frames that nothing simulated has: a response, an extinction; exposures in native angles.
-COMPILED_AT_FIRST_USE = {"muse_create_sky", "muse_scipost_calibrate_flux", "muse_exp_combine"}
+COMPILED_AT_FIRST_USE = {"muse_create_sky", "muse_scipost", "muse_scipost_calibrate_flux", "muse_exp_combine"}
 
 
 @pytest.mark.heavy

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from core.cubes.collapse import FieldImage, Filter
 from core.cubes.grid import ROW_BYTES, Region
 from core.cubes.rejection import CosmicStatistic, Rejection, slice_direction
-from core.cubes.resample import margin_of, resample
+from core.cubes.resample import Voxels, margin_of, resample
 from core.cubes.wcs import CubeGrid, OutputWcs, Steps, output_grid
 from core.cubes.weights import Resampling
 from core.errors import ProductStoreError
@@ -33,7 +33,7 @@ from core.formats.cube import CubeFile
 from core.formats.image import image_extension_header
 from core.formats.pixtable_origin import PREFIX
 from core.instruments.muse.facts import SPAXEL_NFM, SPAXEL_WFM, mode_class
-from core.recipes.muse.pixel_source import PixelSource
+from core.recipes.muse.pixel_source import ROW, PixelSource
 from core.spread import Spread, in_turn
 
 __all__ = [
@@ -96,11 +96,14 @@ class Slab:
         The first, from 0.
     data, stat : ndarray of float32, shape (n, ny, nx)
         NaN where there is nothing.
+    cosmics : ndarray of int64, shape (m,)
+        Rows of the table that are cosmic rays, if the source numbers its rows.
     """
 
     z0: int
     data: npt.NDArray[np.float32]
     stat: npt.NDArray[np.float32]
+    cosmics: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,7 +226,8 @@ def cube_slabs(
     n_planes, n_lines = _division(source.n_rows, grid, margin, options.max_bytes)
     for z0 in range(planes.start, planes.stop, n_planes):
         z1 = min(z0 + n_planes, planes.stop)
-        bands = []
+        bands: list[Voxels] = []
+        cosmics = [np.zeros(0, np.int64)]
         for y0 in range(0, grid.ny, n_lines):
             region = Region(z0, z1, y0, min(y0 + n_lines, grid.ny))
             columns = source.read(grid.spectral.reach(z0, z1, margin), _reach(grid, region, margin))
@@ -238,10 +242,14 @@ def cube_slabs(
                     spread=spread,
                 )
             )
+            if ROW in columns:
+                cosmics.append(columns[ROW][bands[-1].cosmics])
+        found = np.unique(np.concatenate(cosmics))
         if len(bands) == 1:
-            yield Slab(z0, bands[0].data, bands[0].stat)
+            yield Slab(z0, bands[0].data, bands[0].stat, found)
         else:
-            yield Slab(z0, *(np.concatenate([getattr(b, part) for b in bands], axis=1) for part in ("data", "stat")))
+            data, stat = (np.concatenate([getattr(band, part) for band in bands], axis=1) for part in ("data", "stat"))
+            yield Slab(z0, data, stat, found)
 
 
 def position_angle(header: Header) -> float:

@@ -125,7 +125,7 @@ class ExposureTable(PixelTable):
         return None
 
 
-def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger) -> ExposureTable:
+def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger, *, lamps: bool = True) -> ExposureTable:
     """The table of an exposure.
 
     Parameters
@@ -134,6 +134,8 @@ def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger) ->
     low, high : float
         Wavelengths that are wanted [Angstrom].
     log : logger
+    lamps : bool
+        Whether the spectrum of the lamps is brought in again. Responses of the first pipelines are without it.
 
     Raises
     ------
@@ -156,19 +158,19 @@ def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger) ->
         if (source.table.columns, source.table.units) != (sources[0].table.columns, sources[0].table.units):
             raise DataError(f"columns or units are not those of {sources[0].table.path.name}", file=source.table.path)
     scales = [1.0, *(_scale(source.table, first, log) for source in sources[1:])]
-    spectra = [spectrum for source in sources if (spectrum := source.flat_field()) is not None]
+    spectra = [spectrum for source in sources if lamps and (spectrum := source.flat_field()) is not None]
     if spectra and len(spectra) < len(sources):
         lacking = next(source.table.path for source in sources if source.flat_field() is None)
         raise DataError("the pixel tables of other IFUs have a spectrum of the flat field, this has not", file=lacking)
     mode = mode_class(get_key(first, "INS.MODE", str, default=None))
-    lamps = LampSpectrum.of(spectra, mode) if spectra else None
+    spectrum_of_lamps = LampSpectrum.of(spectra, mode) if spectra else None
     header = merged_header_of_ifus(
         [own_cards(source.table.header) for source in sources], [source.limits() for source in sources]
     )
     del_keys(header, _OF_FLATS)
-    if lamps is not None:
-        set_key(header, FFCORR, lamps.n_units, "corrected for flat-field spectrum")
-    return _table(sources, scales, lamps, header)
+    if spectrum_of_lamps is not None:
+        set_key(header, FFCORR, spectrum_of_lamps.n_units, "corrected for flat-field spectrum")
+    return _table(sources, scales, spectrum_of_lamps, header)
 
 
 def _chosen(path: Path, low: float, high: float) -> ChosenRows:

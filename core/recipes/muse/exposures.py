@@ -24,6 +24,7 @@ from core.recipes.flow import FileProduct, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
 from core.recipes.muse.exposure_tables import ExposureFiles, list_exposures, open_exposure
+from core.recipes.muse.steps.table import with_limits
 from core.recipes.names import product_name
 
 __all__ = [
@@ -95,9 +96,9 @@ class Exposure:
     low: float
     high: float
 
-    def open(self, log: Logger) -> PixelTable:
+    def open(self, log: Logger, *, lamps: bool = True) -> PixelTable:
         """Its pixel table, of all IFUs, without what QC says of single ones; see `open_exposure`."""
-        table = open_exposure(self.files, self.low, self.high, log)
+        table = open_exposure(self.files, self.low, self.high, log, lamps=lamps)
         del_keys(table.header, r"QC\.")
         return table
 
@@ -116,7 +117,7 @@ def table_product(
 ) -> FileProduct:
     """The product that holds a pixel table, which is written when it is saved."""
     path = ctx.output_dir / product_name(tag, number=number)
-    return FileProduct(tag, _TableFile(path, table, default_form()), table.header, raws, calibs, number)
+    return FileProduct(tag, _TableFile(path, table, default_form()), with_limits(table), raws, calibs, number)
 
 
 def exposures_of(

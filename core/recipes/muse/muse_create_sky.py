@@ -19,9 +19,10 @@ from core.recipes.frames import FrameSet
 from core.recipes.muse.differences.muse_create_sky import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import ReferenceParameters, exposures_of
 from core.recipes.muse.sky_model import (
+    dark_rows,
     load_profiles,
-    mask_test,
     model_sky,
+    parse_sigmas,
     picture_test,
     sky_spectrum,
     white_light,
@@ -79,18 +80,6 @@ class CreateSkyParameters(ReferenceParameters):
     def sigmas(self) -> tuple[float, float]:
         """For cosmic rays in the cube, and in the spectrum; 0: they stay."""
         return parse_sigmas(self.crsigma)
-
-
-def parse_sigmas(text: str) -> tuple[float, float]:
-    """Two numbers of a list; fewer stand for 15 in the cube, and none in the spectrum.
-
-    Raises
-    ------
-    ValueError
-        If they are no numbers.
-    """
-    values = [float(word) for word in text.split(",") if word.strip()]
-    return (max(values[0], 0.0), max(values[1], 0.0)) if len(values) > 1 else (15.0, 0.0)
 
 
 class MuseCreateSky(Recipe):
@@ -162,7 +151,7 @@ class MuseCreateSky(Recipe):
         white = white_light(shown, params.sigmas[0], ctx)
         sky = find_sky(white.data, params.ignore, params.fraction)
         ctx.log.info("sky between %g and %g: %d pixels", sky.low, sky.high, int(sky.mask.sum()))
-        dark = select_rows(table, mask_test(sky.mask, white.grid), measure=False)
+        dark = dark_rows(table, shown, white, sky)
         ctx.progress(0.6, "spectrum")
         spectrum = sky_spectrum(dark, params.sampling, params.sigmas[1])
         model = model_sky(

@@ -23,9 +23,10 @@ from core.formats.pixtable_header import pixtable_units
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_read import PixelTable
 
-__all__ = ["PixelSource", "joined_source", "source_of_columns", "source_of_table", "spatial_cd"]
+__all__ = ["ROW", "PixelSource", "joined_source", "source_of_columns", "source_of_table", "spatial_cd"]
 
 Limits = tuple[float, float]
+ROW: Final = "row"  # column with the numbers of the rows, if a source tells them
 _NEEDED: Final = ("xpos", "ypos", "lambda", "data", "dq", "stat")
 _PIECE: Final = 1 << 20  # rows read at a time
 
@@ -61,8 +62,14 @@ class PixelSource:
     read: Callable[[Limits, Limits], Columns]
 
 
-def source_of_table(table: PixelTable) -> PixelSource:
+def source_of_table(table: PixelTable, *, numbered: bool = False) -> PixelSource:
     """Pixels of a table on disk, read by wavelength; its limits are those of its header, if it does not know better.
+
+    Parameters
+    ----------
+    table : PixelTable
+    numbered : bool
+        Whether pixels come with the numbers of their rows.
 
     Raises
     ------
@@ -72,10 +79,10 @@ def source_of_table(table: PixelTable) -> PixelSource:
         If it has no rows, or positions of another unit.
     """
     with error_context(file=table.path):
-        return _source_of_table(table)
+        return _source_of_table(table, numbered)
 
 
-def _source_of_table(table: PixelTable) -> PixelSource:
+def _source_of_table(table: PixelTable, numbered: bool) -> PixelSource:
     if not table.n_rows:
         raise DataError("no pixels to resample: the table has no rows")
     names = [name for name in (*_NEEDED, "weight") if name in table.columns]
@@ -84,8 +91,12 @@ def _source_of_table(table: PixelTable) -> PixelSource:
     convert = _converter(unit, positions)
 
     def read(wave: Limits, y: Limits) -> Columns:
-        pieces = [piece.columns for piece in table.rows(*wave, names, _PIECE)]
-        return convert(_concatenated(pieces, {name: table.columns[name] for name in names}))
+        pieces = list(table.rows(*wave, names, _PIECE))
+        kinds: dict[str, np.dtype[Any]] = {name: table.columns[name] for name in names}
+        found = convert(_concatenated([piece.columns for piece in pieces], kinds))
+        if numbered:
+            found = {**found, ROW: np.concatenate([np.zeros(0, np.int64), *(piece.rows for piece in pieces)])}
+        return found
 
     if unit == "rad":
         starts = range(0, table.n_rows, _PIECE)

@@ -5,31 +5,35 @@ What muse_create_sky and muse_scipost have in common.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from core.cubes.collapse import WHITE, FieldImage
+from core.cubes.projection import sky_to_plane
 from core.cubes.wcs import CubeGrid
 from core.cubes.weights import Resampling
 from core.errors import DataError, MissingInputError
 from core.fitsfile.header import Header
 from core.formats.field_image import FieldPicture
 from core.formats.lsf import read_lsf
+from core.formats.pixtable_header import zero_point
 from core.formats.pixtable_read import PixelTable
 from core.formats.pixtable_select import RowTest, on_mask
 from core.instruments.muse.facts import N_IFU
 from core.onsky.skylines import LineFit, SkyLines, average_lsf, continuum_of, fit_lines
+from core.onsky.skymask import SkyMask
 from core.onsky.skyspectrum import MeanSpectrum, SpectrumSum
 from core.recipes.flow import RecipeContext
 from core.recipes.frames import Frame
 from core.recipes.logs import Logger
 from core.recipes.muse.cubes import CubeOptions, cube_grid, cube_slabs, wcs_header
 from core.recipes.muse.pixel_source import source_of_table
+from core.recipes.muse.steps.selection import SelectedTable, select_rows, without_rows
 from core.recipes.muse.steps.sky import SlicePlace, count_slices
 from core.spectral.lsf_cube import LsfImage
 from core.spectral.lsf_hermite import HermiteLsf
@@ -37,9 +41,11 @@ from core.spectral.lsf_hermite import HermiteLsf
 __all__ = [
     "SkyModel",
     "WhiteLight",
+    "dark_rows",
     "load_profiles",
     "mask_test",
     "model_sky",
+    "parse_sigmas",
     "picture_test",
     "sky_spectrum",
     "white_light",
@@ -53,6 +59,18 @@ _HERMITE_STEP: Final = 0.05
 _HERMITE_WAVES: Final = np.arange(4600.0, 9401.0, 160.0)
 
 
+def parse_sigmas(text: str) -> tuple[float, float]:
+    """Two numbers of a list; fewer stand for 15 in the cube, and none in the spectrum.
+
+    Raises
+    ------
+    ValueError
+        If they are no numbers.
+    """
+    values = [float(word) for word in text.split(",") if word.strip()]
+    return (max(values[0], 0.0), max(values[1], 0.0)) if len(values) > 1 else (15.0, 0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class WhiteLight:
     """An image of all light, for internal use.
@@ -62,10 +80,13 @@ class WhiteLight:
     data : ndarray of float32, shape (ny, nx)
     grid : CubeGrid
         Of the cube that it was made of.
+    cosmics : ndarray of int64
+        Rows of the table that are cosmic rays.
     """
 
     data: npt.NDArray[np.float32]
     grid: CubeGrid
+    cosmics: npt.NDArray[np.int64]
 
     def wcs(self) -> Header:
         """World coordinates of the image."""
@@ -74,13 +95,31 @@ class WhiteLight:
 
 def white_light(table: PixelTable, crsigma: float, ctx: RecipeContext) -> WhiteLight:
     """The image of all light from 4650 to 9300 Angstrom; cosmic rays above ``crsigma`` are left out."""
-    source = source_of_table(table)
+    source = source_of_table(table, numbered=True)
     options = CubeOptions(Resampling(pixfrac=_PIXFRAC), "median", crsigma)
     grid = cube_grid(source, options)
-    image = FieldImage(grid.spectral, grid.shape, WHITE)
+    image, cosmics = FieldImage(grid.spectral, grid.shape, WHITE), []
     for slab in cube_slabs(source, grid, options, ctx.spread):
         image.add(slab.z0, slab.data, spread=ctx.spread)
-    return WhiteLight(image.image(), grid)
+        cosmics.append(slab.cosmics)
+    return WhiteLight(image.image(), grid, np.unique(np.concatenate(cosmics)))
+
+
+def dark_rows(table: PixelTable, shown: PixelTable, white: WhiteLight, sky: SkyMask) -> PixelTable:
+    """The rows of a table on its sky; cosmic rays are none.
+
+    Parameters
+    ----------
+    table : PixelTable
+    shown : PixelTable
+        Of which the white-light image was made: the table, or rows that were selected of it.
+    white : WhiteLight
+    sky : SkyMask
+    """
+    cosmics = white.cosmics
+    if isinstance(shown, SelectedTable) and shown is not table:
+        cosmics = shown.numbers_of(cosmics)
+    return select_rows(without_rows(table, cosmics), mask_test(sky.mask, white.grid), measure=False)
 
 
 def mask_test(mask: npt.NDArray[np.bool_], grid: CubeGrid) -> RowTest:
@@ -90,20 +129,36 @@ def mask_test(mask: npt.NDArray[np.bool_], grid: CubeGrid) -> RowTest:
     return on_mask(mask, (first[0], first[1]), (spatial.cd[0][0], spatial.cd[1][1]))
 
 
-def picture_test(picture: FieldPicture) -> RowTest:
-    """Rows of a table with positions in pixels on the pixels of a mask that are not zero.
+def picture_test(picture: FieldPicture, header: Header | None = None) -> RowTest:
+    """Rows of a table on the pixels of a mask that are not zero, and those beyond it.
+
+    Parameters
+    ----------
+    picture : FieldPicture
+    header : Header, optional
+        Of a table on the sky, for a mask with celestial coordinates; else positions and mask are in pixels.
 
     Raises
     ------
     DataError
-        If the mask has celestial coordinates.
+        If one is on the sky, and the other is not.
     """
-    axes = picture.axes
-    if axes.celestial:
-        raise DataError("a mask with celestial coordinates does not fit positions in pixels", rule="SKY_MASK")
-    first = tuple(axes.crval[k] + (1 - axes.crpix[k]) * axes.cd[k][k] for k in (0, 1))
-    mask = np.nan_to_num(picture.data) != 0
-    return on_mask(mask, (first[0], first[1]), (axes.cd[0][0], axes.cd[1][1]))
+    axes, mask = picture.axes, np.nan_to_num(picture.data) != 0
+    if axes.celestial != (header is not None):
+        raise DataError("the mask of the sky is in other coordinates than the pixels", rule="SKY_MASK")
+    if header is None:
+        first = tuple(axes.crval[k] + (1 - axes.crpix[k]) * axes.cd[k][k] for k in (0, 1))
+        return on_mask(mask, (first[0], first[1]), (axes.cd[0][0], axes.cd[1][1]))
+    zero, (a, b), (c, d) = zero_point(header), *axes.inverse
+    in_pixels = on_mask(mask, (1.0, 1.0), (1.0, 1.0))
+
+    def passes(columns: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.bool_]:
+        ra, dec = (columns[name].astype(np.float64) + at for name, at in zip(("xpos", "ypos"), zero, strict=True))
+        east, north = sky_to_plane(ra, dec, axes.crval)
+        places = {"xpos": a * east + b * north + axes.crpix[0], "ypos": c * east + d * north + axes.crpix[1]}
+        return in_pixels.passes(places)
+
+    return RowTest(("xpos", "ypos"), passes)
 
 
 def sky_spectrum(table: PixelTable, sampling: float, sigma: float) -> MeanSpectrum:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -15,7 +15,7 @@ from core.errors import BadFitsError, CalibrationMismatchError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, has_key, set_key
 from core.formats.onsky_tables import named_tables
-from core.formats.pixtable_header import PixtableLimits, own_cards, zero_point
+from core.formats.pixtable_header import PixtableLimits, own_cards
 from core.formats.pixtable_origin import PREFIX, read_offsets, set_exposures, set_offset
 from core.formats.pixtable_read import PixelTable, WaveIndex
 from core.onsky.weights import Seeing, WeightType, combined_strehl, exposure_weights
@@ -23,7 +23,15 @@ from core.recipes.logs import Logger
 from core.recipes.muse.steps.astrometry import position
 from core.recipes.muse.steps.table import Columns, CorrectedTable, RowStep, measure_limits
 
-__all__ = ["CombinedTable", "ExposureOffset", "FluxScaleStep", "WeightStep", "combine_exposures", "read_offset_list"]
+__all__ = [
+    "CombinedTable",
+    "ExposureOffset",
+    "FluxScaleStep",
+    "WeightStep",
+    "combine_exposures",
+    "offset_of",
+    "read_offset_list",
+]
 
 _DATE_LENGTH: Final = 23  # characters that are compared
 _STREHL: Final = "DRS.MUSE.RTC.STREHL"
@@ -140,17 +148,14 @@ class CombinedTable(PixelTable):
     Attributes
     ----------
     parts : tuple of PixelTable
-    measured : PixtableLimits or None
-        Extremes of the rows.
     """
 
     parts: tuple[PixelTable, ...]
-    measured: PixtableLimits | None = None
 
-    @property
+    @cached_property
     def exact_limits(self) -> PixtableLimits | None:
         """See `PixelTable.exact_limits`."""
-        return self.measured
+        return measure_limits(self)
 
     @cached_property
     def _starts(self) -> npt.NDArray[np.int64]:
@@ -293,7 +298,7 @@ def _joined(
         strehl, error = combined_strehl(ratios)
         set_key(header, _STREHL, strehl, "[%] weighted mean Strehl ratio")
         set_key(header, _STREHL_ERROR, error, "[%] error of the mean Strehl ratio")
-    combined = CombinedTable(
+    return CombinedTable(
         first.path,
         header,
         first.form,
@@ -302,9 +307,6 @@ def _joined(
         first.units,
         tuple(placed),
     )
-    limits = measure_limits(combined)
-    limits.write(header, zero_point(header))
-    return replace(combined, measured=limits)
 
 
 def _describe_offsets(header: Header, tables: Sequence[PixelTable], moves: Sequence[ExposureOffset]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, reduce
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -22,7 +22,7 @@ from core.fitsfile.header import Header
 from core.formats.pixtable_header import PixtableLimits, own_cards, zero_point
 from core.formats.pixtable_read import PixelTable, WaveIndex
 
-__all__ = ["CorrectedTable", "RowStep", "measure_limits"]
+__all__ = ["CorrectedTable", "RowStep", "measure_limits", "with_limits"]
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -71,19 +71,16 @@ class CorrectedTable(PixelTable):
     source : PixelTable
     steps : tuple of RowStep
         In order.
-    measured : PixtableLimits or None
-        Extremes of the rows, if a step moved them.
     """
 
     source: PixelTable = field(repr=False)
     steps: tuple[RowStep, ...]
-    measured: PixtableLimits | None = field(repr=False)
 
     @classmethod
     def of(cls, source: PixelTable, *steps: RowStep) -> CorrectedTable:
         """A table with further steps.
 
-        The limits in its header are those of the corrected rows, by a pass over all of them if a step moves them.
+        The limits in its header are those of before; `with_limits` brings them up to date.
         """
         before = source.steps if isinstance(source, CorrectedTable) else ()
         origin = source.source if isinstance(source, CorrectedTable) else source
@@ -91,13 +88,7 @@ class CorrectedTable(PixelTable):
         for step in steps:
             step.describe(header)
             units, columns = step.units(units), step.columns(columns)
-        form, n_rows = source.form, source.n_rows
-        table = cls(source.path, header, form, n_rows, columns, units, origin, (*before, *steps), source.exact_limits)
-        if not any({"xpos", "ypos", "lambda"} & set(step.changes) for step in steps):
-            return table
-        limits = measure_limits(table)
-        limits.write(header, zero_point(header))
-        return replace(table, measured=limits)
+        return cls(source.path, header, source.form, source.n_rows, columns, units, origin, (*before, *steps))
 
     def read(self, first: int, last: int, names: Sequence[str] | None = None) -> Columns:
         """See `PixelTable.read`."""
@@ -112,10 +103,12 @@ class CorrectedTable(PixelTable):
             columns.update(step.apply(columns))
         return {name: columns[name] for name in wanted}
 
-    @property
+    @cached_property
     def exact_limits(self) -> PixtableLimits | None:
-        """See `PixelTable.exact_limits`."""
-        return self.measured
+        """See `PixelTable.exact_limits`; by a pass over all rows, if a step moves them."""
+        if any({"xpos", "ypos", "lambda"} & set(step.changes) for step in self.steps):
+            return measure_limits(self)
+        return self.source.exact_limits
 
     @property
     def bounds(self) -> npt.NDArray[np.int64]:
@@ -134,6 +127,14 @@ class CorrectedTable(PixelTable):
     def flat_field(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
         """See `PixelTable.flat_field`."""
         return self.source.flat_field()
+
+
+def with_limits(table: PixelTable) -> Header:
+    """The header of a table, with the limits that its rows have."""
+    header, limits = own_cards(table.header), table.exact_limits
+    if limits is not None:
+        limits.write(header, zero_point(header))
+    return header
 
 
 def measure_limits(table: PixelTable) -> PixtableLimits:

@@ -15,6 +15,7 @@ from core.formats.pixtable_header import pixtable_units
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_read import PixelTable
 from core.recipes.muse.steps.refraction import CORRECTED, METHOD_VARIABLE, correct_refraction
+from core.recipes.muse.steps.table import with_limits
 
 LOG = logging.getLogger(__name__)
 WAVES = [4650.0, 5500.0, 7000.0, 9300.0]
@@ -33,7 +34,7 @@ def test_pixels_move_to_where_red_light_is(make_table: Tables) -> None:
     table = correct_refraction(make_table(WAVES, xpos=10.0, ypos=-20.0), 7000.0, LOG)
     np.testing.assert_allclose(positions(table), [np.array(X) + 10, np.array(Y) - 20], atol=3e-6)
     assert get_key(table.header, CORRECTED, float) == 7000
-    assert get_key(table.header, f"{PREFIX}.LIMITS.X.HIGH", float) == pytest.approx(10 + X[0])
+    assert get_key(with_limits(table), f"{PREFIX}.LIMITS.X.HIGH", float) == pytest.approx(10 + X[0])
     assert get_key(table.header, f"{PREFIX}.PREDAR.LIMITS.XHI", float) == 10
 
 

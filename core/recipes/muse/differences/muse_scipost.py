@@ -1,0 +1,47 @@
+"""How muse_scipost differs from the reference pipeline 2.8.7, and both from the manual."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from core.recipes.declaration import Difference, ManualNote
+from core.recipes.muse.differences.scipost_steps import (
+    FLUX_DIFFERENCES,
+    REFRACTION_DIFFERENCES,
+    VELOCITY_DIFFERENCES,
+)
+
+__all__ = ["DIFFERENCES", "MANUAL_NOTES"]
+
+MANUAL_NOTES: Final = (
+    ManualNote(where="pixfrac", manual="one number, 0.8", here="up to three, for the directions"),
+    ManualNote(where="SKY_MASK", manual="in pixels", here="in pixels, or on the sky, as in the reference"),
+    ManualNote(where="dx, dy in the narrow field", manual="0.075 arcsec", here="0.025 arcsec, as in the reference"),
+)
+DIFFERENCES: Final = (
+    *REFRACTION_DIFFERENCES,
+    *FLUX_DIFFERENCES,
+    *VELOCITY_DIFFERENCES,
+    Difference(
+        where="a response that does not fit the data",
+        here="ends the recipe",
+        reference="leaves the counts as they are, with a warning",
+        why="a sky of fluxes cannot be subtracted from counts",
+        size="no results to compare",
+    ),
+    Difference(
+        where="cosmic rays that were found in the white-light image of the sky",
+        here="are left out of the spectrum of the sky; the cube finds its own",
+        reference="stay flagged, and are left out of the cube too",
+        why="with crsigma=0 a cube has all pixels",
+        size="1 of 840000 voxels of an IFU without a value, some others by up to 1.5 sigma",
+    ),
+    Difference(
+        where="autocalib, raman_width, AUTOCAL_FACTORS, RAMAN_LINES; save=stacked, autocal, raman; format=Euro3D, "
+        "xEuro3D, sdpCube",
+        here="are not offered",
+        reference="slices are brought to the same level, scattered light of the lasers is taken out, other formats",
+        why="not part of this recipe",
+        size="no results to compare",
+    ),
+)

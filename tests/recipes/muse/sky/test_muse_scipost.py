@@ -1,0 +1,169 @@
+"""muse_scipost: exposures with a star become a cube without sky."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from astropy.io import fits
+
+from core.errors import MissingInputError, ParameterError
+from core.fitsfile.header import Header
+from core.fitsfile.writer import FitsWriter
+from core.formats.onsky_tables import OFFSET_LIST, SKY_CONTINUUM, SKY_LINES
+from core.formats.pixtable_header import FLUX_UNIT
+from core.formats.pixtable_read import open_pixtable
+from core.formats.tables import MuseTable, write_table
+from core.recipes.engine import run_recipe
+from core.recipes.frames import Frame, FrameSet
+from core.recipes.registry import get_recipe
+from core.recipes.results import RecipeFailedError
+from tests.recipes.muse.sky.night import GUESS, TRUE, continuum, write_exposure, write_lsf
+
+DATES = ("2026-11-01T01:00:00.000", "2026-11-01T02:00:00.000")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("scipost")
+    header = Header()
+    for key, value in {"CD1_1": -0.2 / 3600, "CD2_2": 0.2 / 3600, "CRPIX1": 0.0, "CRPIX2": 0.0}.items():
+        header[key] = value
+    with FitsWriter(folder / "wcs.fits") as writer:
+        writer.primary(header)
+    columns = {"name": TRUE.name, "group": TRUE.group, "lambda": TRUE.wave, "flux": GUESS, "dq": np.zeros(3, int)}
+    return {
+        "PIXTABLE_OBJECT": write_exposure(folder / "table.fits", DATES[0]),
+        "ASTROMETRY_WCS": folder / "wcs.fits",
+        "SKY_LINES": write_table(folder / "lines.fits", SKY_LINES, MuseTable(columns), extension="LINES"),
+        "LSF_PROFILE": write_lsf(folder / "lsf.fits"),
+    }
+
+
+def scipost(
+    inputs: dict[str, Path], folder: Path, more: tuple[tuple[Path, str], ...] = (), **values: Any
+) -> dict[str, list[Path]]:
+    recipe = get_recipe("muse_scipost")
+    frames = [Frame(path, tag) for tag, path in inputs.items()] + [Frame(path, tag) for path, tag in more]
+    params = recipe.Params.parse({"skymodel_fraction": 0.6, **values})
+    found: dict[str, list[Path]] = {}
+    for product in run_recipe(recipe, FrameSet(tuple(frames)), params, folder).products:
+        found.setdefault(product.tag, []).append(product.path)
+    return found
+
+
+def only(inputs: dict[str, Path], *tags: str) -> dict[str, Path]:
+    return {tag: inputs[tag] for tag in ("PIXTABLE_OBJECT", "ASTROMETRY_WCS", *tags)}
+
+
+def test_the_sky_is_gone_and_the_star_stays(inputs: dict[str, Path], tmp_path: Path) -> None:
+    made = scipost(inputs, tmp_path)
+    assert set(made) == {
+        "DATACUBE_FINAL",
+        "IMAGE_FOV",
+        "SKY_MASK",
+        "SKY_IMAGE",
+        "SKY_SPECTRUM",
+        "SKY_LINES",
+        "SKY_CONTINUUM",
+    }
+    with fits.open(made["DATACUBE_FINAL"][0], checksum=True) as hdus:
+        cube, header = hdus["DATA"].data, hdus["DATA"].header
+        assert (header["CTYPE1"], header["BUNIT"]) == ("RA---TAN", FLUX_UNIT)
+        assert hdus[0].header["SPECSYS"] == "BARYCENT"
+        assert hdus[0].header["ESO QC SCIPOST NDET"] >= 1
+    image = np.nanmedian(cube, axis=0)
+    away = image[:, 12:]  # of the star
+    assert abs(np.nanmedian(away)) < 1
+    assert np.nanmax(image) > 300
+    lines = [fits.getheader(path)["ESO QC SCIPOST LINE1 FLUX"] for path in made["SKY_LINES"]]
+    assert lines == pytest.approx([4000], rel=0.01)
+
+
+def test_the_sky_of_another_exposure_may_be_subtracted(inputs: dict[str, Path], tmp_path: Path) -> None:
+    wave = np.arange(6200.0, 6700.0, 0.5)
+    columns = {"name": TRUE.name, "group": TRUE.group, "lambda": TRUE.wave, "flux": TRUE.flux, "dq": np.zeros(3, int)}
+    lines = write_table(tmp_path / "l.fits", SKY_LINES, MuseTable(columns), extension="LINES")
+    spectrum = MuseTable({"lambda": wave, "flux": continuum(wave)})
+    more = (
+        (lines, "SKY_LINES"),
+        (write_table(tmp_path / "c.fits", SKY_CONTINUUM, spectrum), "SKY_CONTINUUM"),
+    )
+    made = scipost(only(inputs, "LSF_PROFILE"), tmp_path, more, skymethod="subtract-model", save="individual,cube")
+    assert set(made) == {"DATACUBE_FINAL", "IMAGE_FOV", "PIXTABLE_REDUCED"}
+    table = open_pixtable(made["PIXTABLE_REDUCED"][0])
+    rows = table.read(0, table.n_rows, ("data", "dq", "origin"))
+    plain = (rows["dq"] == 0) & (rows["origin"] >> 24 > 11)  # columns without the star
+    assert abs(np.median(rows["data"][plain])) < 1
+
+
+@pytest.mark.parametrize(("method", "level"), [("simple", 0), ("none", 50)])
+def test_simpler_ways(inputs: dict[str, Path], tmp_path: Path, method: str, level: float) -> None:
+    made = scipost(only(inputs), tmp_path, skymethod=method, save="cube")
+    cube = fits.getdata(made["DATACUBE_FINAL"][0], "DATA")
+    assert np.nanmedian(cube[:, :, 12:]) == pytest.approx(level, abs=3)
+
+
+def test_exposures_are_combined_on_one_sky(inputs: dict[str, Path], tmp_path: Path) -> None:
+    second = write_exposure(tmp_path / "second.fits", DATES[1])
+    offsets = write_table(
+        tmp_path / "offsets.fits",
+        OFFSET_LIST,
+        MuseTable(
+            {
+                "DATE_OBS": np.array(DATES),
+                "MJD_OBS": np.zeros(2),
+                "RA_OFFSET": np.zeros(2),
+                "DEC_OFFSET": np.array([0.0, -0.4 / 3600]),
+                "FLUX_SCALE": np.full(2, np.nan),
+            }
+        ),
+    )
+    more = ((second, "PIXTABLE_OBJECT"), (offsets, "OFFSET_LIST"))
+    made = scipost(only(inputs), tmp_path, more, skymethod="none", save="positioned,combined,cube")
+    assert [path.name for path in made["PIXTABLE_POSITIONED"]] == [
+        "PIXTABLE_POSITIONED_0001.fits",
+        "PIXTABLE_POSITIONED_0002.fits",
+    ]
+    combined, parts = (
+        open_pixtable(made["PIXTABLE_COMBINED"][0]),
+        [open_pixtable(p) for p in made["PIXTABLE_POSITIONED"]],
+    )
+    assert combined.n_rows == sum(part.n_rows for part in parts)
+    assert parts[1].header["CRVAL2"] - parts[0].header["CRVAL2"] == pytest.approx(0.4 / 3600)
+    y = combined.read(0, combined.n_rows, ("ypos",))["ypos"]
+    assert y[parts[0].n_rows] - y[0] == pytest.approx(0.4 / 3600, abs=1e-8)
+
+
+def test_a_mask_on_the_sky_is_that_in_pixels(inputs: dict[str, Path], tmp_path: Path) -> None:
+    hdu = fits.PrimaryHDU(np.ones((30, 40), np.int16))
+    hdu.data[:, 20:] = 0  # the first columns are in the east, which is where x is large
+    for key, value in {
+        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": -30.0, "CRPIX1": 20.5, "CRPIX2": 15.5,
+        "CD1_1": -0.2 / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.2 / 3600,
+    }.items():  # fmt: skip
+        hdu.header[key] = value
+    hdu.writeto(tmp_path / "mask.fits")
+    more = ((tmp_path / "mask.fits", "SKY_MASK"),)
+    values = {"skymethod": "simple", "save": "skymodel", "skymodel_fraction": 1.0, "skymodel_ignore": 0.0}
+    mask = fits.getdata(scipost(only(inputs), tmp_path, more, **values)["SKY_MASK"][0])
+    half = mask.shape[1] // 2
+    assert (mask[:, : half - 2].any(), mask[:, half + 2 :].any()) in ((True, False), (False, True))
+
+
+def test_the_model_needs_lines_and_profiles(inputs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(RecipeFailedError, match="SKY_LINES"):
+        scipost(only(inputs, "LSF_PROFILE"), tmp_path)
+    with pytest.raises(RecipeFailedError, match="LSF_PROFILE"):
+        scipost(only(inputs, "SKY_LINES"), tmp_path)
+    with pytest.raises(MissingInputError, match="PIXTABLE_OBJECT"):
+        scipost({}, tmp_path)
+
+
+@pytest.mark.parametrize("values", [{"save": "autocal"}, {"sky_crsigma": "x,y"}, {"lambdamax": 1.0}])
+def test_what_makes_no_sense_is_refused(values: dict[str, Any]) -> None:
+    recipe = get_recipe("muse_scipost")
+    with pytest.raises(ParameterError):
+        recipe.check_parameters(FrameSet(()), recipe.Params.parse(values))
