@@ -7,6 +7,7 @@ which share it. Each logs to standard error and to a file of ``<log_dir>``: ``pa
 from __future__ import annotations
 
 import argparse
+import asyncio
 import ctypes
 import logging
 import os
@@ -34,6 +35,8 @@ _MOST: Final = 4  # processes, where nothing is set: each takes memory, and the 
 # M_MMAP_THRESHOLD: 128 kB, which otherwise grows with what is freed; M_ARENA_MAX: one for all threads.
 _MALLOPT: Final = {-3: 1 << 17, -8: 1}
 _WAITING: Final = 2048  # connections that nobody took yet
+_POLITE: Final = 2e-4  # [s] for each connection that a process has, until it takes another
+_MOST_POLITE: Final = 0.02  # [s]
 
 
 def number_of_processes(settings: Settings) -> int:
@@ -99,13 +102,51 @@ def _keep_running(host: str, port: int, number: int) -> None:
 
 
 class _Sharing(uvicorn.Server):
-    """A server that takes one connection at a time of a port, so that those who are idle get theirs."""
+    """A server that takes its part of the connections of a port: the more it has, the later it takes the next."""
+
+    _taking: list[asyncio.Task[None]]
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve; the length of the queue of the port stays what it was."""
-        await super().startup(sockets)
-        for shared in sockets or ():
-            shared.listen(_WAITING)
+        """Begin to serve."""
+        await super().startup([])
+        self._taking = [asyncio.create_task(self._take(shared)) for shared in sockets or ()]
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, and end."""
+        for task in self._taking:
+            task.cancel()
+        await super().shutdown(sockets)
+
+    async def _take(self, shared: socket.socket) -> None:
+        loop, config = asyncio.get_running_loop(), self.config
+
+        def protocol() -> PatientProtocol:
+            return PatientProtocol(config=config, server_state=self.server_state, app_state=self.lifespan.state)
+
+        shared.setblocking(False)
+        while True:
+            await _asked(loop, shared)
+            await asyncio.sleep(min(len(self.server_state.connections) * _POLITE, _MOST_POLITE))
+            try:
+                connection, _ = shared.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another one was faster
+                continue
+            except OSError:  # no descriptor is left, or no memory: those who wait keep waiting
+                _LOG.exception("pages: cannot take a connection")
+                await asyncio.sleep(1.0)
+                continue
+            connection.setblocking(False)
+            await loop.connect_accepted_socket(protocol, connection)
+
+
+async def _asked(loop: asyncio.AbstractEventLoop, shared: socket.socket) -> None:
+    """Wait for somebody who wants to connect."""
+    asked = asyncio.Event()
+    loop.add_reader(shared, asked.set)
+    try:
+        await asked.wait()
+    finally:
+        loop.remove_reader(shared)
 
 
 def _serve(settings: Settings, host: str, port: int, descriptor: int | None) -> bool:
@@ -117,7 +158,7 @@ def _serve(settings: Settings, host: str, port: int, descriptor: int | None) -> 
         http=PatientProtocol,
         host=host,
         port=port,
-        backlog=_WAITING if descriptor is None else 1,
+        backlog=_WAITING,
         log_config=None,
         access_log=False,
         # A download that is still under way is broken off: the supervisor would kill the process soon after.
