@@ -45,15 +45,18 @@ class Kind:
 def kinds(client: httpx.Client, nights: int) -> list[Kind]:
     """All pages and lists."""
     days = [LAST - timedelta(days=back) for back in range(1, nights)]
-    blocks = client.get("/api/blocks", params={"state": "done", "limit": 1000}).json()["items"]
+    blocks = {
+        recipe: client.get("/api/blocks", params={"state": "done", "recipe": recipe, "limit": 1000}).json()["items"]
+        for recipe in ("muse_wavecal", "muse_bias")
+    }
     frames = client.get("/api/frames", params={"limit": 1000}).json()["items"]
     products = client.get("/api/products", params={"limit": 1000}).json()["items"]
     others = {
         "Nights": [f"/nights?after={day}" for day in days],
         "Night": [f"/nights/{day}" for day in days],
         "Frame": [f"/frames/{frame['dp_id']}" for frame in frames],
-        "Block, arc": [f"/blocks/{block['name']}" for block in blocks if block["recipe"] == "muse_wavecal"],
-        "Block, bias": [f"/blocks/{block['name']}" for block in blocks if block["recipe"] == "muse_bias"],
+        "Block, arc": [f"/blocks/{block['name']}" for block in blocks["muse_wavecal"]],
+        "Block, bias": [f"/blocks/{block['name']}" for block in blocks["muse_bias"]],
         "Product": [f"/products/{product['id']}" for product in products],
         "QC1 browse": [f"/qc1/muse_bias?y=master_ron&view=browse&offset={start}" for start in range(1000)],
     }
