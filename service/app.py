@@ -24,7 +24,6 @@ from core.settings import Settings
 from service import api
 from service.compression import GzipPages
 from service.conditional import Conditional
-from service.dependencies import make_turns
 from service.guard import BodyLimit, OwnSourcesOnly
 from service.heavy import HeavyTurns
 from service.kept import KeptAnswers, Pulse
@@ -32,6 +31,7 @@ from service.links import Links
 from service.media import install_openapi
 from service.previews import PreviewCache
 from service.problems import PROBLEM_RESPONSES, install_error_handlers
+from service.turns import SharedOut, Turns
 from service.web import views
 from service.web.templating import STATIC_DIR
 
@@ -100,12 +100,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.archive = archive
     app.state.pulse = Pulse(archive, watch, settings)
-    app.state.turns = make_turns()
+    app.state.turns = Turns()
     app.state.heavy = HeavyTurns(settings.data_dir / "turns", settings.heavy_requests)
     app.state.previews = PreviewCache(settings.data_dir / "previews", settings.preview_mb * 1_000_000)
     app.mount("/static", _VersionedFiles(directory=STATIC_DIR), name="static")
+    app.include_router(views.router, include_in_schema=False)  # first: of the two it is asked for more
     app.include_router(api.router)
-    app.include_router(views.router, include_in_schema=False)
     install_openapi(app)
     app.add_middleware(Links, pages=views.ADDRESSES, rest=api.ADDRESSES)
     app.add_middleware(BodyLimit)
@@ -115,6 +115,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     install_error_handlers(app, frozenset(name.lower() for name in settings.allowed_hosts))
 
     app.add_middleware(OwnSourcesOnly)
+    app.add_middleware(SharedOut)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from asyncio import Semaphore
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Annotated, Final
 
 from fastapi import Depends, Path, Query, Request
 from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
 
 from core.archive.sessions import Archive
 from core.settings import Settings
 from service.filters import Day
 from service.kept import Beat, Pulse
 from service.previews import PreviewCache
+from service.turns import Turns
 
 __all__ = [
     "After",
     "AfterNight",
     "ArchiveDep",
     "BeatDep",
+    "LongSessionDep",
     "PreviewsDep",
     "ProductId",
     "SessionDep",
     "SettingsDep",
-    "make_turns",
 ]
 
 _LARGEST_KEY = (1 << 63) - 1  # that a database can compare with
@@ -32,14 +34,6 @@ _AFTER: Final = "Where the page begins: `next` of the one before it"
 After = Annotated[int | None, Query(ge=1, le=_LARGEST_KEY, description=_AFTER)]
 AfterNight = Annotated[Day | None, Query(description=_AFTER)]
 ProductId = Annotated[int, Path(le=_LARGEST_KEY)]
-
-# Fewer than the connections of the pool of an engine (15): who has its turn never waits for a connection.
-_REQUESTS_AT_ONCE = 12
-
-
-def make_turns() -> Semaphore:
-    """What requests wait for before they use the database."""
-    return Semaphore(_REQUESTS_AT_ONCE)
 
 
 # Coroutines: what only looks something up need not go to a thread and back.
@@ -58,25 +52,48 @@ async def _beat(request: Request) -> Beat:
     return await pulse.beat()
 
 
-async def _turn(request: Request) -> AsyncIterator[None]:
-    # Requests wait here and not in a thread for a connection: otherwise a crowd would take all threads, and those who
-    # hold the connections could not go on.
-    async with request.app.state.turns:
+async def _any_turn(request: Request) -> AsyncIterator[None]:
+    turns: Turns = request.app.state.turns
+    async with turns.any():
         yield
 
 
-# Both end before the answer is sent: a slow download must not keep a connection of the database.
-TurnDep = Annotated[None, Depends(_turn, scope="function")]
+async def _quick_turn(request: Request) -> AsyncIterator[None]:
+    turns: Turns = request.app.state.turns
+    async with turns.quick() as waited:
+        request.state.waited = waited
+        yield
 
 
-async def _archive(request: Request, _: TurnDep) -> Archive:
+# They end before the answer is sent: a slow download must not keep a connection of the database.
+_AnyTurn = Annotated[None, Depends(_any_turn, scope="function")]
+_QuickTurn = Annotated[None, Depends(_quick_turn, scope="function")]
+
+
+async def _archive(request: Request, _: _AnyTurn) -> Archive:
     archive: Archive = request.app.state.archive
     return archive
 
 
-def _session(archive: Annotated[Archive, Depends(_archive)]) -> Iterator[Session]:
-    with archive.read() as session:
+async def _session(request: Request, _: _QuickTurn) -> AsyncIterator[Session]:
+    async with _reading(request.app.state.archive) as session:
         yield session
+
+
+async def _long_session(archive: Annotated[Archive, Depends(_archive)]) -> AsyncIterator[Session]:
+    async with _reading(archive) as session:
+        yield session
+
+
+@asynccontextmanager
+async def _reading(archive: Archive) -> AsyncIterator[Session]:
+    """A session that asks the database nothing before a thread uses it, and waits for it in a thread at the end."""
+    with archive.read() as session:
+        try:
+            yield session
+        finally:
+            if session.in_transaction():
+                await run_in_threadpool(session.close)
 
 
 BeatDep = Annotated[Beat, Depends(_beat)]
@@ -84,3 +101,5 @@ PreviewsDep = Annotated[PreviewCache, Depends(_previews)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 ArchiveDep = Annotated[Archive, Depends(_archive)]
 SessionDep = Annotated[Session, Depends(_session, scope="function")]
+LongSessionDep = Annotated[Session, Depends(_long_session, scope="function")]
+"""For what may take more than a moment, such as series."""

@@ -61,6 +61,10 @@ class _Validity:
         return time.monotonic() - self.time
 
 
+async def _stamp(watch: ChangeWatch) -> Stamp | None:
+    return watch.stamp() if watch.is_quick else await run_in_threadpool(watch.stamp)
+
+
 @dataclass(frozen=True)
 class Beat:
     """What all pages of a moment say.
@@ -90,13 +94,17 @@ class Pulse:
     async def beat(self) -> Beat:
         """That of this moment; what is read afterwards is at least as new."""
         async with self._lock:
-            return await run_in_threadpool(self._read)
+            stamp = await _stamp(self._watch)
+            kept = self._kept(stamp)
+            return kept if kept is not None else await run_in_threadpool(self._read, stamp)
 
-    def _read(self) -> Beat:
-        stamp = self._watch.stamp()
+    def _kept(self, stamp: Stamp | None) -> Beat | None:
         if self._last is not None and stamp is not None and self._last[0].holds(stamp):
             since, beat = self._last
             return replace(beat, status=replace(beat.status, now=beat.status.now + timedelta(seconds=since.age)))
+        return None
+
+    def _read(self, stamp: Stamp | None) -> Beat:
         began = None if stamp is None else _Validity.now(stamp)
         with self._archive.read() as session:
             status = read_status(session, self._settings)
@@ -141,7 +149,7 @@ class KeptAnswers:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        stamp = await run_in_threadpool(self._watch.stamp)
+        stamp = await _stamp(self._watch)
         if stamp is None:  # what is wrong is told by the one who tries to read
             await self.app(scope, receive, send)
             return

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import MuseError
 from service.guard import ForeignRequestError, UnknownHostError, check_origin
@@ -66,6 +68,46 @@ PROBLEM_RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+class _Answering:
+    """ASGI middleware: a request id for every response, and an answer whatever happens."""
+
+    def __init__(self, app: ASGIApp, allowed_hosts: Collection[str]) -> None:
+        self.app, self._allowed_hosts = app, allowed_hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request = Request(scope)
+        given = request.headers.get("X-Request-ID", "")
+        usable = given.isascii() and given.replace("-", "").isalnum() and len(given) <= 64
+        request.state.request_id = given if usable else uuid.uuid4().hex[:12]
+        begun = False
+
+        async def named(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                MutableHeaders(scope=message)["X-Request-ID"] = request.state.request_id
+            await send(message)
+
+        try:
+            if "\0" in scope["path"] or b"%00" in scope["query_string"]:
+                response = _answer(request, 400, "The address contains a zero byte.", "validation", {})
+            else:
+                check_origin(request, self._allowed_hosts)
+                await self.app(scope, receive, named)
+                return
+        except (UnknownHostError, ForeignRequestError) as error:
+            response = _answer(request, error.http_status, error.message, error.error_type, error.context)
+        except Exception:  # the last line of defence: the client gets an answer, the log the traceback
+            log.exception("request %s %s failed [%s]", request.method, request.url.path, request.state.request_id)
+            if begun:  # the server breaks the connection off, so that half an answer is not taken for a whole one
+                raise
+            response = _answer(request, 500, "An unexpected error; nothing was changed.", "internal", {})
+        await response(scope, receive, named)
+
+
 def install_error_handlers(app: FastAPI, allowed_hosts: Collection[str] = ()) -> None:
     """Give every response a request id, and every error the same shape; refuse requests that come from elsewhere.
 
@@ -76,24 +118,7 @@ def install_error_handlers(app: FastAPI, allowed_hosts: Collection[str] = ()) ->
         See `service.guard.host_is_known`.
     """
 
-    @app.middleware("http")
-    async def _request_id(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        given = request.headers.get("X-Request-ID", "")
-        usable = given.isascii() and given.replace("-", "").isalnum() and len(given) <= 64
-        request.state.request_id = given if usable else uuid.uuid4().hex[:12]
-        try:
-            if "\0" in request.scope["path"] or "%00" in request.url.query:
-                response = _answer(request, 400, "The address contains a zero byte.", "validation", {})
-            else:
-                check_origin(request, allowed_hosts)
-                response = await call_next(request)
-        except (UnknownHostError, ForeignRequestError) as error:
-            response = _answer(request, error.http_status, error.message, error.error_type, error.context)
-        except Exception:  # the last line of defence: the client gets an answer, the log the traceback
-            log.exception("request %s %s failed [%s]", request.method, request.url.path, request.state.request_id)
-            response = _answer(request, 500, "An unexpected error; nothing was changed.", "internal", {})
-        response.headers["X-Request-ID"] = request.state.request_id
-        return response
+    app.add_middleware(_Answering, allowed_hosts=allowed_hosts)
 
     @app.exception_handler(MuseError)
     def _muse_error(request: Request, error: Exception) -> Response:

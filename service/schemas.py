@@ -9,9 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from core.archive.models import Block, BlockInput, BlockPart, Event, Frame, Product, Qc1Parameter, QuarantinedFile
 from core.archive.pages.nights import NightSummary
-from core.archive.pages.qc1 import LastValue
-from core.archive.pages.qc1_block import ParameterSummary
 from core.archive.pages.qc1_texts import LastText
+from core.archive.qc1_summaries import Qc1Summary
 from core.archive.states import (
     BlockState,
     FrameState,
@@ -425,21 +424,21 @@ class BlockQc1(BaseModel):
     limits: tuple[float | None, float | None]
 
     @classmethod
-    def of(cls, item: ParameterSummary) -> BlockQc1:
-        """From a summary."""
+    def of(cls, parameter: Qc1Parameter, summary: Qc1Summary) -> BlockQc1:
+        """From what is kept of a block."""
         return cls(
-            table=item.parameter.table_name,
-            column=item.parameter.column_name,
-            keyword=item.parameter.keyword,
-            unit=item.parameter.unit,
-            qc_class=item.parameter.qc_class,
-            number=len(item.values),
-            median=item.median,
-            low=min(item.values),
-            high=max(item.values),
-            score=item.score,
-            outliers=item.outliers,
-            limits=(item.low, item.high),
+            table=parameter.table_name,
+            column=parameter.column_name,
+            keyword=parameter.keyword,
+            unit=parameter.unit,
+            qc_class=parameter.qc_class,
+            number=summary.number,
+            median=summary.median,
+            low=summary.low,
+            high=summary.high,
+            score=summary.score,
+            outliers=summary.outliers,
+            limits=(summary.limit_low, summary.limit_high),
         )
 
 
@@ -481,7 +480,7 @@ class Qc1ParameterOut(BaseModel):
 
     @classmethod
     def of(
-        cls, row: Qc1Parameter, numbered: str | None, last: LastValue | None = None, texts: LastText | None = None
+        cls, row: Qc1Parameter, numbered: str | None, last: Qc1Summary | None = None, texts: LastText | None = None
     ) -> Qc1ParameterOut:
         """From a row."""
         return cls(

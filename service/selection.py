@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Final
@@ -172,7 +172,11 @@ class SeriesRequest:
         NotFoundError
             Naming the columns that the table has.
         """
-        known = {item.column_name: item for item in parameters_of_table(session, self.table)}
+        return self.among(parameters_of_table(session, self.table))
+
+    def among(self, parameters: Iterable[Qc1Parameter]) -> list[Selection]:
+        """The same, where the parameters of the table are known already."""
+        known = {item.column_name: item for item in parameters}
         found = [self._selection(name, known) for name in self.columns]
         return list({(item.parameter.id, *item.fixed.items()): item for item in found}.values())
 

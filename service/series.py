@@ -64,13 +64,13 @@ def read_series(
     stopped : callable
         Asked now and then; reading ends with `core.archive.pages.qc1_rows.ReadingStopped` when it is true.
     with_bands : bool
-        Also the limits by block, which plots draw.
+        The limits by block, which plots draw, instead of those of each value.
     """
     selections = request.selections(session)
     groups: dict[tuple[tuple[str, int], ...], dict[int, int]] = {}
     for number, item in enumerate(selections):
         groups.setdefault(tuple(item.fixed.items()), {})[item.parameter.id] = number
-    reader = ValueReader(session, request.limit, stopped)
+    reader = ValueReader(session, request.limit, stopped, with_limits=not with_bands)
     for fixed, numbers in groups.items():
         reader.read(numbers, request.narrowed(dict(fixed)))
     present = np.unique(reader.rows["block"]).tolist()

@@ -40,6 +40,11 @@ class ChangeWatch:
         self._connection: Any = None
         self._number = 0  # of the connection: what another one said cannot be compared
 
+    @property
+    def is_quick(self) -> bool:
+        """Whether the answer is at hand, and nobody waits for it."""
+        return self._engine.dialect.name == "sqlite"
+
     def stamp(self) -> Stamp | None:
         """The present state; None if the database does not answer."""
         dbapi = self._engine.dialect.loaded_dbapi

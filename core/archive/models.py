@@ -276,6 +276,7 @@ class Block(SetupColumns, LeaseColumns, Base):
         Index(None, "state", "priority", "mjd_mid"),
         Index(None, "group_key", "plan_version"),
         Index(None, "recipe", "mjd_mid"),
+        Index(None, "recipe", "state", "mode", "mjd_mid"),  # modes of a recipe without their blocks
         Index(None, "finished_at"),
         Index(None, "signature_scheme"),
         # Few blocks ever have failed units, and the first page asks for the last of them.

@@ -1,30 +1,30 @@
 """Each night in numbers, kept beside what they count.
 
 Whoever writes frames, blocks or quarantine in `Archive.write` changes the counts in the same transaction, without
-knowing of it: the nights that a transaction touches are noted (`NightWatch`) and counted again at its end. So pages
-read one row of a night, however many frames and blocks it has.
+knowing of it: the nights that a transaction touches are noted (`core.archive.row_watch`) and counted again at its end.
+So pages read one row of a night, however many frames and blocks it has.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import date
 from typing import Any, Final
 
-from sqlalchemy import Date, Delete, Integer, Update, delete, event, func, inspect, select
-from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
+from sqlalchemy import Date, Integer, delete, func, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from core.archive.base import Base
 from core.archive.models import Block, Frame, QuarantinedFile
+from core.archive.row_watch import RowWatch
 from core.archive.states import BlockState, QuarantineState
 
-__all__ = ["COUNTED_STATES", "NightCount", "NightWatch", "count_nights", "recount"]
+__all__ = ["COUNTED_STATES", "NightCount", "count_nights", "recount", "watch_nights"]
 
 COUNTED_STATES: Final = tuple(state for state in BlockState if state is not BlockState.SUPERSEDED)
 """States of the blocks that a night has; each is a column."""
 
-_COUNTED: Final[tuple[type[Any], ...]] = (Frame, Block, QuarantinedFile)
 _CHUNK: Final = 500  # bound variables of one IN list
 
 
@@ -147,54 +147,6 @@ def recount(session: Session, nights: Collection[date] | None = None) -> int:
     return wrong + len(kept)
 
 
-class NightWatch:
-    """Notes the nights whose counts a session may have changed, by objects or by statements.
-
-    Parameters
-    ----------
-    session : sqlalchemy.orm.Session
-        One that writes.
-    """
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-        self._nights: set[date] = set()
-        self._all = False
-        event.listen(session, "after_flush", self._flushed)
-        event.listen(session, "do_orm_execute", self._executed)
-
-    def settle(self) -> None:
-        """Count what was touched; the last thing before the commit."""
-        self._session.flush()
-        if self._all:
-            recount(self._session)
-        elif self._nights:
-            recount(self._session, self._nights)
-
-    def _flushed(self, session: Session, _context: Any) -> None:
-        for item in (*session.new, *session.dirty, *session.deleted):
-            if isinstance(item, _COUNTED):
-                self._note((item.night, *(inspect(item).attrs.night.history.deleted or ())))
-
-    def _executed(self, state: ORMExecuteState) -> None:
-        mapper = state.bind_mapper
-        if mapper is None or mapper.class_ not in _COUNTED or state.is_select:
-            return
-        table, statement = mapper.class_, state.statement
-        given: Any = state.parameters or {}
-        if isinstance(statement, Update | Delete) and not isinstance(given, list):
-            where = () if statement.whereclause is None else (statement.whereclause,)
-            self._note(state.session.scalars(select(table.night).where(*where).distinct()))
-            self._note([statement.compile().params.get("night")])  # of rows that go to another night
-        else:  # many rows at once: those of an insertion name their nights, those of an update their keys
-            rows = given if isinstance(given, list) else [given]
-            if all("night" in row for row in rows):
-                self._note(row["night"] for row in rows)
-            elif all("id" in row for row in rows):
-                keys = [row["id"] for row in rows]
-                self._note(state.session.scalars(select(table.night).where(table.id.in_(keys)).distinct()))
-            else:
-                self._all = True
-
-    def _note(self, nights: Iterable[date | None]) -> None:
-        self._nights.update(night for night in nights if night is not None)
+def watch_nights(session: Session) -> RowWatch:
+    """Note the nights whose counts a session may change, and count them at its end."""
+    return RowWatch(session, (Frame, Block, QuarantinedFile), "night", recount)

@@ -22,7 +22,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
 
 from core.archive.clock import database_now
-from core.archive.night_counts import NightWatch
+from core.archive.night_counts import watch_nights
+from core.archive.qc1_summaries import watch_summaries
 from core.errors import ParameterError, RetriableError
 from core.sqliteurl import sqlite_path
 
@@ -166,7 +167,7 @@ class Archive:
     def write(self) -> Iterator[Session]:
         """One transaction: committed at the end of the block, rolled back when an exception leaves it.
 
-        What pages count by night (`core.archive.night_counts`) is made true in it.
+        What pages read in sums (`core.archive.night_counts`, `core.archive.qc1_summaries`) is made true in it.
 
         Raises
         ------
@@ -174,9 +175,10 @@ class Archive:
             If the database does not answer.
         """
         with archive_errors(), Session(self._write_engine, expire_on_commit=False) as session, session.begin():
-            nights = NightWatch(session)
+            watches = (watch_nights(session), watch_summaries(session))
             yield session
-            nights.settle()
+            for watch in watches:
+                watch.settle()
 
     def now(self) -> datetime:
         """The present moment by the clock of the database."""

@@ -10,7 +10,8 @@ verdicts follow from what is in the archive, in whatever order it came in.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -40,6 +41,7 @@ __all__ = [
 AUTOMATIC: Final = "automatic"  # judge of the products that were certified by their scores
 DOUBT: Final = "doubt"  # kind of the events, whose subject is a block that is trusted more or less than before
 _CHUNK = 500
+_USED: Final = (InputKind.PRODUCT, InputKind.STATIC)
 
 
 @dataclass(frozen=True)
@@ -51,19 +53,21 @@ class Doubt:
     reason: str
 
 
-def doubts(session: Session, block_id: int) -> list[Doubt]:
-    """The doubtful ones among the calibrations of a block, in the order of its inputs."""
-    inputs = session.scalars(
-        select(BlockInput)
-        .where(BlockInput.block_id == block_id, BlockInput.kind.in_((InputKind.PRODUCT, InputKind.STATIC)))
-        .order_by(BlockInput.position)
-    ).all()
-    found = []
-    for item in inputs:
-        reason = _doubt_of(session, item)
-        if reason:
-            found.append(Doubt(item.role, item.source_block, reason))
-    return found
+def doubts(session: Session, block_id: int, inputs: Iterable[BlockInput] | None = None) -> list[Doubt]:
+    """The doubtful ones among the calibrations of a block, in the order of its inputs.
+
+    Parameters
+    ----------
+    inputs : iterable of BlockInput, optional
+        Those of the block in their order, where they are known already.
+    """
+    if inputs is None:
+        mine = select(BlockInput).where(BlockInput.block_id == block_id).order_by(BlockInput.position)
+        inputs = session.scalars(mine.where(BlockInput.kind.in_(_USED)))
+    used = [item for item in inputs if item.kind in _USED]
+    files = _judgements(session, {item.source_block_id for item in used if item.source_block_id is not None})
+    reasons = ((item, _doubt_of(item, files.get((item.source_block_id, item.role), set()))) for item in used)
+    return [Doubt(item.role, item.source_block, reason) for item, reason in reasons if reason]
 
 
 def judge_done(session: Session, block: Block, *, certify: bool, actor: str, now: datetime) -> None:
@@ -139,16 +143,26 @@ def judge_due(session: Session, *, certify: bool, actor: str, limit: int = 20, n
     return len(due)
 
 
-def _doubt_of(session: Session, item: BlockInput) -> str:
-    """Why an input is doubtful; empty if it is not."""
+_Judgements = set[tuple[ProductState, str | None]]
+
+
+def _judgements(session: Session, block_ids: Collection[int]) -> dict[tuple[int | None, str], _Judgements]:
+    """States and judges of the products of blocks, by block and tag."""
+    found: dict[tuple[int | None, str], _Judgements] = defaultdict(set)
+    if block_ids:
+        rows = select(Product.block_id, Product.tag, Product.state, Product.judge).where(
+            Product.block_id.in_(block_ids), Product.state != ProductState.SUPERSEDED
+        )
+        for block, tag, state, judge in session.execute(rows.distinct()):
+            found[block, tag].add((state, judge))
+    return found
+
+
+def _doubt_of(item: BlockInput, files: _Judgements) -> str:
+    """Why an input is doubtful, of which these files of its source are used; empty if it is not."""
     if item.source_block is None:
         return "rejected" if item.product is not None and item.product.state is ProductState.REJECTED else ""
     source = item.source_block
-    files = session.execute(
-        select(Product.state, Product.judge)
-        .where(Product.block_id == source.id, Product.tag == item.role, Product.state != ProductState.SUPERSEDED)
-        .distinct()
-    ).all()
     if any(state is ProductState.REJECTED for state, _ in files):
         return "rejected"
     if files and all(state is ProductState.CERTIFIED and judge != AUTOMATIC for state, judge in files):

@@ -11,7 +11,7 @@ from fastapi.responses import PlainTextResponse, Response
 from core.archive import orders, remaking
 from core.archive.models import Block
 from core.archive.pages import blocks as queries
-from core.archive.pages.qc1_block import block_qc1
+from core.archive.pages.qc1 import block_qc1
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, ProductState
 from core.archive.verdicts import doubts
@@ -73,7 +73,7 @@ def get_block(session: SessionDep, name: str) -> BlockDetail:
     return BlockDetail(
         **BlockOut.of(block).model_dump(),
         lost_units=[LostUnitOut(**item) for item in block.lost_units],
-        doubts=[DoubtOut.of(item) for item in doubts(session, block.id)],
+        doubts=[DoubtOut.of(item) for item in doubts(session, block.id, inputs)],
         parts=[BlockPartOut.of(part) for part in block.parts],
         memory_note=memory_note(block),
         parameters=block.parameters,
@@ -148,7 +148,7 @@ def get_progress(session: SessionDep, name: str) -> BlockProgress:
 @router.get("/{name}/qc1", summary="QC1 of a block")
 def get_qc1(session: SessionDep, name: str) -> list[BlockQc1]:
     """One summary per parameter; single values come from ``/api/qc1/{table}/series?block=...``."""
-    return [BlockQc1.of(item) for item in block_qc1(session, queries.find_block(session, name).id)]
+    return [BlockQc1.of(*item) for item in block_qc1(session, queries.find_block(session, name).id)]
 
 
 @router.get("/{name}/log", response_class=Response, responses=answers(TEXT, parts=True), summary="Log of a block")

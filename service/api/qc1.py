@@ -12,11 +12,11 @@ from fastapi.responses import Response
 from core.archive.models import Qc1Parameter
 from core.archive.pages import qc1 as queries
 from core.archive.pages.blocks import find_block
-from core.archive.pages.qc1 import LastValue
 from core.archive.pages.qc1_texts import LastText, last_texts
+from core.archive.qc1_summaries import Qc1Summary
 from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import Position
-from service.dependencies import SessionDep
+from service.dependencies import LongSessionDep, SessionDep
 from service.exports import MEDIA_TYPES
 from service.filters import Mjd
 from service.heavy import HeavyTurn, WaitingDep, export
@@ -50,7 +50,7 @@ def get_table(session: SessionDep, table: str) -> Qc1TableOut:
     return Qc1TableOut(table=table, parameters=[_parameter(item, last, texts) for item in parameters])
 
 
-def _parameter(row: Qc1Parameter, last: Mapping[int, LastValue], texts: Mapping[int, LastText]) -> Qc1ParameterOut:
+def _parameter(row: Qc1Parameter, last: Mapping[int, Qc1Summary], texts: Mapping[int, LastText]) -> Qc1ParameterOut:
     declared = qc1_definitions().find(row.table_name, row.column_name)
     return Qc1ParameterOut.of(row, declared.numbered if declared else None, last.get(row.id), texts.get(row.id))
 
@@ -68,7 +68,7 @@ def position_filters(
 
 
 def series_request(
-    session: SessionDep,
+    session: LongSessionDep,
     table: str,
     y: Annotated[list[str], Query(description="Columns, e.g. master_ron or master1_ron", min_length=1, max_length=12)],
     positions: Annotated[dict[str, str | None], Depends(position_filters)],
@@ -101,7 +101,7 @@ SeriesDep = Annotated[SeriesRequest, Depends(series_request)]
     dependencies=[HeavyTurn],
     responses={200: {"content": {MEDIA_TYPES["json"]: {}}}},
 )
-def get_series(request: Request, session: SessionDep, wanted: SeriesDep, gone: WaitingDep) -> Response:
+def get_series(request: Request, session: LongSessionDep, wanted: SeriesDep, gone: WaitingDep) -> Response:
     """Compact JSON in columns of equal length.
 
     ``p`` (index into ``parameters``), ``b`` (index into ``blocks``), ``t`` (MJD), ``v``, ``product`` and the index
@@ -123,7 +123,7 @@ def get_series(request: Request, session: SessionDep, wanted: SeriesDep, gone: W
     responses=answers(*_TABLES.values()),
 )
 def get_table_file(
-    session: SessionDep, wanted: SeriesDep, gone: WaitingDep, kind: Literal["csv", "vot", "fits"]
+    session: LongSessionDep, wanted: SeriesDep, gone: WaitingDep, kind: Literal["csv", "vot", "fits"]
 ) -> Response:
     """One row per value with units, limits, score and what it was measured on.
 
@@ -132,7 +132,7 @@ def get_table_file(
     return export(gone, kind, lambda stopped: whole(read_series(session, wanted, stopped)), wanted.name)
 
 
-@router.get("/{table}/{column}/sparkline", summary="Mean of each block in the last three months")
+@router.get("/{table}/{column}/sparkline", summary="Median of each block in the last three months")
 def get_sparkline(
     session: SessionDep,
     table: str,
@@ -144,11 +144,10 @@ def get_sparkline(
     """Two columns, ``t`` (MJD) and ``v``; up to ``until``, or to the newest value."""
     wanted = SeriesRequest.make(table=table, columns=[column], mode=mode)
     selection = wanted.selections(session)[0]
-    identity = selection.parameter.id
     if until is None:
-        until = queries.series_modes(session, identity)[1]
+        until = queries.series_modes(session, selection.parameter)[1]
     if until is None:
         return {"t": [], "v": []}
     span = replace(wanted.narrowed(selection.fixed), from_mjd=until - days, to_mjd=until)
-    points = queries.block_means(session, identity, span)
+    points = queries.block_medians(session, selection.parameter.id, span)
     return {"t": [round(mjd, 5) for mjd, _ in points], "v": [float(f"{value:.6g}") for _, value in points]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from core.archive.pages.frames import quarantine_count
 from core.archive.pages.health import partial_blocks, state_counts
 from core.archive.pages.nights import latest_night, nights_between
 from core.archive.pages.qc1 import browse_rows, last_values, parameters_of_table, qc1_tables
+from core.archive.qc1_summaries import summarise
 from core.archive.schema import current_revision, upgrade
 from core.archive.sessions import Archive
 from core.cascade.words import count_words
@@ -30,7 +30,7 @@ from service.selection import SeriesRequest
 from service.series import read_series
 from service.status import read_status
 from service.text import mjd_moment, qc1_number, unit_text
-from service.web.sentences import night_sentence, plural
+from service.web.sentences import night_sentence
 
 __all__ = ["run_db_upgrade", "run_qc", "run_status"]
 
@@ -130,10 +130,19 @@ def _named_series(session: Session, name: str) -> SeriesRequest | None:
     return SeriesRequest.make(table=named.parameter.table, columns=[named.column])
 
 
+_NEWEST = ("mjd_obs", "block_id", "median", "low", "high", "number", "score", "outliers")
+
+
 def _last_values(session: Session, name: str | None) -> list[dict[str, Any]]:
     last = last_values(session)
     return [
-        {"table": table, "column": item.column_name, "unit": item.unit, "class": item.qc_class, **asdict(last[item.id])}
+        {
+            "table": table,
+            "column": item.column_name,
+            "unit": item.unit,
+            "class": item.qc_class,
+            **{key: getattr(last[item.id], key) for key in _NEWEST},
+        }
         for table, parameters in qc1_tables(session).items()
         for item in parameters
         if item.id in last and name in (None, table)
@@ -144,7 +153,7 @@ def _print_series(session: Session, request: SeriesRequest, last: int, *, as_jso
     selection = request.selections(session)[0]
     parameter = selection.parameter
     axes = qc1_definitions().axes(request.table, [parameter.column_name])
-    rows, blocks = browse_rows(session, [parameter.id], request.narrowed(selection.fixed), 0, last)
+    rows, blocks = browse_rows(session, [parameter], request.narrowed(selection.fixed), 0, last)
     if as_json:
         print_json(
             [
@@ -168,18 +177,21 @@ def _print_series(session: Session, request: SeriesRequest, last: int, *, as_jso
 
 
 def run_db_recount(data_dir: Path | None, *, as_json: bool) -> int:
-    """Count all nights anew; 1 if any count was wrong."""
+    """Sum up all nights and blocks anew; 1 if any sum was wrong."""
     settings = settings_of(data_dir)
     check_archive(settings)
     archive = Archive(settings.database_url)
     with archive.write() as session:
-        wrong = recount(session)
+        wrong = {"nights": recount(session), "blocks": summarise(session)}
     archive.dispose()
+    told = [count_words(number, name.removesuffix("s")) for name, number in wrong.items() if number]
     if as_json:
         print_json({"data_dir": settings.data_dir, "wrong": wrong})
+    elif told:
+        console.print(f"{' and '.join(told)} summed up wrongly, mended")
     else:
-        console.print(f"{plural(wrong, 'night')} counted wrongly, mended" if wrong else "all nights are counted right")
-    return int(wrong > 0)
+        console.print("all nights and blocks are summed up right")
+    return int(bool(told))
 
 
 def run_db_upgrade(data_dir: Path | None, *, as_json: bool) -> int:

@@ -313,7 +313,7 @@ def restore(
 
 @db.command("recount")
 def db_recount(data_dir: DataDir = None, as_json: Json = False) -> None:
-    """Count the nights anew that pages show in numbers; says how many were wrong, which is a defect."""
+    """Sum up anew the nights and blocks that pages show in numbers; says how many were wrong, which is a defect."""
     from service.cli.look import run_db_recount
 
     raise typer.Exit(run_db_recount(data_dir, as_json=as_json))

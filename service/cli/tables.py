@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session
 
 from core.archive.models import Block, BlockInput
 from core.archive.pages.blocks import blocks_of_night, calibration_inputs
-from core.archive.pages.qc1 import LastValue, last_values, qc1_tables
+from core.archive.pages.qc1 import last_values, qc1_tables
 from core.archive.pages.qc1_texts import last_texts
+from core.archive.qc1_summaries import Qc1Summary
 from core.archive.records import LostUnit
 from core.archive.states import InputKind
 from core.cascade.words import count_words
@@ -122,7 +123,7 @@ def print_qc1(session: Session, table_name: str | None = None, only_important: b
     return shown
 
 
-def _number_cells(unit: str, value: LastValue) -> tuple[str, ...]:
+def _number_cells(unit: str, value: Qc1Summary) -> tuple[str, ...]:
     score = {None: "-", 0: state_text("good"), 1: f"[bold red]{count_words(value.outliers, 'outlier')}[/]"}[value.score]
     numbers = (qc1_number(number) for number in (value.median, value.low, value.high))
     return (*numbers, unit_text(unit), str(value.number), score)

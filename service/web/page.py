@@ -6,8 +6,11 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
 
+from core.settings import Settings
 from service.dependencies import BeatDep, SessionDep, SettingsDep
+from service.kept import Beat
 from service.live import daemon_key
 from service.web.templating import render
 
@@ -17,8 +20,7 @@ __all__ = ["PageDep", "PageMaker"]
 class PageMaker:
     """Renders templates with the status of the installation."""
 
-    # The beat is that of before the page is made: what changes meanwhile is read again.
-    def __init__(self, request: Request, session: SessionDep, settings: SettingsDep, beat: BeatDep) -> None:
+    def __init__(self, request: Request, session: Session, settings: Settings, beat: Beat) -> None:
         self.request = request
         self.session = session
         self.settings = settings
@@ -33,4 +35,9 @@ class PageMaker:
         return response
 
 
-PageDep = Annotated[PageMaker, Depends()]
+# The beat is that of before the page is made: what changes meanwhile is read again.
+async def _page(request: Request, session: SessionDep, settings: SettingsDep, beat: BeatDep) -> PageMaker:
+    return PageMaker(request, session, settings, beat)
+
+
+PageDep = Annotated[PageMaker, Depends(_page)]

@@ -80,9 +80,9 @@ def test_counts_of_nights_that_are_wrong_are_mended_and_told(cascade: Callable[.
         names = [column.name for column in NightCount.__table__.columns if column.name != "night"]
         session.execute(insert(NightCount).values(night=date.fromisoformat(NIGHT), **dict.fromkeys(names, 7)))
     wrong = cascade("db", "recount")
-    assert (wrong.returncode, wrong.stdout) == (1, "1 night counted wrongly, mended\n")
+    assert (wrong.returncode, wrong.stdout) == (1, "1 night summed up wrongly, mended\n")
     right = cascade("db", "recount", "--json")
-    assert (right.returncode, json.loads(right.stdout)["wrong"]) == (0, 0)
+    assert (right.returncode, json.loads(right.stdout)["wrong"]) == (0, {"nights": 0, "blocks": 0})
     with archive.read() as session:
         assert session.scalar(select(NightCount.frames)) is None
     archive.dispose()

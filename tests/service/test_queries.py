@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from statistics import median
 from types import ModuleType
 
+import numpy as np
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from core.archive.models import Block, Score
-from core.archive.pages import blocks, frames, health, nights, products, qc1, qc1_block
+from core.archive.pages import blocks, frames, health, nights, products, qc1
 from core.archive.pages.qc1_rows import ReadingStopped, ValueReader
 from core.archive.sessions import Archive
 from core.archive.states import BlockState, InputKind, QuarantineReason
@@ -108,11 +111,16 @@ def test_series_last_values_and_summaries_agree(session: Session) -> None:
     of_last = rows["block"] == last.block_id
     values = rows["value"][of_last].tolist()
     assert (last.low, last.high, last.number) == (min(values), max(values), 8)
-    summary = next(item for item in qc1_block.block_qc1(session, last.block_id) if item.parameter.id == ron.id)
-    assert sorted(summary.values) == sorted(values)
-    assert (summary.low, summary.high) == (1.0, 5.0)
+    summary = next(item for parameter, item in qc1.block_qc1(session, last.block_id) if parameter.id == ron.id)
+    assert summary is last
+    assert summary.median == median(values)
+    assert (summary.limit_low, summary.limit_high) == (1.0, 5.0)
     assert (set(rows["low"]), set(rows["high"])) == ({1.0}, {5.0})
     assert list(rows["score"] == 1) == list(rows["value"] > 5.0)
+    quick = ValueReader(session, 10_000, with_limits=False)
+    quick.read({ron.id: 0}, qc1.SeriesFilter())
+    assert list(quick.rows["score"] == 1) == list(rows["score"] == 1)
+    assert np.all(np.isnan(quick.rows["low"]))
     assert summary.outliers == last.outliers == (rows["score"][of_last] == 1).sum()
     assert len(qc1.bands(session, [ron.id], list(reader.blocks), qc1.SeriesFilter())) == len(reader.blocks) == 6
 
@@ -142,22 +150,28 @@ def test_limits_that_are_not_the_same_for_all_elements_are_no_band() -> None:
 
 def test_browsing_pages_without_gaps(session: Session) -> None:
     rows = qc1.parameters_of_table(session, "muse_bias")
-    ids = [row.id for row in rows if row.column_name in ("master_ron", "master_median")]
+    two = [row for row in rows if row.column_name in ("master_ron", "master_median")]
     wanted = qc1.SeriesFilter(mode="WFM-NOAO-N")
     seen = []
     for offset in range(0, 48, 16):
-        page, keys = qc1.browse_rows(session, ids, wanted, offset, 16)
+        page, keys = qc1.browse_rows(session, two, wanted, offset, 16)
         seen += [(row.block_id, row.position) for row in page]
-        assert all(set(row.values) == set(ids) and row.block_id in keys for row in page)
+        assert all(set(row.values) == {item.id for item in two} and row.block_id in keys for row in page)
     assert len(seen) == len(set(seen)) == 48
 
 
 def test_sparkline_and_modes(session: Session) -> None:
     (ron,) = [row for row in qc1.parameters_of_table(session, "muse_bias") if row.column_name == "master_ron"]
-    mode, until = qc1.series_modes(session, ron.id)
+    mode, until = qc1.series_modes(session, ron)
     assert mode == "WFM-NOAO-N"
     assert until is not None
-    assert len(qc1.block_means(session, ron.id, qc1.SeriesFilter(until - 91, until, mode))) == 6
+    months = qc1.SeriesFilter(until - 91, until, mode)
+    points = qc1.block_medians(session, ron.id, months)
+    assert len(points) == 6
+    everything = {"unit": (1, 2), "quadrant": (1, 2, 3, 4)}
+    assert qc1.block_medians(session, ron.id, replace(months, positions=everything)) == points
+    assert qc1.block_medians(session, ron.id, replace(months, positions={"unit": (9,)})) == []
+    assert qc1.block_medians(session, ron.id, replace(months, mode="NFM-AO-N")) == []
     assert qc1.modes_of_table(session, ["muse_bias"]) == ["WFM-NOAO-N"]
     with pytest.raises(NotFoundError, match="muse_lampflat"):
         qc1.parameters_of_table(session, "muse_nothing")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Final
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session, selectinload, undefer
+from sqlalchemy import bindparam, func, select
+from sqlalchemy.orm import Session, joinedload, selectinload, undefer
 
 from core.archive.models import (
     HAS_FAILED_UNITS,
@@ -47,6 +48,46 @@ __all__ = [
 
 _NEWEST_OUTLIERS = 2000
 _PARTS = selectinload(Block.parts).undefer(BlockPart.progress)
+# What a page of a block asks each time: to build a statement takes as long as to execute it.
+_BLOCK: Final = (
+    select(Block).where(Block.name == bindparam("name")).options(undefer(Block.progress), undefer(Block.plots), _PARTS)
+)
+_INPUTS: Final = (
+    select(BlockInput)
+    .where(BlockInput.block_id == bindparam("block"))
+    .options(
+        joinedload(BlockInput.frame),
+        joinedload(BlockInput.source_block),
+        joinedload(BlockInput.product),
+        undefer(BlockInput.refused),
+    )
+    .order_by(BlockInput.position, BlockInput.id)
+)
+_PRODUCTS: Final = select(Product).where(Product.block_id == bindparam("block")).order_by(Product.tag, Product.unit)
+_EVENTS: Final = (
+    select(Event)
+    .where(Event.kind == "block", Event.subject == bindparam("name"))
+    .order_by(Event.time.desc(), Event.id.desc())
+    .limit(bindparam("limit"))
+)
+_USERS: Final = (
+    select(Block, BlockInput.role)
+    .join(BlockInput, BlockInput.block_id == Block.id)
+    .where(BlockInput.source_block_id == bindparam("block"), Block.state != BlockState.SUPERSEDED)
+    .order_by(Block.mjd_mid)
+    .limit(bindparam("limit"))
+)
+_OF_NIGHT: Final = (
+    select(Block)
+    .where(Block.night == bindparam("night"), Block.state != BlockState.SUPERSEDED)
+    .order_by(Block.mjd_mid, Block.id)
+)
+_CALIBRATIONS: Final = (
+    select(BlockInput)
+    .where(BlockInput.block_id.in_(bindparam("blocks", expanding=True)), BlockInput.kind != InputKind.RAW)
+    .options(joinedload(BlockInput.source_block), joinedload(BlockInput.product))
+    .order_by(BlockInput.block_id, BlockInput.position)
+)
 
 
 @dataclass(frozen=True)
@@ -86,9 +127,7 @@ def find_block(session: Session, name: str) -> Block:
     NotFoundError
         If the archive has no such block.
     """
-    block = session.scalar(
-        select(Block).where(Block.name == name).options(undefer(Block.progress), undefer(Block.plots), _PARTS)
-    )
+    block = session.scalar(_BLOCK, {"name": name})
     if block is None:
         raise NotFoundError(f"the archive has no block {name}; see the page of its night", block=name)
     return block
@@ -96,13 +135,7 @@ def find_block(session: Session, name: str) -> Block:
 
 def blocks_of_night(session: Session, night: date) -> list[Block]:
     """Blocks of a night by time, superseded ones left out."""
-    return list(
-        session.scalars(
-            select(Block)
-            .where(Block.night == night, Block.state != BlockState.SUPERSEDED)
-            .order_by(Block.mjd_mid, Block.id)
-        )
-    )
+    return list(session.scalars(_OF_NIGHT, {"night": night}))
 
 
 def list_blocks(
@@ -127,61 +160,27 @@ def list_blocks(
 
 def block_inputs(session: Session, block_id: int) -> list[BlockInput]:
     """All inputs of a block with frames, sources, products and refused candidates."""
-    return list(
-        session.scalars(
-            select(BlockInput)
-            .where(BlockInput.block_id == block_id)
-            .options(
-                selectinload(BlockInput.frame),
-                selectinload(BlockInput.source_block),
-                selectinload(BlockInput.product),
-                undefer(BlockInput.refused),
-            )
-            .order_by(BlockInput.position, BlockInput.id)
-        )
-    )
+    return list(session.scalars(_INPUTS, {"block": block_id}))
 
 
 def calibration_inputs(session: Session, block_ids: Sequence[int]) -> list[BlockInput]:
     """Inputs of several blocks that are not raw frames, with the blocks they come from."""
-    return list(
-        session.scalars(
-            select(BlockInput)
-            .where(BlockInput.block_id.in_(block_ids), BlockInput.kind != InputKind.RAW)
-            .options(selectinload(BlockInput.source_block), selectinload(BlockInput.product))
-            .order_by(BlockInput.block_id, BlockInput.position)
-        )
-    )
+    return list(session.scalars(_CALIBRATIONS, {"blocks": block_ids}))
 
 
 def block_products(session: Session, block_id: int) -> list[Product]:
     """Products of a block by tag and unit."""
-    return list(
-        session.scalars(select(Product).where(Product.block_id == block_id).order_by(Product.tag, Product.unit))
-    )
+    return list(session.scalars(_PRODUCTS, {"block": block_id}))
 
 
 def block_events(session: Session, name: str, limit: int = 100) -> list[Event]:
     """What happened to a block, oldest first."""
-    rows = session.scalars(
-        select(Event)
-        .where(Event.kind == "block", Event.subject == name)
-        .order_by(Event.time.desc(), Event.id.desc())
-        .limit(limit)
-    )
-    return list(rows)[::-1]
+    return list(session.scalars(_EVENTS, {"name": name, "limit": limit}))[::-1]
 
 
 def blocks_using(session: Session, block_id: int, limit: int = 200) -> list[tuple[Block, str]]:
     """Blocks that take a product of this block, with the tag they take."""
-    rows = session.execute(
-        select(Block, BlockInput.role)
-        .join(BlockInput, BlockInput.block_id == Block.id)
-        .where(BlockInput.source_block_id == block_id, Block.state != BlockState.SUPERSEDED)
-        .order_by(Block.mjd_mid)
-        .limit(limit)
-    )
-    return [(block, role) for block, role in rows]
+    return [(block, role) for block, role in session.execute(_USERS, {"block": block_id, "limit": limit})]
 
 
 def blocks_in_states(session: Session, states: Iterable[BlockState], limit: int) -> list[Block]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, bindparam, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, undefer
 
 from core.archive.models import Block, BlockInput, Event, Frame, Product, QuarantinedFile
@@ -31,6 +32,37 @@ __all__ = [
     "quarantine_history",
     "timeline",
 ]
+
+
+_TAKEN: Final = (
+    select(BlockInput.id)
+    .join(Block, Block.id == BlockInput.block_id)
+    .where(BlockInput.frame_id == Frame.id, Block.state != BlockState.SUPERSEDED)
+)
+_LOOSE: Final = (
+    select(Frame.instrument, Frame.tag, Frame.state_reason, func.count(), func.min(Frame.dp_id))
+    .where(Frame.night == bindparam("night"), ~_TAKEN.exists())
+    .group_by(Frame.instrument, Frame.tag, Frame.state_reason)
+    .order_by(func.min(Frame.mjd_obs))
+)
+_TICKS: Final = (
+    select(Frame.dp_id, Frame.tag, Frame.mjd_obs, Frame.exptime, Frame.lamps)
+    .where(Frame.night == bindparam("night"))
+    .order_by(Frame.mjd_obs)
+)
+_FRAME: Final = select(Frame).where(Frame.dp_id == bindparam("dp_id")).options(undefer(Frame.header))
+_USERS: Final = (
+    select(Block)
+    .join(BlockInput, BlockInput.block_id == Block.id)
+    .where(BlockInput.frame_id == bindparam("frame"), BlockInput.kind == InputKind.RAW)
+    .order_by(Block.id.desc())
+)
+_EVENTS: Final = (
+    select(Event)
+    .where(Event.kind == bindparam("kind"), Event.subject == bindparam("subject"))
+    .order_by(Event.time.desc())
+    .limit(bindparam("limit"))
+)
 
 
 @dataclass(frozen=True)
@@ -87,18 +119,7 @@ class LooseFrames:
 
 def frames_in_no_block(session: Session, night: date) -> list[LooseFrames]:
     """Frames of a night that are in no block, by time."""
-    taken = (
-        select(BlockInput.id)
-        .join(Block, Block.id == BlockInput.block_id)
-        .where(BlockInput.frame_id == Frame.id, Block.state != BlockState.SUPERSEDED)
-    )
-    rows = session.execute(
-        select(Frame.instrument, Frame.tag, Frame.state_reason, func.count(), func.min(Frame.dp_id))
-        .where(Frame.night == night, ~taken.exists())
-        .group_by(Frame.instrument, Frame.tag, Frame.state_reason)
-        .order_by(func.min(Frame.mjd_obs))
-    )
-    return [LooseFrames(*row) for row in rows]
+    return [LooseFrames(*row) for row in session.execute(_LOOSE, {"night": night})]
 
 
 def find_frame(session: Session, dp_id: str) -> Frame:
@@ -109,7 +130,7 @@ def find_frame(session: Session, dp_id: str) -> Frame:
     NotFoundError
         If the archive has no such frame.
     """
-    frame = session.scalar(select(Frame).where(Frame.dp_id == dp_id).options(undefer(Frame.header)))
+    frame = session.scalar(_FRAME, {"dp_id": dp_id})
     if frame is None:
         raise NotFoundError(f"the archive has no frame {dp_id}; was it ingested? See the quarantine", frame=dp_id)
     return frame
@@ -117,24 +138,12 @@ def find_frame(session: Session, dp_id: str) -> Frame:
 
 def timeline(session: Session, night: date) -> list[TimelineTick]:
     """All frames of a night on the time axis, by time."""
-    rows = session.execute(
-        select(Frame.dp_id, Frame.tag, Frame.mjd_obs, Frame.exptime, Frame.lamps)
-        .where(Frame.night == night)
-        .order_by(Frame.mjd_obs)
-    )
-    return [TimelineTick(*row) for row in rows]
+    return [TimelineTick(*row) for row in session.execute(_TICKS, {"night": night})]
 
 
 def blocks_of_frame(session: Session, frame_id: int) -> list[Block]:
     """Blocks that take a frame, newest plan first."""
-    return list(
-        session.scalars(
-            select(Block)
-            .join(BlockInput, BlockInput.block_id == Block.id)
-            .where(BlockInput.frame_id == frame_id, BlockInput.kind == InputKind.RAW)
-            .order_by(Block.id.desc())
-        )
-    )
+    return list(session.scalars(_USERS, {"frame": frame_id}))
 
 
 def products_of_blocks(session: Session, block_ids: Sequence[int]) -> list[Product]:
@@ -175,10 +184,7 @@ def quarantine_count(session: Session) -> int:
 
 def quarantine_history(session: Session, subject: str, kind: str, limit: int = 50) -> list[Event]:
     """Events of one thing, oldest first."""
-    rows = session.scalars(
-        select(Event).where(Event.kind == kind, Event.subject == subject).order_by(Event.time.desc()).limit(limit)
-    )
-    return list(rows)[::-1]
+    return list(session.scalars(_EVENTS, {"kind": kind, "subject": subject, "limit": limit}))[::-1]
 
 
 def find_held(session: Session, text: str, limit: int) -> list[QuarantinedFile]:

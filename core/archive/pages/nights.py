@@ -7,7 +7,7 @@ from datetime import date
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core.archive.night_counts import COUNTED_STATES, NightCount
@@ -17,6 +17,13 @@ from core.archive.states import BLOCK_OPEN_STATES, BlockState
 __all__ = ["NightSummary", "latest_night", "list_nights", "neighbours", "night_numbers", "nights_between"]
 
 _ROWS: Final = select(NightCount.__table__)  # without objects: a year of them costs as much as the rest of a page
+_BETWEEN: Final = _ROWS.where(NightCount.night.between(bindparam("first"), bindparam("last"))).order_by(
+    NightCount.night.desc()
+)
+_FIRST: Final = select(func.min(NightCount.night))
+_LATEST: Final = select(func.max(NightCount.night))
+_BEFORE: Final = _LATEST.where(NightCount.night < bindparam("night"))
+_AFTER: Final = _FIRST.where(NightCount.night > bindparam("night"))
 _NUMBERS: Final = ("frames", "outliers", "scored", "held", "failed_units", "skipped_units", "doubtful", "grave")
 _COLUMNS: Final = tuple(column.name for column in NightCount.__table__.columns)
 _NO_WORK = (BlockState.SUPERSEDED, BlockState.CANCELLED)
@@ -94,17 +101,17 @@ class NightSummary:
 
 def latest_night(session: Session) -> date | None:
     """The last night that has anything."""
-    return session.scalar(select(func.max(NightCount.night)))
+    return session.scalar(_LATEST)
 
 
 def night_numbers(session: Session) -> tuple[date | None, date | None]:
     """First and last night of the archive."""
-    return session.scalar(select(func.min(NightCount.night))), latest_night(session)
+    return session.scalar(_FIRST), latest_night(session)
 
 
 def nights_between(session: Session, first: date, last: date) -> list[NightSummary]:
     """Summaries of the nights ``first`` to ``last`` (both included) that have anything, newest first."""
-    rows = session.execute(_ROWS.where(NightCount.night.between(first, last)).order_by(NightCount.night.desc()))
+    rows = session.execute(_BETWEEN, {"first": first, "last": last})
     return [_summary(tuple(row)) for row in rows]
 
 
@@ -130,7 +137,4 @@ def list_nights(session: Session, after: date | None, limit: int) -> Slice[Night
 
 def neighbours(session: Session, night: date) -> tuple[date | None, date | None]:
     """The nights before and after that have anything."""
-    return (
-        session.scalar(select(func.max(NightCount.night)).where(NightCount.night < night)),
-        session.scalar(select(func.min(NightCount.night)).where(NightCount.night > night)),
-    )
+    return session.scalar(_BEFORE, {"night": night}), session.scalar(_AFTER, {"night": night})

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date
+from typing import Final
 
-from sqlalchemy import or_, select
-from sqlalchemy.orm import Session, selectinload, undefer
+from sqlalchemy import bindparam, or_, select
+from sqlalchemy.orm import Session, joinedload, undefer
 
 from core.archive.models import Block, BlockInput, Product, Qc1Parameter, Qc1Value, Score
 from core.archive.pages.slices import Slice, slice_by_id
@@ -16,6 +17,19 @@ from core.errors import NotFoundError
 from core.qc1.axes import Position
 
 __all__ = ["ProductValue", "find_product", "list_products", "previous_product", "product_qc1", "used_by"]
+
+_PRODUCT: Final = (
+    select(Product)
+    .where(Product.id == bindparam("product"))
+    .options(undefer(Product.header), joinedload(Product.block))
+)
+_SCORES: Final = select(Score).where(Score.product_id == bindparam("product"), Score.score.is_not(None))
+_VALUES: Final = (
+    select(Qc1Parameter, Qc1Value)
+    .join(Qc1Parameter, Qc1Parameter.id == Qc1Value.parameter_id)
+    .where(Qc1Value.product_id == bindparam("product"), Qc1Value.hidden.is_(False))
+    .order_by(Qc1Parameter.id, *(getattr(Qc1Value, name) for name in Position._fields))
+)
 
 
 def find_product(session: Session, product_id: int) -> Product:
@@ -26,9 +40,7 @@ def find_product(session: Session, product_id: int) -> Product:
     NotFoundError
         If the archive has no such product.
     """
-    product = session.scalar(
-        select(Product).where(Product.id == product_id).options(undefer(Product.header), selectinload(Product.block))
-    )
+    product = session.scalar(_PRODUCT, {"product": product_id})
     if product is None:
         raise NotFoundError(f"the archive has no product {product_id}", product=product_id)
     return product
@@ -108,14 +120,9 @@ class ProductValue:
 def product_qc1(session: Session, product_id: int) -> list[ProductValue]:
     """QC1 values measured on a product with their scores, by parameter."""
     verdicts: dict[tuple[int | None, ...], list[Score]] = defaultdict(list)
-    for score in session.scalars(select(Score).where(Score.product_id == product_id, Score.score.is_not(None))):
+    for score in session.scalars(_SCORES, {"product": product_id}):
         verdicts[score.parameter_id, *_place(score)].append(score)
-    rows = session.execute(
-        select(Qc1Parameter, Qc1Value)
-        .join(Qc1Parameter, Qc1Parameter.id == Qc1Value.parameter_id)
-        .where(Qc1Value.product_id == product_id, Qc1Value.hidden.is_(False))
-        .order_by(Qc1Parameter.id, *(getattr(Qc1Value, name) for name in Position._fields))
-    )
+    rows = session.execute(_VALUES, {"product": product_id})
     return [_judged(parameter, value, verdicts[parameter.id, *_place(value)]) for parameter, value in rows]
 
 

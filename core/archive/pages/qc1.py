@@ -1,4 +1,4 @@
-"""QC1 tables, series of values with their scores, and summaries of one block."""
+"""QC1 tables, series of values with their scores, newest values and those of one block."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Executable, Select, func, select
+from sqlalchemy import Executable, Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core.archive.models import Block, Qc1Parameter, Qc1Text, Qc1Value, Score
+from core.archive.qc1_summaries import Qc1Summary
 from core.archive.states import BlockState
 from core.errors import NotFoundError
 from core.qc1.axes import Position
@@ -20,10 +21,10 @@ __all__ = [
     "Band",
     "BlockKey",
     "BrowseRow",
-    "LastValue",
     "SeriesFilter",
     "bands",
-    "block_means",
+    "block_medians",
+    "block_qc1",
     "browse_rows",
     "has_texts",
     "last_values",
@@ -37,31 +38,21 @@ __all__ = [
 ]
 
 _CHUNK = 500  # bound variables of one IN list
-
-
-@dataclass(frozen=True)
-class LastValue:
-    """The newest values of a parameter: those of one block.
-
-    Attributes
-    ----------
-    mjd_obs : float
-    median, low, high : float
-        Over all units, quadrants, slices ... of that block.
-    number : int
-    score : int or None
-        1 if any of them is an outlier, 0 if scored and good, None if not scored.
-    outliers : int
-    """
-
-    mjd_obs: float
-    block_id: int
-    median: float
-    low: float
-    high: float
-    number: int
-    score: int | None
-    outliers: int
+# Built once: to build a statement takes as long as to execute it.
+_OF_BLOCK: Final = (
+    select(Qc1Parameter, Qc1Summary)
+    .join(Qc1Summary, Qc1Summary.parameter_id == Qc1Parameter.id)
+    .where(Qc1Summary.block_id == bindparam("block"))
+    .order_by(Qc1Parameter.id)
+)
+_NEWEST: Final = {
+    table: select(table.mode, table.mjd_obs)
+    .where(table.parameter_id == bindparam("parameter"), table.hidden.is_(False))
+    .order_by(table.mjd_obs.desc())
+    .limit(1)
+    for table in (Qc1Value, Qc1Text)
+}
+_TABLE: Final = select(Qc1Parameter).where(Qc1Parameter.table_name == bindparam("table")).order_by(Qc1Parameter.id)
 
 
 @dataclass(frozen=True)
@@ -133,9 +124,7 @@ def parameters_of_table(session: Session, table: str) -> list[Qc1Parameter]:
     NotFoundError
         Naming the tables that exist.
     """
-    found = list(
-        session.scalars(select(Qc1Parameter).where(Qc1Parameter.table_name == table).order_by(Qc1Parameter.id))
-    )
+    found = list(session.scalars(_TABLE, {"table": table}))
     if not found:
         names = session.scalars(select(Qc1Parameter.table_name).distinct().order_by(Qc1Parameter.table_name))
         known = ", ".join(names) or "none yet: they are registered when a worker or the service starts"
@@ -143,56 +132,27 @@ def parameters_of_table(session: Session, table: str) -> list[Qc1Parameter]:
     return found
 
 
-def last_values(session: Session, parameter_ids: Sequence[int] | None = None) -> dict[int, LastValue]:
-    """The newest values of parameters, by parameter id; parameters without values are left out."""
+def last_values(session: Session, parameter_ids: Sequence[int] | None = None) -> dict[int, Qc1Summary]:
+    """The newest values of parameters, those of one block, by parameter id; parameters without values are left out."""
     newest = (
-        select(func.max(Qc1Value.mjd_obs))
-        .where(Qc1Value.parameter_id == Qc1Parameter.id, Qc1Value.hidden.is_(False))
+        select(Qc1Summary.block_id)
+        .where(Qc1Summary.parameter_id == Qc1Parameter.id)
+        .order_by(Qc1Summary.mjd_obs.desc(), Qc1Summary.block_id.desc())
+        .limit(1)
         .correlate(Qc1Parameter)
         .scalar_subquery()
     )
-    statement = select(Qc1Parameter.id, newest)
+    statement = select(Qc1Summary).join(
+        Qc1Parameter, (Qc1Parameter.id == Qc1Summary.parameter_id) & (Qc1Summary.block_id == newest)
+    )
     if parameter_ids is not None:
         statement = statement.where(Qc1Parameter.id.in_(parameter_ids))
-    times = {identity: mjd for identity, mjd in session.execute(statement) if mjd is not None}
-    values: dict[int, list[float]] = defaultdict(list)
-    blocks: dict[int, int] = {}
-    by_time: dict[float, list[int]] = defaultdict(list)
-    for identity, mjd in times.items():
-        by_time[mjd].append(identity)
-    for mjd, identities in by_time.items():
-        rows = session.execute(
-            select(Qc1Value.parameter_id, Qc1Value.value, Qc1Value.block_id).where(
-                Qc1Value.parameter_id.in_(identities), Qc1Value.mjd_obs == mjd, Qc1Value.hidden.is_(False)
-            )
-        )
-        for identity, value, block_id in rows:
-            values[identity].append(value)
-            blocks[identity] = block_id
-    scores = _scores_of_blocks(session, set(blocks.values()))
-    result = {}
-    for identity, found in values.items():
-        scored, outliers = scores.get((blocks[identity], identity), (0, 0))
-        result[identity] = LastValue(
-            times[identity],
-            blocks[identity],
-            median(found),
-            min(found),
-            max(found),
-            len(found),
-            None if not scored else int(outliers > 0),
-            outliers,
-        )
-    return result
+    return {row.parameter_id: row for row in session.scalars(statement)}
 
 
-def _scores_of_blocks(session: Session, block_ids: set[int]) -> dict[tuple[int, int], tuple[int, int]]:
-    rows = session.execute(
-        select(Score.block_id, Score.parameter_id, func.count(Score.score), func.sum(Score.score))
-        .where(Score.block_id.in_(block_ids))
-        .group_by(Score.block_id, Score.parameter_id)
-    )
-    return {(block, parameter): (scored, int(outliers or 0)) for block, parameter, scored, outliers in rows}
+def block_qc1(session: Session, block_id: int) -> list[tuple[Qc1Parameter, Qc1Summary]]:
+    """The QC1 values of a block, summed up by parameter, in the order of definition."""
+    return [(parameter, summary) for parameter, summary in session.execute(_OF_BLOCK, {"block": block_id})]
 
 
 def modes_of_table(session: Session, recipes: Sequence[str]) -> list[str]:
@@ -206,15 +166,10 @@ def modes_of_table(session: Session, recipes: Sequence[str]) -> list[str]:
     return [mode for mode, _ in rows if mode]
 
 
-def series_modes(session: Session, parameter_id: int) -> tuple[str | None, float | None]:
+def series_modes(session: Session, parameter: Qc1Parameter) -> tuple[str | None, float | None]:
     """Mode and time of the newest value of a parameter."""
-    table = Qc1Text if has_texts(session, [parameter_id]) else Qc1Value
-    row = session.execute(
-        select(table.mode, table.mjd_obs)
-        .where(table.parameter_id == parameter_id, table.hidden.is_(False))
-        .order_by(table.mjd_obs.desc())
-        .limit(1)
-    ).first()
+    table = Qc1Text if parameter.value_type == "str" else Qc1Value
+    row = session.execute(_NEWEST[table], {"parameter": parameter.id}).first()
     return (row[0], row[1]) if row else (None, None)
 
 
@@ -237,26 +192,26 @@ def position_filters(wanted: SeriesFilter, table: Any) -> list[Any]:
 
 
 def _newest(
-    session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter, limit: int, *, by_element: bool = False
+    session: Session, parameters: Sequence[Qc1Parameter], wanted: SeriesFilter, limit: int
 ) -> list[tuple[Any, ...]]:
     """Rows of values and of texts, newest first: parameter, time, value, block, product, position.
 
-    Those of one time are ``by_element`` in the order of block and position, which costs a sort.
+    Those of one time are in the order of block and position.
     """
     tables: list[tuple[type[Qc1Value] | type[Qc1Text], Any]] = [(Qc1Value, Qc1Value.value)]
-    if has_texts(session, parameter_ids):
+    if any(item.value_type == "str" for item in parameters):
         tables.append((Qc1Text, Qc1Text.text))
     rows: list[tuple[Any, ...]] = []
     for table, value in tables:
         position = [getattr(table, name) for name in Position._fields]
         statement = restricted(
             select(table.parameter_id, table.mjd_obs, value, table.block_id, table.product_id, *position).where(
-                table.parameter_id.in_(parameter_ids), table.hidden.is_(False)
+                table.parameter_id.in_([item.id for item in parameters]), table.hidden.is_(False)
             ),
             table,
             wanted,
         )
-        order = (table.mjd_obs.desc(), *((table.block_id, *position) if by_element else ()))
+        order = (table.mjd_obs.desc(), table.block_id, *position)
         rows += plain_rows(session, statement.order_by(*order).limit(limit))
     return rows if len(tables) == 1 else sorted(rows, key=lambda row: (-row[1], row[3]))
 
@@ -274,7 +229,7 @@ def plain_rows(session: Session, statement: Executable) -> list[tuple[Any, ...]]
 
 
 def browse_rows(
-    session: Session, parameter_ids: Sequence[int], wanted: SeriesFilter, offset: int, limit: int
+    session: Session, parameters: Sequence[Qc1Parameter], wanted: SeriesFilter, offset: int, limit: int
 ) -> tuple[list[BrowseRow], dict[int, BlockKey]]:
     """Values of several parameters side by side, newest first; one row per block and element.
 
@@ -285,8 +240,8 @@ def browse_rows(
     dict of int to BlockKey
         The blocks of these rows.
     """
-    most = (offset + limit) * len(parameter_ids)
-    found = _newest(session, parameter_ids, wanted, most, by_element=True)
+    most = (offset + limit) * len(parameters)
+    found = _newest(session, parameters, wanted, most)
     rows: dict[tuple[Any, ...], BrowseRow] = {}
     for parameter, mjd, value, block, product, *element in found:
         key = (block, *element)
@@ -338,13 +293,24 @@ def _band(parameter: int, block: int, rule: str, *edges: float | None) -> Band:
     return Band(parameter, block, rule, None if each else low, None if each else high, each)
 
 
-def block_means(session: Session, parameter_id: int, wanted: SeriesFilter) -> list[tuple[float, float]]:
-    """Mean of all elements of a parameter per block, by time: what a sparkline draws."""
-    statement = restricted(
-        select(func.min(Qc1Value.mjd_obs), func.avg(Qc1Value.value))
-        .where(Qc1Value.parameter_id == parameter_id, Qc1Value.hidden.is_(False))
-        .group_by(Qc1Value.block_id),
-        Qc1Value,
-        wanted,
+def block_medians(session: Session, parameter_id: int, wanted: SeriesFilter) -> list[tuple[float, float]]:
+    """Median of a parameter in each block, by time: what a sparkline draws."""
+    if wanted.positions:
+        columns: tuple[Any, ...] = (Qc1Value.block_id, Qc1Value.mjd_obs, Qc1Value.value)
+        values = select(*columns).where(Qc1Value.parameter_id == parameter_id, Qc1Value.hidden.is_(False))
+        blocks: dict[int, list[tuple[float, float]]] = defaultdict(list)
+        for block, mjd, value in plain_rows(session, restricted(values, Qc1Value, wanted)):
+            blocks[block].append((mjd, value))
+        return sorted((max(rows)[0], median(value for _, value in rows)) for rows in blocks.values())
+    summed = (
+        select(Qc1Summary.mjd_obs, Qc1Summary.median)
+        .where(Qc1Summary.parameter_id == parameter_id)
+        .order_by(Qc1Summary.mjd_obs)
     )
-    return sorted((float(mjd), float(value)) for mjd, value in session.execute(statement))
+    if wanted.from_mjd is not None:
+        summed = summed.where(Qc1Summary.mjd_obs >= wanted.from_mjd)
+    if wanted.to_mjd is not None:
+        summed = summed.where(Qc1Summary.mjd_obs <= wanted.to_mjd)
+    if wanted.mode is not None:
+        summed = summed.join(Block, Block.id == Qc1Summary.block_id).where(Block.mode == wanted.mode)
+    return [(mjd, value) for mjd, value in session.execute(summed)]

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from core.archive.models import Block, Qc1Text, Qc1Value, Score
 from core.archive.pages.qc1 import BlockKey, SeriesFilter, has_texts, position_filters, restricted
+from core.archive.qc1_summaries import Qc1Summary
 from core.qc1.axes import Position
 
 __all__ = ["NO_NUMBER", "ROW", "ReadingStopped", "ValueReader"]
@@ -55,6 +56,9 @@ class ValueReader:
         Most rows.
     stopped : callable
         Asked between chunks; `ReadingStopped` is raised when it is true.
+    with_limits : bool
+        Whether each value gets its limits and score, which takes longer than to read the values. If not, those that are
+        outliers are told only.
 
     Attributes
     ----------
@@ -67,8 +71,15 @@ class ValueReader:
         More values exist; those left out are the oldest.
     """
 
-    def __init__(self, session: Session, limit: int, stopped: Callable[[], bool] = lambda: False) -> None:
-        self._session, self._limit, self._stopped = session, limit, stopped
+    def __init__(
+        self,
+        session: Session,
+        limit: int,
+        stopped: Callable[[], bool] = lambda: False,
+        *,
+        with_limits: bool = True,
+    ) -> None:
+        self._session, self._limit, self._stopped, self._with_limits = session, limit, stopped, with_limits
         self._texts: dict[str, int] = {}
         self.rows = np.empty(0, ROW)
         self.blocks: dict[int, BlockKey] = {}
@@ -139,7 +150,8 @@ class ValueReader:
         for name, column in zip(("product", *Position._fields), (product, *position), strict=True):
             rows[name] = [NO_NUMBER if number is None else number for number in column]
         rows["low"], rows["high"], rows["score"] = np.nan, np.nan, NO_NUMBER
-        known = self._limits(set(block), list(numbers), wanted)
+        judged = self._limits if self._with_limits else self._outliers
+        known = judged(set(block), list(numbers), wanted)
         if known:
             for number, row in enumerate(chunk):
                 found = known.get((row[0], row[3], *row[5:]))
@@ -169,6 +181,25 @@ class ValueReader:
             )
             for *key, low, high, score in rows:
                 found[tuple(key)] = (np.nan if low is None else low, np.nan if high is None else high, score)
+        return found
+
+    def _outliers(
+        self, blocks: set[int], parameters: Sequence[int], wanted: SeriesFilter
+    ) -> dict[tuple[Any, ...], _Limits]:
+        """The values that are outliers, without their limits; only blocks that have any are looked at."""
+        position = [getattr(Score, name) for name in Position._fields]
+        found: dict[tuple[Any, ...], _Limits] = {}
+        for part in _pieces(sorted(blocks), _IN_LIST):
+            any_of = select(Qc1Summary.block_id).where(
+                Qc1Summary.block_id.in_(part), Qc1Summary.parameter_id.in_(parameters), Qc1Summary.outliers > 0
+            )
+            some = sorted(set(self._session.scalars(any_of)))
+            if some:
+                rows = select(Score.parameter_id, Score.block_id, *position).where(
+                    Score.block_id.in_(some), Score.parameter_id.in_(parameters), Score.score + 0 == 1
+                )
+                rows = rows.where(*position_filters(wanted, Score))
+                found |= {tuple(row): (np.nan, np.nan, 1) for row in self._session.execute(rows)}
         return found
 
     def _keys(self, numbers: Sequence[int]) -> dict[int, BlockKey]:

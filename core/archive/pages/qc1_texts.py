@@ -5,14 +5,26 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import Select, bindparam, func, select
 from sqlalchemy.orm import Session
 
 from core.archive.models import Qc1Parameter, Qc1Text
 from core.qc1.axes import Position
 
 __all__ = ["LastText", "TextValue", "block_texts", "last_texts", "product_texts"]
+
+
+_POSITION: Final = tuple(getattr(Qc1Text, name) for name in Position._fields)
+_TEXTS: Final = (
+    select(Qc1Parameter, Qc1Text.text, *_POSITION)
+    .join(Qc1Parameter, Qc1Parameter.id == Qc1Text.parameter_id)
+    .where(Qc1Text.hidden.is_(False))
+    .order_by(Qc1Parameter.id, *_POSITION)
+)
+_OF_BLOCK: Final = _TEXTS.where(Qc1Text.block_id == bindparam("number"))
+_OF_PRODUCT: Final = _TEXTS.where(Qc1Text.product_id == bindparam("number"))
 
 
 @dataclass(frozen=True)
@@ -59,20 +71,14 @@ def last_texts(session: Session, parameter_ids: Sequence[int] | None = None) -> 
 
 def block_texts(session: Session, block_id: int) -> list[TextValue]:
     """Texts that were measured in a block, by parameter and position."""
-    return _texts(session, Qc1Text.block_id == block_id)
+    return _texts(session, _OF_BLOCK, block_id)
 
 
 def product_texts(session: Session, product_id: int) -> list[TextValue]:
     """Texts that were measured on a product, by parameter and position."""
-    return _texts(session, Qc1Text.product_id == product_id)
+    return _texts(session, _OF_PRODUCT, product_id)
 
 
-def _texts(session: Session, condition: ColumnElement[bool]) -> list[TextValue]:
-    position = [getattr(Qc1Text, name) for name in Position._fields]
-    rows = session.execute(
-        select(Qc1Parameter, Qc1Text.text, *position)
-        .join(Qc1Parameter, Qc1Parameter.id == Qc1Text.parameter_id)
-        .where(condition, Qc1Text.hidden.is_(False))
-        .order_by(Qc1Parameter.id, *position)
-    )
+def _texts(session: Session, statement: Select[Any], number: int) -> list[TextValue]:
+    rows = session.execute(statement, {"number": number})
     return [TextValue(parameter, Position(*place), text) for parameter, text, *place in rows]

@@ -12,7 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from core.archive.models import Block
 from core.archive.pages import blocks as queries
-from core.archive.pages.qc1_block import block_qc1
+from core.archive.pages.qc1 import block_qc1
 from core.archive.pages.qc1_texts import block_texts
 from core.archive.states import BlockState, InputKind
 from core.archive.verdicts import doubts
@@ -63,7 +63,7 @@ def block_page(
         texts=block_texts(session, block.id),
         place=place,
         plots=_shown_plots(block, unit),
-        doubts=doubts(session, block.id) if block.state is BlockState.DONE else [],
+        doubts=doubts(session, block.id, inputs) if block.state is BlockState.DONE else [],
         products=queries.block_products(session, block.id),
         used_by=queries.blocks_using(session, block.id),
         events=queries.block_events(session, block.name),

@@ -15,7 +15,8 @@ from core.archive.models import Block, BlockInput, Qc1Parameter
 from core.archive.pages import blocks as block_queries
 from core.archive.pages import nights as night_queries
 from core.archive.pages.frames import quarantine_count
-from core.archive.pages.qc1 import LastValue, last_values, qc1_tables
+from core.archive.pages.qc1 import last_values, qc1_tables
+from core.archive.qc1_summaries import Qc1Summary
 from core.archive.states import BlockState, InputKind
 from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
@@ -39,7 +40,7 @@ class Trend:
 
     label: str
     parameter: Qc1Parameter
-    last: LastValue
+    last: Qc1Summary
 
 
 @dataclass(frozen=True)

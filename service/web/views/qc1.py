@@ -20,6 +20,7 @@ from core.qc1.axes import Position, axis_words
 from service.api.qc1 import position_filters
 from service.selection import Selection, SeriesRequest
 from service.series import last_months
+from service.web.browse import browse_lines
 from service.web.page import PageDep
 from service.web.sentences import plural
 
@@ -127,13 +128,13 @@ def table_page(
     parameters = queries.parameters_of_table(page.session, table)
     by_name = {item.column_name: item for item in parameters}
     asked = SeriesRequest.make(table=table, columns=[name for name in (y or ()) if name] or [_first_choice(parameters)])
-    selections = asked.selections(page.session)
+    selections = asked.among(parameters)
     if any(item.fixed for item in selections):
         return RedirectResponse(_plain_address(page.request.url.query, selections), status_code=303)
     if x != "time" and x not in by_name:
         raise NotFoundError(f"QC1 table {table} has no column {x}", table=table, column=x)
     shown = [item.parameter for item in selections]
-    newest_mode, newest = queries.series_modes(page.session, shown[0].id)
+    newest_mode, newest = queries.series_modes(page.session, shown[0])
     if start is None and end is None and newest is not None:
         first, last = last_months(newest)
         start, end = first.isoformat(), last.isoformat()
@@ -152,13 +153,13 @@ def table_page(
     request = SeriesRequest.make(
         table=table, columns=state.y, positions=state.positions, mode=state.mode, start=state.start, end=state.end
     )
-    if any(item.value_type == "str" for item in shown):
+    of_texts = any(item.value_type == "str" for item in shown)
+    if of_texts:
         view = "browse"
     identities = [item.id for item in shown]
+    places = [Position._fields.index(name) for name in words]
     rows, blocks = (
-        queries.browse_rows(page.session, identities, request.wanted, offset, BROWSE_ROWS)
-        if view == "browse"
-        else ([], {})
+        queries.browse_rows(page.session, shown, request.wanted, offset, BROWSE_ROWS) if view == "browse" else ([], {})
     )
     recipes = sorted({item.recipe for item in qc1_definitions() if item.table == table})
     return page.render(
@@ -169,13 +170,12 @@ def table_page(
         state=state,
         view=view,
         words=words,
-        places=[Position._fields.index(name) for name in words],
         modes=queries.modes_of_table(page.session, recipes),
         last=queries.last_values(page.session, identities),
-        texts=last_texts(page.session, identities),
+        texts=last_texts(page.session, identities) if of_texts else {},
         newest=newest,
         rows=rows,
-        blocks=blocks,
+        lines=browse_lines(rows, blocks, identities, places),
         offset=offset,
         more=len(rows) == BROWSE_ROWS,
         browse_rows=BROWSE_ROWS,
