@@ -68,12 +68,7 @@ class FlagRuns:
     @classmethod
     def of(cls, dq: npt.NDArray[np.int32], first: int = 0) -> FlagRuns:
         """Runs in the flags of rows, the first of which has the number ``first``."""
-        changes = np.flatnonzero(np.diff(dq)) + 1
-        starts = np.concatenate([[0], changes]) if len(dq) else changes
-        lengths = np.diff(np.concatenate([starts, [len(dq)]]))
-        values = dq[starts]
-        told = values != 0
-        return cls(*(array[told].astype(np.int32) for array in (starts + first, lengths, values)))
+        return cls(*_runs_of_flags(dq, np.int32(first)))
 
     @classmethod
     def joined(cls, parts: Sequence[FlagRuns]) -> FlagRuns:
@@ -92,6 +87,24 @@ class FlagRuns:
         hit = slice(int(np.searchsorted(ends, first, "right")), int(np.searchsorted(self.first, last, "left")))
         _fill(self.first[hit], self.count[hit], self.dq[hit], first, out)
         return out
+
+
+@njit(cache=True, nogil=True)
+def _runs_of_flags(dq, origin):  # type: ignore[no-untyped-def]
+    """First rows, lengths and flags of the runs of equal flags that are not 0."""
+    n = 0
+    for k in range(dq.size):
+        n += dq[k] != 0 and (k == 0 or dq[k] != dq[k - 1])
+    first, count, flags = np.empty(n, np.int32), np.empty(n, np.int32), np.empty(n, np.int32)
+    run = -1
+    for k in range(dq.size):
+        if dq[k] == 0:
+            continue
+        if k == 0 or dq[k] != dq[k - 1]:
+            run += 1
+            first[run], count[run], flags[run] = origin + k, 0, dq[k]
+        count[run] += 1
+    return first, count, flags
 
 
 @njit(cache=True, nogil=True)

@@ -186,7 +186,10 @@ class SliceMap:
         left, right = self.edges
         n = -(-len(left) // _BLOCK_LINES)
         least, most = np.full(n, np.inf, np.float32), np.full(n, -np.inf, np.float32)
-        _wave_limits(left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], _BLOCK_LINES, least, most)
+        if "wavelengths" in self.__dict__:
+            _limits_of_blocks(self.wavelengths, self.starts, _BLOCK_LINES, least, most)
+        else:
+            _wave_limits(left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], _BLOCK_LINES, least, most)
         return least, most
 
     @cached_property
@@ -316,6 +319,14 @@ def _wave_limits(left, right, wave, low, high, lines, least, most):  # type: ign
             value = _at(powers, float(x))
             if low <= value <= high:
                 least[block], most[block] = min(least[block], np.float32(value)), max(most[block], np.float32(value))
+
+
+@njit(cache=True, nogil=True)
+def _limits_of_blocks(wave, starts, lines, least, most):  # type: ignore[no-untyped-def]
+    for block in range(least.size):
+        last = min((block + 1) * lines, starts.size - 1)
+        for k in range(starts[block * lines], starts[last]):
+            least[block], most[block] = min(least[block], wave[k]), max(most[block], wave[k])
 
 
 @njit(cache=True, nogil=True)

@@ -112,3 +112,15 @@ def test_slices_taken_together_are_those_taken_alone(odd: SliceMap) -> None:
     for maps in ([slice_map(), shifted], [slice_map(), odd]):
         for mine, alone in zip(take_together(maps, image), maps, strict=True):
             np.testing.assert_array_equal(mine, alone.take(image))
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["from polynomials", "from the rows"])
+def test_rows_of_some_wavelengths_are_among_those_that_are_near(known: bool) -> None:
+    given = slice_map()
+    wave = given.wavelengths if known else slice_map().wavelengths
+    for low, high in [(5030.0, 5031.0), (4000.0, 9000.0), (5070.0, 5500.0)]:
+        first, last = given.pixels_near(low, high)
+        inside = np.flatnonzero((wave >= low) & (wave <= high))
+        assert first <= inside[0] <= inside[-1] < last
+    assert given.pixels_near(5000.0, 5030.0)[1] < given.n_rows
+    assert given.pixels_near(6000.0, 7000.0) == (0, 0)

@@ -19,6 +19,7 @@ from core.spectral.linefit import CONVERGED, GaussFit, fit_gaussian
 __all__ = ["SkyLineOptions", "parse_lines", "parse_rejection", "sky_line_shift"]
 
 _NONE: Final = "none"
+_NEAR: Final = 0.01  # [Angstrom] that rounding may move a limit
 _REJECTION: Final = ("15", "15", "1")
 
 
@@ -154,11 +155,11 @@ class _Pixels:
         """Wavelength, value and variance of the unflagged pixels around a wavelength."""
         parts: list[tuple[NDArray[np.float32], ...]] = []
         for slice_map, wave in zip(self._maps, self._waves, strict=True):
-            rows = np.flatnonzero(np.abs(wave.astype(np.float64) - centre) <= half_width)
-            if not rows.size:
+            first, last = slice_map.pixels_near(centre - half_width - _NEAR, centre + half_width + _NEAR)
+            inside = np.flatnonzero(np.abs(wave[first:last].astype(np.float64) - centre) <= half_width)
+            if not inside.size:
                 continue
-            places = slice_map.places(int(rows[0]), int(rows[-1]) + 1)
-            inside = rows - rows[0]
+            places, rows = slice_map.places(first, last), inside + first
             x, y = places.x[inside] - 1, places.y[inside] - 1
             data, stat, dq = (plane[y, x] for plane in self._planes)
             good = dq == 0
@@ -166,8 +167,8 @@ class _Pixels:
         if not parts:
             none = np.empty(0, np.float32)
             return none, none, none
-        wave, data, stat = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return wave, data, stat
+        of_all = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return of_all[0], of_all[1], of_all[2]
 
 
 def _fit(pixels: _Pixels, line: float, options: SkyLineOptions) -> GaussFit | None:
