@@ -40,9 +40,24 @@ LATER = (
 )
 NO_UNITS = ("muse_twilight",)  # recipes that take all IFUs there are
 
-WITHOUT_KERNELS = {"muse_illum", "muse_exp_align", "muse_scipost_apply_astrometry"}  # they copy, compare, project
-# They need frames that nothing simulated has: a response, an extinction; exposures in native angles.
-COMPILED_AT_FIRST_USE = {"muse_create_sky", "muse_scipost", "muse_scipost_calibrate_flux", "muse_exp_combine"}
+# They copy, compare, project, put tables one after the other; and what they have of kernels others have.
+WITHOUT_KERNELS = {
+    "muse_illum",
+    "muse_exp_align",
+    "muse_scipost_apply_astrometry",
+    "muse_scipost_subtract_sky_simple",
+    "muse_scipost_combine_pixtables",
+    "muse_scipost_make_cube",
+}
+# They need frames that nothing simulated has: a response, an extinction, a list of lines; exposures in native angles.
+COMPILED_AT_FIRST_USE = {
+    "muse_create_sky",
+    "muse_scipost",
+    "muse_exp_combine",
+    "muse_scipost_calibrate_flux",
+    "muse_scipost_subtract_sky",
+}
+
 
 
 @pytest.mark.heavy

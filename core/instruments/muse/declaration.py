@@ -44,8 +44,12 @@ INSTRUMENT: Final = Instrument(
         "muse_exp_combine": "core.recipes.muse.muse_exp_combine:MuseExpCombine",
         "muse_scipost_correct_dar": "core.recipes.muse.scipost_steps:MuseScipostCorrectDar",
         "muse_scipost_calibrate_flux": "core.recipes.muse.scipost_steps:MuseScipostCalibrateFlux",
+        "muse_scipost_subtract_sky": "core.recipes.muse.scipost_sky:MuseScipostSubtractSky",
+        "muse_scipost_subtract_sky_simple": "core.recipes.muse.scipost_sky:MuseScipostSubtractSkySimple",
         "muse_scipost_correct_rv": "core.recipes.muse.scipost_steps:MuseScipostCorrectRv",
         "muse_scipost_apply_astrometry": "core.recipes.muse.scipost_steps:MuseScipostApplyAstrometry",
+        "muse_scipost_combine_pixtables": "core.recipes.muse.scipost_cubes:MuseScipostCombinePixtables",
+        "muse_scipost_make_cube": "core.recipes.muse.scipost_cubes:MuseScipostMakeCube",
     },
     procedures={
         "muse_bias": "core.procedures.muse_bias:PROCEDURE",

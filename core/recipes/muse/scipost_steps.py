@@ -27,6 +27,7 @@ from core.recipes.muse.steps.velocity import correct_velocity
 from core.recipes.parts import MemoryNeed, Part
 
 __all__ = [
+    "ExposureStep",
     "MuseScipostApplyAstrometry",
     "MuseScipostCalibrateFlux",
     "MuseScipostCorrectDar",
@@ -39,7 +40,7 @@ _PRODUCT: Final = "PIXTABLE_REDUCED"
 _INPUT: Final = FrameSpec(_TABLE, "raw", min=1, description="Pixel table of a science object")
 
 
-class _Step(Recipe):
+class ExposureStep(Recipe):
     """A recipe that takes one step with each exposure."""
 
     version = "1"
@@ -72,7 +73,7 @@ class _Step(Recipe):
         return PartOutput()
 
 
-class MuseScipostCorrectDar(_Step):
+class MuseScipostCorrectDar(ExposureStep):
     """Take out differential refraction."""
 
     name = "muse_scipost_correct_dar"
@@ -88,7 +89,7 @@ class MuseScipostCorrectDar(_Step):
     differences = (*EXPOSURE_DIFFERENCES, *REFRACTION_DIFFERENCES)
 
     def step(self, table: PixelTable, frames: FrameSet, params: RefractionParameters, ctx: RecipeContext) -> PixelTable:
-        """See `_Step.step`."""
+        """See `ExposureStep.step`."""
         return check_refraction(correct_refraction(table, params.lambdaref, ctx.log), params.darcheck, ctx)
 
 
@@ -101,7 +102,7 @@ class VelocityParameters(WavelengthParameters):
     )  # fmt: skip
 
 
-class MuseScipostCorrectRv(_Step):
+class MuseScipostCorrectRv(ExposureStep):
     """Take out the velocity of the telescope."""
 
     name = "muse_scipost_correct_rv"
@@ -113,11 +114,11 @@ class MuseScipostCorrectRv(_Step):
     differences = (*EXPOSURE_DIFFERENCES, *VELOCITY_DIFFERENCES)
 
     def step(self, table: PixelTable, frames: FrameSet, params: VelocityParameters, ctx: RecipeContext) -> PixelTable:
-        """See `_Step.step`."""
+        """See `ExposureStep.step`."""
         return correct_velocity(table, params.rvcorr, ctx.log)
 
 
-class MuseScipostApplyAstrometry(_Step):
+class MuseScipostApplyAstrometry(ExposureStep):
     """Project exposures to the plane that touches the sky."""
 
     name = "muse_scipost_apply_astrometry"
@@ -130,11 +131,11 @@ class MuseScipostApplyAstrometry(_Step):
     Params = WavelengthParameters
 
     def step(self, table: PixelTable, frames: FrameSet, params: WavelengthParameters, ctx: RecipeContext) -> PixelTable:
-        """See `_Step.step`."""
+        """See `ExposureStep.step`."""
         return project(table, Astrometry.of(scan_fits(frames.one("ASTROMETRY_WCS").path).primary), ctx.log)
 
 
-class MuseScipostCalibrateFlux(_Step):
+class MuseScipostCalibrateFlux(ExposureStep):
     """Make fluxes of counts."""
 
     name = "muse_scipost_calibrate_flux"
@@ -158,7 +159,7 @@ class MuseScipostCalibrateFlux(_Step):
     differences = (*EXPOSURE_DIFFERENCES, *FLUX_DIFFERENCES)
 
     def step(self, table: PixelTable, frames: FrameSet, params: WavelengthParameters, ctx: RecipeContext) -> PixelTable:
-        """See `_Step.step`."""
+        """See `ExposureStep.step`."""
         response = FluxCurve(*read_curve(frames.one("STD_RESPONSE").path, STD_RESPONSE))
         telluric = frames.optional("STD_TELLURIC")
         return calibrate_fluxes(

@@ -12,7 +12,7 @@ from astropy.io import fits
 from core.errors import MissingInputError, ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.writer import FitsWriter
-from core.formats.onsky_tables import OFFSET_LIST, SKY_CONTINUUM, SKY_LINES
+from core.formats.onsky_tables import OFFSET_LIST, SKY_CONTINUUM, SKY_LINES, SKY_SPECTRUM
 from core.formats.pixtable_header import FLUX_UNIT
 from core.formats.pixtable_read import open_pixtable
 from core.formats.tables import MuseTable, write_table
@@ -151,6 +151,52 @@ def test_a_mask_on_the_sky_is_that_in_pixels(inputs: dict[str, Path], tmp_path: 
     mask = fits.getdata(scipost(only(inputs), tmp_path, more, **values)["SKY_MASK"][0])
     half = mask.shape[1] // 2
     assert (mask[:, : half - 2].any(), mask[:, half + 2 :].any()) in ((True, False), (False, True))
+
+
+def step(name: str, folder: Path, *frames: tuple[Path, str], **values: Any) -> dict[str, Path]:
+    recipe = get_recipe(f"muse_scipost_{name}")
+    folder.mkdir(exist_ok=True)
+    given = FrameSet(tuple(Frame(path, tag) for path, tag in frames))
+    return {p.tag: p.path for p in run_recipe(recipe, given, recipe.Params.parse(values), folder).products}
+
+
+def test_single_steps_lead_to_the_same_cube(inputs: dict[str, Path], tmp_path: Path) -> None:
+    whole = scipost(inputs, tmp_path, save="cube,skymodel", rvcorr="geo")
+    with fits.open(inputs["PIXTABLE_OBJECT"]) as hdus:
+        hdus[0].header["HIERARCH ESO DRS MUSE PIXTABLE FLUXCAL"] = True
+        hdus.writeto(tmp_path / "fluxes.fits")
+    sky = [(whole[tag][0], tag) for tag in ("SKY_LINES", "SKY_CONTINUUM")]
+    given = ((tmp_path / "fluxes.fits", "PIXTABLE_REDUCED"), *sky, (inputs["LSF_PROFILE"], "LSF_PROFILE"))
+    made = step("subtract_sky", tmp_path / "1", *given, orig="counts")["PIXTABLE_REDUCED"]
+    assert "counts" in open_pixtable(made).columns
+    made = step("correct_rv", tmp_path / "2", (made, "PIXTABLE_OBJECT"), rvcorr="geo")["PIXTABLE_REDUCED"]
+    wcs = (inputs["ASTROMETRY_WCS"], "ASTROMETRY_WCS")
+    made = step("apply_astrometry", tmp_path / "3", (made, "PIXTABLE_OBJECT"), wcs)["PIXTABLE_REDUCED"]
+    cube = step("make_cube", tmp_path / "4", (made, "PIXTABLE_OBJECT"))["DATACUBE_FINAL"]
+    with fits.open(whole["DATACUBE_FINAL"][0]) as expected, fits.open(cube) as found:
+        assert found["DATA"].shape == expected["DATA"].shape
+        np.testing.assert_allclose(found["DATA"].data, expected["DATA"].data, rtol=1e-3, atol=0.05)
+
+
+def test_what_has_no_sky_is_not_subtracted_again(inputs: dict[str, Path], tmp_path: Path) -> None:
+    wave = np.arange(6200.0, 6700.0, 0.5)
+    columns = {"lambda": wave, "data": continuum(wave), "stat": wave * 0, "dq": np.zeros(wave.size, int)}
+    spectrum = write_table(tmp_path / "s.fits", SKY_SPECTRUM, MuseTable(columns))
+    first = (inputs["PIXTABLE_OBJECT"], "PIXTABLE_REDUCED")
+    made = step("subtract_sky_simple", tmp_path / "1", first, (spectrum, "SKY_SPECTRUM"))["PIXTABLE_REDUCED"]
+    others = [(inputs[tag], tag) for tag in ("SKY_LINES", "LSF_PROFILE")]
+    with pytest.raises(RecipeFailedError, match="no fluxes"):
+        step("subtract_sky", tmp_path / "2", first, *others)
+    with fits.open(made, mode="update") as hdus:
+        hdus[0].header["HIERARCH ESO DRS MUSE PIXTABLE FLUXCAL"] = True
+    with pytest.raises(RecipeFailedError, match="subtracted already"):
+        step("subtract_sky", tmp_path / "3", (made, "PIXTABLE_REDUCED"), *others)
+
+
+def test_one_exposure_is_merged_as_it_is(inputs: dict[str, Path], tmp_path: Path) -> None:
+    made = step("combine_pixtables", tmp_path, (inputs["PIXTABLE_OBJECT"], "PIXTABLE_OBJECT"))["PIXTABLE_COMBINED"]
+    table = open_pixtable(made)
+    assert (table.units["xpos"], "weight" in table.columns) == ("pix", False)
 
 
 def test_the_model_needs_lines_and_profiles(inputs: dict[str, Path], tmp_path: Path) -> None:
