@@ -59,7 +59,6 @@ COMPILED_AT_FIRST_USE = {
 }
 
 
-
 @pytest.mark.heavy
 def test_one_command_compiles_all_that_recipes_need(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
