@@ -102,9 +102,11 @@ def extract(sources: Iterable[Source], definitions: Definitions) -> Extraction:
     Returns
     -------
     Extraction
-        A parameter that several products repeat for the same position counts once, from the first.
+        A parameter that several products repeat for the same position counts once: from the product that its
+        declaration names first, of several such products from the first.
     """
     found: dict[tuple[str, Position], Measurement | TextMeasurement] = {}
+    ranks: dict[tuple[str, Position], int] = {}
     undeclared: set[str] = set()
     unusable: set[str] = set()
     for number, source in enumerate(sources):
@@ -120,8 +122,11 @@ def extract(sources: Iterable[Source], definitions: Definitions) -> Extraction:
             measured = _measured(parameter, _position(parameter, source, indices), number, value)
             if measured is None:
                 unusable.add(keyword)
-            else:
-                found.setdefault((parameter.name, measured.position), measured)
+                continue
+            key = parameter.name, measured.position
+            rank = parameter.products.index(source.tag) if source.tag in parameter.products else 0
+            if key not in found or rank < ranks[key]:
+                found[key], ranks[key] = measured, rank
     ordered = sorted(found.values(), key=lambda m: (m.parameter.name, tuple(n or 0 for n in m.position)))
     return Extraction(
         tuple(entry for entry in ordered if isinstance(entry, Measurement)),

@@ -36,6 +36,7 @@ DECLARED = {
     "muse_geometry": (
         _spec("QC.GEO.EXP{exposure}.FWHM.MEAN", ("SPOTS_TABLE",)),
         _spec("QC.GEO.IFU{unit}.WLEN{line}.FLUX.MEAN", ("GEOMETRY_TABLE",), product_axes=()),
+        _spec("QC.GEO.SMOOTH.NX", ("GEOMETRY_TABLE", "GEOMETRY_UNSMOOTHED"), product_axes=()),
         _spec("QC.GEO.MASK.ANGLE", ("GEOMETRY_TABLE",), unit="deg", product_axes=()),
     ),
     "muse_scibasic": (_spec("QC.SCIBASIC.LAMBDA.SHIFT", ("PIXTABLE_OBJECT",), product_axes=("unit", "exposure")),),

@@ -62,6 +62,15 @@ def test_the_number_of_a_product_means_nothing_to_a_parameter_that_is_not_of_one
     assert found.position == Position(unit=1)
 
 
+def test_a_repeated_parameter_is_that_of_the_product_that_is_declared_first(definitions):
+    sources = [
+        Source("GEOMETRY_UNSMOOTHED", {"QC.GEO.SMOOTH.NX": -1}),
+        Source("GEOMETRY_TABLE", {"QC.GEO.SMOOTH.NX": 12}),
+    ]
+    for given in (sources, sources[::-1]):
+        assert values(extract(given, definitions)) == {("geo_smooth_nx", Position()): 12.0}
+
+
 def test_exposures_in_the_keyword(definitions):
     (found,) = extract([Source("SPOTS_TABLE", {"QC.GEO.EXP12.FWHM.MEAN": 2.0}, 8)], definitions).measurements
     assert found.position == Position(unit=8, exposure=12)

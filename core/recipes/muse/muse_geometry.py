@@ -37,7 +37,7 @@ from core.spatial.arclines import pinhole_lines
 
 __all__ = ["GeometryParameters", "MuseGeometry"]
 
-_TABLES: Final = ("GEOMETRY_UNSMOOTHED", "GEOMETRY_TABLE")
+_TABLES: Final = ("GEOMETRY_TABLE", "GEOMETRY_UNSMOOTHED")  # QC1 is that of the first
 
 
 class GeometryParameters(RecipeParameters):
