@@ -161,14 +161,14 @@ class CubeMaker:
     frames : FrameSet
         Among which FILTER_LIST and OUTPUT_WCS are looked for.
     ctx : RecipeContext
-    qc : str
-        Prefix of the QC parameters of the cube.
+    qc : str, optional
+        Prefix of the QC parameters of the cube; without it there are none.
     """
 
     params: CubeParameters
     frames: FrameSet
     ctx: RecipeContext
-    qc: str
+    qc: str | None = None
 
     def make(self, table: PixelTable, tag: str, raws: Sequence[Frame], calibs: Sequence[Frame]) -> list[Product]:
         """The products of a table.
@@ -186,7 +186,8 @@ class CubeMaker:
         path = self.ctx.output_dir / product_name(tag)
         used = [*calibs, *(frame for spec in CUBE_INPUTS for frame in self.frames.tagged(spec.tag)[:1])]
         cube = write_cube(path, source, options, filters=filters, spread=self.ctx.spread, each=middle.look)
-        self._describe_sources(cube.header, grid, middle)
+        if self.qc is not None:
+            self._describe_sources(cube.header, grid, middle)
         images = () if self.params.format == "xCube" else cube.images
         products: list[Product] = [
             FileProduct(tag, replace(cube, images=cube.images if not images else ()), cube.header, raws, used)

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, RecipeContext
 from core.recipes.frames import FrameSet
-from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters, fwhm_qc
+from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.scipost_steps import EXPOSURE_DIFFERENCES
 from core.recipes.muse.exposures import WavelengthParameters, exposures_of, table_product
@@ -20,7 +20,6 @@ _TABLE: Final = "PIXTABLE_OBJECT"
 _INPUT: Final = FrameSpec(_TABLE, "raw", min=1, description="Pixel table of a science object")
 _COMBINED: Final = "PIXTABLE_COMBINED"
 _CUBE: Final = "DATACUBE_FINAL"
-_QC: Final = "QC.SCIPOST"
 
 
 class CombinePixtablesParameters(WavelengthParameters):
@@ -98,7 +97,7 @@ class MuseScipostMakeCube(Recipe):
         ProductSpec(_CUBE, "cube", "Output datacube", science=True),
         ProductSpec("IMAGE_FOV", "image", "Field-of-view images of the filters", science=True),
     )
-    qc = fwhm_qc(_QC, _CUBE)
+    qc = ()
     differences = (*CUBE_DIFFERENCES, *EXPOSURE_DIFFERENCES)
 
     @classmethod
@@ -113,6 +112,6 @@ class MuseScipostMakeCube(Recipe):
         if others:
             ctx.log.warning("%d further exposures are not used: the first one becomes a cube", len(others))
         table = combine_exposures([exposure.open(ctx.log)], "none", None, ctx.log)
-        for product in CubeMaker(params, frames, ctx, _QC).make(table, _CUBE, exposure.frames, ()):
+        for product in CubeMaker(params, frames, ctx).make(table, _CUBE, exposure.frames, ()):
             ctx.save(product)
         return PartOutput()
