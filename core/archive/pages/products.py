@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from sqlalchemy import bindparam, or_, select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session, joinedload, undefer
 
 from core.archive.models import Block, BlockInput, Product, Qc1Parameter, Qc1Value, Score
@@ -22,6 +22,17 @@ _PRODUCT: Final = (
     select(Product)
     .where(Product.id == bindparam("product"))
     .options(undefer(Product.header), joinedload(Product.block))
+)
+# Two look-ups, each by its index: a condition with "or" makes planners walk all blocks.
+_BY_NAME: Final = select(BlockInput.block_id).where(BlockInput.product_id == bindparam("product"))
+_BY_BLOCK: Final = select(BlockInput.block_id).where(
+    BlockInput.source_block_id == bindparam("block"), BlockInput.role == bindparam("tag")
+)
+_USERS: Final = (
+    select(Block)
+    .where(Block.id.in_(_BY_NAME.union(_BY_BLOCK)), Block.state != BlockState.SUPERSEDED)
+    .order_by(Block.mjd_mid)
+    .limit(bindparam("limit"))
 )
 _SCORES: Final = select(Score).where(Score.product_id == bindparam("product"), Score.score.is_not(None))
 _VALUES: Final = (
@@ -66,18 +77,8 @@ def list_products(
 
 def used_by(session: Session, product: Product, limit: int = 200) -> list[Block]:
     """Blocks that take a product, by name or through the block that made it."""
-    through = BlockInput.product_id == product.id
-    if product.block_id is not None:
-        through = or_(through, (BlockInput.source_block_id == product.block_id) & (BlockInput.role == product.tag))
-    return list(
-        session.scalars(
-            select(Block)
-            .join(BlockInput, BlockInput.block_id == Block.id)
-            .where(through, Block.state != BlockState.SUPERSEDED)
-            .order_by(Block.mjd_mid)
-            .limit(limit)
-        ).unique()
-    )
+    of = {"product": product.id, "block": product.block_id, "tag": product.tag, "limit": limit}
+    return list(session.scalars(_USERS, of))
 
 
 def previous_product(session: Session, product: Product) -> Product | None:
