@@ -155,6 +155,8 @@ _INTENT: tuple[tuple[str, str], ...] = (
     ),
     (r"QC\.WAVECAL\.SLICE\d+\.FIT\.RMS$", "the reference uses flagged pixels (cosmic rays) in its line fits"),
     (r"QC\.WAVECAL\.INPUT\d+\.NSATURATED$", "a left-over of another recipe in the LSF product of the reference"),
+    (r"QC\.GEO\.IFU\d+\.WLEN\d+", "the reference counts light of a spot as background, and keeps the last arc line"),
+    (r"QC\.GEO\.IFU\d+\.ANGLE$", "the reference has it in lengths of the encoder of the mask"),
 )
 
 

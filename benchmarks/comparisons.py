@@ -10,6 +10,7 @@ from pathlib import Path
 
 import agreement
 import agreement_arcs
+import agreement_geometry
 import agreement_sky
 from runs import FULL_HEIGHT
 
@@ -146,6 +147,21 @@ def _cubes(pair: _Pair) -> Iterator[agreement.Line]:
     yield from pair.quality()
 
 
+def _spots(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement_geometry.compare_spots(pair.ours, pair.theirs, pair.ifu)
+    yield from pair.quality()
+
+
+def _geometry(pair: _Pair) -> Iterator[agreement.Line]:
+    smoothed = pair.ours.with_name("GEOMETRY_UNSMOOTHED.fits").exists() and "UNSMOOTHED" not in pair.ours.name
+    yield from agreement_geometry.compare_geometry(pair.ours, pair.theirs, pair.truth, smoothed=smoothed)
+    yield from pair.quality()
+
+
+def _mask_cubes(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement_geometry.compare_mask_cubes(pair.ours, pair.theirs)
+
+
 _OF_THE_SKY = ("OBJECT", "STD", "SKY", "ASTROMETRY", "REDUCED")
 _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "MASTER_BIAS": partial(_images, 0.05, "adu"),
@@ -162,6 +178,12 @@ _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "ARC_RESAMPLED": partial(_planes, 1.0, "count"),
     "LSF_PROFILE": _profiles,
     "PIXTABLE_SUBTRACTED": _pixtables,
+    "MASK_REDUCED": partial(_images, 0.05, "count"),
+    "MASK_COMBINED": partial(_images, 0.05, "count"),
+    "SPOTS_TABLE": _spots,
+    "GEOMETRY_UNSMOOTHED": _geometry,
+    "GEOMETRY_TABLE": _geometry,
+    "GEOMETRY_CUBE": _mask_cubes,
     "DATACUBE_SKYFLAT": _cubes,
     "TWILIGHT_CUBE": _cubes,
     **{f"{tag}_RED": partial(_images, 0.05, "count") for tag in _OF_THE_SKY},

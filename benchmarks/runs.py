@@ -21,6 +21,7 @@ from core.instruments.muse.facts import PORT_NY
 __all__ = [
     "CALIBRATIONS",
     "FULL_HEIGHT",
+    "HEAVY",
     "NIGHT",
     "OF_THE_FIELD",
     "RAW_TAG",
@@ -36,6 +37,9 @@ __all__ = [
 NIGHT = "2026-11-01"
 FULL_HEIGHT = 2 * PORT_NY
 RECIPES = ("bias", "dark", "flat", "wavecal", "lsf", "twilight", "scibasic")
+HEAVY = ("geometry",)
+"""Recipes that run where they are asked for: the reference takes 11 GB of memory and as much room on disk an IFU."""
+
 RAW_TAG = {
     "bias": "BIAS",
     "dark": "DARK",
@@ -44,6 +48,7 @@ RAW_TAG = {
     "lsf": "ARC",
     "twilight": "SKYFLAT",
     "scibasic": "OBJECT",
+    "geometry": "MASK",
 }
 _OF_THE_SKY = ("MASTER_BIAS", "MASTER_FLAT", "TRACE_TABLE", "WAVECAL_TABLE", "GEOMETRY_TABLE")
 CALIBRATIONS = {
@@ -54,6 +59,7 @@ CALIBRATIONS = {
     "lsf": ("MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"),
     "twilight": _OF_THE_SKY,
     "scibasic": _OF_THE_SKY,
+    "geometry": ("MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"),
 }
 """What the recipes need."""
 
@@ -65,12 +71,13 @@ _FIELD_PRODUCTS = ("GEOMETRY_TABLE", "DATACUBE_SKYFLAT", "TWILIGHT_CUBE")
 
 @dataclass
 class Side:
-    """One pipeline: how it is called and where its products are."""
+    """One pipeline: how it is called and where its products are; by recipe, usage and bytes that were not kept."""
 
     name: str
     command: list[str]
     products: Path
     usages: dict[str, Usage] = field(default_factory=dict)
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 def both_pipelines(work: Path) -> tuple[Side, Side]:
