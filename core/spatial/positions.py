@@ -325,8 +325,11 @@ def _wave_limits(left, right, wave, low, high, lines, least, most):  # type: ign
 def _limits_of_blocks(wave, starts, lines, least, most):  # type: ignore[no-untyped-def]
     for block in range(least.size):
         last = min((block + 1) * lines, starts.size - 1)
+        low, high = least[block], most[block]
         for k in range(starts[block * lines], starts[last]):
-            least[block], most[block] = min(least[block], wave[k]), max(most[block], wave[k])
+            low = wave[k] if wave[k] < low else low
+            high = wave[k] if wave[k] > high else high
+        least[block], most[block] = low, high
 
 
 @njit(cache=True, nogil=True)
