@@ -77,7 +77,7 @@ def compare_plane(ours: Path, theirs: Path, limit: float, unit: str) -> Iterator
     same = a.shape == b.shape and abs(header_a.get("CRVAL2", 0.0) - header_b.get("CRVAL2", 0.0)) < 0.3
     yield Line("size and first wavelength", f"{a.shape} / {b.shape}", "equal", same)
     ny, nx = np.minimum(a.shape, b.shape)
-    a, b = a[:ny, :nx], b[:ny, :nx]
+    a, b = np.nan_to_num(a[:ny, :nx]), np.nan_to_num(b[:ny, :nx])  # no value: 0 or NaN
     alone = int(((a == 0) != (b == 0)).sum())
     yield _alone("filled pixels", alone, a.size, 0.1, _PIXELS)
     difference = np.abs(a - b)[b != 0]

@@ -27,6 +27,20 @@ def vignetting_mask(scene: Scene) -> Frames:
     return [(path, "VIGNETTING_MASK")]
 
 
+def sky_cube(scene: Scene) -> str:
+    """A cube of the twilight that is made already."""
+    return str(scene.calibration("DATACUBE_SKYFLAT"))
+
+
+def narrow_cube(scene: Scene) -> str:
+    """The same, which says to be of the narrow field."""
+    path = scene.work / "datacube-narrow.fits"
+    with fits.open(scene.calibration("DATACUBE_SKYFLAT")) as hdus:
+        hdus[0].header["HIERARCH ESO INS MODE"] = "NFM-AO-N"
+        hdus.writeto(path, overwrite=True)
+    return str(path)
+
+
 def two_twilights(scene: Scene) -> Frames:
     """The cube of the twilight, and one that is brighter at one side of the field, with other fluxes."""
     first = scene.calibration("TWILIGHT_CUBE")
@@ -69,9 +83,11 @@ _TWILIGHT_OPTIONS = (
     "--crsigma=-1",
     "--lambdamin=5500 --lambdamax=8000",
     "--dlambda=100",
-    "--dlambda=1000 --xorder=0 --yorder=1",
-    "--xorder=3 --yorder=4",
+    "--dlambda=1000",
 )
+_ORDERS = ("--xorder=0 --yorder=1", "--xorder=3 --yorder=4")
+_SKIP = "(MUSE_TWILIGHT_SKIP)"
+_MASK_INTENT = {"--vignmaskedges=0": "vignsmooth=polyfit"}
 _WITH_MASK = (
     "",
     "--vignmaskedges=0",
@@ -88,15 +104,25 @@ _TWILIGHT = (
     Case("twilight", extra=(illumination,), note="with ILLUM"),
     Case("twilight", extra=(calibration("MASTER_DARK"),), note="with MASTER_DARK"),
     Case("twilight", extra=(bad_pixels,), note="with two BADPIX_TABLE"),
-    *(Case("twilight", options, extra=(vignetting_mask,), note="with VIGNETTING_MASK") for options in _WITH_MASK),
     Case("twilight", variables={"MUSE_TWILIGHT_SCALES": _OF_24}, note="(MUSE_TWILIGHT_SCALES)"),
+    *(Case("twilight", raws=in_mode(mode), variables=_ANY_MODE, note=f"({mode})") for mode in ("WFM-AO-N", "NFM-AO-N")),
+    *(Case("twilight", options, variables={"MUSE_TWILIGHT_SKIP": sky_cube}, note=_SKIP) for options in _ORDERS),
     *(
-        Case("twilight", options, raws=in_mode(mode), variables=_ANY_MODE, note=f"({mode})")
-        for mode, options in (
-            ("WFM-AO-N", ""),
-            ("WFM-AO-E", "--dlambda=100"),
-            *(("NFM-AO-N", more) for more in _NARROW),
+        Case(
+            "twilight",
+            options,
+            extra=(vignetting_mask,),
+            variables={"MUSE_TWILIGHT_SKIP": sky_cube},
+            note=f"with VIGNETTING_MASK {_SKIP}",
+            intent=_MASK_INTENT.get(options, ""),
         )
+        for options in _WITH_MASK
+    ),
+    *(
+        Case(
+            "twilight", options, variables={"MUSE_TWILIGHT_SKIP": narrow_cube, **_ANY_MODE}, note=f"(NFM-AO-N) {_SKIP}"
+        )
+        for options in _NARROW
     ),
     Case("twilight", n=2, note="(2 frames)", fails=True),
 )
@@ -110,7 +136,7 @@ _SCIBASIC_OPTIONS = (
     "--cr=dcr",
     "--cr=dcr --xbox=25 --ybox=60 --passes=3 --thres=4.5",
     "--resample=true",
-    "--resample=true --dlambda=2.5 --crop=false --saveimage=false",
+    "--resample=true --dlambda=2.5 --saveimage=false",
     "--skylines=5577.339 --skyhalfwidth=3 --skybinsize=0.05",
     "--skylines=5577.339,6300.304,8399.17 --skyhalfwidth=8 --skybinsize=0.3 --skyreject=5.,2.,1",
     "--skylines=5577.339,-6867.2",
@@ -119,10 +145,15 @@ _SCIBASIC_OPTIONS = (
     "--skyreject=15.,15.,0",
     "--merge=true",
 )
+_SCIBASIC_INTENT = {
+    "--resample=true": "resample=true",
+    "--resample=true --dlambda=2.5 --saveimage=false": "resample=true",
+    "--overscan=offset --crop=false": "crop=false",
+}
 _EXPTIMES = changed_card("EXPTIME", 600.0, 300.0, 900.0)
 _SCIBASIC = (
-    *(Case("scibasic", options, n=1) for options in _SCIBASIC_OPTIONS),
-    Case("scibasic", "--resample=true", n=1, tag="STD", note="STD"),
+    *(Case("scibasic", options, n=1, intent=_SCIBASIC_INTENT.get(options, "")) for options in _SCIBASIC_OPTIONS),
+    Case("scibasic", "--resample=true", n=1, tag="STD", note="STD", intent="resample=true"),
     *(Case("scibasic", n=1, tag=tag, note=tag) for tag in ("SKY", "ASTROMETRY")),
     Case("scibasic", extra=(illumination,), note="with ILLUM (3 exposures)"),
     Case("scibasic", n=1, extra=(illumination, calibration("TWILIGHT_CUBE")), note="with ILLUM, TWILIGHT_CUBE"),
@@ -137,7 +168,7 @@ _SCIBASIC = (
         Case("scibasic", n=1, raws=in_mode(mode), variables=_ANY_MODE, note=f"({mode})")
         for mode in ("WFM-NOAO-E", "WFM-AO-E", "WFM-AO-N", "NFM-AO-N")
     ),
-    Case("scibasic", "--resample=true --crop=false", n=1, tag="REDUCED", note="REDUCED"),
+    Case("scibasic", "--resample=true", n=1, tag="REDUCED", note="REDUCED", intent="resample=true"),
     Case("scibasic", n=1, variables={"MUSE_PIXTABLE_SAVE_AS_TABLE": "1"}, note="(MUSE_PIXTABLE_SAVE_AS_TABLE)"),
 )
 

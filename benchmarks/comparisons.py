@@ -97,8 +97,8 @@ class _Pair:
         return agreement.compare_qc(self.ours, self.theirs, self.ifu, full_size=full_size, alone=self.alone)
 
 
-def _images(tolerance: float, unit: str, pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement.compare_images(pair.ours, pair.theirs, pair.ifu, tolerance, unit)
+def _images(tolerance: float, unit: str, pair: _Pair, *, relative: float = 0.0) -> Iterator[agreement.Line]:
+    yield from agreement.compare_images(pair.ours, pair.theirs, pair.ifu, tolerance, unit, relative)
     yield from pair.quality()
 
 
@@ -162,6 +162,10 @@ def _mask_cubes(pair: _Pair) -> Iterator[agreement.Line]:
     yield from agreement_geometry.compare_mask_cubes(pair.ours, pair.theirs)
 
 
+def _flat_of_the_field(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement_sky.compare_cubes(pair.ours, pair.theirs)  # it has no QC parameters
+
+
 _OF_THE_SKY = ("OBJECT", "STD", "SKY", "ASTROMETRY", "REDUCED")
 _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "MASTER_BIAS": partial(_images, 0.05, "adu"),
@@ -185,8 +189,8 @@ _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "GEOMETRY_TABLE": _geometry,
     "GEOMETRY_CUBE": _mask_cubes,
     "DATACUBE_SKYFLAT": _cubes,
-    "TWILIGHT_CUBE": _cubes,
-    **{f"{tag}_RED": partial(_images, 0.05, "count") for tag in _OF_THE_SKY},
+    "TWILIGHT_CUBE": _flat_of_the_field,
+    **{f"{tag}_RED": partial(_images, 0.05, "count", relative=1e-5) for tag in _OF_THE_SKY},
     **{f"{tag}_RESAMPLED": partial(_planes, 0.01, "count") for tag in _OF_THE_SKY},
     **{f"PIXTABLE_{tag}": _exposures for tag in _OF_THE_SKY},
 }

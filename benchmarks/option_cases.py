@@ -49,8 +49,8 @@ class Case:
         Means something only on a detector of full size.
     tag : str
         Of the raw frames, if not the recipe's first.
-    variables : mapping of str to str
-        Variables of the environment.
+    variables : mapping of str to str or callable
+        Variables of the environment; a callable makes the value of a scene.
     """
 
     recipe: str
@@ -63,7 +63,7 @@ class Case:
     note: str = ""
     full_size: bool = False
     tag: str = ""
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str | Callable[[Scene], str]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -74,6 +74,11 @@ class Case:
     def slug(self) -> str:
         """The name as that of a directory."""
         return re.sub(r"[^\w.=-]+", "_", self.name).strip("-")
+
+    def environment(self, scene: Scene) -> dict[str, str]:
+        """Variables of the environment; parameters that are hidden otherwise are shown."""
+        given = {name: value if isinstance(value, str) else value(scene) for name, value in self.variables.items()}
+        return {"MUSE_EXPERT_USER": "1", **given}
 
     def frames(self, scene: Scene) -> Frames:
         """The set of frames."""

@@ -116,7 +116,7 @@ def _run(case: Case, scene: Scene, *, keep: bool) -> Outcome:
     if case.recipe not in OF_THE_FIELD and not case.options.startswith("--nifu"):
         words.insert(0, f"--nifu={scene.ifu}")
     sides = both_pipelines(directory)
-    variables = {"MUSE_EXPERT_USER": "1", **case.variables}  # shows parameters that are hidden otherwise
+    variables = case.environment(scene)
     codes = [run_recipe(side, case.recipe, frames, words, label="run", variables=variables).code for side in sides]
     lines: list[agreement.Line] = []
     if case.fails or any(codes):
