@@ -136,7 +136,8 @@ def test_images_of_the_solution(narrow, tmp_path):
     tags = [item.tag for item in result.products]
     assert sorted(set(tags)) == ["ARC_RED", "ARC_RED_LAMP", "ARC_RESAMPLED", "WAVECAL_TABLE", "WAVE_MAP"]
     assert tags.count("ARC_RED_LAMP") == 3
-    assert np.sqrt(np.mean(deviation(narrow, narrow.product(result, "WAVECAL_TABLE")) ** 2)) < 0.04
+    # One image of all lamps has few lines at the ends, where the noise decides.
+    assert np.sqrt(np.mean(deviation(narrow, narrow.product(result, "WAVECAL_TABLE")) ** 2)) < 0.06
     # the sum of the lamps is the sum of the lamps, where nothing is flagged
     lamps = [read_image(item.path, narrow.ifu) for item in result.products if item.tag == "ARC_RED_LAMP"]
     summed = read_image(narrow.product(result, "ARC_RED"), narrow.ifu)
