@@ -67,3 +67,6 @@ muse_pixtable_dump = partial(launch, "muse_pixtable_dump", "core.tools.pixtable_
 muse_pixtable_crop = partial(launch, "muse_pixtable_crop", "core.tools.pixtable_crop:crop")
 muse_pixtable_erase_slice = partial(launch, "muse_pixtable_erase_slice", "core.tools.pixtable_erase:erase_slice")
 muse_pixtable_convert = partial(launch, "muse_pixtable_convert", "core.tools.pixtable_convert:convert")
+muse_cube_concatenate = partial(launch, "muse_cube_concatenate", "core.tools.cube_join:concatenate")
+muse_cube_combine = partial(launch, "muse_cube_combine", "core.tools.cube_join:combine")
+muse_cube_filter = partial(launch, "muse_cube_filter", "core.tools.cube_filter:filter_cube")

@@ -7,7 +7,8 @@ the slabs begin.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -36,11 +37,14 @@ class Filter:
     wave : ndarray of float64, shape (n,)
         Ascending [Angstrom].
     throughput : ndarray of float64, shape (n,)
+    zero_points : mapping of str to float
+        Of photometric systems, like ``AB`` [mag].
     """
 
     name: str
     wave: npt.NDArray[np.float64]
     throughput: npt.NDArray[np.float64]
+    zero_points: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.wave.size != self.throughput.size or self.wave.size < 2 or np.any(np.diff(self.wave) < 0):

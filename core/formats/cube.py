@@ -239,6 +239,18 @@ class CubePlanes:
     shape: tuple[int, int, int]
     _parts: dict[str, HduScan]
 
+    @property
+    def has_flags(self) -> bool:
+        """Whether there is an extension DQ."""
+        return "DQ" in self._parts
+
+    @property
+    def axes_header(self) -> Header:
+        """Keywords of DATA that the format does not set itself: the world coordinates, and what a user added."""
+        own = merged_header(Header(), self._parts["DATA"].header)
+        own.remove("OBJECT", *image_extension_header("DATA", ""))
+        return own
+
     def read(self, z0: int, z1: int) -> Planes:
         """DATA, STAT and DQ (None if there is none) of planes ``z0`` up to but not including ``z1``.
 
@@ -249,7 +261,7 @@ class CubePlanes:
         DataError
             If the planes do not lie in the cube.
         """
-        flags = self.read_part("DQ", z0, z1) if "DQ" in self._parts else None
+        flags = self.read_part("DQ", z0, z1) if self.has_flags else None
         return self.read_part("DATA", z0, z1), self.read_part("STAT", z0, z1), flags
 
     def read_part(self, part: str, z0: int, z1: int) -> npt.NDArray[Any]:

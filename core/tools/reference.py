@@ -10,6 +10,8 @@ from typing import Final
 
 from core.tools import (
     badpix_commands,
+    cube_filter,
+    cube_join,
     geo_commands,
     pixtable_convert,
     pixtable_crop,
@@ -120,6 +122,30 @@ TOOLS: Final = (
         pixtable_convert.USAGE,
         "A pixel table in another [form](pixel-tables.md), bit for bit. A table whose positions and wavelengths are "
         "not exactly what the tables say has no compact form: the first column that is not is named.",
+    ),
+    ToolEntry(
+        cube_join,
+        cube_join.CONCATENATE_USAGE,
+        "One cube of cubes of the same field whose wavelengths adjoin: the first plane of each is one step after the "
+        "last one of the cube before (7.3.4). Axes of wavelengths are linear; images of the cubes are left out, header "
+        "and QC are those of the first. If all cubes have `DQ` so has the output, otherwise flagged voxels become NaN. "
+        "A cube that does not fit is named and nothing is written, while the reference pipeline leaves it out.",
+    ),
+    ToolEntry(
+        cube_join,
+        cube_join.COMBINE_USAGE,
+        "One cube of cubes of the same grid, each filled between its own `lambdamin` and `lambdamax`, which are read "
+        "from the parameters of its recipe in its header (7.3.3). The plane at each inner limit is left out. Of planes "
+        "that two cubes have, those of the shorter wavelengths are taken; a gap is filled from the same cube, with a "
+        "warning if its planes are outside of its limits. The order of the cubes does not matter. For headers, `DQ` "
+        "and cubes that do not fit see muse_cube_concatenate.",
+    ),
+    ToolEntry(
+        cube_filter,
+        cube_filter.USAGE,
+        "Images of a cube through filters (7.3.5), with the part of the filter that the cube covers and the zero "
+        "points of the list. A filter that lets nothing of the cube through, or is not in the list, is named and left "
+        "out. With `-x` the cube is written anew beside the old file and then takes its place.",
     ),
 )
 

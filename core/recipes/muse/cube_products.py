@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -16,16 +15,16 @@ import numpy.typing as npt
 from core.cubes.collapse import WHITE, Filter
 from core.cubes.wcs import CubeGrid, OutputWcs
 from core.cubes.weights import Resampling
-from core.errors import BadFitsError, MuseError, ParameterError
+from core.errors import ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
-from core.formats.onsky_tables import named_tables
+from core.formats.filters import read_filters
 from core.formats.pixtable_read import PixelTable
 from core.onsky.apertures import first_apertures, measure_fwhm
 from core.recipes.declaration import FrameSpec, QcSpec, RecipeParameters, parameter
 from core.recipes.flow import ArrayProduct, FileProduct, Product, RecipeContext
 from core.recipes.frames import Frame, FrameSet
-from core.recipes.muse.cubes import CubeOptions, Slab, cube_grid, write_cube
+from core.recipes.muse.cubes import CubeOptions, Slab, cube_grid, image_file_headers, write_cube
 from core.recipes.muse.output_wcs import read_output_wcs
 from core.recipes.muse.pixel_source import source_of_table
 from core.recipes.names import product_name
@@ -203,7 +202,7 @@ class CubeMaker:
     def _filters(self) -> list[Filter]:
         names = [name.strip() for name in self.params.filter.split(",") if name.strip() not in ("", "none")]
         frame = self.frames.optional("FILTER_LIST")
-        known = {"white": WHITE} if frame is None else {"white": WHITE, **_filters_of(frame.path)}
+        known = {"white": WHITE} if frame is None else {"white": WHITE, **read_filters(frame.path)}
         for name in names:
             if name not in known:
                 self.ctx.log.warning("there is no filter %s: there is no image of it", name)
@@ -250,22 +249,5 @@ class _Plane:
 def _image(
     header: Header, data: npt.NDArray[Any], cube: Header, number: int, raws: Sequence[Frame], calibs: Sequence[Frame]
 ) -> ArrayProduct:
-    own = cube.copy()
-    own.remove(*[card.keyword for card in own.cards if card.keyword.startswith("ESO QC ")])
-    own["OBJECT"] = header["OBJECT"]
-    for card in header.cards:
-        if card.keyword.startswith("ESO DRS MUSE FILTER"):
-            own.put(card)
-    extension = header.copy()
-    extension.remove("EXTNAME", "OBJECT")
+    own, extension = image_file_headers(header, cube)
     return ArrayProduct("IMAGE_FOV", "DATA", data, own, extension, raws, calibs, number)
-
-
-def _filters_of(path: Path) -> dict[str, Filter]:
-    found = {}
-    for table in named_tables(path):
-        try:
-            found[table.name] = Filter(table.name, table.numbers("lambda"), table.numbers("throughput"))
-        except MuseError as error:
-            raise BadFitsError(f"filter {table.name}: {error.message}", file=path) from error
-    return found

@@ -44,6 +44,7 @@ __all__ = [
     "cube_header",
     "cube_slabs",
     "discard_cube",
+    "image_file_headers",
     "image_header",
     "position_angle",
     "wcs_header",
@@ -302,10 +303,33 @@ def image_header(image: FieldImage, grid: CubeGrid, unit: str, name: str = "") -
     header["OBJECT"] = f"{name} ({filter_name})"
     header.extend(wcs_header(grid, axes=2).cards)
     set_key(header, "DRS.MUSE.FILTER.NAME", filter_name, "filter name used")
+    for system, zero_point in (through.zero_points if through is not None else {}).items():
+        set_key(header, f"DRS.MUSE.FILTER.ZP{system}", zero_point, f"[mag] zero point in the {system} system")
     if image.fraction is not None:
         percent = np.float32(100 * image.fraction)
         set_key(header, "DRS.MUSE.FILTER.FRACTION", percent, "[%] fraction of filter covered by data")
     return header
+
+
+def image_file_headers(extension: Header, cube: Header) -> tuple[Header, Header]:
+    """Headers of an image that has a file of its own (IMAGE_FOV): primary, and that of its extension ``DATA``.
+
+    Parameters
+    ----------
+    extension : Header
+        Of `image_header`.
+    cube : Header
+        Primary header of the cube; what is said of the quality of the cube is not said of the image.
+    """
+    primary = cube.copy()
+    del_keys(primary, r"QC\.")
+    primary["OBJECT"] = extension["OBJECT"]
+    for card in extension.cards:
+        if card.keyword.startswith("ESO DRS MUSE FILTER"):
+            primary.put(card)
+    own = extension.copy()
+    own.remove("EXTNAME", "OBJECT")
+    return primary, own
 
 
 def _division(n_rows: int, grid: CubeGrid, margin: int, max_bytes: int) -> tuple[int, int]:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
-from core.cubes.wcs import OutputWcs, WaveAxis
-from core.errors import MissingKeywordError
+from core.cubes.wcs import OutputWcs
+from core.errors import BadFitsError, MissingKeywordError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.fitsfile.scan import scan_fits
+from core.formats.cube_axes import wave_axis
 from core.formats.field_image import spatial_axes
 from core.recipes.logs import Logger
 
 __all__ = ["read_output_wcs"]
-
-_AXES: Final = {  # CTYPE3: logarithmic, vacuum
-    "AWAV": (False, False),
-    "AWAV-LOG": (True, False),
-    "WAVE": (False, True),
-    "WAVE-LOG": (True, True),
-}
 
 
 def read_output_wcs(path: Path, log: Logger) -> OutputWcs | None:
@@ -40,7 +33,7 @@ def read_output_wcs(path: Path, log: Logger) -> OutputWcs | None:
         ):
             try:
                 return _grid_of(header)
-            except (MissingKeywordError, ValueError) as error:
+            except (BadFitsError, MissingKeywordError, ValueError) as error:
                 log.warning("%s is not used, the cube gets the grid of the data: %s", path.name, error)
                 return None
     log.warning("%s is not used, the cube gets the grid of the data: no axes RA---TAN, DEC--TAN", path.name)
@@ -55,19 +48,4 @@ def _grid_of(header: Header) -> OutputWcs:
         raise ValueError(f"{mixed[0]} tilts the axis of wavelengths")
     axes = spatial_axes(header)
     naxis = [get_key(header, f"NAXIS{axis}", int, default=0) for axis in (1, 2, 3)]
-    return OutputWcs((naxis[0], naxis[1], naxis[2]), axes.crval, axes.crpix, axes.cd, _wave_axis(header))
-
-
-def _wave_axis(header: Header) -> WaveAxis | None:
-    kind = get_key(header, "CTYPE3", str, default="")
-    if not kind:
-        return None
-    if kind not in _AXES:
-        raise ValueError(f"CTYPE3 is {kind}, not one of {', '.join(_AXES)}")
-    log, vacuum = _AXES[kind]
-    values = (
-        get_key(header, "CRVAL3", float),
-        get_key(header, "CRPIX3", float, default=1.0),
-        get_key(header, "CD3_3", float),
-    )
-    return WaveAxis(*values, log=log, vacuum=vacuum)
+    return OutputWcs((naxis[0], naxis[1], naxis[2]), axes.crval, axes.crpix, axes.cd, wave_axis(header))
