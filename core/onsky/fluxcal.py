@@ -62,6 +62,16 @@ class Curve:
         """Values at wavelengths, linearly between the nodes."""
         return np.asarray(np.interp(np.asarray(wave, np.float64), self.wave, self.values, left=outside, right=outside))
 
+    def error_at(self, wave: npt.ArrayLike) -> F64:
+        """Errors of the values at wavelengths: those of both nodes, by their parts; 0 outside."""
+        waves = np.asarray(wave, np.float64)
+        after = np.clip(np.searchsorted(self.wave, waves, "right"), 1, max(self.wave.size - 1, 1))
+        before, after = after - 1, np.minimum(after, self.wave.size - 1)
+        width = np.where(after > before, self.wave[after] - self.wave[before], 1.0)
+        part = (waves - self.wave[before]) / width
+        found = np.hypot((1 - part) * self.errors[before], part * self.errors[after])
+        return np.where((waves >= self.wave[0]) & (waves <= self.wave[-1]), found, 0.0)
+
 
 @dataclass(frozen=True, eq=False)
 class FluxCalibration:

@@ -14,18 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
-from core.instruments.muse.facts import FLAT_BLUE_END, NOTCH, SAMPLING
-from core.spectral.iterfit import iterate_fit
+from core.instruments.muse.facts import EXTREME_RANGE, FLAT_BLUE_END, NOTCH
+from core.spectral.smoothing import smooth_by_polynomials, stretches
 
 __all__ = ["LampSpectrum"]
 
 F64 = NDArray[np.float64]
 
-_GRID: Final[F64] = np.linspace(4150.0, 9800.0, 4521)  # [Angstrom]: all that any mode records
-_FIT_HALF_WIDTH: Final = 150.0  # [Angstrom] of the piece that a polynomial is fitted to
-_FIT_ORDER: Final = 3
-_FIT_SIGMA: Final = 3.0
-_MEAN_HALF_WIDTH: Final = 15.0  # [Angstrom] of the running mean
+_GRID: Final[F64] = np.linspace(*EXTREME_RANGE, 4521)  # [Angstrom]
 _NOTCH_MODES: Final = ("WFM-AO-E", "WFM-AO-N")  # in narrow field the edges are smoothed over
 
 
@@ -87,32 +83,9 @@ class LampSpectrum:
 
 def _smoothed(wave: F64, values: F64, mode: str) -> F64:
     """Smooth each stretch of the spectrum that has no edge of a filter in it."""
-    inside = wave >= FLAT_BLUE_END[mode]
-    stretches = [inside]
-    if mode in _NOTCH_MODES:
-        low, high = NOTCH[mode]
-        stretches = [inside & (wave <= low), inside & (wave >= high)]
     result = values.copy()
-    for stretch in stretches:
-        own = wave[stretch]
-        if own.size:
-            result[stretch] = _running_mean(_piecewise(own, values[stretch]))
+    for stretch in stretches(wave, FLAT_BLUE_END[mode], NOTCH[mode] if mode in _NOTCH_MODES else None):
+        if stretch.any():
+            own = values[stretch]
+            result[stretch], _ = smooth_by_polynomials(wave[stretch], own, np.zeros_like(own))
     return result
-
-
-def _piecewise(wave: F64, values: F64) -> F64:
-    """At each point a cubic polynomial through its neighbours."""
-    first = np.searchsorted(wave, wave - _FIT_HALF_WIDTH, "left")
-    last = np.searchsorted(wave, wave + _FIT_HALF_WIDTH, "right")
-    result = np.empty_like(values)
-    for k, (low, high) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-        order = min(_FIT_ORDER, high - low - 1)
-        result[k] = iterate_fit(wave[low:high], values[low:high], order, _FIT_SIGMA)(wave[k])
-    return result
-
-
-def _running_mean(values: F64) -> F64:
-    """Mean of each point and as many neighbours on either side, fewer towards the ends: a slope stays what it is."""
-    n = values.size
-    sides = np.minimum(round(_MEAN_HALF_WIDTH / SAMPLING), np.minimum(np.arange(n), np.arange(n)[::-1])).tolist()
-    return np.array([values[k - side : k + side + 1].mean() for k, side in enumerate(sides)])

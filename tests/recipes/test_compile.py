@@ -49,8 +49,9 @@ WITHOUT_KERNELS = {
     "muse_scipost_combine_pixtables",
     "muse_scipost_make_cube",
 }
-# They need frames that nothing simulated has: a response, an extinction, a list of lines; exposures in native angles.
+# They need frames that nothing simulated has: a star, a response, extinction, lines; exposures in native angles.
 COMPILED_AT_FIRST_USE = {
+    "muse_standard",
     "muse_create_sky",
     "muse_scipost",
     "muse_exp_combine",

@@ -54,6 +54,7 @@ FIELD_SLICES: Final = N_IFU * N_SLICES_PER_STACK  # slices on top of each other,
 SAMPLING: Final = 1.25  # nominal [Angstrom/pix]
 SLIT_WIDTH_ANGSTROM: Final = 2.61
 NOMINAL_RANGE: Final = (4650.0, 9300.0)  # [Angstrom], LSF grid, all modes
+EXTREME_RANGE: Final = (4150.0, 9800.0)  # [Angstrom], all that any mode records
 ARC_RANGE: Final = (4600.0, 9350.0)  # [Angstrom], outer limits of useful arc lines
 FWHM_PER_SIGMA: Final = 2.3548200450309493
 
@@ -112,6 +113,19 @@ FLAT_BLUE_END: Final = {
     "WFM-AO-N": 4700.0,
     "NFM-AO-N": 4770.0,
 }
+# From where the response can be measured [Angstrom]; bluer light is of the second order, or cut off.
+RESPONSE_BLUE_END: Final = {"WFM-NOAO-N": 4750.0, "WFM-AO-N": 4690.0, "NFM-AO-N": 4690.0}
+EFFECTIVE_AREA: Final = 483250.7024654051  # of the telescope [cm**2]
+# What the air absorbs, and wavelengths around it that tell how bright it is without [Angstrom].
+TELLURIC_BANDS: Final = (
+    (6273.0, 6320.0, 6213.0, 6380.0),
+    (6864.0, 6967.0, 6750.0, 7130.0),
+    (7164.0, 7325.0, 7070.0, 7580.0),
+    (7590.0, 7700.0, 7470.0, 7830.0),
+    (8131.0, 8345.0, 7900.0, 8600.0),
+    (8952.0, 9028.0, 8850.0, 9082.0),
+    (9274.0, 9770.0, 9080.0, 9263.0),
+)
 
 
 def mode_class(ins_mode: str | None) -> str:

@@ -24,12 +24,22 @@ from core.onsky.apertures import first_apertures, measure_fwhm
 from core.recipes.declaration import FrameSpec, QcSpec, RecipeParameters, parameter
 from core.recipes.flow import ArrayProduct, FileProduct, Product, RecipeContext
 from core.recipes.frames import Frame, FrameSet
+from core.recipes.logs import Logger
 from core.recipes.muse.cubes import CubeOptions, Slab, cube_grid, image_file_headers, write_cube
 from core.recipes.muse.output_wcs import read_output_wcs
 from core.recipes.muse.pixel_source import source_of_table
+from core.recipes.muse.steps.pointing import spaxel_of
 from core.recipes.names import product_name
 
-__all__ = ["CUBE_INPUTS", "CubeMaker", "CubeParameters", "fwhm_qc"]
+__all__ = [
+    "CUBE_INPUTS",
+    "CubeMaker",
+    "CubeParameters",
+    "SinglePlane",
+    "describe_sources",
+    "field_filters",
+    "fwhm_qc",
+]
 
 _SIGMAS: Final = (5.0, 4.0, 3.0)
 _NOTHING: Final = -1.0  # of a source that has no width
@@ -119,7 +129,7 @@ def _fractions(text: str) -> tuple[float, float, float]:
     return values[x], values[y], values[wave]
 
 
-def fwhm_qc(prefix: str, tag: str) -> tuple[QcSpec, ...]:
+def fwhm_qc(prefix: str, tag: str, axes: tuple[str, ...] = ()) -> tuple[QcSpec, ...]:
     """QC parameters of the sources of a cube."""
     parts = (
         ("NDET", "", "int", "Number of detected sources in output cube."),
@@ -145,7 +155,7 @@ def fwhm_qc(prefix: str, tag: str) -> tuple[QcSpec, ...]:
         ),
     )
     return tuple(
-        QcSpec(f"{prefix}.{name}", unit, kind, "CAL", text, (tag,), product_axes=())  # type: ignore[arg-type]
+        QcSpec(f"{prefix}.{name}", unit, kind, "CAL", text, (tag,), product_axes=axes)  # type: ignore[arg-type]
         for name, unit, kind, text in parts
     )
 
@@ -180,13 +190,13 @@ class CubeMaker:
         source = source_of_table(table)
         options = self.params.options(self._output())
         grid = cube_grid(source, options)
-        middle = _Plane(grid.nz // 2)
-        filters = self._filters()
+        middle = SinglePlane(grid.nz // 2)
+        filters = field_filters(self.params.filter, self.frames, self.ctx.log)
         path = self.ctx.output_dir / product_name(tag)
         used = [*calibs, *(frame for spec in CUBE_INPUTS for frame in self.frames.tagged(spec.tag)[:1])]
         cube = write_cube(path, source, options, filters=filters, spread=self.ctx.spread, each=middle.look)
         if self.qc is not None:
-            self._describe_sources(cube.header, grid, middle)
+            describe_sources(cube.header, grid, middle, self.qc, self.ctx.log)
         images = () if self.params.format == "xCube" else cube.images
         products: list[Product] = [
             FileProduct(tag, replace(cube, images=cube.images if not images else ()), cube.header, raws, used)
@@ -199,42 +209,45 @@ class CubeMaker:
         frame = self.frames.optional("OUTPUT_WCS")
         return None if frame is None else read_output_wcs(frame.path, self.ctx.log)
 
-    def _filters(self) -> list[Filter]:
-        names = [name.strip() for name in self.params.filter.split(",") if name.strip() not in ("", "none")]
-        frame = self.frames.optional("FILTER_LIST")
-        known = {"white": WHITE} if frame is None else {"white": WHITE, **read_filters(frame.path)}
-        for name in names:
-            if name not in known:
-                self.ctx.log.warning("there is no filter %s: there is no image of it", name)
-        return [known[name] for name in names if name in known]
 
-    def _describe_sources(self, header: Header, grid: CubeGrid, plane: _Plane) -> None:
-        wave = float(grid.spectral.wave(np.array([plane.number]))[0])
-        found, sigma = first_apertures(plane.data, _SIGMAS)
-        self.ctx.log.debug("%d sources at %.2f Angstrom above %g sigma", len(found), wave, sigma)
-        set_key(header, f"{self.qc}.NDET", len(found), "number of detected sources")
-        set_key(header, f"{self.qc}.LAMBDA", np.float32(wave), "[Angstrom] wavelength of the plane")
-        widths: list[float] = []
-        scale = grid.spatial.scales if grid.spatial.celestial else (1 / 3600.0, 1 / 3600.0)
-        for number, source in enumerate(found, start=1):
-            x, y = source.nearest
-            pixels = measure_fwhm(plane.data, x, y)
-            arcsec = [width * size * 3600 if width > 0 else _NOTHING for width, size in zip(pixels, scale, strict=True)]
-            set_key(header, f"{self.qc}.POS{number}.X", np.float32(source.x), f"[pix] position of source {number} in x")
-            set_key(header, f"{self.qc}.POS{number}.Y", np.float32(source.y), f"[pix] position of source {number} in y")
-            for axis, width in zip("XY", arcsec, strict=True):
-                set_key(header, f"{self.qc}.FWHM{number}.{axis}", np.float32(width), "[arcsec] FWHM of source")
-            if min(arcsec) > 0:
-                widths += arcsec
-        enough = len(found) >= 3 and widths
-        median = float(np.median(widths)) if enough else 0.0
-        mad = float(np.median(np.abs(np.array(widths) - median))) if enough else 0.0
-        set_key(header, f"{self.qc}.FWHM.NVALID", len(widths) // 2, "number of sources with valid FWHM")
-        set_key(header, f"{self.qc}.FWHM.MEDIAN", np.float32(median), "[arcsec] median FWHM of all sources")
-        set_key(header, f"{self.qc}.FWHM.MAD", np.float32(mad), "[arcsec] MAD of the FWHM of all sources")
+def field_filters(words: str, frames: FrameSet, log: Logger) -> list[Filter]:
+    """The filters of a comma-separated list of names that are known: ``white``, and those of FILTER_LIST."""
+    names = [name.strip() for name in words.split(",") if name.strip() not in ("", "none")]
+    frame = frames.optional("FILTER_LIST")
+    known = {"white": WHITE} if frame is None else {"white": WHITE, **read_filters(frame.path)}
+    for name in names:
+        if name not in known:
+            log.warning("there is no filter %s: there is no image of it", name)
+    return [known[name] for name in names if name in known]
 
 
-class _Plane:
+def describe_sources(header: Header, grid: CubeGrid, plane: SinglePlane, prefix: str, log: Logger) -> None:
+    """Write the QC parameters of the sources in a plane into the header of a cube."""
+    wave = float(grid.spectral.wave(np.array([plane.number]))[0])
+    found, sigma = first_apertures(plane.data, _SIGMAS)
+    log.debug("%d sources at %.2f Angstrom above %g sigma", len(found), wave, sigma)
+    set_key(header, f"{prefix}.NDET", len(found), "number of detected sources")
+    set_key(header, f"{prefix}.LAMBDA", np.float32(wave), "[Angstrom] wavelength of the plane")
+    widths: list[float] = []
+    scale = [3600 * size for size in grid.spatial.scales] if grid.spatial.celestial else spaxel_of(header)
+    for number, source in enumerate(found, start=1):
+        pixels = measure_fwhm(plane.data, *source.nearest)
+        arcsec = [width * size if width > 0 else _NOTHING for width, size in zip(pixels, scale, strict=True)]
+        set_key(header, f"{prefix}.POS{number}.X", np.float32(source.x), f"[pix] position of source {number} in x")
+        set_key(header, f"{prefix}.POS{number}.Y", np.float32(source.y), f"[pix] position of source {number} in y")
+        for axis, width in zip("XY", arcsec, strict=True):
+            set_key(header, f"{prefix}.FWHM{number}.{axis}", np.float32(width), "[arcsec] FWHM of source")
+        if min(arcsec) > 0:
+            widths += arcsec
+    enough = len(found) >= 3 and widths
+    median = float(np.median(widths)) if enough else 0.0
+    mad = float(np.median(np.abs(np.array(widths) - median))) if enough else 0.0
+    set_key(header, f"{prefix}.FWHM.NVALID", len(widths) // 2, "number of sources with valid FWHM")
+    set_key(header, f"{prefix}.FWHM.MEDIAN", np.float32(median), "[arcsec] median FWHM of all sources")
+    set_key(header, f"{prefix}.FWHM.MAD", np.float32(mad), "[arcsec] MAD of the FWHM of all sources")
+
+
+class SinglePlane:
     """One plane of a cube, when it comes by."""
 
     def __init__(self, number: int) -> None:
