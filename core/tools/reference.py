@@ -12,11 +12,14 @@ from core.tools import (
     badpix_commands,
     cube_filter,
     cube_join,
+    fill_image,
     geo_commands,
+    offset_list,
     pixtable_convert,
     pixtable_crop,
     pixtable_dump,
     pixtable_erase,
+    product_commands,
     trace_commands,
     wave_commands,
 )
@@ -146,6 +149,35 @@ TOOLS: Final = (
         "Images of a cube through filters (7.3.5), with the part of the filter that the cube covers and the zero "
         "points of the list. A filter that lets nothing of the cube through, or is not in the list, is named and left "
         "out. With `-x` the cube is written anew beside the old file and then takes its place.",
+    ),
+    ToolEntry(
+        product_commands,
+        product_commands.MERGE_USAGE,
+        "Products of single IFUs become merged ones: those whose names differ after the last `-` only, like "
+        "`MASTER_BIAS-01.fits` and `MASTER_BIAS-02.fits`, become one file, `MASTER_BIAS.fits`. Pixel tables are left "
+        "out.",
+    ),
+    ToolEntry(
+        product_commands,
+        product_commands.SPLIT_USAGE,
+        "A merged product becomes a file `NAME-nn.fits` for each of its IFUs, whatever its extensions are.",
+    ),
+    ToolEntry(
+        product_commands,
+        product_commands.SIGN_USAGE,
+        "Checksums of all extensions, `DATAMD5`, and `PIPEFILE` with the name as given, in any FITS file.",
+    ),
+    ToolEntry(
+        offset_list,
+        offset_list.USAGE,
+        "An `OFFSET_LIST` with date and time of exposures, whose offsets and scales of the flux (NaN) are to be filled "
+        "in. A file that cannot be read has an empty row.",
+    ),
+    ToolEntry(
+        fill_image,
+        fill_image.USAGE,
+        "An image of one IFU with one value in all pixels, flagged ones too, for instance a flat field of 1. The "
+        "header is that of the input: `PRO.CATG` is to be changed by hand.",
     ),
 )
 
