@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 from functools import cache
-from importlib import resources
 from typing import Final
 
 import numpy as np
@@ -15,6 +13,7 @@ from core.instruments.muse.facts import SAMPLING
 from core.simulator.atmosphere import Ambient, extinction, molecular_depth
 from core.simulator.light import WAVE_GRID
 from core.simulator.scenes import transmission
+from core.staticcal.lamps import published_rows
 
 __all__ = [
     "ZERO_MAGNITUDE",
@@ -99,8 +98,7 @@ def electrons(flux: F64, wave: F64, exptime: float, mode: str) -> F64:
 @cache
 def night_lines() -> tuple[F64, F64]:
     """Night-sky lines: wavelengths in air [Angstrom], flux [erg/s/cm2/arcsec2]."""
-    source = resources.files("core.staticcal").joinpath("data").joinpath("sky_lines_paranal.csv")
-    rows = list(csv.DictReader(source.read_text(encoding="utf-8").splitlines()))
+    rows = list(published_rows("sky_lines_paranal.csv"))
     wave = np.array([float(row["wave_air"]) for row in rows])
     for line in _OXYGEN:
         wave[np.argmin(np.abs(wave - line))] = line

@@ -90,7 +90,8 @@ class LampLines:
     ion: tuple[str, ...]
 
 
-def _rows(name: str) -> Iterator[dict[str, str]]:
+def published_rows(name: str) -> Iterator[dict[str, str]]:
+    """Rows of a file of published data."""
     text = resources.files("core.staticcal").joinpath("data").joinpath(name).read_text(encoding="utf-8")
     yield from csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
 
@@ -117,7 +118,7 @@ def lamp_lines(lamp: str) -> LampLines:
     if lamp not in _ELEMENTS:
         raise DataError(f"unknown arc lamp {lamp!r}; known are {', '.join(_ELEMENTS)}", lamp=lamp)
     found: list[tuple[float, float, str]] = []
-    for row in _rows("arc_lines_nist.csv"):
+    for row in published_rows("arc_lines_nist.csv"):
         element = row["element"]
         if element not in _ELEMENTS[lamp] or not row["rel_intensity"] or float(row["rel_intensity"]) <= 0.0:
             continue
@@ -127,7 +128,7 @@ def lamp_lines(lamp: str) -> LampLines:
     found.sort()
     wave = np.array([line[0] for line in found])
     area_of = np.array([line[1] for line in found])
-    for row in _rows("arc_lines_measured.csv"):
+    for row in published_rows("arc_lines_measured.csv"):
         if row["element"] not in _ELEMENTS[lamp]:
             continue
         target = float(row["wave_air"])

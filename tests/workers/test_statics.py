@@ -26,13 +26,24 @@ def write(path: Path, tag: str, **keywords: str) -> None:
     fits.PrimaryHDU(header=header).writeto(path)
 
 
-def test_the_line_catalogue_is_built_once(tmp_path: Path) -> None:
+def test_what_is_published_is_built_once(tmp_path: Path) -> None:
     build_statics(tmp_path)
-    (found,) = static_calibrations(tmp_path, INSTRUMENT)
-    assert (found.tag, Path(found.id).name) == ("LINE_CATALOG", "line_catalog.fits")
-    before = Path(found.id).stat().st_mtime_ns
+    found = {Path(item.id).name: item.tag for item in static_calibrations(tmp_path, INSTRUMENT)}
+    assert found == {
+        "line_catalog.fits": "LINE_CATALOG",
+        "extinct_table.fits": "EXTINCT_TABLE",
+        "sky_lines.fits": "SKY_LINES",
+    }
+    before = {name: (tmp_path / name).stat().st_mtime_ns for name in found}
     build_statics(tmp_path)
-    assert Path(found.id).stat().st_mtime_ns == before
+    assert {name: (tmp_path / name).stat().st_mtime_ns for name in found} == before
+
+
+def test_files_of_the_observatory_are_taken_instead(tmp_path: Path) -> None:
+    write(tmp_path / "MU_GEXT_140101A_extinct_table.fits", "EXTINCT_TABLE")
+    build_statics(tmp_path)
+    found = [Path(item.id).name for item in static_calibrations(tmp_path, INSTRUMENT) if item.tag == "EXTINCT_TABLE"]
+    assert found == ["MU_GEXT_140101A_extinct_table.fits"]
 
 
 def test_a_candidate_has_setup_version_and_pair(tmp_path: Path) -> None:

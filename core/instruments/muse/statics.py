@@ -79,5 +79,9 @@ MUSE_STATICS: Final = StaticRules(
         "TELLURIC_REGIONS",
         "VIGNETTING_MASK",
     ),
-    built=(BuiltFile("LINE_CATALOG", "line_catalog.fits", "core.staticcal.line_catalog:write_line_catalog"),),
+    built=(
+        BuiltFile("LINE_CATALOG", "line_catalog.fits", "core.staticcal.line_catalog:write_line_catalog"),
+        BuiltFile("EXTINCT_TABLE", "extinct_table.fits", "core.staticcal.night_sky:write_extinction"),
+        BuiltFile("SKY_LINES", "sky_lines.fits", "core.staticcal.night_sky:write_sky_lines"),
+    ),
 )

@@ -1,0 +1,114 @@
+"""Static calibrations of exposures of the sky from published data: EXTINCT_TABLE and SKY_LINES.
+
+Lines are in groups whose ratios change little from night to night: the lines of one species, and those of one band of
+OH, which start from the same vibrational level and lie side by side.
+
+Sources: `data/README.md`; ranges of the bands: Osterbrock et al. 1996 (PASP 108, 277).
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from core.fitsfile.header import Header
+from core.fitsfile.keywords import set_key
+from core.fitsfile.writer import FitsWriter
+from core.formats.onsky_tables import EXTINCT_TABLE, SKY_LINES
+from core.formats.tables import TableFormat, encode_columns
+from core.onsky.skylines import SkyLines
+from core.staticcal.lamps import published_rows
+
+__all__ = ["published_sky_lines", "write_extinction", "write_sky_lines"]
+
+# Lines of atoms [Angstrom, air], by species.
+_ATOMS: Final = {
+    "[NI]": (5197.9, 5200.3),
+    "[OI]5577": (5577.34,),
+    "NaI": (5889.95, 5895.92),
+    "[OI]6300": (6300.30, 6363.78),
+}
+# Ends of the band of O2 and of those of OH [Angstrom].
+_BANDS: Final = (
+    ("OH 8-1", 5200.0, 5260.0),
+    ("OH 9-2", 5500.0, 5676.0),
+    ("OH 7-1", 5560.0, 5700.0),
+    ("OH 8-2", 5880.0, 6120.0),
+    ("OH 5-0", 6160.0, 6230.0),
+    ("OH 9-3", 6230.0, 6470.0),
+    ("OH 6-1", 6470.0, 6680.0),
+    ("OH 7-2", 6820.0, 7080.0),
+    ("OH 8-3", 7230.0, 7500.0),
+    ("OH 4-0", 7500.0, 7700.0),
+    ("OH 9-4", 7700.0, 7830.0),
+    ("OH 5-1", 7830.0, 8120.0),
+    ("OH 6-2", 8260.0, 8580.0),
+    ("O2 0-1", 8580.0, 8715.0),
+    ("OH 7-3", 8715.0, 9290.0),
+    ("OH 8-4", 9290.0, 9700.0),
+)
+_LINES: Final = "sky_lines_paranal.csv"
+_NEAR: Final = 1.0  # [Angstrom] from an atomic line
+_FLUX: Final = 1000.0  # of the unit of the list, 1e-17 erg/s/cm**2/arcsec**2, in 1e-20
+
+
+def published_sky_lines() -> SkyLines:
+    """Emission lines of the night sky on Paranal, ascending, in groups."""
+    rows = sorted((float(row["wave_air"]), float(row["int_flux_1e-17_cgs_arcsec2"])) for row in published_rows(_LINES))
+    species = [_species(wave) for wave, _ in rows]
+    order = {name: number for number, name in enumerate(dict.fromkeys(species))}
+    wave: npt.NDArray[np.float64] = np.array([row[0] for row in rows])
+    names = [f"{name} {at:.1f}" for name, at in zip(species, wave.tolist(), strict=True)]
+    flux: npt.NDArray[np.float64] = np.array([row[1] for row in rows]) * _FLUX
+    return SkyLines(np.array(names, np.str_), np.array([order[name] for name in species], np.int64), wave, flux)
+
+
+def write_sky_lines(path: str | os.PathLike[str]) -> Path:
+    """Write SKY_LINES (atomically)."""
+    lines = published_sky_lines()
+    columns = {
+        "name": lines.name,
+        "group": lines.group,
+        "lambda": lines.wave,
+        "flux": lines.flux,
+        "dq": np.zeros(len(lines), np.int32),
+    }
+    told = "Lines of the dark sky on Paranal, wavelengths in air; groups by species and band."
+    return _write(path, SKY_LINES, columns, told, "LINES")
+
+
+def write_extinction(path: str | os.PathLike[str]) -> Path:
+    """Write EXTINCT_TABLE (atomically)."""
+    rows = [(float(row["wave"]), float(row["extinction"])) for row in published_rows("extinction_paranal.csv")]
+    wave, extinction = np.array(rows).T
+    told = "Continuum extinction on Paranal: Patat et al. 2011, A&A 527, A91."
+    return _write(path, EXTINCT_TABLE, {"lambda": wave, "extinction": extinction}, told)
+
+
+def _species(wave: float) -> str:
+    for name, lines in _ATOMS.items():
+        if any(abs(wave - line) < _NEAR for line in lines):
+            return name
+    return next((name for name, low, high in _BANDS if low <= wave < high), "other")
+
+
+def _write(
+    path: str | os.PathLike[str], fmt: TableFormat, columns: dict[str, npt.NDArray[Any]], told: str, name: str = ""
+) -> Path:
+    header, own = Header(), Header()
+    header["ORIGIN"] = ("cascade-muse", "built from published data")
+    header["INSTRUME"] = ("MUSE", "Instrument used.")
+    set_key(header, "PRO.CATG", fmt.name, "Category of pipeline product frame")
+    header.add_comment(told)
+    if name:
+        own["EXTNAME"] = (name, "extension name")
+    encoded, cards = encode_columns(fmt, columns)
+    target = Path(path)
+    with FitsWriter(target) as writer:
+        writer.primary(header)
+        writer.table(own, encoded, cards)
+    return target
