@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-__all__ = ["Aperture", "find_apertures", "first_apertures", "measure_fwhm"]
+__all__ = ["Aperture", "bright_pixels", "find_apertures", "first_apertures", "measure_fwhm"]
 
 _SQUARE: Final = np.ones((3, 3), np.bool_)
 
@@ -57,18 +57,22 @@ def find_apertures(image: npt.NDArray[np.floating[Any]], sigma: float) -> list[A
     list of Aperture
         In the order of their first pixels, row by row.
     """
-    good = np.isfinite(image)
-    if not good.any():
-        return []
-    values = image[good].astype(np.float64)
-    median = float(np.median(values))
-    threshold = median + sigma * float(np.abs(values - median).mean())
-    bright = np.zeros(image.shape, np.bool_)
-    bright[good] = values > threshold
+    bright = bright_pixels(image, sigma)
     # A source at the edge goes on beyond it.
     opened = ndimage.binary_opening(np.pad(bright, 1, mode="edge"), _SQUARE)[1:-1, 1:-1] & bright
     labels, n = ndimage.label(opened)
     return [_measured(image, labels == number) for number in range(1, n + 1)]
+
+
+def bright_pixels(image: npt.NDArray[np.floating[Any]], sigma: float) -> npt.NDArray[np.bool_]:
+    """Pixels brighter than the median of an image by so many mean absolute deviations from it."""
+    good = np.isfinite(image)
+    bright = np.zeros(image.shape, np.bool_)
+    if good.any():
+        values = image[good].astype(np.float64)
+        median = float(np.median(values))
+        bright[good] = values > median + sigma * float(np.abs(values - median).mean())
+    return bright
 
 
 def first_apertures(image: npt.NDArray[np.floating[Any]], sigmas: Sequence[float]) -> tuple[list[Aperture], float]:
