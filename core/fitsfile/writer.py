@@ -99,6 +99,12 @@ class FitsWriter:
         full.extend(header.cards)
         self._write_hdu(full, lambda: big_endian_chunks(array), array.nbytes)
 
+    def header_only(self, header: Header) -> None:
+        """Write an image extension without data: a header of its own."""
+        full = image_cards(np.uint8, ())
+        full.extend(header.cards)
+        self._write_hdu(full, lambda: iter(()), 0)
+
     def table(self, header: Header, columns: Mapping[str, npt.NDArray[Any]], cards: Header) -> None:
         """Write a binary table.
 

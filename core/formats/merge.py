@@ -74,6 +74,8 @@ def merge_products(paths: Sequence[Path], target: Path, *, signed: bool = True) 
         writer.primary(common)
         for ifu, scan in scans:
             own = channel_keys(scan.primary)
+            if len(scan.hdus) == 1 and not scan.hdus[0].data_bytes:
+                writer.header_only(_named(own, ifu))
             for hdu in scan.hdus[1:]:
                 header = hdu.header.copy()
                 _rename(header, hdu, ifu)
@@ -166,6 +168,13 @@ def sign_product(path: Path, name: str) -> None:
                 set_key(header, "PIPEFILE", name, "Filename of data product")
                 set_key(header, "DATAMD5", "0" * 32, "MD5 checksum of all data units")
             writer.raw_hdu(header, copy_data(path, hdu), hdu.data_bytes)
+
+
+def _named(own: Header, ifu: int) -> Header:
+    header = Header()
+    header["EXTNAME"] = chip_name(ifu)
+    header.extend(own.cards)
+    return header
 
 
 def _rename(header: Header, hdu: HduScan, ifu: int) -> None:

@@ -58,7 +58,7 @@ __all__ = [
 ]
 
 QcClass = Literal["KPI", "HC", "CAL", "ENG"]
-QcType = Literal["float", "int", "str"]
+QcType = Literal["float", "double", "int", "str"]
 
 
 # -- inputs ---------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ class ProductSpec:
     """
 
     tag: str
-    kind: Literal["image", "table", "cube", "pixtable"]
+    kind: Literal["image", "table", "cube", "pixtable", "header"]
     description: str
     optional: str | None = None
     science: bool = False
@@ -293,7 +293,8 @@ class QcSpec:
         Dot notation; indices in braces, each an axis of `core.qc1.axes`: ``QC.BIAS.MASTER{quadrant}.RON``.
     unit : str
         ``adu``, ``count``, ``pix``, ``deg``, ``Angstrom``, ... or empty for numbers of things.
-    type : {'float', 'int', 'str'}
+    type : {'float', 'double', 'int', 'str'}
+        A float has 7 significant digits, as in the reference.
     klass : {'KPI', 'HC', 'CAL', 'ENG'}
         Instrument performance, instrument health, calibration quality, engineering.
     description : str

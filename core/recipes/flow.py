@@ -22,6 +22,7 @@ __all__ = [
     "ArrayProduct",
     "FileProduct",
     "FilledFile",
+    "HeaderProduct",
     "ImageProduct",
     "PartOutput",
     "PixtableProduct",
@@ -90,6 +91,17 @@ class ArrayProduct:
 
 
 @dataclass
+class HeaderProduct:
+    """Numbers without data: a file of one HDU that has a header only (NONLINEARITY_GAIN)."""
+
+    tag: str
+    header: Header
+    raws: Sequence[Frame]
+    calibs: Sequence[Frame]
+    number: int | None = None
+
+
+@dataclass
 class PixtableProduct:
     """A pixel table in memory: columns (float32 or int32) by name, in the order of the file."""
 
@@ -129,7 +141,7 @@ class FileProduct:
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Product = ImageProduct | TableProduct | ArrayProduct | PixtableProduct | FileProduct
+Product = ImageProduct | TableProduct | ArrayProduct | HeaderProduct | PixtableProduct | FileProduct
 
 
 @dataclass

@@ -39,7 +39,7 @@ class QcWriter:
         self._header = header
 
     def write(self, template: str, value: Any, **indices: int) -> None:
-        """Write one value; floats get 7 significant digits, as in the reference.
+        """Write one value; floats get 7 significant digits, as in the reference, doubles all they have.
 
         Raises
         ------
@@ -50,6 +50,8 @@ class QcWriter:
         converted: Any = value
         if spec.type == "float":
             converted = np.float32(value)
+        elif spec.type == "double":
+            converted = float(value)
         elif spec.type == "int":
             converted = int(value)
         comment = f"[{spec.unit}] {spec.description}" if spec.unit else spec.description

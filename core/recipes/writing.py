@@ -18,7 +18,15 @@ from core.formats.pixtable import default_form, write_pixtable
 from core.formats.tables import MuseTable, write_table
 from core.instruments.registry import instrument
 from core.recipes.declaration import Recipe, RecipeParameters
-from core.recipes.flow import ArrayProduct, FileProduct, ImageProduct, PixtableProduct, Product, TableProduct
+from core.recipes.flow import (
+    ArrayProduct,
+    FileProduct,
+    HeaderProduct,
+    ImageProduct,
+    PixtableProduct,
+    Product,
+    TableProduct,
+)
 from core.recipes.logs import recipe_logger
 from core.recipes.names import product_name
 from core.recipes.results import WrittenProduct
@@ -81,6 +89,13 @@ def _write_array(product: ArrayProduct, header: Header, path: Path, unit: int | 
             writer.image(cards, array)
 
 
+def _write_header(product: HeaderProduct, header: Header, path: Path, unit: int | None) -> None:
+    _name_unit(header, unit)
+    set_key(header, "PIPEFILE", path.name, "Filename of data product")
+    with FitsWriter(path, datamd5=True) as writer:
+        writer.primary(header)
+
+
 def _finish_file(product: FileProduct, header: Header, path: Path, unit: int | None) -> None:
     _name_unit(header, unit)
     set_key(header, "PIPEFILE", path.name, "Filename of data product")
@@ -94,6 +109,7 @@ _WRITERS: Final[dict[type, Callable[[Any, Header, Path, int | None], None]]] = {
     TableProduct: _write_table,
     PixtableProduct: _write_pixtable,
     ArrayProduct: _write_array,
+    HeaderProduct: _write_header,
     FileProduct: _finish_file,
 }
 

@@ -103,6 +103,18 @@ class FrameMaker:
         pixels = self.pixels(seed, extra) if raw is None else raw
         return write_raw(self.folder / name, primary, [(ifu, channel, pixels)], compress=compress)
 
+    def trimmed_noise(self, seed: int) -> np.ndarray:
+        """`integer_noise` of the trimmed image."""
+        return integer_noise(*self.detector.trimmed_shape, seed)
+
+    def gains(self) -> np.ndarray:
+        """Gain of each trimmed pixel."""
+        det = self.detector
+        result = np.zeros(det.trimmed_shape)
+        for port, gain in enumerate(det.gain, start=1):
+            result[det.port_window(port)] = gain
+        return result
+
     def column_pattern(self) -> np.ndarray:
         """A bright and a dark piece of a column."""
         extra = np.zeros(self.detector.trimmed_shape)

@@ -43,6 +43,7 @@ NO_UNITS = ("muse_twilight",)  # recipes that take all IFUs there are
 # They copy, compare, project, put tables one after the other; and what they have of kernels others have.
 WITHOUT_KERNELS = {
     "muse_illum",
+    "muse_lingain",
     "muse_exp_align",
     "muse_scipost_apply_astrometry",
     "muse_scipost_subtract_sky_simple",

@@ -58,6 +58,7 @@ __all__ = [
     "prepare",
     "reduced_rows",
     "tell_untimed",
+    "trimmed_header",
 ]
 
 _SAMPLED_ROWS: Final = 48
@@ -515,9 +516,15 @@ def _tell_saturated(
             tell("%s has %d saturated pixels (%.2f %%)", frame.frame.path.name, count, 100 * fraction)
 
 
-def _product_header(stack: RawStack, first: PreparedFrame) -> Header:
-    header = first.header.copy()
+def trimmed_header(frame: PreparedFrame) -> Header:
+    """Header of a raw frame without what holds for its untrimmed pixels only."""
+    header = frame.header.copy()
     del_keys(header, _TRIMMED)
+    return header
+
+
+def _product_header(stack: RawStack, first: PreparedFrame) -> Header:
+    header = trimmed_header(first)
     for port, level in enumerate(first.overscan.levels, start=1):
         card = f"DRS.MUSE.OVSC{port}"
         set_key(header, f"{card}.MEAN", np.float32(level.mean), "[adu] mean of the overscan")

@@ -12,7 +12,7 @@ from core.ccd.geometry import Detector, Window, all_ports
 from core.ccd.reduction import Nonlinearity
 from core.errors import CalibrationMismatchError, DataError, MissingInputError, error_context
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import get_key
+from core.fitsfile.keywords import get_key, iter_keys
 from core.fitsfile.scan import scan_fits
 from core.formats.image import ImageRows, open_image
 from core.formats.raw import RawChannel
@@ -21,10 +21,24 @@ from core.instruments.muse.facts import chip_name, ifu_of_extname
 from core.recipes.declaration import FrameSpec
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
-from core.recipes.muse.consistency import check_master, check_overscan_parameters, size_words, switched_on
+from core.recipes.muse.consistency import (
+    check_master,
+    check_overscan_parameters,
+    recorded_overscan,
+    size_words,
+    switched_on,
+)
 from core.recipes.muse.parameters import OverscanParameters
 
-__all__ = ["NONLINEARITY_INPUT", "BadPixels", "Masters", "load_bad_pixels", "load_masters", "open_master"]
+__all__ = [
+    "NONLINEARITY_INPUT",
+    "BadPixels",
+    "Masters",
+    "load_bad_pixels",
+    "load_masters",
+    "open_master",
+    "overscan_of_bias",
+]
 
 NONLINEARITY_INPUT: Final = FrameSpec(
     "NONLINEARITY_GAIN", "calib", max=1, description="Gains and nonlinearity of the detectors (optional, expert use)"
@@ -129,6 +143,27 @@ def open_master(ifu: int, frames: FrameSet, tag: str, log: Logger) -> tuple[Fram
     raise MissingInputError(f"no {tag} for IFU {ifu}: {'; '.join(errors)}", ifu=ifu, rule=tag)
 
 
+def overscan_of_bias(ifu: int, frames: FrameSet, log: Logger) -> OverscanParameters:
+    """Overscan parameters for an IFU: those of its MASTER_BIAS, as its header has them.
+
+    Raises
+    ------
+    MissingInputError
+        If there is no MASTER_BIAS of the IFU.
+    ParameterError
+        If the header has something that is none.
+    """
+    found = open_master(ifu, frames, "MASTER_BIAS", log)
+    if found is None:
+        raise MissingInputError("the raw frames need a MASTER_BIAS", ifu=ifu, rule="MASTER_BIAS")
+    frame, bias = found
+    recorded = recorded_overscan(bias.header)
+    if not recorded:
+        log.warning("%s does not tell its overscan parameters: the usual ones are taken", frame.path.name)
+    with error_context(file=frame.path):
+        return OverscanParameters.parse(recorded)
+
+
 def load_masters(
     ifu: int, frames: FrameSet, raw: RawChannel, raw_tag: str, params: OverscanParameters, log: Logger
 ) -> Masters:
@@ -204,8 +239,8 @@ def _read_nonlinearity(frame: Frame, ifu: int) -> tuple[tuple[float, ...] | None
                 raise DataError(
                     f"port {port} has a gain of {gain:g} count/adu", file=frame.path, keyword=f"DET.OUT{port}.GAIN"
                 )
-    if switched_on(_SKIP_NONLINEARITY):
-        return gains, ()
+    if switched_on(_SKIP_NONLINEARITY) or not any(iter_keys(header, r"DRS\.MUSE\.NONLIN\d")):
+        return gains, ()  # muse_lingain measures gains only
     with error_context(file=frame.path):
         return gains, tuple(_curve(header, f"DRS.MUSE.NONLIN{port}.POLY") for port in all_ports())
 

@@ -24,8 +24,8 @@ from core.recipes.flow import ArrayProduct, FileProduct, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.arc_lamps import load_dispersion, load_trace
 from core.recipes.muse.basic import combine_frames, prepare
+from core.recipes.muse.calibrations import overscan_of_bias
 from core.recipes.muse.cubes import CubeOptions, cube_grid, cube_header, cube_slabs, wcs_header, write_cube
-from core.recipes.muse.geometry_flow import overscan_of_bias
 from core.recipes.muse.pixel_source import Limits, PixelSource
 from core.recipes.names import product_name
 from core.spatial.geometry import Geometry
@@ -202,7 +202,7 @@ def check_picture(
     def images() -> Iterable[Any]:
         for ifu in geometry.ifus:
             try:
-                stack = prepare(ifu, bare, ("MASK_CHECK",), overscan_of_bias(ifu, bare, silent), silent)
+                stack = prepare(ifu, bare, ("MASK_CHECK",), overscan_of_bias(ifu, bare, silent.log), silent)
             except (MissingInputError, ChipNotLiveError) as error:
                 ctx.log.warning("the picture of %s has no IFU %d: %s", check.path.name, ifu, error)
                 continue

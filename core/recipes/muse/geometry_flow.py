@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from core.ccd.combine import CombineOptions
 from core.ccd.trace_model import Trace
-from core.errors import DataError, MissingInputError, error_context
+from core.errors import DataError
 from core.fitsfile.header import Header
 from core.formats.image import open_image
 from core.formats.tables import SPOTS_TABLE, MuseTable, read_table
@@ -25,10 +25,9 @@ from core.recipes.flow import ImageProduct, RecipeContext, TableProduct
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.arc_lamps import load_dispersion, load_line_list, load_trace
 from core.recipes.muse.basic import RawStack, combine_again, combine_frames, prepare
-from core.recipes.muse.calibrations import open_master
-from core.recipes.muse.consistency import level_of, recorded_overscan
+from core.recipes.muse.calibrations import overscan_of_bias
+from core.recipes.muse.consistency import level_of
 from core.recipes.muse.mask_exposures import MaskExposure, common_scale, series_of_table, table_of_series
-from core.recipes.muse.parameters import OverscanParameters
 from core.recipes.muse.rows import MaskedImage, WholeImage
 from core.recipes.names import product_name
 from core.recipes.qcwriter import QcWriter
@@ -42,7 +41,7 @@ from core.spectral.dispersion import Dispersion
 if TYPE_CHECKING:
     from core.recipes.muse.muse_geometry import GeometryParameters
 
-__all__ = ["IfuSpots", "MaskFlow", "overscan_of_bias"]
+__all__ = ["IfuSpots", "MaskFlow"]
 
 _SKIP: Final = "MUSE_GEOMETRY_SKIP"
 _REUSE_REDUCED, _REUSE_SPOTS = 1, 2
@@ -65,27 +64,6 @@ class IfuSpots:
     peaks: IfuPeaks
     rims: RimSpots
     scale: float
-
-
-def overscan_of_bias(ifu: int, frames: FrameSet, ctx: RecipeContext) -> OverscanParameters:
-    """Overscan parameters for an IFU: those of its MASTER_BIAS, as its header has them.
-
-    Raises
-    ------
-    MissingInputError
-        If there is no MASTER_BIAS of the IFU.
-    ParameterError
-        If the header has something that is none.
-    """
-    found = open_master(ifu, frames, "MASTER_BIAS", ctx.log)
-    if found is None:
-        raise MissingInputError("MASK frames need a MASTER_BIAS", ifu=ifu, rule="MASTER_BIAS")
-    frame, bias = found
-    recorded = recorded_overscan(bias.header)
-    if not recorded:
-        ctx.log.warning("%s does not tell its overscan parameters: the usual ones are taken", frame.path.name)
-    with error_context(file=frame.path):
-        return OverscanParameters.parse(recorded)
 
 
 @dataclass
@@ -112,7 +90,7 @@ class MaskFlow:
         catalogue, catalogue_frame = load_line_list(frames, check_version=False)
         trace, trace_frame = load_trace(frames, ifu, ctx.log)
         dispersion, dispersion_frame = load_dispersion(frames, ifu, ctx.log)
-        stack = prepare(ifu, frames, ("MASK",), overscan_of_bias(ifu, frames, ctx), ctx)
+        stack = prepare(ifu, frames, ("MASK",), overscan_of_bias(ifu, frames, ctx.log), ctx)
         calibs = (*stack.calibs, trace_frame, dispersion_frame, catalogue_frame)
         sequence = frames.tagged("MASK")
         numbers = tuple(sequence.index(frame) + 1 for frame in stack.raws)

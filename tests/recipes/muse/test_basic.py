@@ -280,6 +280,10 @@ def test_gains_and_nonlinearity_of_a_table(maker, context, monkeypatch):
     monkeypatch.setenv("MUSE_BASICPROC_SKIP_GAIN_OVERRIDE", "1")
     assert np.array_equal(image("FLAT", linear).data, plain.data)
     monkeypatch.delenv("MUSE_BASICPROC_SKIP_GAIN_OVERRIDE")
+    monkeypatch.delenv("MUSE_BASICPROC_SKIP_NONLIN_CORR")
+    with fits.open(table, mode="update") as hdus:  # as muse_lingain writes it
+        del hdus["CHAN01"].header["ESO DRS MUSE NONLIN*"]
+    assert np.array_equal(image("FLAT", linear).data, dark.data)
     with fits.open(table, mode="update") as hdus:
         hdus["CHAN01"].header["ESO DET OUT2 GAIN"] = 0.0
     with pytest.raises(DataError, match="port 2 has a gain of 0 count/adu"):
