@@ -23,6 +23,8 @@ from core.formats.tables import Column, TableFormat
 from core.onsky.fluxcal import Curve
 
 __all__ = [
+    "ASTROMETRY_REFERENCE",
+    "ASTROMETRY_SOURCES",
     "EXTINCT_TABLE",
     "FILTER_LIST",
     "OFFSET_LIST",
@@ -158,9 +160,37 @@ SOURCE_LIST: Final = TableFormat(
     ),
     "Sources of an image",
 )
+ASTROMETRY_REFERENCE: Final = TableFormat(
+    "ASTROMETRY_REFERENCE",
+    (
+        Column("SourceID", "20A", "", "source identification"),
+        Column("RA", "D", "deg", "right ascension"),
+        Column("DEC", "D", "deg", "declination"),
+        Column("filter", "10A", "", "filter of the magnitude"),
+        Column("mag", "D", "mag", "magnitude"),
+    ),
+    "Stars of known places in an astrometric field",
+)
+ASTROMETRY_SOURCES: Final = TableFormat(
+    "ASTROMETRY_SOURCES",
+    (
+        Column("XPOS", "D", "pix", "horizontal position"),
+        Column("YPOS", "D", "pix", "vertical position"),
+        Column("XERR", "D", "pix", "error of the horizontal position"),
+        Column("YERR", "D", "pix", "error of the vertical position"),
+        Column("FLUX", "D", "count", "flux"),
+        Column("XFWHM", "D", "pix", "horizontal FWHM"),
+        Column("YFWHM", "D", "pix", "vertical FWHM"),
+        Column("RA", "D", "deg", "right ascension of the reference star, if one was identified"),
+        Column("DEC", "D", "deg", "declination of the reference star, if one was identified"),
+    ),
+    "Stars that were found in an astrometric field",
+)
 ONSKY_FORMATS: Final = {
     item.name: item
     for item in (
+        ASTROMETRY_REFERENCE,
+        ASTROMETRY_SOURCES,
         EXTINCT_TABLE,
         STD_FLUX_TABLE,
         STD_RESPONSE,

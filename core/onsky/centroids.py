@@ -20,18 +20,21 @@ _AGREE: Final = 5.0  # [pix] between centroid and Gaussian
 _FWHM: Final = 4.0  # [pix] of a first guess
 
 
-def marginal_centroid(window: npt.NDArray[Any]) -> tuple[float, float] | None:
-    """Centroid of the sums of columns and rows, above the mean of the window: x and y from 0; None if there is none.
+def marginal_centroid(window: npt.NDArray[Any], background: float | None = None) -> tuple[float, float] | None:
+    """Centroid of the sums of columns and rows above a background: x and y from 0; None if there is none.
 
     Parameters
     ----------
     window : ndarray of float, shape (ny, nx)
-        Pixels that are not finite count as the mean.
+        Pixels that are not finite count as the background.
+    background : float, optional
+        The mean of the window unless told.
     """
     good = np.isfinite(window)
     if not good.any():
         return None
-    above = np.where(good, window - window[good].mean(), 0.0).astype(np.float64)
+    level = window[good].mean() if background is None else background
+    above = np.where(good, window - level, 0.0).astype(np.float64)
     places = []
     for axis in (0, 1):
         sums = np.maximum(above.sum(axis=axis), 0)

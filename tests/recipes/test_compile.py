@@ -53,6 +53,7 @@ WITHOUT_KERNELS = {
 # They need frames that nothing simulated has: a star, a response, extinction, lines; exposures in native angles.
 COMPILED_AT_FIRST_USE = {
     "muse_standard",
+    "muse_astrometry",
     "muse_create_sky",
     "muse_scipost",
     "muse_exp_combine",

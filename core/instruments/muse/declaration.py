@@ -41,6 +41,7 @@ INSTRUMENT: Final = Instrument(
         "muse_standard": "core.recipes.muse.muse_standard:MuseStandard",
         "muse_lingain": "core.recipes.muse.muse_lingain:MuseLingain",
         "muse_create_sky": "core.recipes.muse.muse_create_sky:MuseCreateSky",
+        "muse_astrometry": "core.recipes.muse.muse_astrometry:MuseAstrometry",
         "muse_scipost": "core.recipes.muse.muse_scipost:MuseScipost",
         "muse_exp_align": "core.recipes.muse.muse_exp_align:MuseExpAlign",
         "muse_exp_combine": "core.recipes.muse.muse_exp_combine:MuseExpCombine",

@@ -21,7 +21,7 @@ from core.recipes.muse.steps.pointing import position_angle_of, spaxel_of
 from core.recipes.muse.steps.refraction import kept_limit
 from core.recipes.muse.steps.table import Columns, CorrectedTable, RowStep
 
-__all__ = ["Astrometry", "PositionStep", "ProjectionStep", "default_astrometry", "position", "project"]
+__all__ = ["Astrometry", "PositionStep", "ProjectionStep", "default_astrometry", "field_middle", "position", "project"]
 
 _WCS: Final = f"{PREFIX}.WCS"
 
@@ -147,7 +147,7 @@ def project(table: PixelTable, astrometry: Astrometry, log: Logger) -> PixelTabl
         return table
     header = table.header
     angle = position_angle_of(header)
-    reference = [_middle(header, axis) + crpix for axis, crpix in zip(("X", "Y"), astrometry.crpix, strict=True)]
+    reference = [middle + crpix for middle, crpix in zip(field_middle(header), astrometry.crpix, strict=True)]
     log.info("astrometry for a position angle of %.3f deg", angle)
     return CorrectedTable.of(table, ProjectionStep(exposure_cd(astrometry.cd, angle), (reference[0], reference[1])))
 
@@ -182,8 +182,18 @@ def position(
     return CorrectedTable.of(table, PositionStep(centre, centre if zero is None else zero))
 
 
+def field_middle(header: Header) -> tuple[float, float]:
+    """Middle of the field of a table in pixels, where it was before refraction was corrected [pix].
+
+    Raises
+    ------
+    MissingKeywordError
+        If the header does not tell the limits of positions.
+    """
+    return _middle(header, "X"), _middle(header, "Y")
+
+
 def _middle(header: Header, axis: str) -> float:
-    """Middle of the field [pix], where it was before refraction was corrected."""
     before = has_key(header, kept_limit(axis, "LOW"))
     keys = [kept_limit(axis, end) if before else f"{PREFIX}.LIMITS.{axis}.{end}" for end in ("LOW", "HIGH")]
     return sum(get_key(header, key, float) for key in keys) / 2
