@@ -22,7 +22,7 @@ from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_standard import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import Exposure, RefractionParameters, exposures_of
 from core.recipes.muse.pixel_source import source_of_table
-from core.recipes.muse.standard_products import QC_PREFIX, StandardProducts, standard_qc
+from core.recipes.muse.standard_products import QC_PREFIX, TOPOCENTRIC, StandardProducts, standard_qc
 from core.recipes.muse.standard_response import ResponseSmoothing, StarCounts, derive_response, telluric_bands
 from core.recipes.muse.standard_star import Selection, StarProfile, measure_stars
 from core.recipes.muse.steps.darcheck import check_refraction
@@ -147,6 +147,7 @@ class MuseStandard(Recipe):
         middle = SinglePlane(grid.nz // 2)
         path = ctx.output_dir / product_name(_CUBE, number=exposure.number)
         cube = write_cube(path, source, _OPTIONS, filters=filters, spread=ctx.spread, each=middle.look)
+        cube.header["SPECSYS"] = TOPOCENTRIC
         describe_sources(cube.header, grid, middle, QC_PREFIX, ctx.log)
         ctx.save(FileProduct(_CUBE, cube, cube.header, made.raws, made.calibs, exposure.number))
 

@@ -26,9 +26,10 @@ from core.recipes.muse.cubes import cube_header
 from core.recipes.muse.standard_response import Response
 from core.recipes.muse.standard_star import FieldStars
 
-__all__ = ["QC_PREFIX", "StandardProducts", "standard_qc"]
+__all__ = ["QC_PREFIX", "TOPOCENTRIC", "StandardProducts", "standard_qc"]
 
 QC_PREFIX: Final = "QC.STANDARD"
+TOPOCENTRIC: Final = "TOPOCENT"  # wavelengths are those that the telescope sees
 _PLACES: Final = (5000, 6000, 7000, 8000, 9000)  # [Angstrom] of mean throughputs
 _NOTCHED: Final = 6000  # which is in the notch of modes with adaptive optics
 _BANDS: Final = {"Johnson_V": "V", "Cousins_R": "R", "Cousins_I": "I"}
@@ -82,7 +83,7 @@ class StandardProducts:
             if math.isfinite(ra):
                 set_key(header, f"{key}.RA", ra, "[deg] approximate right ascension")
                 set_key(header, f"{key}.DEC", dec, "[deg] approximate declination")
-            set_key(header, f"{key}.FLUX", total, f"[{unit}] flux over all wavelengths")
+            set_key(header, f"{key}.INTFLUX", total, f"[{unit}] flux over all wavelengths")
         set_key(header, "DRS.MUSE.FLUX.NSEL", selected + 1, "the star that was taken as standard star")
         known = field.fluxes.known
         arrays: dict[str, npt.NDArray[Any]] = {
@@ -100,7 +101,8 @@ class StandardProducts:
 
     def response(self, response: Response, filters: Sequence[Filter]) -> TableProduct:
         """The response, with throughput and zero points."""
-        header = self._named("Response curve")
+        header = self._primary()
+        header["SPECSYS"] = TOPOCENTRIC
         name = get_key(self.header, "OBS.TARG.NAME", str, default="").strip() or "UNKNOWN"
         set_key(header, f"{QC_PREFIX}.STARNAME", name, "name of the standard star")
         notched = "-AO-" in mode_class(get_key(self.header, "INS.MODE", str, default=None))
@@ -123,18 +125,13 @@ class StandardProducts:
         if (curve := response.telluric) is None:
             return None
         columns = {"lambda": curve.wave, "ftelluric": curve.values, "ftellerr": curve.errors}
-        return self._table("STD_TELLURIC", columns, self._named("Telluric correction"))
+        header = self._primary()
+        header["SPECSYS"] = TOPOCENTRIC
+        return self._table("STD_TELLURIC", columns, header)
 
     def _table(self, tag: str, columns: dict[str, npt.NDArray[Any]], header: Header) -> TableProduct:
         fmt = {"STD_RESPONSE": STD_RESPONSE, "STD_TELLURIC": STD_TELLURIC}[tag]
         return TableProduct(tag, fmt, MuseTable(columns, header), self.raws, self.calibs, self.number)
-
-    def _named(self, what: str) -> Header:
-        """Primary header of a table: the exposure time is not that of what is in it."""
-        header = self._primary()
-        header["OBJECT"] = f"{what} ({get_key(self.header, 'OBJECT', str, default='')})"
-        header.remove("EXPTIME")
-        return header
 
     def _primary(self) -> Header:
         header = cube_header(self.header)

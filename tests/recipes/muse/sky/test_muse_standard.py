@@ -148,8 +148,7 @@ def test_the_response_is_found(made: dict[tuple[str, int | None], Path]) -> None
     assert not np.array_equal(table["response"], table["response_unsmoothed"])
     header = fits.getheader(made["STD_RESPONSE", 1])
     assert header["ESO QC STANDARD STARNAME"] == "GD71"
-    assert header["OBJECT"] == "Response curve (STD)"
-    assert "EXPTIME" not in header
+    assert (header["OBJECT"], header["SPECSYS"]) == ("STD", "TOPOCENT")
     assert "ESO QC STANDARD NDET" not in header
 
 
