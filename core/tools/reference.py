@@ -12,6 +12,7 @@ from core.tools import (
     badpix_commands,
     cube_filter,
     cube_join,
+    dark_model,
     fill_image,
     geo_commands,
     image_fwhm,
@@ -186,6 +187,11 @@ TOOLS: Final = (
         "The widths of the sources of an image, measured at half of their height and by a Gaussian that is fitted, and "
         "their mean, scatter and median. Sources that cannot be relied upon are named on the error stream. A source "
         "without a direct width (-1) does not count in the mean of these.",
+    ),
+    ToolEntry(
+        dark_model,
+        dark_model.USAGE,
+        "The smooth models that muse_dark makes with `model`, of the images of a merged `MASTER_DARK`.",
     ),
 )
 

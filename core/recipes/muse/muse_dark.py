@@ -29,7 +29,7 @@ from core.recipes.muse.units import IfuRecipe
 from core.recipes.parts import MemoryNeed
 from core.recipes.qcwriter import QcWriter
 
-__all__ = ["DarkParameters", "MuseDark"]
+__all__ = ["DarkParameters", "MuseDark", "model_of_dark"]
 
 _DC_RANGE = (0.0, 10.0)  # usual dark current [count/pix/h]
 
@@ -134,7 +134,7 @@ class MuseDark(IfuRecipe):
         products: list[Product] = [ImageProduct("MASTER_DARK", master.image, master.raws, master.calibs)]
         if params.model:
             ctx.progress(0.92, "modelling the dark")
-            model = _model(master.image, stack.detector)
+            model = model_of_dark(master.image, stack.detector)
             products.append(ImageProduct("MODEL_DARK", model, master.raws, master.calibs))
         return products
 
@@ -172,7 +172,8 @@ def _write_qc(qc: QcWriter, master: CombinedImage, n_bad: int, exptime: float, c
     qc.write("QC.DARK.MASTER.NSATURATED", image.n_saturated)
 
 
-def _model(master: MuseImage, detector: Detector) -> MuseImage:
+def model_of_dark(master: MuseImage, detector: Detector) -> MuseImage:
+    """The MODEL_DARK of a MASTER_DARK; see `core.ccd.darkmodel.model_dark`."""
     header = master.header.copy()
     del_keys(header, r"QC\.")
     data, dq, stat = model_dark(master.data, master.dq, master.stat, detector)
