@@ -52,6 +52,7 @@ WITHOUT_KERNELS = {
 }
 # They need frames that nothing simulated has: a star, a response, extinction, lines; exposures in native angles.
 COMPILED_AT_FIRST_USE = {
+    "muse_ampl",
     "muse_standard",
     "muse_astrometry",
     "muse_create_sky",

@@ -39,6 +39,7 @@ INSTRUMENT: Final = Instrument(
         "muse_illum": "core.recipes.muse.muse_illum:MuseIllum",
         "muse_scibasic": "core.recipes.muse.muse_scibasic:MuseScibasic",
         "muse_standard": "core.recipes.muse.muse_standard:MuseStandard",
+        "muse_ampl": "core.recipes.muse.muse_ampl:MuseAmpl",
         "muse_lingain": "core.recipes.muse.muse_lingain:MuseLingain",
         "muse_create_sky": "core.recipes.muse.muse_create_sky:MuseCreateSky",
         "muse_astrometry": "core.recipes.muse.muse_astrometry:MuseAstrometry",

@@ -153,7 +153,7 @@ RULES: Final = Rules(
         ("ILLUM", "used together with frames of the sky"),
         ("MASK_CHECK", "only on request, together with the frames of a mask"),
         ("ARC_LSF", "the long arc sequence for muse_lsf is not part of the cascade yet"),
-        ("AMPL", "muse_ampl is not part of the cascade yet"),
+        ("AMPL", "muse_ampl is run by hand: the cascade does not monitor the throughput"),
         ("DETMON_LAMP_OFF", "detector monitoring is not part of the cascade"),
         ("DETMON_LAMP_ON", "detector monitoring is not part of the cascade"),
         ("DETCHECK", "detector monitoring is not part of the cascade"),
