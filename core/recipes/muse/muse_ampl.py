@@ -16,7 +16,7 @@ from core.formats.pixtable_header import PixtableLimits
 from core.formats.pixtable_origin import PREFIX, encode_origin, origin_offset, set_exposures, set_offset
 from core.formats.tables import GEOMETRY_TABLE, Column, MuseTable, TableFormat, read_table
 from core.instruments.muse.facts import N_IFU, N_SLICES
-from core.recipes.declaration import BADPIX_INPUT, FrameSpec, ProductSpec, QcSpec, QcType, parameter
+from core.recipes.declaration import BADPIX_INPUT, FrameSpec, ProductSpec, QcSpec, parameter
 from core.recipes.flow import ArrayProduct, ImageProduct, Product, RecipeContext, TableProduct
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.basic import CombinedImage, combine_frames, prepare
@@ -67,8 +67,8 @@ def _qc(name: str, unit: str, klass: Any, description: str) -> QcSpec:
     return QcSpec(f"QC.AMPL.{name}", unit, "float", klass, description, (_TABLE, _CONVOLVED))
 
 
-def _saturated(name: str, description: str, kind: QcType = "int") -> QcSpec:
-    return QcSpec(f"QC.AMPL.{name}.NSATURATED", "", kind, "ENG", description, (_MASTER, _CONVOLVED))
+def _saturated(name: str, description: str) -> QcSpec:
+    return QcSpec(f"QC.AMPL.{name}.NSATURATED", "", "int", "ENG", description, (_MASTER, _CONVOLVED))
 
 
 class MuseAmpl(IfuRecipe):
@@ -126,6 +126,7 @@ class MuseAmpl(IfuRecipe):
             raise DataError("the first flat has no exposure time", keyword="EXPTIME")
         calibs: tuple[Frame, ...] = (*master.calibs, *maps.frames, filter_frame)
         base = master.image.header.copy()
+        del_keys(base, r"DRS\.MUSE\.OVSC")  # of a raw image, which the other products are not
         if params.savemaster:
             _write_saturated(QcWriter(self, _MASTER, master.image.header), master)
             ctx.save(ImageProduct(_MASTER, master.image, master.raws, master.calibs))

@@ -154,6 +154,7 @@ def test_throughput_equals_the_reference(calibrations, flats, run_one, tmp_path)
         assert np.count_nonzero(photons) == 63794
     with fits.open(made["TABLE_AMPL"]) as hdus:
         rows = hdus[1].data
+        assert not [key for key in hdus[0].header if "OVSC" in key]
         assert hdus[1].columns.units == ["pix", "pix", "Angstrom", "ph", "", "J", ""]
         assert len(rows) == 63794
         assert rows["data"].sum(dtype=float) == pytest.approx(photons.sum(dtype=float))
