@@ -14,6 +14,7 @@ from core.simulator.atmosphere import Ambient, extinction, molecular_depth
 from core.simulator.light import WAVE_GRID
 from core.simulator.scenes import transmission
 from core.staticcal.lamps import published_rows
+from core.staticcal.night_sky import RAMAN_BANDS, RAMAN_FLUX
 
 __all__ = [
     "ZERO_MAGNITUDE",
@@ -55,13 +56,6 @@ _FRAUNHOFER: Final = (
 _OXYGEN: Final = (5577.339, 6300.304)
 
 _TWILIGHT_PEAK: Final = 15000.0  # [electron/pix] in the first exposure of a sequence
-
-# Raman bands of the laser guide stars: wavelengths [Angstrom], parts of the band's light
-_RAMAN: Final = (
-    ((6484.39, 0.70), (6477.9, 0.10), (6480.9, 0.12), (6488.2, 0.08)),
-    ((6826.85, 0.72), (6820.0, 0.08), (6823.4, 0.12), (6830.6, 0.08)),
-)
-_RAMAN_FLUX: Final = (6e-16, 4e-16)  # of O2 and N2 [erg/s/cm2/arcsec2]
 
 
 @cache
@@ -113,7 +107,7 @@ def night_continuum(wave: F64) -> F64:
 
 def raman_lines() -> tuple[F64, F64]:
     """Lines of the laser guide stars in the sky over the telescope: [Angstrom, air], flux [erg/s/cm2/arcsec2]."""
-    pairs = [(w, part * flux) for band, flux in zip(_RAMAN, _RAMAN_FLUX, strict=True) for w, part in band]
+    pairs = [(w, part * flux) for (_, band), flux in zip(RAMAN_BANDS, RAMAN_FLUX, strict=True) for w, part in band]
     wave, flux = np.array(pairs).T
     return wave, flux
 

@@ -1,4 +1,4 @@
-"""Static calibrations of exposures of the sky from published data: EXTINCT_TABLE and SKY_LINES.
+"""Static calibrations of exposures of the sky from published data: EXTINCT_TABLE, SKY_LINES and RAMAN_LINES.
 
 Lines are in groups whose ratios change little from night to night: the lines of one species, and those of one band of
 OH, which start from the same vibrational level and lie side by side.
@@ -9,6 +9,7 @@ Sources: `data/README.md`; ranges of the bands: Osterbrock et al. 1996 (PASP 108
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,11 +20,27 @@ from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.fitsfile.writer import FitsWriter
 from core.formats.onsky_tables import EXTINCT_TABLE, SKY_LINES
+from core.formats.sky_lines import table_of_lines
 from core.formats.tables import TableFormat, encode_columns
 from core.onsky.skylines import SkyLines
 from core.staticcal.lamps import published_rows
 
-__all__ = ["published_sky_lines", "write_extinction", "write_sky_lines"]
+__all__ = [
+    "RAMAN_BANDS",
+    "RAMAN_FLUX",
+    "published_sky_lines",
+    "write_extinction",
+    "write_raman_lines",
+    "write_sky_lines",
+]
+
+# Raman bands of the laser guide stars: the Q branch, and what of the others is near it; wavelengths [Angstrom, air] and
+# parts of the band's light.
+RAMAN_BANDS: Final = (
+    ("O2", ((6484.39, 0.70), (6477.9, 0.10), (6480.9, 0.12), (6488.2, 0.08))),
+    ("N2", ((6826.85, 0.72), (6820.0, 0.08), (6823.4, 0.12), (6830.6, 0.08))),
+)
+RAMAN_FLUX: Final = (6e-16, 4e-16)  # of the bands [erg/s/cm2/arcsec2]
 
 # Lines of atoms [Angstrom, air], by species.
 _ATOMS: Final = {
@@ -69,16 +86,21 @@ def published_sky_lines() -> SkyLines:
 
 def write_sky_lines(path: str | os.PathLike[str]) -> Path:
     """Write SKY_LINES (atomically)."""
-    lines = published_sky_lines()
-    columns = {
-        "name": lines.name,
-        "group": lines.group,
-        "lambda": lines.wave,
-        "flux": lines.flux,
-        "dq": np.zeros(len(lines), np.int32),
-    }
     told = "Lines of the dark sky on Paranal, wavelengths in air; groups by species and band."
-    return _write(path, SKY_LINES, columns, told, "LINES")
+    return _write(path, "SKY_LINES", SKY_LINES, table_of_lines(published_sky_lines()).columns, told, "LINES")
+
+
+def write_raman_lines(path: str | os.PathLike[str]) -> Path:
+    """Write RAMAN_LINES (atomically); each group is a band."""
+    rows = [
+        (f"{name} {wave:.1f}", group, wave, part * flux * 1e20)
+        for group, ((name, band), flux) in enumerate(zip(RAMAN_BANDS, RAMAN_FLUX, strict=True))
+        for wave, part in band
+    ]
+    name, group, wave, flux = (np.array(column) for column in zip(*rows, strict=True))
+    told = "Light of the guide-star lasers that O2 and N2 scatter: the Q branches and what is near them."
+    columns = table_of_lines(SkyLines(name, group, wave, flux)).columns
+    return _write(path, "RAMAN_LINES", SKY_LINES, columns, told, "LINES")
 
 
 def write_extinction(path: str | os.PathLike[str]) -> Path:
@@ -86,7 +108,7 @@ def write_extinction(path: str | os.PathLike[str]) -> Path:
     rows = [(float(row["wave"]), float(row["extinction"])) for row in published_rows("extinction_paranal.csv")]
     wave, extinction = np.array(rows).T
     told = "Continuum extinction on Paranal: Patat et al. 2011, A&A 527, A91."
-    return _write(path, EXTINCT_TABLE, {"lambda": wave, "extinction": extinction}, told)
+    return _write(path, "EXTINCT_TABLE", EXTINCT_TABLE, {"lambda": wave, "extinction": extinction}, told)
 
 
 def _species(wave: float) -> str:
@@ -97,12 +119,17 @@ def _species(wave: float) -> str:
 
 
 def _write(
-    path: str | os.PathLike[str], fmt: TableFormat, columns: dict[str, npt.NDArray[Any]], told: str, name: str = ""
+    path: str | os.PathLike[str],
+    tag: str,
+    fmt: TableFormat,
+    columns: Mapping[str, npt.NDArray[Any]],
+    told: str,
+    name: str = "",
 ) -> Path:
     header, own = Header(), Header()
     header["ORIGIN"] = ("cascade-muse", "built from published data")
     header["INSTRUME"] = ("MUSE", "Instrument used.")
-    set_key(header, "PRO.CATG", fmt.name, "Category of pipeline product frame")
+    set_key(header, "PRO.CATG", tag, "Category of pipeline product frame")
     header.add_comment(told)
     if name:
         own["EXTNAME"] = (name, "extension name")

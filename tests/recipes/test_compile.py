@@ -60,6 +60,7 @@ COMPILED_AT_FIRST_USE = {
     "muse_exp_combine",
     "muse_scipost_calibrate_flux",
     "muse_scipost_subtract_sky",
+    "muse_scipost_raman",
 }
 
 

@@ -52,6 +52,7 @@ INSTRUMENT: Final = Instrument(
         "muse_scipost_subtract_sky_simple": "core.recipes.muse.scipost_sky:MuseScipostSubtractSkySimple",
         "muse_scipost_correct_rv": "core.recipes.muse.scipost_steps:MuseScipostCorrectRv",
         "muse_scipost_apply_astrometry": "core.recipes.muse.scipost_steps:MuseScipostApplyAstrometry",
+        "muse_scipost_raman": "core.recipes.muse.muse_scipost_raman:MuseScipostRaman",
         "muse_scipost_combine_pixtables": "core.recipes.muse.scipost_cubes:MuseScipostCombinePixtables",
         "muse_scipost_make_cube": "core.recipes.muse.scipost_cubes:MuseScipostMakeCube",
     },

@@ -83,5 +83,6 @@ MUSE_STATICS: Final = StaticRules(
         BuiltFile("LINE_CATALOG", "line_catalog.fits", "core.staticcal.line_catalog:write_line_catalog"),
         BuiltFile("EXTINCT_TABLE", "extinct_table.fits", "core.staticcal.night_sky:write_extinction"),
         BuiltFile("SKY_LINES", "sky_lines.fits", "core.staticcal.night_sky:write_sky_lines"),
+        BuiltFile("RAMAN_LINES", "raman_lines.fits", "core.staticcal.night_sky:write_raman_lines"),
     ),
 )

@@ -31,6 +31,7 @@ __all__ = [
     "Exposure",
     "ReferenceParameters",
     "RefractionParameters",
+    "SkyPartParameters",
     "WavelengthParameters",
     "exposures_of",
     "table_product",
@@ -62,6 +63,26 @@ class ReferenceParameters(WavelengthParameters):
         "~7000 Angstrom) that is usually used for guiding, is close to the central wavelength of MUSE, so a value of "
         "7000.0 Angstrom should be used if nothing else is known. A value less than zero switches DAR correction off.",
         unit="Angstrom",
+    )
+
+
+class SkyPartParameters(ReferenceParameters):
+    """Which part of the field is sky."""
+
+    fraction: float = parameter(
+        0.75,
+        "Fraction of the image (without the ignored part) to be considered as sky. If an input sky mask is provided, "
+        "the fraction is applied to the regions within the mask. If the whole sky mask should be used, set this "
+        "parameter to 1.",
+        ge=0,
+        le=1,
+    )
+    ignore: float = parameter(
+        0.05,
+        "Fraction of the image to be ignored. If an input sky mask is provided, the fraction is applied to the regions "
+        "within the mask. If the whole sky mask should be used, set this parameter to 0.",
+        ge=0,
+        le=1,
     )
 
 

@@ -17,7 +17,7 @@ from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.differences.muse_create_sky import DIFFERENCES, MANUAL_NOTES
-from core.recipes.muse.exposures import ReferenceParameters, exposures_of
+from core.recipes.muse.exposures import SkyPartParameters, exposures_of
 from core.recipes.muse.sky_model import (
     dark_rows,
     load_profiles,
@@ -39,24 +39,9 @@ _TABLE: Final = "PIXTABLE_SKY"
 _QC: Final = "QC.SKY"
 
 
-class CreateSkyParameters(ReferenceParameters):
+class CreateSkyParameters(SkyPartParameters):
     """Parameters of muse_create_sky."""
 
-    fraction: float = parameter(
-        0.75,
-        "Fraction of the image (without the ignored part) to be considered as sky. If an input sky mask is provided, "
-        "the fraction is applied to the regions within the mask. If the whole sky mask should be used, set this "
-        "parameter to 1.",
-        ge=0,
-        le=1,
-    )
-    ignore: float = parameter(
-        0.05,
-        "Fraction of the image to be ignored. If an input sky mask is provided, the fraction is applied to the regions "
-        "within the mask. If the whole sky mask should be used, set this parameter to 0.",
-        ge=0,
-        le=1,
-    )
     sampling: float = parameter(0.3125, "Spectral sampling of the sky spectrum.", unit="Angstrom", hidden=True, gt=0)
     csampling: float = parameter(
         0.3125, "Spectral sampling of the continuum spectrum.", unit="Angstrom", hidden=True, gt=0

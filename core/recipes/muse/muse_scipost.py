@@ -13,6 +13,7 @@ from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParamete
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_scipost import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import RefractionParameters, exposures_of, table_product
+from core.recipes.muse.raman_model import check_width, raman_qc
 from core.recipes.muse.scipost_flow import QC, ScipostCalibrations, ScipostFlow
 from core.recipes.muse.sky_model import parse_sigmas
 from core.recipes.muse.sky_products import sky_qc
@@ -23,7 +24,7 @@ __all__ = ["MuseScipost", "ScipostParameters"]
 
 _TABLE: Final = "PIXTABLE_OBJECT"
 _CUBE: Final = "DATACUBE_FINAL"
-_SAVE: Final = ("cube", "skymodel", "individual", "positioned", "combined")
+_SAVE: Final = ("cube", "skymodel", "raman", "individual", "positioned", "combined")
 
 
 class ScipostParameters(CubeParameters, RefractionParameters):
@@ -31,16 +32,17 @@ class ScipostParameters(CubeParameters, RefractionParameters):
 
     save: str = parameter(
         "cube,skymodel",
-        'Select output product(s) to save. Can contain one or more of "cube", "skymodel", "individual", "positioned", '
-        'and "combined". If several options are given, they have to be comma-separated. ("cube": output cube and '
-        'associated images, if this is not given, no final resampling is done at all -- "skymodel": additional output '
-        'products about the effectively used sky that was subtracted -- "individual": fully reduced pixel table for '
-        'each individual exposure -- "positioned": fully reduced and positioned pixel table for each individual '
-        'exposure, the difference to "individual" is that here, the output pixel tables have coordinates in RA and '
-        "DEC, and the optional offsets were applied; this is only useful, if both the relative exposure weighting and "
-        'the final resampling are to be done externally -- "combined": fully reduced and combined pixel table for the '
-        'full set of exposures, the difference to "positioned" is that all pixel tables are combined into one, with an '
-        "added weight column; this is useful, if only the final resampling step is to be done separately).",
+        'Select output product(s) to save. Can contain one or more of "cube", "skymodel", "raman", "individual", '
+        '"positioned", and "combined". If several options are given, they have to be comma-separated. ("cube": '
+        'output cube and associated images, if this is not given, no final resampling is done at all -- "skymodel": '
+        'additional output products about the effectively used sky that was subtracted -- "raman": images of the '
+        'Raman light of the lasers that was subtracted -- "individual": fully reduced pixel table for each '
+        'individual exposure -- "positioned": fully reduced and positioned pixel table for each individual exposure, '
+        'the difference to "individual" is that here, the output pixel tables have coordinates in RA and DEC, and '
+        "the optional offsets were applied; this is only useful, if both the relative exposure weighting and the "
+        'final resampling are to be done externally -- "combined": fully reduced and combined pixel table for the '
+        'full set of exposures, the difference to "positioned" is that all pixel tables are combined into one, with '
+        "an added weight column; this is useful, if only the final resampling step is to be done separately).",
     )
     weight: Literal["exptime", "fwhm", "none"] = parameter(
         "exptime",
@@ -90,6 +92,13 @@ class ScipostParameters(CubeParameters, RefractionParameters):
         "Both can be switched off, by passing zero or a negative value.",
         hidden=True,
     )
+    raman_width: float = parameter(
+        20.0,
+        "Width of the wavelength range around the Raman bands, for exposures with adaptive optics and a RAMAN_LINES.",
+        unit="Angstrom",
+        hidden=True,
+        gt=0,
+    )
     rvcorr: Literal["bary", "helio", "geo", "none"] = parameter(
         "bary",
         "Correct the radial velocity of the telescope with reference to either the barycenter of the Solar System "
@@ -134,7 +143,8 @@ class MuseScipost(Recipe):
         "Correct each exposure for differential atmospheric refraction (unless --lambdaref is far outside the MUSE "
         "wavelength range, or NFM is used which has a built-in corrector). Then the flux calibration is carried out, "
         "if a response curve was given in the input; it includes a correction of telluric absorption, if a telluric "
-        "absorption correction file was given. Then the sky subtraction is carried out (unless --skymethod=none), "
+        "absorption correction file was given. From exposures with adaptive optics the Raman light of the lasers is "
+        "taken out, if its lines were given. Then the sky subtraction is carried out (unless --skymethod=none), "
         "either directly subtracting an input sky continuum and an input sky emission lines (for "
         "--skymethod=subtract-model), or (--skymethod=model) create a sky spectrum from the darkest fraction "
         "(--skymodel_fraction, after ignoring the lowest --skymodel_ignore as artifacts) of the field of view, then "
@@ -163,6 +173,7 @@ class MuseScipost(Recipe):
         FrameSpec("SKY_CONTINUUM", "calib", max=1, description="Sky continuum to use"),
         FrameSpec("LSF_PROFILE", "calib", description="Slice specific LSF parameters (more than one frame allowed)"),
         FrameSpec("SKY_MASK", "calib", max=1, description="Sky mask to use"),
+        FrameSpec("RAMAN_LINES", "calib", max=1, description="List of Raman emission lines, for adaptive optics"),
     )
     Params = ScipostParameters
     products = (
@@ -186,13 +197,16 @@ class MuseScipost(Recipe):
             'Pixel table of all exposures (if --save contains "combined")',
             science=True,
         ),
+        ProductSpec(
+            "RAMAN_IMAGES", "image", 'The Raman light over the field (if --save contains "raman", with RAMAN_LINES)'
+        ),
         ProductSpec("SKY_MASK", "image", 'Created sky mask (if --save contains "skymodel")'),
         ProductSpec("SKY_IMAGE", "image", "Whitelight image used to create the sky mask"),
         ProductSpec("SKY_SPECTRUM", "table", "Sky spectrum within the sky mask"),
         ProductSpec("SKY_LINES", "table", "Estimated sky line flux table (if --skymethod=model)"),
         ProductSpec("SKY_CONTINUUM", "table", "Estimated continuum flux spectrum (if --skymethod=model)"),
     )
-    qc = (*fwhm_qc(QC, _CUBE), *sky_qc(QC, ("exposure",)))
+    qc = (*fwhm_qc(QC, _CUBE), *sky_qc(QC, ("exposure",)), *raman_qc("RAMAN_IMAGES", ("exposure",)))
     differences = (*CUBE_DIFFERENCES, *DIFFERENCES)
     manual_notes = MANUAL_NOTES
 
@@ -201,6 +215,7 @@ class MuseScipost(Recipe):
         """Wavelengths must be left, and numbers make sense; see `Recipe.check_parameters`."""
         params.check_wavelengths()
         params.options(None)
+        check_width(params.raman_width, "raman_width")
 
     def process(self, part: Part, frames: FrameSet, params: ScipostParameters, ctx: RecipeContext) -> PartOutput:
         """Reduce all exposures, one after the other, and resample them; see `Recipe.process`."""

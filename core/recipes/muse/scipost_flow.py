@@ -7,17 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from core.errors import MissingInputError
+from core.fitsfile.keywords import get_key
 from core.fitsfile.scan import scan_fits
 from core.formats.field_image import FieldPicture, read_field_image
 from core.formats.onsky_tables import EXTINCT_TABLE, SKY_CONTINUUM, STD_RESPONSE, STD_TELLURIC, read_curve
 from core.formats.pixtable_read import PixelTable
 from core.formats.sky_lines import read_sky_lines
+from core.instruments.muse.facts import mode_class
 from core.onsky.fluxcal import Curve
 from core.onsky.skylines import SkyLines
 from core.onsky.skymask import find_sky
 from core.recipes.flow import Product, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.exposures import Exposure
+from core.recipes.muse.raman_model import model_raman, raman_product
 from core.recipes.muse.sky_model import (
     dark_rows,
     load_profiles,
@@ -63,6 +66,8 @@ class ScipostCalibrations:
         Of the sky.
     profiles : dict of LsfImage
         By IFU and slice.
+    raman : SkyLines or None
+        Of the guide-star lasers.
     mask : FieldPicture or None
         Where there is sky.
     """
@@ -76,6 +81,7 @@ class ScipostCalibrations:
     lines: SkyLines | None
     continuum: Curve | None
     profiles: dict[SlicePlace, LsfImage]
+    raman: SkyLines | None
     mask: FieldPicture | None
 
     @classmethod
@@ -88,15 +94,22 @@ class ScipostCalibrations:
             If lines or line-spread functions are missing for the model of the sky.
         """
         method = params.skymethod
-        wanted = ["STD_RESPONSE", "STD_TELLURIC", "EXTINCT_TABLE", "OFFSET_LIST"]
+        wanted = ["STD_RESPONSE", "STD_TELLURIC", "EXTINCT_TABLE", "OFFSET_LIST", "RAMAN_LINES"]
+        lasers = frames.optional("RAMAN_LINES") is not None
         wanted += ["ASTROMETRY_WCS"] if params.astrometry else []
         wanted += ["SKY_LINES", "SKY_CONTINUUM"] if method in ("model", "subtract-model") else []
-        wanted += ["SKY_MASK"] if method in ("model", "simple") else []
+        wanted += ["SKY_MASK"] if method in ("model", "simple") or lasers else []
         found = {tag: frame for tag in wanted if (frame := frames.optional(tag)) is not None}
-        lsf = frames.tagged("LSF_PROFILE") if method in ("model", "subtract-model") else ()
+        lsf = frames.tagged("LSF_PROFILE") if method in ("model", "subtract-model") or lasers else ()
         for tag, there in (("SKY_LINES", "SKY_LINES" in found), ("LSF_PROFILE", bool(lsf))):
             if method == "model" and not there:
                 raise MissingInputError(f"skymethod=model needs a {tag}", rule=tag)
+        if lasers and not lsf:
+            raise MissingInputError("RAMAN_LINES need an LSF_PROFILE", rule="LSF_PROFILE")
+        if lasers and "SKY_CONTINUUM" in found:
+            ctx.log.warning("RAMAN_LINES and a SKY_CONTINUUM: that may hold light of the lasers already")
+        if lasers and params.skymodel_fraction < 0.5:
+            ctx.log.warning("skymodel_fraction=%g leaves few pixels to fit the Raman light", params.skymodel_fraction)
 
         def curve(tag: str) -> FluxCurve | None:
             formats = {"STD_RESPONSE": STD_RESPONSE, "STD_TELLURIC": STD_TELLURIC, "EXTINCT_TABLE": EXTINCT_TABLE}
@@ -104,8 +117,8 @@ class ScipostCalibrations:
             return FluxCurve(*read_curve(found[tag].path, formats[tag])) if tag in found else None
 
         extinction, continuum = curve("EXTINCT_TABLE"), curve("SKY_CONTINUUM")
-        wcs, mask, lines, offsets = (
-            found.get(tag) for tag in ("ASTROMETRY_WCS", "SKY_MASK", "SKY_LINES", "OFFSET_LIST")
+        wcs, mask, lines, raman, offsets = (
+            found.get(tag) for tag in ("ASTROMETRY_WCS", "SKY_MASK", "SKY_LINES", "RAMAN_LINES", "OFFSET_LIST")
         )
         return cls(
             (*found.values(), *lsf),
@@ -117,6 +130,7 @@ class ScipostCalibrations:
             None if lines is None else read_sky_lines(lines.path, ctx.log),
             None if continuum is None else continuum.curve,
             load_profiles(lsf, ctx.log) if lsf else {},
+            None if raman is None else read_sky_lines(raman.path, ctx.log),
             None if mask is None else read_field_image(mask.path),
         )
 
@@ -152,7 +166,7 @@ class ScipostFlow:
         table = check_refraction(correct_refraction(table, params.lambdaref, ctx.log), params.darcheck, ctx)
         if given.response is not None:
             table = calibrate_fluxes(table, given.response, given.extinction, given.telluric, ctx.log)
-        table = self._without_sky(table, exposure)
+        table = self._without_sky(self._without_lasers(table, exposure), exposure)
         table = correct_velocity(table, params.rvcorr, ctx.log)
         return project(table, self._astrometry(table), ctx.log) if params.astrometry else table
 
@@ -161,6 +175,30 @@ class ScipostFlow:
             self.ctx.log.warning("there is no ASTROMETRY_WCS: pixels have their nominal size, and are not turned")
             return default_astrometry(table.header)
         return self.calibrations.astrometry
+
+    def _without_lasers(self, table: PixelTable, exposure: Exposure) -> PixelTable:
+        params, given = self.params, self.calibrations
+        if given.raman is None:
+            return table
+        if "-AO-" not in mode_class(get_key(table.header, "INS.MODE", str, default=None)):
+            self.ctx.log.info("no light of lasers is taken out: the exposure has no adaptive optics")
+            return table
+        model = model_raman(
+            table,
+            given.raman,
+            given.profiles,
+            params.raman_width,
+            params.sigmas[0],
+            (params.skymodel_ignore, params.skymodel_fraction),
+            self._shown,
+            self.ctx,
+        )
+        if model is None:
+            return table
+        if "raman" in params.save:
+            made = SkyProducts(table.header, table.units["data"], QC, exposure.frames, given.frames, exposure.number)
+            self.ctx.save(raman_product(model, made))
+        return model.table
 
     def _without_sky(self, table: PixelTable, exposure: Exposure) -> PixelTable:
         method = self.params.skymethod
@@ -204,7 +242,7 @@ class ScipostFlow:
         return self._subtracted(table, Curve.of(*model.continuum), model.fit.lines)
 
     def _shown(self, table: PixelTable) -> PixelTable:
-        """The rows of which the white-light image is made: those on the mask, if one is given."""
+        """The rows that may be sky: those on the mask, if one is given."""
         mask = self.calibrations.mask
         if mask is None:
             return table

@@ -93,13 +93,13 @@ class SkyProducts:
         extension = image_extension_header("DATA", self.unit, parts=("DATA",))
         extension.remove("EXTNAME")
         extension.extend(white.wcs().cards)
-        header = self._primary()
+        header = self.primary()
         set_key(header, "DRS.MUSE.FILTER.NAME", "white", "filter name used")
         return self._array(tag, white.data, header, extension)
 
     def mask(self, sky: SkyMask, white: WhiteLight) -> ArrayProduct:
         """The mask: 1 where there is sky."""
-        header = self._primary()
+        header = self.primary()
         set_key(header, f"{self.prefix}.LOWLIMIT", _number(sky.low), f"[{self.unit}] lowest flux considered as sky")
         set_key(header, f"{self.prefix}.THRESHOLD", _number(sky.high), f"[{self.unit}] threshold for sky")
         return self._array("SKY_MASK", sky.mask.astype(np.int32), header, white.wcs(), "")
@@ -112,12 +112,12 @@ class SkyProducts:
             "stat": spectrum.stat,
             "dq": np.zeros(spectrum.wave.size, np.int32),
         }
-        table = MuseTable(columns, self._primary())
+        table = MuseTable(columns, self.primary())
         return TableProduct("SKY_SPECTRUM", SKY_SPECTRUM, table, self.raws, self.calibs, self.number)
 
     def lines(self, lines: SkyLines) -> TableProduct:
         """The fitted lines."""
-        header = self._primary()
+        header = self.primary()
         for group in sorted(set(lines.group.tolist())):
             members = np.flatnonzero(lines.group == group)
             k = int(members[lines.flux[members].argmax()])
@@ -130,7 +130,7 @@ class SkyProducts:
 
     def continuum(self, wave: F64, flux: F64) -> TableProduct:
         """The continuum."""
-        header = self._primary()
+        header = self.primary()
         change = np.abs(np.diff(flux) / np.diff(wave)).max() if wave.size > 1 else np.nan
         set_key(header, f"{self.prefix}.CONT.FLUX", _number(float(flux.sum())), "total flux of the continuum")
         set_key(header, f"{self.prefix}.CONT.MAXDEV", _number(float(change)), "largest derivative of the continuum")
@@ -147,7 +147,8 @@ class SkyProducts:
     ) -> ArrayProduct:
         return ArrayProduct(tag, extension, data, header, cards, self.raws, self.calibs, self.number)
 
-    def _primary(self) -> Header:
+    def primary(self) -> Header:
+        """A primary header, without what QC said of the table."""
         header = cube_header(self.header)
         del_keys(header, r"QC\.")
         return header

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from core.recipes.declaration import Difference, ManualNote
+from core.recipes.muse.differences.raman import RAMAN_DIFFERENCES
 from core.recipes.muse.differences.scipost_steps import (
     FLUX_DIFFERENCES,
     REFRACTION_DIFFERENCES,
@@ -22,6 +23,7 @@ DIFFERENCES: Final = (
     *REFRACTION_DIFFERENCES,
     *FLUX_DIFFERENCES,
     *VELOCITY_DIFFERENCES,
+    *RAMAN_DIFFERENCES,
     Difference(
         where="a response that does not fit the data",
         here="ends the recipe",
@@ -37,10 +39,9 @@ DIFFERENCES: Final = (
         size="1 of 840000 voxels of an IFU without a value, some others by up to 1.5 sigma",
     ),
     Difference(
-        where="autocalib, raman_width, AUTOCAL_FACTORS, RAMAN_LINES; save=stacked, autocal, raman; format=Euro3D, "
-        "xEuro3D, sdpCube",
+        where="autocalib, AUTOCAL_FACTORS; save=stacked, autocal; format=Euro3D, xEuro3D, sdpCube",
         here="are not offered",
-        reference="slices are brought to the same level, scattered light of the lasers is taken out, other formats",
+        reference="slices are brought to the same level, other formats",
         why="not part of this recipe",
         size="no results to compare",
     ),
