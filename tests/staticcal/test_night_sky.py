@@ -10,7 +10,7 @@ from astropy.io import fits
 
 from core.formats.onsky_tables import EXTINCT_TABLE, read_curve
 from core.formats.sky_lines import read_sky_lines
-from core.staticcal.night_sky import published_sky_lines, write_extinction, write_sky_lines
+from core.staticcal.night_sky import RAMAN_FLUX, published_sky_lines, write_extinction, write_raman_lines, write_sky_lines
 
 
 def test_extinction_is_that_of_paranal(tmp_path: Path) -> None:
@@ -50,3 +50,14 @@ def test_groups_are_numbered_from_0_and_lines_ascend() -> None:
     lines = published_sky_lines()
     assert sorted(set(lines.group.tolist())) == list(range(int(lines.group.max()) + 1))
     assert np.all(np.diff(lines.wave) > 0)
+
+
+def test_raman_lines_are_bands_of_o2_and_n2(tmp_path: Path) -> None:
+    path = write_raman_lines(tmp_path / "raman_lines.fits")
+    lines = read_sky_lines(path)
+    for group, (wave, flux) in enumerate(zip((6484, 6827), RAMAN_FLUX, strict=True)):
+        mine = lines.only(lines.group == group)
+        assert np.average(mine.wave, weights=mine.flux) == pytest.approx(wave, abs=1)
+        assert mine.flux.sum() == pytest.approx(flux * 1e20)
+    with fits.open(path, checksum=True) as hdus:
+        assert hdus[0].header["ESO PRO CATG"] == "RAMAN_LINES"
