@@ -108,7 +108,10 @@ def _width(line: npt.NDArray[np.float64], centre: int) -> float:
         line = np.nan_to_num(line, nan=float(np.nanmin(line)) if np.isfinite(line).any() else 0.0)
     padded = np.pad(line, 1, mode="edge")
     smooth = (padded[:-2] + padded[1:-1] + padded[2:]) / 3
-    left, right = centre, centre
+    # The centre of light may lie beside the brightest pixel, or between two that are alike.
+    left = right = _top(smooth, centre)
+    while right < line.size - 1 and smooth[right + 1] == smooth[left]:
+        right += 1
     while left > 0 and smooth[left - 1] < smooth[left]:
         left -= 1
     while right < line.size - 1 and smooth[right + 1] < smooth[right]:
@@ -116,6 +119,17 @@ def _width(line: npt.NDArray[np.float64], centre: int) -> float:
     half = (line[centre] + (smooth[left] + smooth[right]) / 2) / 2
     before, after = _crossing(line, centre, -1, half), _crossing(line, centre, 1, half)
     return after - before if before is not None and after is not None else -1.0
+
+
+def _top(line: npt.NDArray[np.float64], start: int) -> int:
+    """Where a line is highest, uphill from a place."""
+    at = start
+    while True:
+        near = range(max(at - 1, 0), min(at + 2, line.size))
+        higher = max(near, key=lambda place: (line[place], -place))
+        if not line[higher] > line[at]:
+            return min(place for place in near if line[place] == line[at])
+        at = higher
 
 
 def _crossing(line: npt.NDArray[np.float64], centre: int, step: int, half: float) -> float | None:

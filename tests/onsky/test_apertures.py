@@ -58,5 +58,11 @@ def test_widths_of_stars(sigma: float) -> None:
     assert measure_fwhm(image, 29, 29) == pytest.approx((2.3548 * sigma,) * 2, rel=0.04)
 
 
+@pytest.mark.parametrize(("x", "pixel"), [(30.5, 29), (30.5, 30), (30.45, 29), (30.55, 30)])
+def test_a_star_between_pixels_is_as_wide(x: float, pixel: int) -> None:
+    image = stars((x, 30, 1e5, 1.5))
+    assert measure_fwhm(image, pixel, 29) == pytest.approx((2.3548 * 1.5,) * 2, rel=0.1)
+
+
 def test_a_flat_line_has_no_width() -> None:
     assert measure_fwhm(np.ones((9, 9)), 4, 4) == (-1, -1)

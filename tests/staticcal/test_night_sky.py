@@ -10,7 +10,13 @@ from astropy.io import fits
 
 from core.formats.onsky_tables import EXTINCT_TABLE, read_curve
 from core.formats.sky_lines import read_sky_lines
-from core.staticcal.night_sky import RAMAN_FLUX, published_sky_lines, write_extinction, write_raman_lines, write_sky_lines
+from core.staticcal.night_sky import (
+    RAMAN_FLUX,
+    published_sky_lines,
+    write_extinction,
+    write_raman_lines,
+    write_sky_lines,
+)
 
 
 def test_extinction_is_that_of_paranal(tmp_path: Path) -> None:

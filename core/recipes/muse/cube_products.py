@@ -232,12 +232,13 @@ def describe_sources(header: Header, grid: CubeGrid, plane: SinglePlane, prefix:
     scale = [3600 * size for size in grid.spatial.scales] if grid.spatial.celestial else spaxel_of(header)
     for number, source in enumerate(found, start=1):
         pixels = measure_fwhm(plane.data, *source.nearest)
-        arcsec = [width * size if width > 0 else _NOTHING for width, size in zip(pixels, scale, strict=True)]
+        whole = min(pixels) > 0
+        arcsec = [width * size if whole else _NOTHING for width, size in zip(pixels, scale, strict=True)]
         set_key(header, f"{prefix}.POS{number}.X", np.float32(source.x), f"[pix] position of source {number} in x")
         set_key(header, f"{prefix}.POS{number}.Y", np.float32(source.y), f"[pix] position of source {number} in y")
         for axis, width in zip("XY", arcsec, strict=True):
             set_key(header, f"{prefix}.FWHM{number}.{axis}", np.float32(width), "[arcsec] FWHM of source")
-        if min(arcsec) > 0:
+        if whole:
             widths += arcsec
     enough = len(found) >= 3 and widths
     median = float(np.median(widths)) if enough else 0.0
