@@ -157,7 +157,7 @@ def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger, *,
     for source in sources[1:]:
         if (source.table.columns, source.table.units) != (sources[0].table.columns, sources[0].table.units):
             raise DataError(f"columns or units are not those of {sources[0].table.path.name}", file=source.table.path)
-    scales = [1.0, *(_scale(source.table, first, log) for source in sources[1:])]
+    scales = [1.0, *_scales([source.table for source in sources[1:]], first, log)]
     spectra = [spectrum for source in sources if lamps and (spectrum := source.flat_field()) is not None]
     if spectra and len(spectra) < len(sources):
         lacking = next(source.table.path for source in sources if source.flat_field() is None)
@@ -211,13 +211,22 @@ def _flux(header: Header, key: str) -> float | None:
     return get_key(header, key, float, default=None)
 
 
-def _scale(table: PixelTable, first: Header, log: Logger) -> float:
-    """Flux of an IFU in a flat field, that of the sky if it is known, relative to the first one."""
-    for key in _FLUXES:
-        own, its = _flux(table.header, key), _flux(first, key)
-        if own and its and own > 0 and its > 0:
-            if key != _FLUXES[0]:
-                log.warning("%s is scaled by the flux of the lamps: there is none of the sky", table.path.name)
-            return own / its
-    log.warning("%s is not scaled: it has no flux of a flat field", table.path.name)
-    return 1.0
+def _scales(tables: Sequence[PixelTable], first: Header, log: Logger) -> list[float]:
+    """Fluxes of IFUs in a flat field, that of the sky if it is known, relative to the first one."""
+    scales, by_lamps, unknown = [], [], []
+    for table in tables:
+        for key in _FLUXES:
+            own, its = _flux(table.header, key), _flux(first, key)
+            if own and its and own > 0 and its > 0:
+                scales.append(own / its)
+                if key != _FLUXES[0]:
+                    by_lamps.append(table.path.name)
+                break
+        else:
+            scales.append(1.0)
+            unknown.append(table.path.name)
+    if by_lamps:
+        log.warning("scaled by the flux of the lamps, as there is none of the sky: %s", ", ".join(by_lamps))
+    if unknown:
+        log.warning("not scaled, as they have no flux of a flat field: %s", ", ".join(unknown))
+    return scales

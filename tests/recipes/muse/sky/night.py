@@ -81,6 +81,11 @@ def write_exposure(path: Path, date: str = "2026-11-01T01:00:00.000") -> Path:
                 "origin": encode_origin(x, y, IFU, number, 0),
             }
         )
+    return write_fluxes(path, header, parts)
+
+
+def write_fluxes(path: Path, header: Header, parts: list[dict[str, np.ndarray]]) -> Path:
+    """A pixel table of fluxes from the rows of its slices; some pixels are cosmic rays."""
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns["dq"][::97] = 32
     columns["data"][::97] = 1e6

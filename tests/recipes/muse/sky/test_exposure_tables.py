@@ -123,7 +123,7 @@ def test_one_spectrum_that_is_missing_is_told(tmp_path: Path) -> None:
 def test_a_flux_of_nothing_is_no_scale(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     paths = [write(tmp_path, 3, FLUXES[3]), write(tmp_path, 5, {"LAMP": 0.0, "SKY": 0.0})]
     assert opened(paths).scales == (1.0, 1.0)
-    assert "-05.fits is not scaled" in caplog.text
+    assert "not scaled, as they have no flux of a flat field: PIXTABLE_OBJECT_0-05.fits" in caplog.text
 
 
 @pytest.mark.parametrize("key", ["DATE-OBS", "HIERARCH ESO DRS MUSE PIXTABLE LIMITS LAMBDA LOW"])

@@ -12,8 +12,6 @@ from astropy.io import fits
 from core.errors import MissingInputError, ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, set_key
-from core.formats.pixtable import write_pixtable
-from core.formats.pixtable_header import FLUX_UNIT, PixtableLimits
 from core.formats.pixtable_origin import PREFIX, encode_origin, set_offset
 from core.formats.pixtable_read import PixelTable, open_pixtable
 from core.formats.sky_lines import read_sky_lines
@@ -25,7 +23,7 @@ from core.recipes.muse.sky_model import load_profiles
 from core.recipes.registry import get_recipe
 from core.recipes.results import RecipeFailedError
 from core.staticcal.night_sky import RAMAN_FLUX, write_raman_lines
-from tests.recipes.muse.sky.night import IFU, LOG, write_lsf
+from tests.recipes.muse.sky.night import IFU, LOG, write_fluxes, write_lsf
 
 SHAPE = np.array([-5e-4, 3e-4, 4e-4, 8e-3, -6e-3])
 FACTOR = 0.5
@@ -56,15 +54,7 @@ def write_exposure(path: Path, folder: Path, mode: str = "WFM-AO-N", first: floa
         columns["data"] = (50 + star + glow + rng.normal(0, 3, x.size)).astype(np.float32)
         columns |= {"dq": np.zeros(x.size, np.int32), "stat": np.full(x.size, 9, np.float32)}
         parts.append(columns | {"origin": encode_origin(x, y, IFU, number, 0)})
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    columns["dq"][::97] = 32
-    columns["data"][::97] = 1e6
-    PixtableLimits.of(columns).write(header)
-    write_pixtable(path, header, columns)
-    with fits.open(path, mode="update") as hdus:
-        hdus["data"].header["BUNIT"] = FLUX_UNIT
-        hdus["stat"].header["BUNIT"] = f"({FLUX_UNIT})**2"
-    return path
+    return write_fluxes(path, header, parts)
 
 
 @pytest.fixture(scope="module")
