@@ -81,9 +81,14 @@ def test_each_recipe_is_declared_wholly(name: str) -> None:
     assert all(spec.optional is None or spec.optional in {info.name for info in listing} for spec in recipe.products)
 
 
-def test_qc_keywords_of_all_recipes_are_unique() -> None:
-    keywords = [(spec.keyword, product) for recipe in all_recipes() for spec in recipe.qc for product in spec.products]
-    assert len(keywords) == len(set(keywords))
+def test_qc_keywords_of_a_product_are_declared_once_and_alike_by_all_recipes() -> None:
+    known: dict[tuple[str, str], QcSpec] = {}
+    for recipe in all_recipes():
+        keywords = [(spec.keyword, product) for spec in recipe.qc for product in spec.products]
+        assert len(keywords) == len(set(keywords)), recipe.name
+        for spec in recipe.qc:
+            for product in spec.products:
+                assert known.setdefault((spec.keyword, product), spec) == spec, recipe.name
 
 
 def test_incomplete_inputs_are_told_before_anything_runs() -> None:

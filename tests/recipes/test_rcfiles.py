@@ -38,8 +38,9 @@ OTHER = {"nifu": 7, "merge": True, "smooth": -1.5, "ovscsigma": 12.5}
 
 @pytest.mark.parametrize("recipe", all_recipes(), ids=lambda recipe: recipe.name)
 def test_what_is_written_is_read_again(tmp_path: Path, recipe) -> None:  # type: ignore[no-untyped-def]
-    names = {info.name for info in recipe.Params.listing()}
-    params = recipe.Params.parse({name: value for name, value in OTHER.items() if name in names})
+    defaults = {info.name: info.default for info in recipe.Params.listing()}
+    others = {name: value for name, value in OTHER.items() if type(defaults.get(name)) is type(value)}
+    params = recipe.Params.parse(others)
     file = tmp_path / "x.rc"
     file.write_text(config_text(recipe, params))
     assert recipe.Params.parse(recipe_values(file, recipe)) == params

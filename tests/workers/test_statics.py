@@ -33,6 +33,7 @@ def test_what_is_published_is_built_once(tmp_path: Path) -> None:
         "line_catalog.fits": "LINE_CATALOG",
         "extinct_table.fits": "EXTINCT_TABLE",
         "sky_lines.fits": "SKY_LINES",
+        "raman_lines.fits": "RAMAN_LINES",
     }
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in found}
     build_statics(tmp_path)

@@ -206,7 +206,7 @@ class MuseScipost(Recipe):
         ProductSpec("SKY_LINES", "table", "Estimated sky line flux table (if --skymethod=model)"),
         ProductSpec("SKY_CONTINUUM", "table", "Estimated continuum flux spectrum (if --skymethod=model)"),
     )
-    qc = (*fwhm_qc(QC, _CUBE), *sky_qc(QC, ("exposure",)), *raman_qc("RAMAN_IMAGES", ("exposure",)))
+    qc = (*fwhm_qc(QC, _CUBE), *sky_qc(QC, ("exposure",)), *raman_qc())
     differences = (*CUBE_DIFFERENCES, *DIFFERENCES)
     manual_notes = MANUAL_NOTES
 

@@ -60,7 +60,7 @@ class MuseScipostRaman(Recipe):
         ProductSpec(_IMAGES, "image", "The fitted light over the field, and images, masks and models of the bands"),
         ProductSpec(_PRODUCT, "pixtable", "Output pixel table", science=True),
     )
-    qc = raman_qc(_IMAGES)
+    qc = raman_qc()
     differences = DIFFERENCES
 
     @classmethod
@@ -104,5 +104,5 @@ class MuseScipostRaman(Recipe):
             ctx.save(exposure.product(_PRODUCT, table, ctx, calibs))
             return PartOutput()
         ctx.save(exposure.product(_PRODUCT, model.table, ctx, calibs))
-        made = SkyProducts(table.header, table.units["data"], "", exposure.frames, calibs)
+        made = SkyProducts(table.header, table.units["data"], "", exposure.frames, calibs, exposure.number)
         return PartOutput([raman_product(model, made)])

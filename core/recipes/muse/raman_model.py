@@ -144,8 +144,9 @@ def model_raman(
     return RamanModel(subtract_raman(table, fit, lines, profiles, ctx.log), views, fit, flux)
 
 
-def raman_qc(tag: str, axes: tuple[str, ...] = ()) -> tuple[QcSpec, ...]:
+def raman_qc() -> tuple[QcSpec, ...]:
     """QC parameters of RAMAN_IMAGES."""
+    tag, axes = "RAMAN_IMAGES", ("exposure",)
     texts = {name: f"Coefficient of {name} of the light of the lasers over the field" for name in _SHAPE}
     shape = tuple(
         QcSpec(f"QC.SCIPOST.RAMAN.SPATIAL.{name}", f"1/pix{'**2' * (len(name) - 1)}", "float", "CAL", text, (tag,),
