@@ -33,6 +33,7 @@ from workers.process import configure_daemon_logging, read_settings
 __all__ = ["main", "make_worker_app"]
 
 _LOG = logging.getLogger(__name__)
+_TOLD_EARLY = threading.Event()  # told to stop before Celery listens
 
 
 def make_worker_app(settings: Settings, executor: BlockExecutor) -> Celery:
@@ -89,6 +90,7 @@ class _Heartbeat(threading.Thread):
 
 def _end_at_once(number: int, _frame: FrameType | None) -> None:
     _LOG.info("worker: told to stop by %s while it starts", signal.Signals(number).name)
+    _TOLD_EARLY.set()
     raise SystemExit(0)
 
 
@@ -117,6 +119,12 @@ def main() -> int:
         _LOG.info("worker: told to stop")
         stop.set()
 
+    @signals.worker_ready.connect(weak=False)
+    def _ready(**_: Any) -> None:
+        # Raised where exceptions are not let through (a callback, an import that may fail), the end was lost.
+        if _TOLD_EARLY.is_set():
+            os.kill(os.getpid(), signal.SIGTERM)
+
     heartbeat = _Heartbeat(archive, settings, stop)
     heartbeat.start()
     _LOG.info("worker: started, %d blocks at once", settings.worker_concurrency)
@@ -135,7 +143,7 @@ def main() -> int:
             ]
         )
     finally:
-        told = stop.is_set()
+        told = stop.is_set() or _TOLD_EARLY.is_set()
         stop.set()
         heartbeat.join(timeout=10)
         archive.dispose()
