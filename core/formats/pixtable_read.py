@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +31,6 @@ from core.formats.pixtable_compact import COMPACT, MEASURED, VERSION, FlagRuns, 
 from core.formats.pixtable_header import COLUMNS, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_slices import SliceRows
-from core.spread import Spread, in_turn
 
 __all__ = ["CompactTable", "PixelRows", "PixelTable", "WaveIndex", "open_pixtable"]
 
@@ -142,12 +141,7 @@ class PixelTable(ABC):
         return WaveIndex(np.concatenate([*bounds, [self.n_rows]]), np.concatenate(low), np.concatenate(high))
 
     def rows(
-        self,
-        wave_low: float,
-        wave_high: float,
-        names: Sequence[str] | None = None,
-        max_rows: int = 1 << 20,
-        spread: Spread = in_turn,
+        self, wave_low: float, wave_high: float, names: Sequence[str] | None = None, max_rows: int = 1 << 20
     ) -> Iterator[PixelRows]:
         """The rows whose wavelengths lie in a range, both ends included, in order.
 
@@ -158,9 +152,7 @@ class PixelTable(ABC):
         names : sequence of str, optional
             Columns, all unless told otherwise.
         max_rows : int
-            Rows that are looked at at a time; more pieces of the table come with the next.
-        spread : Spread
-            Threads of the caller; pieces are read on them.
+            Rows that are held at a time; more pieces of the table come with the next.
 
         Yields
         ------
@@ -169,10 +161,16 @@ class PixelTable(ABC):
         """
         wanted = list(self.columns) if names is None else list(names)
         low, high = float(np.float32(wave_low)), float(np.float32(wave_high))
-        for pieces in _together(_pieces(self.index.ranges(low, high), max_rows), max_rows):
-            parts = spread(lambda piece: self._selected(*piece, low, high, wanted), pieces)
-            if found := [part for part in parts if len(part.rows)]:
-                yield _joined(found)
+        held: list[PixelRows] = []
+        for first, last in _pieces(self.index.ranges(low, high), max_rows):
+            if held and sum(len(part.rows) for part in held) + last - first > max_rows:
+                yield _joined(held)
+                held = []
+            part = self._selected(first, last, low, high, wanted)
+            if len(part.rows):
+                held.append(part)
+        if held:
+            yield _joined(held)
 
     def flat_field(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
         """Wavelengths [Angstrom] and values of the spectrum of the flat field, if the table has one."""
@@ -366,19 +364,6 @@ def _pieces(ranges: npt.NDArray[np.int64], max_rows: int) -> Iterator[tuple[int,
     for first, last in ranges.tolist():
         for start in range(first, last, max_rows):
             yield start, min(start + max_rows, last)
-
-
-def _together(pieces: Iterable[tuple[int, int]], max_rows: int) -> Iterator[list[tuple[int, int]]]:
-    held: list[tuple[int, int]] = []
-    n_rows = 0
-    for first, last in pieces:
-        if held and n_rows + last - first > max_rows:
-            yield held
-            held, n_rows = [], 0
-        held.append((first, last))
-        n_rows += last - first
-    if held:
-        yield held
 
 
 def _joined(parts: list[PixelRows]) -> PixelRows:

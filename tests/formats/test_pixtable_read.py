@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from core.fitsfile.header import Header
 from core.formats.pixtable import PixtableFile, PixtableForm
 from core.formats.pixtable_header import pixtable_units
 from core.formats.pixtable_read import PixelTable, WaveIndex, _blocks, open_pixtable
-from core.spread import Spread, in_turn
 
 Columns = dict[str, np.ndarray]
 Rows = Callable[..., Columns]
@@ -38,11 +36,6 @@ def table(
         return open_pixtable(file.finish()), whole
 
 
-def on_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
-    with ThreadPoolExecutor(3) as pool:
-        return list(pool.map(function, items))
-
-
 def test_some_rows_are_read(table: tuple[PixelTable, Columns]) -> None:
     found, columns = table
     assert found.n_rows == len(columns["data"])
@@ -54,13 +47,12 @@ def test_some_rows_are_read(table: tuple[PixelTable, Columns]) -> None:
 
 @pytest.mark.parametrize("limits", [(6010.0, 6012.5), (0.0, 1e5), (6040.0, 6040.0), (7000.0, 8000.0)])
 @pytest.mark.parametrize("max_rows", [50, 1 << 20])
-@pytest.mark.parametrize("spread", [in_turn, on_threads])
 def test_a_slab_has_exactly_the_rows_of_its_wavelengths(
-    table: tuple[PixelTable, Columns], limits: tuple[float, float], max_rows: int, spread: Spread
+    table: tuple[PixelTable, Columns], limits: tuple[float, float], max_rows: int
 ) -> None:
     found, columns = table
     expected = np.flatnonzero((columns["lambda"] >= limits[0]) & (columns["lambda"] <= limits[1]))
-    parts = list(found.rows(*limits, max_rows=max_rows, spread=spread))
+    parts = list(found.rows(*limits, max_rows=max_rows))
     assert all(0 < len(part.rows) <= max_rows for part in parts)
     np.testing.assert_array_equal(np.concatenate([np.zeros(0, int), *(part.rows for part in parts)]), expected)
     for name, values in columns.items():

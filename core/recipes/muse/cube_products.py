@@ -187,7 +187,7 @@ class CubeMaker:
         DataError
             If there is no voxel.
         """
-        source = source_of_table(table, spread=self.ctx.spread)
+        source = source_of_table(table)
         options = self.params.options(self._output())
         grid = cube_grid(source, options)
         middle = SinglePlane(grid.nz // 2)

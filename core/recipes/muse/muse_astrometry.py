@@ -163,7 +163,7 @@ class MuseAstrometry(Recipe):
         field = nearest_field(reference.path, *(get_key(table.header, key, float) for key in ("RA", "DEC")))
         if field.distance > 20:
             ctx.log.warning("the telescope looked %.1f arcsec beside the field %s", field.distance, field.name)
-        source = source_of_table(table, spread=ctx.spread)
+        source = source_of_table(table)
         grid = cube_grid(source, _CUBE_OPTIONS)
         slabs = list(cube_slabs(source, grid, _CUBE_OPTIONS, ctx.spread, _central(grid.nz)))
         image = _median(*(np.concatenate([getattr(slab, part) for slab in slabs]) for part in ("data", "stat")))

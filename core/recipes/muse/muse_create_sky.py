@@ -138,7 +138,7 @@ class MuseCreateSky(Recipe):
         ctx.log.info("sky between %g and %g: %d pixels", sky.low, sky.high, int(sky.mask.sum()))
         dark = dark_rows(table, shown, white, sky)
         ctx.progress(0.6, "spectrum")
-        spectrum = sky_spectrum(dark, params.sampling, params.sigmas[1], ctx.spread)
+        spectrum = sky_spectrum(dark, params.sampling, params.sigmas[1])
         model = model_sky(
             spectrum,
             lines,

@@ -141,7 +141,7 @@ class MuseStandard(Recipe):
         ]
         made = StandardProducts(header, exposure.frames, [*others, *used], exposure.number)
 
-        source = source_of_table(table, spread=ctx.spread)
+        source = source_of_table(table)
         grid = cube_grid(source, _OPTIONS)
         filters = field_filters(params.filter, frames, ctx.log)
         middle = SinglePlane(grid.nz // 2)

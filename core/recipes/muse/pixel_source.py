@@ -22,7 +22,6 @@ from core.fitsfile.keywords import get_key
 from core.formats.pixtable_header import pixtable_units
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_read import PixelTable
-from core.spread import Spread, in_turn
 
 __all__ = ["ROW", "PixelSource", "joined_source", "source_of_columns", "source_of_table", "spatial_cd"]
 
@@ -63,7 +62,7 @@ class PixelSource:
     read: Callable[[Limits, Limits], Columns]
 
 
-def source_of_table(table: PixelTable, *, numbered: bool = False, spread: Spread = in_turn) -> PixelSource:
+def source_of_table(table: PixelTable, *, numbered: bool = False) -> PixelSource:
     """Pixels of a table on disk, read by wavelength; its limits are those of its header, if it does not know better.
 
     Parameters
@@ -71,8 +70,6 @@ def source_of_table(table: PixelTable, *, numbered: bool = False, spread: Spread
     table : PixelTable
     numbered : bool
         Whether pixels come with the numbers of their rows.
-    spread : Spread
-        Threads on which pieces of the table are read.
 
     Raises
     ------
@@ -82,10 +79,10 @@ def source_of_table(table: PixelTable, *, numbered: bool = False, spread: Spread
         If it has no rows, or positions of another unit.
     """
     with error_context(file=table.path):
-        return _source_of_table(table, numbered, spread)
+        return _source_of_table(table, numbered)
 
 
-def _source_of_table(table: PixelTable, numbered: bool, spread: Spread) -> PixelSource:
+def _source_of_table(table: PixelTable, numbered: bool) -> PixelSource:
     if not table.n_rows:
         raise DataError("no pixels to resample: the table has no rows")
     names = [name for name in (*_NEEDED, "weight") if name in table.columns]
@@ -94,7 +91,7 @@ def _source_of_table(table: PixelTable, numbered: bool, spread: Spread) -> Pixel
     convert = _converter(unit, positions)
 
     def read(wave: Limits, y: Limits) -> Columns:
-        pieces = list(table.rows(*wave, names, _PIECE, spread))
+        pieces = list(table.rows(*wave, names, _PIECE))
         kinds: dict[str, np.dtype[Any]] = {name: table.columns[name] for name in names}
         found = convert(_concatenated([piece.columns for piece in pieces], kinds))
         if numbered:
@@ -102,12 +99,11 @@ def _source_of_table(table: PixelTable, numbered: bool, spread: Spread) -> Pixel
         return found
 
     if unit == "rad":
-        extremes = spread(
-            lambda row: _extremes(
-                convert(table.read(row, min(row + _PIECE, table.n_rows), ("xpos", "ypos", "lambda")))
-            ),
-            range(0, table.n_rows, _PIECE),
-        )
+        starts = range(0, table.n_rows, _PIECE)
+        extremes = [
+            _extremes(convert(table.read(row, min(row + _PIECE, table.n_rows), ("xpos", "ypos", "lambda"))))
+            for row in starts
+        ]
         limits = _with_zero(reduce(_union, extremes), positions)
     elif (exact := table.exact_limits) is not None:
         limits = _with_zero((_plain(exact.x), _plain(exact.y), _plain(exact.wave)), positions)

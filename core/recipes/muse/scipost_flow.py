@@ -229,7 +229,7 @@ class ScipostFlow:
         sky = find_sky(white.data, params.skymodel_ignore, params.skymodel_fraction)
         ctx.log.info("sky between %g and %g: %d pixels", sky.low, sky.high, int(sky.mask.sum()))
         dark = dark_rows(table, shown, white, sky)
-        spectrum = sky_spectrum(dark, params.skymodel_sampling, spectrum_sigma, ctx.spread)
+        spectrum = sky_spectrum(dark, params.skymodel_sampling, spectrum_sigma)
         products: list[Product] = [made.mask(sky, white), made.image("SKY_IMAGE", white), made.spectrum(spectrum)]
         if params.skymethod == "simple":
             self._save(products)

@@ -37,7 +37,6 @@ from core.recipes.muse.steps.selection import SelectedTable, select_rows, withou
 from core.recipes.muse.steps.sky import SlicePlace, count_slices
 from core.spectral.lsf_cube import LsfImage
 from core.spectral.lsf_hermite import HermiteLsf
-from core.spread import Spread, in_turn
 
 __all__ = [
     "SkyModel",
@@ -55,7 +54,6 @@ __all__ = [
 F64 = npt.NDArray[np.float64]
 
 _PIXFRAC: Final = (0.6, 0.6, 0.6)
-_TOGETHER: Final = 8  # pieces of a table that are read at a time
 _HERMITE_REACH: Final = 7.0  # [Angstrom] of a profile that is sampled
 _HERMITE_STEP: Final = 0.05
 _HERMITE_WAVES: Final = np.arange(4600.0, 9401.0, 160.0)
@@ -97,7 +95,7 @@ class WhiteLight:
 
 def white_light(table: PixelTable, crsigma: float, ctx: RecipeContext) -> WhiteLight:
     """The image of all light from 4650 to 9300 Angstrom; cosmic rays above ``crsigma`` are left out."""
-    source = source_of_table(table, numbered=True, spread=ctx.spread)
+    source = source_of_table(table, numbered=True)
     options = CubeOptions(Resampling(pixfrac=_PIXFRAC), "median", crsigma)
     grid = cube_grid(source, options)
     image, cosmics = FieldImage(grid.spectral, grid.shape, WHITE), []
@@ -163,7 +161,7 @@ def picture_test(picture: FieldPicture, header: Header | None = None) -> RowTest
     return RowTest(("xpos", "ypos"), passes)
 
 
-def sky_spectrum(table: PixelTable, sampling: float, sigma: float, spread: Spread = in_turn) -> MeanSpectrum:
+def sky_spectrum(table: PixelTable, sampling: float, sigma: float) -> MeanSpectrum:
     """Mean spectrum of all rows; those that are brighter than a first one by so many sigma are left out.
 
     Parameters
@@ -173,8 +171,6 @@ def sky_spectrum(table: PixelTable, sampling: float, sigma: float, spread: Sprea
         Width of bins [Angstrom].
     sigma : float
         0: none is left out.
-    spread : Spread
-        Threads on which pieces of the table are read.
     """
     names = ["lambda", "data", "stat", "dq", *(["weight"] if "weight" in table.columns else [])]
     pieces = [pair for pair in pairwise(table.bounds.tolist()) if pair[0] < pair[1]]
@@ -182,9 +178,9 @@ def sky_spectrum(table: PixelTable, sampling: float, sigma: float, spread: Sprea
 
     def summed(clip: tuple[MeanSpectrum, float] | None) -> MeanSpectrum:
         total = SpectrumSum(low, high, sampling, clip)
-        for start in range(0, len(pieces), _TOGETHER):
-            for cells in spread(lambda piece: table.read(*piece, names), pieces[start : start + _TOGETHER]):
-                total.add(cells["lambda"], cells["data"], cells["stat"], cells["dq"], cells.get("weight"))
+        for first, last in pieces:
+            cells = table.read(first, last, names)
+            total.add(cells["lambda"], cells["data"], cells["stat"], cells["dq"], cells.get("weight"))
         return total.mean()
 
     spectrum = summed(None)

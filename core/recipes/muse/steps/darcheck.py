@@ -127,7 +127,7 @@ def check_refraction(table: PixelTable, how: DarCheck, ctx: RecipeContext) -> Pi
 
 def _offsets(table: PixelTable, corrected: float, method: _Method, ctx: RecipeContext) -> tuple[F64, F64, float]:
     """Wavelengths, mean offsets of sources at each [pix] (NaN where there is none), and the reference wavelength."""
-    source = source_of_table(table, spread=ctx.spread)
+    source = source_of_table(table)
     options = CubeOptions(Resampling(pixfrac=(1.0, 1.0, 1.0)), "iraf", 7.0, dlambda=_STEP)
     grid = cube_grid(source, options)
     waves = grid.spectral.wave(np.arange(grid.nz))
