@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
+from core.instruments.declaration import Instrument
 from core.instruments.registry import instrument_of_recipe, instruments
 from core.qc1.definitions import Definitions, Parameter, define
+from core.recipes.declaration import QcSpec
 from core.recipes.registry import get_recipe, recipe_names
 
 __all__ = [
@@ -92,7 +94,9 @@ def recipe_versions() -> dict[str, str]:
 
 @cache
 def qc1_definitions() -> Definitions:
-    """QC1 parameters of the installed recipes of all instruments.
+    """QC1 parameters of the installed recipes of all instruments, those of the cascade first.
+
+    What single steps of a recipe declare as it does is that of the recipe.
 
     Raises
     ------
@@ -101,8 +105,19 @@ def qc1_definitions() -> Definitions:
     """
     found: list[Parameter] = []
     for item in instruments():
-        names = dict.fromkeys(task.recipe for task in item.plan.tasks)
-        definitions = define(item.qc1, {name: get_recipe(name).qc for name in names if name in recipe_names()})
+        definitions = define(item.qc1, _declared(item))
         item.qc1.check(definitions)
         found += definitions
     return Definitions(found)
+
+
+def _declared(item: Instrument) -> dict[str, list[QcSpec]]:
+    """What the recipes of an instrument measure; one that two of them declare belongs to the first."""
+    names = dict.fromkeys((*(task.recipe for task in item.plan.tasks), *item.recipes))
+    declared: dict[str, list[QcSpec]] = {}
+    known: set[str] = set()
+    for name in names:
+        if name in recipe_names():
+            declared[name] = [spec for spec in get_recipe(name).qc if spec.keyword not in known]
+            known |= {spec.keyword for spec in declared[name]}
+    return declared

@@ -31,7 +31,8 @@ _AXES: Final = (
 
 # QC.TWILIGHTm has no dot: the IFU stands in the first word. Its rows are by IFU, so the columns leave it out, while
 # QC.GEO.IFUm keeps it (geo_ifu20_wlen1_flux_mean). Statistics of a master have no word of their own, as in the lamp
-# flat (flat_intflux); the flux of the whole pixel table that goes into the cube is not one of them.
+# flat (flat_intflux); the flux of the whole pixel table that goes into the cube is not one of them. How many sources an
+# image has stands twice, in its own list of sources (src_ndet) and numbered in the list of offsets (ndet1).
 _TABLES: Final = (
     TableRule("QC.BIAS.", "muse_bias"),
     TableRule("QC.DARK.", "muse_dark"),
@@ -50,14 +51,17 @@ _TABLES: Final = (
     TableRule("QC.ASTRO.", "muse_astrometry"),
     TableRule("QC.SCIPOST.", "muse_scipost"),
     TableRule("QC.EXPALIGN.", "muse_exp_align"),
+    TableRule("QC.EXPALIGN.NDET", "muse_exp_align", "src_ndet"),
+    TableRule("QC.EXPALIGN.NDET{exposure}", "muse_exp_align", "ndet{exposure}"),
     TableRule("QC.EXPCOMB.", "muse_exp_combine"),
     TableRule("QC.AMPL.", "muse_throughput"),
     TableRule("QC.LINGAIN.", "muse_lingain"),
 )
 
 # Fixed limits are specifications of the instrument and its recipes, set a little outside the range of real data (QC1
-# values of June 2017) or at the limits at which the recipes themselves warn. The bias level and the geometry are
-# trended, not scored, as at the observatory.
+# values of June 2017) or at the limits at which the recipes themselves warn. Those of science exposures are the score
+# bits of the observatory's science products. Bias level, geometry and astrometry are trended, not scored, as at the
+# observatory; nor are brightness and lines of the sky, which is as it is.
 _SCORE_RULES: Final[tuple[ScoreRule, ...]] = (
     # bias: read-out noise [count], slopes [adu/pix]
     FixedRule("muse_bias..master_ron", 1.0, 5.0),
@@ -96,6 +100,33 @@ _SCORE_RULES: Final[tuple[ScoreRule, ...]] = (
     FixedRule("muse_skyflat..skyflat_input_nsaturated", 0, 1000),
     # line-spread function [Angstrom]
     FixedRule("muse_lsf..slice_fwhm_mean", 1.8, 3.3),
+    # exposures of the sky: bits NUM_SAT and LSHIFT_MAX, pixels and [Angstrom]
+    FixedRule("muse_scibasic..nsaturated", 0, 300),
+    FixedRule("muse_scibasic..lambda_shift", -0.5, 0.5),
+    # standard star: two thirds to three halves of what a real one gave in June 2017 (0.221, 0.328, 0.246, 0.157): less
+    # was a cloud; within that, what mirrors lose
+    FixedRule("muse_std..ndet", 1, None),
+    FixedRule("muse_std..thru5000", 0.147, 0.332),
+    FixedRule("muse_std..thru7000", 0.219, 0.492),
+    FixedRule("muse_std..thru8000", 0.164, 0.369),
+    FixedRule("muse_std..thru9000", 0.105, 0.236),
+    *(
+        StatisticalRule(f"muse_std..thru{place}", 180, 5, 5, least_fraction=0.05, same_mode=True)
+        for place in (5000, 7000, 8000, 9000)
+    ),
+    *(StatisticalRule(f"muse_std..zp_{band}", 180, 5, 5, least=0.05, same_mode=True) for band in "vri"),
+    # photodiodes: tight and of experience, as at the observatory [%]
+    *(
+        StatisticalRule(f"muse_throughput..{name}", 90, 6, 8, least_fraction=0.05, same_mode=True)
+        for name in ("thru1", "thru2")
+    ),
+    # gain: read-out noise as of the bias [count], gain [count/adu]
+    FixedRule("muse_lingain..out_ron", 1.0, 5.0),
+    StatisticalRule("muse_lingain..out_gain", 730, 5, 4, least_fraction=0.02),
+    # science: bit NUM_SRC, and ALIGNMENT: no exposure without sources in common with the others
+    FixedRule("muse_scipost..ndet", 1, None),
+    FixedRule("muse_exp_align..nomatch", 0, 0),
+    FixedRule("muse_exp_combine..ndet", 1, None),
 )
 
 _KEY_TRENDS: Final = (
@@ -111,6 +142,9 @@ _KEY_TRENDS: Final = (
     KeyTrend("muse_geometry..geo_mask_angle", "Angle of the mask"),
     KeyTrend("muse_geometry..geo_fwhm_mean", "Pinhole width"),
     KeyTrend("muse_skyflat..skyflat_intflux", "Twilight flux"),
+    KeyTrend("muse_std..thru7000", "Throughput at 7000 Å"),
+    KeyTrend("muse_astrometry..scale_x", "Spatial scale"),
+    KeyTrend("muse_scipost..fwhm_median", "Image width in cubes"),
 )
 
 QC1: Final = Qc1Declaration(axes=_AXES, tables=_TABLES, score_rules=_SCORE_RULES, key_trends=_KEY_TRENDS)

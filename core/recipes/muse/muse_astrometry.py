@@ -124,7 +124,7 @@ class MuseAstrometry(Recipe):
             product_axes=("exposure",),
         ),
         *(
-            QcSpec(f"{QC}.{name}.{axis}", unit, "float", "CAL", text, (WCS,), product_axes=("exposure",))
+            QcSpec(f"{QC}.{name}.{axis}", unit, "float", "HC", text, (WCS,), product_axes=("exposure",))
             for name, unit, text in (
                 ("SCALE", "arcsec", "Computed scale in {}-direction"),
                 ("ANGLE", "deg", "Computed angle in {}-direction"),

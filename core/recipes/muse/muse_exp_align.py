@@ -172,8 +172,8 @@ class MuseExpAlign(Recipe):
         ProductSpec("EXPOSURE_MAP", "image", "Exposure time of the aligned images", "expmap"),
     )
     qc = (
-        _qc("NDET{input}", "", "Number of detected sources for input image i"),
-        _qc("NMATCH{input}", "", "Median number of matches of input image i with other images"),
+        _qc("NDET{exposure}", "", "Number of detected sources for input image i"),
+        _qc("NMATCH{exposure}", "", "Median number of matches of input image i with other images"),
         _qc("NMATCH.MIN", "", "Minimum of the median number of matches for all input images"),
         _qc("NOMATCH", "", "Number of input images that do not have any matches with other images"),
         *_offset_qc("RA", "right ascension"),

@@ -9,6 +9,7 @@ from core.instruments.muse.qc import QC1
 from core.qc1.definitions import define
 from core.qc1.rules import FixedRule, rules_version
 from core.recipes.declaration import QcSpec
+from core.recipes.registry import get_recipe, recipe_names
 
 # Declared keyword, name, and column with all running numbers 1. The first ones stand on the observatory's quality
 # control pages: bias, dark, lamp flat, sky flat, geometry and astrometry, throughput.
@@ -57,6 +58,7 @@ NAMES = [
     ("QC.SCIPOST.LINE{sky_line}.FLUX", "muse_scipost..line_flux", "line1_flux"),
     ("QC.SCIPOST.RAMAN.SPATIAL.XX", "muse_scipost..raman_spatial_xx", "raman_spatial_xx"),
     ("QC.EXPALIGN.NDET{exposure}", "muse_exp_align..ndet", "ndet1"),
+    ("QC.EXPALIGN.NDET", "muse_exp_align..src_ndet", "src_ndet"),
     ("QC.EXPALIGN.NMATCH{exposure}", "muse_exp_align..nmatch", "nmatch1"),
     ("QC.EXPALIGN.NMATCH.MIN", "muse_exp_align..nmatch_min", "nmatch_min"),
     ("QC.EXPALIGN.OFFSET.RA.STDEV", "muse_exp_align..offset_ra_stdev", "offset_ra_stdev"),
@@ -86,6 +88,14 @@ STARTS = {
     "muse_wave": "QC.WAVECAL.",
     "muse_lsf": "QC.LSF.",
     "muse_scibasic": "QC.SCIBASIC.",
+    "muse_std": "QC.STANDARD.",
+    "muse_sky": "QC.SKY.",
+    "muse_astrometry": "QC.ASTRO.",
+    "muse_scipost": "QC.SCIPOST.",
+    "muse_exp_align": "QC.EXPALIGN.",
+    "muse_exp_combine": "QC.EXPCOMB.",
+    "muse_throughput": "QC.AMPL.",
+    "muse_lingain": "QC.LINGAIN.",
 }
 KEPT = {
     "muse_lampflat": ("QC.FLAT.", "flat_", "QC.FLAT.MASTER."),
@@ -98,14 +108,21 @@ KEPT = {
 def test_every_parameter_of_the_recipes_follows_the_rule():
     assert len(qc1_definitions()) >= 80
     for parameter in qc1_definitions():
-        if parameter.numbered == "skyflat_cube_intflux":
-            continue  # its namesake is that of the master
+        if parameter.numbered in ("skyflat_cube_intflux", "src_ndet"):
+            continue  # their namesakes are those of the master, and of the list of offsets
         if parameter.table in STARTS:
             rest, word = parameter.keyword.removeprefix(STARTS[parameter.table]), ""
         else:
             start, word, master = KEPT[parameter.table]
             rest = parameter.keyword.removeprefix(master or start).removeprefix(start)
         assert parameter.numbered == word + rest.lower().replace(".", "_")
+
+
+def test_every_recipe_of_the_instrument_has_its_table_be_it_of_the_cascade_or_not():
+    measuring = {name for name in recipe_names() if name.startswith("muse_") and get_recipe(name).qc}
+    # the light of the lasers is one parameter, whoever takes it out
+    assert {parameter.recipe for parameter in qc1_definitions()} == measuring - {"muse_scipost_raman"}
+    assert set(STARTS) | set(KEPT) == set(qc1_definitions().tables)
 
 
 def test_the_recipes_of_the_cascade_are_all_there():
@@ -115,7 +132,7 @@ def test_the_recipes_of_the_cascade_are_all_there():
 def test_the_rules_have_limits_in_order_and_a_version():
     for rule in QC1.score_rules:
         if isinstance(rule, FixedRule) and None not in (rule.low, rule.high):
-            assert rule.low < rule.high
+            assert rule.low <= rule.high
     assert QC1.rules_version != rules_version(QC1.score_rules[1:])
 
 
@@ -140,6 +157,13 @@ REAL = {
     "muse_wave..slice_wlen": (6809, 7197),
     "muse_wave..slice_dwlen_bottom": (-5.9, 5.5),
     "muse_lsf..slice_fwhm_mean": (1.97, 3.06),
+    "muse_scibasic..lambda_shift": (-0.062, 0.474),
+    "muse_std..ndet": (1, 1),
+    "muse_std..thru5000": (0.221, 0.221),
+    "muse_std..thru7000": (0.328, 0.328),
+    "muse_std..thru8000": (0.246, 0.246),
+    "muse_std..thru9000": (0.157, 0.157),
+    "muse_exp_align..nomatch": (0, 0),
 }
 
 
