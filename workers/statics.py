@@ -20,7 +20,15 @@ from core.archive.states import ProductState
 from core.cascade.model import Origin, ProductInfo, Quality
 from core.instruments.declaration import Instrument
 from core.instruments.registry import instruments
-from core.staticcal.directory import StaticFault, StaticFile, StaticListing, list_statics, paired, static_file
+from core.staticcal.directory import (
+    StaticFault,
+    StaticFile,
+    StaticListing,
+    list_statics,
+    paired,
+    static_file,
+    without_replaced,
+)
 
 __all__ = ["build_statics", "faults", "static_calibrations"]
 
@@ -48,7 +56,7 @@ def static_calibrations(directory: Path, instrument: Instrument, rows: Sequence[
         _leave_out(fault)
     trust = {row.path: _QUALITY[row.state] for row in rows}
     taken = [file for row in rows if (file := _of_row(row, instrument)) is not None]
-    files = paired([*found.files, *taken], instrument.statics)
+    files = paired(without_replaced([*found.files, *taken]), instrument.statics)
     return [_candidate(file, instrument, trust.get(file.path, Quality.CERTIFIED)) for file in files]
 
 

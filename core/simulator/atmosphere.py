@@ -1,8 +1,8 @@
 """What the air does to light: refraction, extinction, molecular bands.
 
-Sources: refractive index after Filippenko (1982, PASP 94, 715); Rayleigh scattering after Hansen & Travis (1974),
-aerosols after Patat et al. (2011, A&A 527, A91); ozone as one broad band; the molecular bands have the ranges and
-depths of Paranal, each as a comb of lines.
+Sources: refractive index after Filippenko (1982, PASP 94, 715); extinction as measured by Patat et al.
+(2011, A&A 527, A91), with the Rayleigh scattering of Hansen & Travis (1974) for other pressures than the mean one; the
+molecular bands have the ranges and depths of Paranal, each as a comb of lines.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.simulator.seeds import stream
+from core.staticcal.night_sky import published_extinction
 
 __all__ = ["Ambient", "extinction", "molecular_depth", "refraction"]
 
@@ -24,6 +25,7 @@ F64 = NDArray[np.float64]
 _ARCSEC_PER_RAD: Final = 206264.80624709636
 _MMHG_PER_HPA: Final = 0.750061683
 _SEA_LEVEL: Final = 1013.25  # [hPa]
+_PARANAL: Final = 743.0  # [hPa]
 
 # first and last wavelength [Angstrom, air], optical depth of the deepest lines at airmass 1
 _BANDS: Final = (
@@ -56,7 +58,7 @@ class Ambient:
     """
 
     temperature: float = 11.5
-    pressure: float = 743.0
+    pressure: float = _PARANAL
     humidity: float = 14.5
     seeing: float = 0.8
 
@@ -90,13 +92,12 @@ def refraction(wave: ArrayLike, airmass: float, ambient: Ambient, reference: flo
     return np.asarray(1e-6 * _ARCSEC_PER_RAD * slope * lifted, np.float64)
 
 
-def extinction(wave: F64, pressure: float = 743.0) -> F64:
-    """Continuous extinction [mag/airmass] at wavelengths [Angstrom]: air, aerosols, ozone."""
+def extinction(wave: F64, pressure: float = _PARANAL) -> F64:
+    """Continuous extinction [mag/airmass] at wavelengths [Angstrom], as published; scattering goes with pressure."""
     micron = wave * 1e-4
-    depth = 0.008569 * micron**-4 * (1.0 + 0.0113 * micron**-2 + 1.3e-4 * micron**-4) * pressure / _SEA_LEVEL
-    aerosol = 0.013 * micron**-1.38
-    ozone = 0.03 * np.exp(-0.5 * ((wave - 5950.0) / 480.0) ** 2)
-    return np.asarray(2.5 / math.log(10.0) * depth + aerosol + ozone, np.float64)
+    depth = 0.008569 * micron**-4 * (1.0 + 0.0113 * micron**-2 + 1.3e-4 * micron**-4)
+    rayleigh = 2.5 / math.log(10.0) * depth * (pressure - _PARANAL) / _SEA_LEVEL
+    return np.asarray(np.interp(wave, *published_extinction()) + rayleigh, np.float64)
 
 
 @cache

@@ -13,8 +13,8 @@ from core.instruments.muse.facts import SAMPLING
 from core.simulator.atmosphere import Ambient, extinction, molecular_depth
 from core.simulator.light import WAVE_GRID
 from core.simulator.scenes import transmission
-from core.staticcal.lamps import published_rows
 from core.staticcal.night_sky import RAMAN_BANDS, RAMAN_FLUX
+from core.staticcal.published import published_rows
 
 __all__ = [
     "ZERO_MAGNITUDE",

@@ -10,6 +10,9 @@ When a file may be used is said by the first of these that says anything:
 3. the date in the observatory's name: from then on, until a newer version of the same tag and set-up is valid;
 4. else always.
 
+What was built from published data (``ORIGIN``, `core.staticcal.writing`) gives way: it is the oldest version of its
+tag, and left out where a delivered file of the same tag and set-up is valid always (`without_replaced`).
+
 A tag that the instrument stopped using (`StaticRules.not_after`) ends there in any case.
 """
 
@@ -26,8 +29,18 @@ from core.fitsfile.cards import CardValue, parse_cards
 from core.fitsfile.digest import file_sha256
 from core.fitsfile.scan import FitsScan, scan_fits
 from core.instruments.statics import DeclaredFile, StaticRules, stem_of
+from core.staticcal.writing import BUILT_HERE
 
-__all__ = ["StaticFault", "StaticFile", "StaticListing", "list_statics", "paired", "product_keywords", "static_file"]
+__all__ = [
+    "StaticFault",
+    "StaticFile",
+    "StaticListing",
+    "list_statics",
+    "paired",
+    "product_keywords",
+    "static_file",
+    "without_replaced",
+]
 
 ALWAYS = float("-inf")
 FOR_EVER = float("inf")
@@ -60,6 +73,8 @@ class StaticFile:
         ``DATAMD5`` of the partner that the file was made with, by its ``PRO.REC1`` keywords.
     digest : str
         SHA-256 of the content; empty until the file was hashed.
+    built : bool
+        Built from published data or a simulation, not delivered.
     """
 
     tag: str
@@ -72,6 +87,7 @@ class StaticFile:
     md5: str = ""
     made_with: str = ""
     digest: str = ""
+    built: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,6 +184,7 @@ def static_file(
         pair=pair,
         md5=_text(keywords, "DATAMD5"),
         made_with=_partner(tag, keywords, rules),
+        built=keywords.get("ORIGIN") == BUILT_HERE,
     )
 
 
@@ -188,6 +205,16 @@ def paired(files: Sequence[StaticFile], rules: StaticRules) -> tuple[StaticFile,
             file = replace(file, pair=names[file.path])
         answer.append(file)
     return tuple(answer)
+
+
+def without_replaced(files: Sequence[StaticFile]) -> tuple[StaticFile, ...]:
+    """Leave out what was built where a delivered file of the same tag and set-up is valid always."""
+    delivered = {
+        (file.tag, file.setup)
+        for file in files
+        if not file.built and (file.valid_from, file.valid_until) == (ALWAYS, FOR_EVER)
+    }
+    return tuple(file for file in files if not file.built or (file.tag, file.setup) not in delivered)
 
 
 def product_keywords(scan: FitsScan) -> dict[str, CardValue]:

@@ -10,18 +10,16 @@ areas in counts per detector column of a standard arc exposure:
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import DataError
+from core.staticcal.published import published_rows
 
 __all__ = ["LAMP_EXPTIME", "LampLines", "lamp_lines", "lamp_of_ion"]
 
@@ -88,12 +86,6 @@ class LampLines:
     wave: NDArray[np.float64]
     area: NDArray[np.float64]
     ion: tuple[str, ...]
-
-
-def published_rows(name: str) -> Iterator[dict[str, str]]:
-    """Rows of a file of published data."""
-    text = resources.files("core.staticcal").joinpath("data").joinpath(name).read_text(encoding="utf-8")
-    yield from csv.DictReader(line for line in text.splitlines() if not line.startswith("#"))
 
 
 @cache

@@ -21,17 +21,23 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from core.fitsfile.header import Header
-from core.fitsfile.keywords import set_key
-from core.fitsfile.writer import FitsWriter
-from core.formats.tables import LINE_CATALOG, encode_columns
+from core.formats.tables import LINE_CATALOG
 from core.instruments.muse.facts import ARC_RANGE
 from core.staticcal.lamps import LAMP_EXPTIME, LampLines, lamp_lines
 from core.staticcal.virtual_fit import multiplet_shift, single_shift
+from core.staticcal.writing import Provenance, StaticTable, write_static
 
 __all__ = ["CATALOG_VERSION", "LineCatalog", "build_line_catalog", "write_line_catalog"]
 
 CATALOG_VERSION: Final = 3
+
+_PROVENANCE: Final = Provenance(
+    1,
+    "2026-11-29",
+    "Lines of the arc lamps, wavelengths in air. Fluxes: areas in counts per detector column of a standard exposure "
+    "of each lamp. Quality: computed from the brightness and the isolation of the lines at the resolution of MUSE.",
+    ("NIST Atomic Spectra Database, by way of the package rascal 0.3.11",),
+)
 
 _UNRESOLVED: Final = 2.0  # closer lines are one peak [Angstrom]
 _MULTIPLET_GAP: Final = 10.5  # lines that see each other in their windows [Angstrom]
@@ -192,14 +198,6 @@ def write_line_catalog(path: str | os.PathLike[str]) -> Path:
     pathlib.Path
     """
     catalog = build_line_catalog()
-    header = Header()
-    header["ORIGIN"] = ("cascade-muse", "built from published wavelengths")
-    header["INSTRUME"] = ("MUSE", "Instrument used.")
-    set_key(header, "PRO.CATG", LINE_CATALOG.name, "Category of pipeline product frame")
-    header["VERSION"] = (CATALOG_VERSION, "version of the catalogue format")
-    header.add_comment("Wavelengths in air: NIST Atomic Spectra Database. Fluxes: areas in counts per")
-    header.add_comment("detector column of a standard exposure of each lamp. Quality: computed from")
-    header.add_comment("the brightness and the isolation of the lines at the resolution of MUSE.")
     columns = {
         "lambda": catalog.wave,
         "flux": catalog.flux,
@@ -207,10 +205,6 @@ def write_line_catalog(path: str | os.PathLike[str]) -> Path:
         "quality": catalog.quality,
         "comment": np.array(catalog.comment),
     }
-    encoded, cards = encode_columns(LINE_CATALOG, columns)
-    target = Path(path)
-    # No PIPEFILE: the reference pipeline takes only files without it as calibrations for all IFUs.
-    with FitsWriter(target) as writer:
-        writer.primary(header)
-        writer.table(Header(), encoded, cards)
-    return target
+    return write_static(
+        path, LINE_CATALOG.name, [StaticTable(LINE_CATALOG, columns)], _PROVENANCE, {"VERSION": CATALOG_VERSION}
+    )

@@ -9,25 +9,23 @@ Sources: `data/README.md`; ranges of the bands: Osterbrock et al. 1996 (PASP 108
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from core.fitsfile.header import Header
-from core.fitsfile.keywords import set_key
-from core.fitsfile.writer import FitsWriter
 from core.formats.onsky_tables import EXTINCT_TABLE, SKY_LINES
 from core.formats.sky_lines import table_of_lines
-from core.formats.tables import TableFormat, encode_columns
 from core.onsky.skylines import SkyLines
-from core.staticcal.lamps import published_rows
+from core.staticcal.published import published_rows
+from core.staticcal.writing import Provenance, StaticTable, write_static
 
 __all__ = [
     "RAMAN_BANDS",
     "RAMAN_FLUX",
+    "published_extinction",
     "published_sky_lines",
     "write_extinction",
     "write_raman_lines",
@@ -68,6 +66,7 @@ _BANDS: Final = (
     ("OH 7-3", 8715.0, 9290.0),
     ("OH 8-4", 9290.0, 9700.0),
 )
+_DATE: Final = "2026-11-29"
 _LINES: Final = "sky_lines_paranal.csv"
 _NEAR: Final = 1.0  # [Angstrom] from an atomic line
 _FLUX: Final = 1000.0  # of the unit of the list, 1e-17 erg/s/cm**2/arcsec**2, in 1e-20
@@ -84,10 +83,23 @@ def published_sky_lines() -> SkyLines:
     return SkyLines(np.array(names, np.str_), np.array([order[name] for name in species], np.int64), wave, flux)
 
 
+@cache
+def published_extinction() -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Continuous extinction on Paranal: wavelengths in air [Angstrom], [mag/airmass]."""
+    rows = [(float(row["wave"]), float(row["extinction"])) for row in published_rows("extinction_paranal.csv")]
+    wave, extinction = np.array(rows).T
+    return wave, extinction
+
+
 def write_sky_lines(path: str | os.PathLike[str]) -> Path:
     """Write SKY_LINES (atomically)."""
     told = "Lines of the dark sky on Paranal, wavelengths in air; groups by species and band."
-    return _write(path, "SKY_LINES", SKY_LINES, table_of_lines(published_sky_lines()).columns, told, "LINES")
+    sources = (
+        "wavelengths and fluxes: measured on the dark-sky spectrum of Paranal",
+        "that the package pypeit 2.0.1 distributes",
+        "bands: Osterbrock et al. 1996, PASP 108, 277",
+    )
+    return _write_lines(path, "SKY_LINES", published_sky_lines(), Provenance(2, _DATE, told, sources))
 
 
 def write_raman_lines(path: str | os.PathLike[str]) -> Path:
@@ -99,16 +111,20 @@ def write_raman_lines(path: str | os.PathLike[str]) -> Path:
     ]
     name, group, wave, flux = (np.array(column) for column in zip(*rows, strict=True))
     told = "Light of the guide-star lasers that O2 and N2 scatter: the Q branches and what is near them."
-    columns = table_of_lines(SkyLines(name, group, wave, flux)).columns
-    return _write(path, "RAMAN_LINES", SKY_LINES, columns, told, "LINES")
+    sources = (
+        "laser at 5891.59 A, Raman shifts 1556 (O2) and 2330 (N2) per cm",
+        "strengths and parts of the bands: round numbers, for a first guess",
+    )
+    return _write_lines(path, "RAMAN_LINES", SkyLines(name, group, wave, flux), Provenance(2, _DATE, told, sources))
 
 
 def write_extinction(path: str | os.PathLike[str]) -> Path:
     """Write EXTINCT_TABLE (atomically)."""
-    rows = [(float(row["wave"]), float(row["extinction"])) for row in published_rows("extinction_paranal.csv")]
-    wave, extinction = np.array(rows).T
-    told = "Continuum extinction on Paranal: Patat et al. 2011, A&A 527, A91."
-    return _write(path, "EXTINCT_TABLE", EXTINCT_TABLE, {"lambda": wave, "extinction": extinction}, told)
+    wave, extinction = published_extinction()
+    told = "Continuum extinction on Paranal: air, aerosols and ozone, no bands."
+    provenance = Provenance(2, _DATE, told, ("Patat et al. 2011, A&A 527, A91", "beyond 8850 A continued"))
+    table = StaticTable(EXTINCT_TABLE, {"lambda": wave, "extinction": extinction})
+    return write_static(path, EXTINCT_TABLE.name, [table], provenance)
 
 
 def _species(wave: float) -> str:
@@ -118,24 +134,5 @@ def _species(wave: float) -> str:
     return next((name for name, low, high in _BANDS if low <= wave < high), "other")
 
 
-def _write(
-    path: str | os.PathLike[str],
-    tag: str,
-    fmt: TableFormat,
-    columns: Mapping[str, npt.NDArray[Any]],
-    told: str,
-    name: str = "",
-) -> Path:
-    header, own = Header(), Header()
-    header["ORIGIN"] = ("cascade-muse", "built from published data")
-    header["INSTRUME"] = ("MUSE", "Instrument used.")
-    set_key(header, "PRO.CATG", tag, "Category of pipeline product frame")
-    header.add_comment(told)
-    if name:
-        own["EXTNAME"] = (name, "extension name")
-    encoded, cards = encode_columns(fmt, columns)
-    target = Path(path)
-    with FitsWriter(target) as writer:
-        writer.primary(header)
-        writer.table(own, encoded, cards)
-    return target
+def _write_lines(path: str | os.PathLike[str], tag: str, lines: SkyLines, provenance: Provenance) -> Path:
+    return write_static(path, tag, [StaticTable(SKY_LINES, table_of_lines(lines).columns, "LINES")], provenance)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ def test_what_is_published_is_built_once(tmp_path: Path) -> None:
         "extinct_table.fits": "EXTINCT_TABLE",
         "sky_lines.fits": "SKY_LINES",
         "raman_lines.fits": "RAMAN_LINES",
+        "std_flux_table.fits": "STD_FLUX_TABLE",
+        "filter_list.fits": "FILTER_LIST",
+        "telluric_regions.fits": "TELLURIC_REGIONS",
     }
     before = {name: (tmp_path / name).stat().st_mtime_ns for name in found}
     build_statics(tmp_path)
@@ -45,6 +49,22 @@ def test_files_of_the_observatory_are_taken_instead(tmp_path: Path) -> None:
     build_statics(tmp_path)
     found = [Path(item.id).name for item in static_calibrations(tmp_path, INSTRUMENT) if item.tag == "EXTINCT_TABLE"]
     assert found == ["MU_GEXT_140101A_extinct_table.fits"]
+
+
+@pytest.mark.parametrize("name", ["own/extinct_table.fits", "MU_GEXT_140101A_extinct_table.fits"])
+def test_files_that_come_later_replace_what_was_built(tmp_path: Path, name: str) -> None:
+    build_statics(tmp_path)
+    (tmp_path / "own").mkdir()
+    write(tmp_path / name, "EXTINCT_TABLE")
+    rules = replace(
+        PAIRED, masters=(MasterSource("EXTINCT_TABLE", "extinction-1"),), tasks=(NEEDS_EXTINCTION,), pairs=()
+    )
+    for day, dated in (("2013-06-01", "extinct_table"), ("2015-06-01", "MU_GEXT_140101A_extinct_table")):
+        frame = FrameInfo("frame", "OBJECT", INSTRUMENT.setup.of_values({}), Time(day).mjd, units=(1,), night=day)
+        (block,) = make_plan(rules, [frame], static_calibrations(tmp_path, INSTRUMENT)).blocks
+        (choice,) = block.inputs
+        wanted = tmp_path / name if name.startswith("own") else tmp_path / f"{dated}.fits"
+        assert choice.product.id == str(wanted)
 
 
 def test_a_candidate_has_setup_version_and_pair(tmp_path: Path) -> None:
@@ -102,6 +122,7 @@ def test_a_static_calibration_that_does_not_tell_its_mode_serves_any(tmp_path: P
     assert INSTRUMENT.setup.key("field").difference(geometry.setup.get("field"), nfm.get("field")) != ""
 
 
+NEEDS_EXTINCTION = Task("toy", "OBJECT", (InputRule("EXTINCT_TABLE"),), ("DATACUBE_FINAL",))
 PAIRED = Rules(
     setup=INSTRUMENT.setup,
     units=INSTRUMENT.units,

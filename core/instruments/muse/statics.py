@@ -82,6 +82,9 @@ MUSE_STATICS: Final = StaticRules(
     built=(
         BuiltFile("LINE_CATALOG", "line_catalog.fits", "core.staticcal.line_catalog:write_line_catalog"),
         BuiltFile("EXTINCT_TABLE", "extinct_table.fits", "core.staticcal.night_sky:write_extinction"),
+        BuiltFile("STD_FLUX_TABLE", "std_flux_table.fits", "core.staticcal.standards:write_standards"),
+        BuiltFile("FILTER_LIST", "filter_list.fits", "core.staticcal.filters:write_filters"),
+        BuiltFile("TELLURIC_REGIONS", "telluric_regions.fits", "core.staticcal.telluric:write_telluric_regions"),
         BuiltFile("SKY_LINES", "sky_lines.fits", "core.staticcal.night_sky:write_sky_lines"),
         BuiltFile("RAMAN_LINES", "raman_lines.fits", "core.staticcal.night_sky:write_raman_lines"),
     ),
