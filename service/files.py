@@ -17,6 +17,7 @@ __all__ = [
     "Plot",
     "SetAsideError",
     "block_plots",
+    "cube_views",
     "existing",
     "is_made_again",
     "product_path",
@@ -116,5 +117,12 @@ def tail_text(path: Path, lines: int) -> str:
 
 def block_plots(block: Block) -> tuple[Plot, ...]:
     """Plots of a block that are on disk, in the order of the QC procedure."""
-    plots = (Plot(Path(item["path"]), item["title"], item["caption"], item["unit"]) for item in block.plots or ())
+    pictures = (item for item in block.plots or () if not item.get("view_of"))
+    plots = (Plot(Path(item["path"]), item["title"], item["caption"], item["unit"]) for item in pictures)
     return tuple(plot for plot in plots if plot.path.is_file())
+
+
+def cube_views(block: Block) -> dict[str, Path]:
+    """Views of the cubes of a block that are on disk, by the name of the cube's file."""
+    views = {item["view_of"]: Path(item["path"]) for item in block.plots or () if item.get("view_of")}
+    return {name: path for name, path in views.items() if path.is_file()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -38,15 +39,17 @@ UNITS: Final = {
     "degC": "°C",
     "deg C": "°C",
 }
+_POWER: Final = re.compile(r"10\*\*\(?(-?\d+)\)?\*")
 _SUPERSCRIPT: Final = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def unit_text(unit: str) -> str:
-    """Unit as shown: ``e⁻`` for electrons, ``Å`` for Angstrom."""
+    """Unit as shown: ``e⁻`` for electrons, ``Å`` for Angstrom, ``10⁻²⁰ erg/s/cm²/Å`` for fluxes."""
     for name, shown in (("Angstrom", "Å"), ("count", "e⁻")):
         if unit not in UNITS:
             unit = unit.replace(name, shown)
-    return UNITS.get(unit, unit).replace("**2", "²")
+    unit = _POWER.sub(lambda found: f"10{found[1].translate(_SUPERSCRIPT)} ", UNITS.get(unit, unit))
+    return unit.replace("**2", "²")
 
 
 def number(value: float | int | None, digits: int = 4) -> str:

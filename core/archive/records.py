@@ -102,13 +102,17 @@ class NewQc1Text:
 
 @dataclass(frozen=True)
 class NewPlot:
-    """A picture of a finished block, at its final place; ``unit`` is None if it shows all of them."""
+    """A picture of a finished block, at its final place; ``unit`` is None if it shows all of them.
+
+    With ``view_of`` it is no picture, but what pages show of the product file of that name.
+    """
 
     name: str
     title: str
     caption: str
     path: str
     unit: int | None = None
+    view_of: str = ""
 
 
 @dataclass(frozen=True)

@@ -131,13 +131,17 @@ class RunResult:
 
 @dataclass(frozen=True)
 class PlotFile:
-    """A picture: ``name`` is the stem of its file; ``unit`` is None if it shows all of them."""
+    """A picture: ``name`` is the stem of its file; ``unit`` is None if it shows all of them.
+
+    With ``view_of`` it is no picture, but the view (`core.previews.cubeview`) of the product file of that name.
+    """
 
     name: str
     title: str
     caption: str
     path: str
     unit: int | None = None
+    view_of: str = ""
 
 
 class RecipeFailedError(MuseError):

@@ -41,7 +41,7 @@ def product_levels(
 ) -> Response:
     """Width and height in pixels, unit, and the levels at which it is cut by zscale, and at minimum and maximum."""
     path, before = _product_paths(archive, product_id, minus)
-    return _levels(previews, path, ext, before)
+    return levels_response(previews, path, ext, before)
 
 
 @router.get(
@@ -62,13 +62,13 @@ def product_pixels(
 ) -> Response:
     """Little-endian 32-bit floats, row by row, the first row of the image first; ``X-Shape`` is rows, columns."""
     path, before = _product_paths(archive, product_id, minus)
-    return _tile(previews, path, before, ext, factor, column, row)
+    return tile_response(previews, path, before, ext, factor, column, row)
 
 
 @router.get("/frames/{dp_id}/levels", summary="Size, unit and levels of a raw image")
 def frame_levels(archive: ArchiveDep, previews: PreviewsDep, dp_id: str, ext: ExtensionQuery) -> Response:
     """As of a product."""
-    return _levels(previews, _frame_path(archive, dp_id), ext, None)
+    return levels_response(previews, _frame_path(archive, dp_id), ext, None)
 
 
 @router.get(
@@ -87,7 +87,7 @@ def frame_pixels(
     row: TileQuery,
 ) -> Response:
     """As of a product."""
-    return _tile(previews, _frame_path(archive, dp_id), None, ext, factor, column, row)
+    return tile_response(previews, _frame_path(archive, dp_id), None, ext, factor, column, row)
 
 
 def _frame_path(archive: Archive, dp_id: str) -> Path:
@@ -109,7 +109,8 @@ def _called(product: Product) -> str:
     return f"{product.tag} of {product.night}" + (f", {product.unit_words.word} {product.unit}" if product.unit else "")
 
 
-def _levels(previews: PreviewCache, path: Path, extension: str, before: Path | None) -> Response:
+def levels_response(previews: PreviewCache, path: Path, extension: str, before: Path | None) -> Response:
+    """Size, unit and levels of an image, of the difference to the one before if there is one."""
     name = kept_name(path, extension, "levels", before and kept_name(before))
     data = previews.get(name, "json")
     if data is None:
@@ -126,9 +127,10 @@ def _levels(previews: PreviewCache, path: Path, extension: str, before: Path | N
     return Response(data, media_type="application/json", headers=_HEADERS)
 
 
-def _tile(
+def tile_response(
     previews: PreviewCache, path: Path, before: Path | None, extension: str, factor: int, column: int, row: int
 ) -> Response:
+    """A tile of an image, of the difference to the one before if there is one."""
     name = kept_name(path, extension, "tile", factor, column, row, before and kept_name(before))
     kept = previews.get(name, "f32") if factor >= _KEPT_FROM else None
     if kept is None:

@@ -19,11 +19,14 @@ import httpx
 import numpy as np
 import pytest
 import uvicorn
+from astropy.io import fits
 
 from core.archive.models import Block, Frame, Product
 from core.archive.sessions import Archive
 from core.fitsfile.header import Header
+from core.formats.cube import open_cube
 from core.formats.image import MuseImage, write_image
+from core.previews.cubeview import ViewMaker
 from core.settings import Settings
 from service.app import create_app
 
@@ -80,8 +83,29 @@ def settings(
         plot = settings.product_dir / "bias0.png"
         plot.write_bytes(b"\x89PNG\r\n\x1a\n")
         block.plots = [{"name": "bias0", "title": "Cuts", "caption": "rows", "path": str(plot), "unit": None}]
+        _add_cube(session, settings.product_dir)
     archive.dispose()
     return settings
+
+
+def _add_cube(session: Any, folder: Path) -> None:
+    """The first wavelength table of all is a cube on disk, with a view and an image."""
+    product = session.query(Product).filter(Product.tag == "WAVECAL_TABLE").order_by(Product.id).first()
+    image = session.query(Product).filter(Product.block_id == product.block_id, Product.unit == 2).one()
+    axes = {"CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRPIX1": 1.0, "CRPIX2": 1.0, "CRVAL1": 150.0, "CRVAL2": -30.0,
+            "CD1_1": -5e-5, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 5e-5}  # fmt: skip
+    more = {"CTYPE3": "AWAV", "CRPIX3": 1.0, "CRVAL3": 5000.0, "CD3_3": 1.25, "BUNIT": "count"}
+    z, y, x = np.mgrid[0:40, 0:12, 0:16].astype(np.float32)
+    cube = 1000 * y + 10 * x + z
+    parts = [fits.ImageHDU(cube, fits.Header({**axes, **more}), part) for part in ("DATA", "STAT")]
+    fits.HDUList([fits.PrimaryHDU(), *parts]).writeto(folder / "CUBE.fits")
+    white = fits.ImageHDU(cube.mean(axis=0), fits.Header({**axes, "BUNIT": "count"}), "DATA")
+    fits.HDUList([fits.PrimaryHDU(), white]).writeto(folder / "WHITE.fits")
+    view = ViewMaker(open_cube(folder / "CUBE.fits")).run().write(folder / "CUBE-view.fits")
+    for item, name in ((product, "CUBE.fits"), (image, "WHITE.fits")):
+        item.path, item.size = str(folder / name), (folder / name).stat().st_size
+    plot = {"name": view.stem, "title": "", "caption": "", "path": str(view), "unit": None, "view_of": "CUBE.fits"}
+    session.get_one(Block, product.block_id).plots = [plot]
 
 
 def _free_port() -> int:
@@ -176,6 +200,16 @@ def real_product(client: httpx.Client, bias_block: str) -> int:
     """Number of the product that is on disk."""
     products = client.get(f"/api/blocks/{bias_block}").json()["products"]
     return max(int(product["id"]) for product in products)
+
+
+@pytest.fixture(scope="session")
+def cube_product(settings: Settings) -> int:
+    """Number of the product that is a cube with a view; the next one is an image of it."""
+    archive = Archive(settings.database_url)
+    with archive.read() as session:
+        number: int = session.query(Product).filter(Product.path.endswith("/CUBE.fits")).one().id
+    archive.dispose()
+    return number
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,7 @@ def test_quantities_have_units() -> None:
     assert text.quantity(5, "") == "5"
     assert text.unit_text("count/pix/h") == "e⁻/pix/h"
     assert text.unit_text("(count)**2") == "(e⁻)²"
+    assert text.unit_text("10**(-20)*erg/s/cm**2/Angstrom") == "10⁻²⁰ erg/s/cm²/Å"
     assert text.range_text(1.0, 5.0, "count") == "1 to 5 e⁻"
     assert text.range_text(40, None) == "above 40"
 

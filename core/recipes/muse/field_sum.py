@@ -49,7 +49,7 @@ class FieldSum:
             self._places.append((picture, x, y))
         self._low, self._shape = low, (int(high[1] - low[1]) + 1, int(high[0] - low[0]) + 1)
         self._axes = SpatialAxes(
-            True, first.crval, (first.crpix[0] - float(low[0]), first.crpix[1] - float(low[1])), first.cd
+            True, first.crval, (first.crpix[0] - float(low[0]) + 1, first.crpix[1] - float(low[1]) + 1), first.cd
         )
 
     def image(self) -> npt.NDArray[np.float32]:

@@ -57,7 +57,7 @@ def sky_qc(prefix: str, axes: tuple[str, ...] = ()) -> tuple[QcSpec, ...]:
         spec("CONT.FLUX", _FLUX, "Total flux of the continuum", continuum),
         spec(
             "CONT.MAXDEV",
-            f"{_FLUX}/Angstrom",
+            "10**-20*erg/s/cm**2/Angstrom**2",
             "Maximum (absolute value) of the derivative of the continuum spectrum",
             continuum,
         ),

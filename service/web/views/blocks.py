@@ -22,7 +22,7 @@ from core.instruments.registry import instrument_of_recipe
 from core.recipes.declaration import ParameterInfo
 from service.declarations import installed_recipe
 from service.explain import LEVELS, relative_paths, waits_for, why_this
-from service.files import Plot, block_plots, tail_text
+from service.files import Plot, block_plots, cube_views, tail_text
 from service.places import place
 from service.progress import memory_note, progress_of
 from service.web.page import PageDep
@@ -47,6 +47,7 @@ def block_page(
     progress = progress_of(session, block)
     waiting = waits_for(block, inputs)
     log = Path(block.log_path) if block.log_path else None
+    products, views = queries.block_products(session, block.id), cube_views(block)
     return page.render(
         "block.html",
         block=block,
@@ -64,7 +65,8 @@ def block_page(
         place=place,
         plots=_shown_plots(block, unit),
         doubts=doubts(session, block.id, inputs) if block.state is BlockState.DONE else [],
-        products=queries.block_products(session, block.id),
+        products=products,
+        cubes=[product for product in products if Path(product.path).name in views],
         used_by=queries.blocks_using(session, block.id),
         events=queries.block_events(session, block.name),
         log=tail_text(log, LOG_LINES) if log is not None and log.is_file() else None,

@@ -11,16 +11,19 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
 
 from core.archive.models import Product, Qc1Parameter
 from core.archive.pages import products as queries
+from core.archive.pages.blocks import block_products
 from core.archive.pages.frames import quarantine_history
 from core.archive.pages.qc1_texts import product_texts
 from core.instruments.catalogue import intermediates
+from core.previews.cubeview import open_cube_view
 from core.previews.preview import Cuts
 from core.settings import Settings
 from service.dependencies import ProductId
-from service.files import is_made_again
+from service.files import cube_views, is_made_again
 from service.fitsview import ExtensionInfo, extension_cards, extensions, table_rows
 from service.places import place
 from service.web.page import PageDep
@@ -87,6 +90,31 @@ def _first_shown(infos: Sequence[ExtensionInfo]) -> int:
     return found[0] if found else 0
 
 
+@dataclass(frozen=True)
+class ShownView:
+    """The cube whose spectra a page shows, and whether its white-light image is shown in place of an extension."""
+
+    cube: Product
+    is_whole: bool
+
+
+def _view(session: Session, product: Product, info: ExtensionInfo | None) -> ShownView | None:
+    """Of a cube its view; of an image that lies on a cube of the same block the view of that one."""
+    if product.block is None or not (views := cube_views(product.block)):
+        return None
+    if Path(product.path).name in views:
+        if info is None or info.n_axes == 3:
+            return ShownView(product, True)
+        cubes = [product]
+    else:
+        cubes = [item for item in block_products(session, product.block.id) if Path(item.path).name in views]
+    for cube in cubes if info is not None and info.is_image else ():
+        view = open_cube_view(views[Path(cube.path).name])
+        if info is not None and info.size == f"{view.width} × {view.height}":
+            return ShownView(cube, False)
+    return None
+
+
 def _kept_until(product: Product, settings: Settings) -> datetime | None:
     """When the file of an intermediate product is removed; None if it is no such, or has expired."""
     recipe = product.block.recipe if product.block is not None else ""
@@ -118,6 +146,7 @@ def product_page(
         kept_until=_kept_until(product, page.settings),
         extensions=infos,
         shown=info,
+        view=_view(page.session, product, info),
         cuts=cuts,
         before=queries.previous_product(page.session, product) if info is not None and info.is_image else None,
         cards=extension_cards(path, shown) if info is not None else [],

@@ -30,11 +30,11 @@ DIFFERENCES: Final = (
         size="1 pix, 0.28 arcsec along the diagonal; none in OFFSET_LIST for images of the same orientation and scale",
     ),
     Difference(
-        where="PREVIEW_FOV, EXPOSURE_MAP",
-        here="the pixels lie where the coordinates say; the reference point is that of the first image",
-        reference="the pixels lie one pixel too far in both directions; the reference point is the middle of the field",
-        why="defect of the reference",
-        size="1 pix; 93 % of the pixels are the same then, the others are those of neighbours",
+        where="CRVAL, CRPIX of PREVIEW_FOV, EXPOSURE_MAP",
+        here="the reference point is that of the first image",
+        reference="it is the middle of the field; all pixels lie one row and one column lower, as its CRPIX says",
+        why="the first image is what the offsets refer to",
+        size="none on the sky: the same values at the same places",
     ),
     Difference(
         where="last column or row of an image of an odd size",

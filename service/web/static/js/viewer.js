@@ -25,7 +25,7 @@ class Viewer {
 
   field(name) { return this.root.querySelector(`[name=${name}]`); }
 
-  query(more) { return new URLSearchParams({ ext: this.ext, ...(this.minus ? { minus: "true" } : {}), ...more }); }
+  query(more) { return new URLSearchParams({ ...(this.ext ? { ext: this.ext } : {}), ...(this.minus ? { minus: "true" } : {}), ...more }); }
 
   async begin() {
     const response = await fetch(`${this.base}/levels?${this.query({})}`);
@@ -153,6 +153,12 @@ class Viewer {
     // What is there of coarser scales is seen until the tiles of this one have come.
     for (const factor of FACTORS.filter((item) => item > this.factor()).reverse()) this.paint(ctx, this.shown(factor), px, py);
     this.paint(ctx, wanted, px, py);
+    for (const { x, y, colour } of this.root.marks ?? []) { // boxes of pixels, from 1, whose spectra are shown
+      const left = px(x[0] - 1), top = py(y[1]);
+      ctx.strokeStyle = colour;
+      ctx.lineWidth = 2;
+      ctx.strokeRect(left - 1, top - 1, px(x[1]) - left + 2, py(y[0] - 1) - top + 2);
+    }
     for (const item of wanted) if (!item.tile) this.read(item);
     this.root.querySelector(".scale").textContent = `${view.scale >= 1 ? `${Number(view.scale.toPrecision(3))} ×` : `1 / ${Number((1 / view.scale).toPrecision(3))}`}, ${this.facts.width} × ${this.facts.height} pix`;
     this.readout();
@@ -183,6 +189,7 @@ class Viewer {
     if (!at || !view) { this.say("Point at the image to read a pixel. Wheel, + and − zoom, dragging and arrows move, 0 shows all."); return; }
     const x = Math.floor(view.x + (at[0] - width / 2) / view.scale), y = Math.floor(view.y - (at[1] - height / 2) / view.scale);
     if (x < 0 || y < 0 || x >= facts.width || y >= facts.height) { this.say("outside of the image"); return; }
+    this.root.dispatchEvent(new CustomEvent("spaxel", { detail: { x: x + 1, y: y + 1 } }));
     const factor = this.factor(), column = Math.floor(x / factor / TILE), row = Math.floor(y / factor / TILE), tile = this.tiles.get(`${factor}/${column}/${row}`);
     const value = tile?.data?.[(Math.floor(y / factor) - row * TILE) * tile.nx + Math.floor(x / factor) - column * TILE];
     const text = value === undefined ? "reading …" : Number.isNaN(value) ? "no value" : `${withUnit(value, this.unit, 6)}${factor > 1 ? ` (mean of ${factor} × ${factor} pixels; zoom in for each)` : ""}`;
@@ -210,6 +217,7 @@ class Viewer {
     canvas.addEventListener("pointerleave", () => { this.at = null; this.readout(); });
     canvas.addEventListener("dblclick", (event) => this.zoomAt(2, ...place(event)));
     canvas.addEventListener("keydown", (event) => this.key(event));
+    root.addEventListener("marks", () => this.draw());
     root.addEventListener("change", (event) => {
       if (event.target.name === "cuts") { this.cut = event.target.value; this.applyCuts(); this.draw(); }
       if (["low", "high"].includes(event.target.name)) { this.cut = "own"; this.applyCuts(); this.draw(); }
