@@ -10,6 +10,7 @@ from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters, fwhm_qc
+from core.recipes.muse.differences.cube_forms import ARCHIVE_DIFFERENCES, SPECTRA_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_scipost import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import RefractionParameters, exposures_of, table_product
@@ -207,7 +208,7 @@ class MuseScipost(Recipe):
         ProductSpec("SKY_CONTINUUM", "table", "Estimated continuum flux spectrum (if --skymethod=model)"),
     )
     qc = (*fwhm_qc(QC, _CUBE), *sky_qc(QC, ("exposure",)), *raman_qc())
-    differences = (*CUBE_DIFFERENCES, *DIFFERENCES)
+    differences = (*CUBE_DIFFERENCES, *SPECTRA_DIFFERENCES, *ARCHIVE_DIFFERENCES, *DIFFERENCES)
     manual_notes = MANUAL_NOTES
 
     @classmethod

@@ -8,6 +8,7 @@ from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters
+from core.recipes.muse.differences.cube_forms import SPECTRA_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.scipost_steps import EXPOSURE_DIFFERENCES
 from core.recipes.muse.exposures import WavelengthParameters, exposures_of, table_product
@@ -79,6 +80,13 @@ class MuseScipostCombinePixtables(Recipe):
 class MakeCubeParameters(CubeParameters, WavelengthParameters):
     """Parameters of muse_scipost_make_cube."""
 
+    format: Literal["Cube", "Euro3D", "xCube", "xEuro3D"] = parameter(
+        "Cube",
+        'Type of output file format, "Cube" is a standard FITS cube with NAXIS=3 and multiple extensions (for data and '
+        'variance), "Euro3D" a table of spectra. The extended "x" formats include the reconstructed image(s) in FITS '
+        "image extensions within the same file.",
+    )
+
 
 class MuseScipostMakeCube(Recipe):
     """Make a cube of a pixel table."""
@@ -98,7 +106,7 @@ class MuseScipostMakeCube(Recipe):
         ProductSpec("IMAGE_FOV", "image", "Field-of-view images of the filters", science=True),
     )
     qc = ()
-    differences = (*CUBE_DIFFERENCES, *EXPOSURE_DIFFERENCES)
+    differences = (*CUBE_DIFFERENCES, *SPECTRA_DIFFERENCES, *EXPOSURE_DIFFERENCES)
 
     @classmethod
     def check_parameters(cls, frames: FrameSet, params: MakeCubeParameters) -> None:
