@@ -6,7 +6,7 @@ from typing import Final
 
 from core.recipes.declaration import Difference
 
-__all__ = ["ARCHIVE_DIFFERENCES", "SPECTRA_DIFFERENCES"]
+__all__ = ["ARCHIVE_DIFFERENCES", "SPECTRA_DIFFERENCES", "STACKED_DIFFERENCES"]
 
 SPECTRA_DIFFERENCES: Final = (
     Difference(
@@ -34,6 +34,17 @@ SPECTRA_DIFFERENCES: Final = (
     ),
 )
 """Differences of all recipes that write Euro3D tables."""
+
+STACKED_DIFFERENCES: Final = (
+    Difference(
+        where="OBJECT_RESAMPLED of a whole exposure",
+        here="NaN where no pixel lies within 1.25 steps",
+        reference="0 where no pixel lies within two lines; the mean of those that lie beyond 1.25 steps",
+        why="a value that was not measured is none",
+        size="16 of 12864 pixels have a value there only; all others equal",
+    ),
+)
+"""Differences of recipes that write pictures of all spectra."""
 
 ARCHIVE_DIFFERENCES: Final = (
     Difference(

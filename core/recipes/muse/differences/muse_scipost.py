@@ -39,9 +39,9 @@ DIFFERENCES: Final = (
         size="1 of 840000 voxels of an IFU without a value, some others by up to 1.5 sigma",
     ),
     Difference(
-        where="autocalib, AUTOCAL_FACTORS; save=stacked, autocal",
+        where="autocalib, AUTOCAL_FACTORS; save=autocal",
         here="are not offered",
-        reference="slices are brought to the same level; a picture of their spectra",
+        reference="slices are brought to the same level",
         why="not part of this recipe",
         size="no results to compare",
     ),
