@@ -188,6 +188,7 @@ class MuseScipost(Recipe):
             "pixtable",
             'Pixel table of each exposure (if --save contains "individual")',
             science=True,
+            intermediate=True,
         ),
         ProductSpec(
             "PIXTABLE_POSITIONED",
