@@ -23,6 +23,7 @@ from core.formats.pixtable import write_pixtable
 from core.formats.pixtable_header import FLUX_UNIT, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_read import open_pixtable
+from core.formats.science_check import check_science_cube
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.cubes import CubeOptions, write_cube
@@ -44,6 +45,8 @@ def described(number: int = 0) -> Header:
     for key, value in {**TELESCOPE, "OBS.ID": 7 - number, f"{PREFIX}.DAR.CORRECT": 7000.0}.items():
         set_key(cards, key, value)
     cards["DATE-OBS"], cards["MJD-OBS"] = f"2026-11-01T0{number + 1}:00:00.000", 61345.04 + number / 24
+    for key, value in {"ORIGIN": "ESO", "TELESCOP": "ESO-VLT-U4", "EQUINOX": 2000.0, "SPECSYS": "BARYCENT"}.items():
+        cards[key] = value
     cards["ARCFILE"] = f"MUSE.{cards['DATE-OBS']}.fits"
     return cards
 
@@ -180,6 +183,13 @@ def test_the_archive_is_told_what_it_wants(exposures: list[Path], tmp_path: Path
         assert 20 < cards["ABMAGLIM"] < 30
         assert image[0].header["PRODCATG"] == "ANCILLARY.IMAGE"
         assert image["DATA"].header["BUNIT"] == axes["BUNIT"]
+
+
+def test_the_archive_would_take_it(exposures: list[Path], tmp_path: Path) -> None:
+    made = combine(exposures, tmp_path)
+    assert check_science_cube(made["DATACUBE_FINAL"]) == []
+    plain = combine(exposures, tmp_path / "plain", format="Cube")
+    assert "PRODCATG" in {finding.rule for finding in check_science_cube(plain["DATACUBE_FINAL"])}
 
 
 def reference(recipe: str, tag: str, tables: list[Path], folder: Path, form: str) -> Path:
