@@ -151,7 +151,7 @@ def fit_vignetting(white: F32, field: Mask, mask: Mask, smoothing: Smoothing, *,
     bound = np.minimum if narrow else np.maximum
     factor, known = _SMOOTHERS[smoothing.method](white, used, smoothing.sizes, bound)
     factor = bound(factor, one)
-    part = known & (_above_no_loss(factor, mask) if narrow else field & mask)
+    part = known & (_above_no_loss(factor, used, mask) if narrow else field & mask)
     return Vignetting(np.where(part, factor, one), part, used, cleaned)
 
 
@@ -189,14 +189,15 @@ def _by_median(white: F32, used: Mask, sizes: tuple[int, int], bound: np.ufunc) 
 _SMOOTHERS: Final = {"polyfit": _by_polynomial, "gaussian": _by_gaussian, "median": _by_median}
 
 
-def _above_no_loss(factor: F32, mask: Mask) -> Mask:
-    """The mask without the rows below that of least loss, where that is next to none."""
+def _above_no_loss(factor: F32, used: Mask, mask: Mask) -> Mask:
+    """The mask without the rows below that of least loss, where that is next to none.
+
+    Rows without a spaxel that was used count as dark: they are left out too, and not extrapolated to.
+    """
     kept = mask.copy()
     largest = -np.inf
     for row in range(len(factor) - 1, -1, -1):
-        if not mask[row].any():
-            continue
-        mean = float(np.mean(factor[row][mask[row]], dtype=np.float64))
+        mean = float(np.mean(factor[row][used[row]], dtype=np.float64)) if used[row].any() else 0.0
         if mean < largest and abs(largest - 1) < _NEAR_ONE:
             kept[row] = False
         largest = max(largest, mean)

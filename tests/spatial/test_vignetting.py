@@ -78,3 +78,14 @@ def test_in_narrow_field_mode_the_factor_is_at_most_1_and_ends_where_no_light_is
     np.testing.assert_allclose(found.factor[27:-1], white[27:-1], atol=0.01)
     assert not found.part[:20].any()
     assert found.part[-1].all()
+
+
+def test_rows_of_the_mask_without_light_are_not_extrapolated_to() -> None:
+    white = np.full(SHAPE, 1.0, np.float32)
+    white[32:] -= 0.005 * np.arange(8)[:, None].astype(np.float32)
+    field = FIELD.copy()
+    field[10:28] = False  # a gap within the mask
+    found = fit_vignetting(white, field, top_mask(SHAPE, 22), Smoothing(), narrow=True)
+    assert not found.part[:28].any()
+    np.testing.assert_array_equal(found.factor[:28], 1)
+    np.testing.assert_allclose(found.factor[33:-1], white[33:-1], atol=0.005)
