@@ -38,13 +38,13 @@ GOOD: dict[str, Any] = {
         ("science", "Object", None, "OBJECT"),
         ("CALIB", "WAVE,LSF", None, "ARC_LSF"),
         ("TECHNICAL", "FLAT,LAMP,THRUPUT", None, "AMPL"),
-        ("CALIB", "BIAS,DETCHECK", None, "DETMON_LAMP_OFF"),
+        ("CALIB", "BIAS,DETCHECK", None, "LINGAIN_LAMP_OFF"),
         ("CALIB", "FLAT,LAMP,DETCHECK", None, "DETCHECK"),
         ("CALIB", "FLAT,LAMP,ILLUM", "MUSE_wfm_cal_specflat", "FLAT"),  # the template decides
         ("TECHNICAL", "OBJECT", None, "TECHNICAL"),
         ("TEST", "BIAS", None, "TEST"),
         ("ACQUISITION", "OBJECT", None, "ACQUISITION"),
-        ("CALIB", "LINEARITY,FLAT,DETCHAR", None, "DETMON_LAMP_ON"),
+        ("CALIB", "LINEARITY,FLAT,DETCHAR", None, "LINGAIN_LAMP_ON"),
     ],
 )
 def test_dpr_keywords_give_the_tag_of_the_manual(catg: str, kind: str, template: str | None, tag: str) -> None:

@@ -22,6 +22,12 @@ RULE_DIFFERENCES: Final = (
     RuleDifference("FLAT,LAMP,ILLUM of another template than MUSE_[wn]fm_cal_illum, or none", "ILLUM", _NOTHING, _OLD),
     RuleDifference("illumination flats", "have the tag ILLUM", "ILLUMFLAT", "the manual and the recipes say ILLUM"),
     RuleDifference(
+        "BIAS,DETCHECK and LINEARITY,FLAT,DETCHAR",
+        "have the tags LINGAIN_LAMP_OFF and LINGAIN_LAMP_ON",
+        "DETMON_LAMP_OFF and DETMON_LAMP_ON, as until 2.8.3",
+        "muse_lingain, here and in the reference, takes no others",
+    ),
+    RuleDifference(
         "FLAT,LAMP,MASK of another template than MUSE_[wn]fm_cal_specflat",
         "MASK_CHECK: muse_geometry makes a picture of the field of it, on request",
         _NOTHING,

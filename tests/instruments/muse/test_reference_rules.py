@@ -25,8 +25,8 @@ from core.instruments.muse.plan import RULES
 REFERENCE: tuple[tuple[str, tuple[str, ...], str | tuple[str, ...], str], ...] = (
     ("ACQUISITION", ("ACQUISITION",), (), ""),
     ("TEST", ("TEST",), (), ""),
-    ("DETMON_LAMP_OFF", ("CALIB",), ("BIAS", "DETCHECK"), ""),
-    ("DETMON_LAMP_ON", ("CALIB",), ("LINEARITY", "FLAT", "DETCHAR"), ""),
+    ("LINGAIN_LAMP_OFF", ("CALIB",), ("BIAS", "DETCHECK"), ""),
+    ("LINGAIN_LAMP_ON", ("CALIB",), ("LINEARITY", "FLAT", "DETCHAR"), ""),
     ("AMPL", ("TECHNICAL",), ("FLAT", "LAMP", "THRUPUT"), ""),
     ("BIAS", ("CALIB",), "BIAS", ""),
     ("DARK", ("CALIB",), "DARK", ""),
@@ -143,7 +143,9 @@ def test_the_tables_above_are_those_of_the_installed_rule_file() -> None:
     text = re.sub(r"//[^\n]*", "", INSTALLED[-1].read_text())
     found = []
     for condition, body in re.findall(r"\bif\b(.*?)\bthen\s*\{(.*?)\}", text, re.DOTALL):
-        tag = re.findall(r'DO\.CATG\s*=\s*"([^"]+)"', body)[0].replace("ILLUMFLAT", "ILLUM")
+        tag = (
+            re.findall(r'DO\.CATG\s*=\s*"([^"]+)"', body)[0].replace("ILLUMFLAT", "ILLUM").replace("DETMON", "LINGAIN")
+        )
         if "PRO.CATG" in condition:
             assert product_tag({"PRO.CATG": tag}) == tag
             continue

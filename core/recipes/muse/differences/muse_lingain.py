@@ -16,7 +16,7 @@ DIFFERENCES: Final = (
         here="the variance of the read-out that is subtracted is that of the port",
         reference="subtracts one read-out noise of all four ports together",
         why=_DEFECT,
-        size="9e-5 of the gain where the ports have equal noise; identical with the noise of all ports (1e-8)",
+        size="9e-5 of the gain if ports have equal noise, 0.5 % of one with 20 % more, 1e-8 with that of all ports",
     ),
     Difference(
         where="QC.LINGAIN.OUTn.GAIN",
