@@ -384,6 +384,7 @@ class Recipe(ABC):
     products: ClassVar[tuple[ProductSpec, ...]]
     qc: ClassVar[tuple[QcSpec, ...]]
     parts: ClassVar[PartKind] = PartKind.WHOLE
+    needs_raw: ClassVar[bool] = True  # without raw frames there is nothing to do
     survives_loss: ClassVar[bool] = False  # the result is worth having when a part failed
     leased_parts: ClassVar[bool] = False  # the service gives its parts to several workers, on several hosts
     memory: ClassVar[MemoryNeed]
@@ -530,5 +531,5 @@ class Recipe(ABC):
                     f"the set of frames has {found}",
                     rule=spec.tag,
                 )
-        if cls.raw_tags() and not frames.tagged(*cls.raw_tags()):
+        if cls.needs_raw and cls.raw_tags() and not frames.tagged(*cls.raw_tags()):
             raise MissingInputError(f"{cls.name} needs raw frames of type {' or '.join(cls.raw_tags())}")

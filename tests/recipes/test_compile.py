@@ -44,6 +44,7 @@ NO_UNITS = ("muse_twilight",)  # recipes that take all IFUs there are
 WITHOUT_KERNELS = {
     "muse_illum",
     "muse_lingain",
+    "muse_qi_mask",
     "muse_exp_align",
     "muse_scipost_apply_astrometry",
     "muse_scipost_subtract_sky_simple",

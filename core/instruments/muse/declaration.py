@@ -41,6 +41,7 @@ INSTRUMENT: Final = Instrument(
         "muse_standard": "core.recipes.muse.muse_standard:MuseStandard",
         "muse_ampl": "core.recipes.muse.muse_ampl:MuseAmpl",
         "muse_lingain": "core.recipes.muse.muse_lingain:MuseLingain",
+        "muse_qi_mask": "core.recipes.muse.muse_qi_mask:MuseQiMask",
         "muse_create_sky": "core.recipes.muse.muse_create_sky:MuseCreateSky",
         "muse_astrometry": "core.recipes.muse.muse_astrometry:MuseAstrometry",
         "muse_scipost": "core.recipes.muse.muse_scipost:MuseScipost",
