@@ -25,6 +25,7 @@ from core.onsky.fluxcal import Curve
 __all__ = [
     "ASTROMETRY_REFERENCE",
     "ASTROMETRY_SOURCES",
+    "AUTOCAL_FACTORS",
     "EXTINCT_TABLE",
     "FILTER_LIST",
     "OFFSET_LIST",
@@ -186,11 +187,26 @@ ASTROMETRY_SOURCES: Final = TableFormat(
     ),
     "Stars that were found in an astrometric field",
 )
+AUTOCAL_FACTORS: Final = TableFormat(
+    "AUTOCAL_FACTORS",
+    (
+        Column("ifu", "J", "", "IFU number"),
+        Column("sli", "J", "", "slice number on the detector"),
+        Column("quad", "J", "", "number of the bin of wavelength"),
+        Column("npts", "J", "", "number of pixels that were used", optional=True),
+        Column("corr", "D", "", "factor of the slice in the bin"),
+        Column(
+            "corr_orig", "D", "", "the factor as it was measured, where another was put in its place", optional=True
+        ),
+    ),
+    "Factors that bring slices to one level",
+)
 ONSKY_FORMATS: Final = {
     item.name: item
     for item in (
         ASTROMETRY_REFERENCE,
         ASTROMETRY_SOURCES,
+        AUTOCAL_FACTORS,
         EXTINCT_TABLE,
         STD_FLUX_TABLE,
         STD_RESPONSE,

@@ -36,9 +36,6 @@ from core.simulator.sources import STAR_KINDS, Galaxy, Moffats, Star
 from core.simulator.truth import InstrumentTruth
 
 __all__ = [
-    "VIGNETTED_CORNER",
-    "VIGNETTED_SIZE",
-    "VIGNETTED_UNTIL",
     "AstrometryScene",
     "ObjectScene",
     "OnSkyScene",
@@ -53,10 +50,8 @@ F64 = NDArray[np.float64]
 VIGNETTED_UNTIL: Final = datetime(2017, 3, 11)
 """When the vignetting of the lower right corner in lamp flats was cured."""
 
-VIGNETTED_CORNER: Final = (150.0, -150.0)
-"""Of the wide field [0.2 arcsec]."""
-VIGNETTED_SIZE: Final = 50.0
-"""Radius of what is vignetted there [0.2 arcsec]."""
+_CORNER: Final = (150.0, -150.0)  # of the wide field
+_CORNER_SIZE: Final = 50.0
 _CORNER_EXCESS: Final = 0.3  # of the sky over the lamp flats in it
 _DARK_ROWS: Final = (128.0, 150.0)  # at the top of the narrow field
 _DARK_LOSS: Final = 0.5
@@ -87,9 +82,7 @@ class _Seen:
             low, high = _DARK_ROWS
             return np.asarray(response * (1.0 - _DARK_LOSS * np.clip((y - low) / (high - low), 0.0, 1.0)))
         if self.vignetted:
-            inside = np.clip(
-                1.0 - np.hypot(x - VIGNETTED_CORNER[0], y - VIGNETTED_CORNER[1]) / VIGNETTED_SIZE, 0.0, None
-            )
+            inside = np.clip(1.0 - np.hypot(x - _CORNER[0], y - _CORNER[1]) / _CORNER_SIZE, 0.0, None)
             return np.asarray(response * (1.0 + _CORNER_EXCESS * inside**2))
         return response
 
@@ -236,7 +229,7 @@ class ObjectScene(OnSkyScene):
             )
 
     def _stars(self, mode: str, view: View, seen: _Seen) -> Iterable[Light]:
-        for kind in dict.fromkeys((*STAR_KINDS, *(star.kind for star in self.stars))):
+        for kind in STAR_KINDS:
             stars = [star for star in self.stars if star.kind == kind]
             if stars:
                 weight = 10.0 ** (-0.4 * (np.array([star.magnitude for star in stars]) - _REFERENCE_MAGNITUDE))

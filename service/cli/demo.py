@@ -22,7 +22,6 @@ from core.archive.states import BLOCK_OPEN_STATES, BlockState
 from core.cascade.words import count_words
 from core.errors import RetriableError
 from core.instruments.declaration import PARANAL_NOON_UT
-from core.instruments.rules import CLOSEST
 from core.recipes.kernels import kernels_compiled
 from core.settings import Settings
 from core.simulator.night import ON_REQUEST
@@ -123,7 +122,6 @@ def _own_settings(folder: Path) -> Settings:
         with_recipes=ON_REQUEST,
         with_inputs=(),
         older_only=False,
-        policy=CLOSEST,
     )
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import DataError
-from core.onsky.skymask import find_sky
+from core.onsky.skymask import find_level_sky, find_sky
 
 # Number of pixels of 1, 2, 3 ..., ignore, fraction; brightness between which is sky, as the reference pipeline has it.
 CASES = [
@@ -55,3 +55,23 @@ def test_what_is_no_part_is_refused(ignore: float, fraction: float, rule: str) -
 def test_no_pixels_no_sky() -> None:
     with pytest.raises(DataError):
         find_sky(np.full((2, 2), np.nan), 0.05, 0.75)
+
+
+def test_pixels_like_most_are_sky_but_for_those_next_to_sources() -> None:
+    image = 100 + np.random.default_rng(2).normal(0, 1, (30, 40))
+    image[10:14, 20:24] = 150  # a source
+    image[25, 5] = 150  # a cosmic ray
+    image[:, 35:] = np.nan
+    found = find_level_sky(image)
+    assert (found.low + found.high) / 2 == pytest.approx(100, abs=0.3)
+    assert found.high - found.low == pytest.approx(10 * 0.67, rel=0.2)
+    assert not found.mask[8:16, 18:26].any()  # two pixels around the source
+    assert found.mask[7, 18:26].all()
+    assert found.mask[25, 5]
+    assert found.mask[[0, -1], :30].all()
+    assert not found.mask[:, 33:].any()
+
+
+def test_an_image_of_nothing_has_no_level() -> None:
+    with pytest.raises(DataError, match="no pixel"):
+        find_level_sky(np.full((4, 4), np.nan))

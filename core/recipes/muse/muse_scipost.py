@@ -10,7 +10,6 @@ from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters, fwhm_qc
-from core.recipes.muse.differences.cube_forms import ARCHIVE_DIFFERENCES, SPECTRA_DIFFERENCES, STACKED_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_scipost import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import RefractionParameters, exposures_of, table_product
@@ -18,7 +17,6 @@ from core.recipes.muse.raman_model import check_width, raman_qc
 from core.recipes.muse.scipost_flow import QC, ScipostCalibrations, ScipostFlow
 from core.recipes.muse.sky_model import parse_sigmas
 from core.recipes.muse.sky_products import sky_qc
-from core.recipes.muse.stacked import stacked_product
 from core.recipes.muse.steps.combination import combine_exposures
 from core.recipes.parts import MemoryNeed, Part
 
@@ -26,7 +24,7 @@ __all__ = ["MuseScipost", "ScipostParameters"]
 
 _TABLE: Final = "PIXTABLE_OBJECT"
 _CUBE: Final = "DATACUBE_FINAL"
-_SAVE: Final = ("cube", "skymodel", "raman", "individual", "positioned", "combined", "stacked")
+_SAVE: Final = ("cube", "autocal", "skymodel", "raman", "individual", "positioned", "combined")
 
 
 class ScipostParameters(CubeParameters, RefractionParameters):
@@ -34,19 +32,18 @@ class ScipostParameters(CubeParameters, RefractionParameters):
 
     save: str = parameter(
         "cube,skymodel",
-        'Select output product(s) to save. Can contain one or more of "cube", "skymodel", "raman", "individual", '
-        '"positioned", "combined", and "stacked". If several options are given, they have to be comma-separated. '
+        'Select output product(s) to save. Can contain one or more of "cube", "autocal", "skymodel", "raman", '
+        '"individual", "positioned", and "combined". If several options are given, they have to be comma-separated. '
         '("cube": output cube and associated images, if this is not given, no final resampling is done at all -- '
-        '"skymodel": additional output products about the effectively used sky that was subtracted -- "raman": '
-        'images of the Raman light of the lasers that was subtracted -- "individual": fully reduced pixel table '
-        'for each individual exposure -- "positioned": fully reduced and positioned pixel table for each '
-        'individual exposure, the difference to "individual" is that here, the output pixel tables have '
-        "coordinates in RA and DEC, and the optional offsets were applied; this is only useful, if both the "
-        'relative exposure weighting and the final resampling are to be done externally -- "combined": fully '
-        'reduced and combined pixel table for the full set of exposures, the difference to "positioned" is that '
-        "all pixel tables are combined into one, with an added weight column; this is useful, if only the final "
-        'resampling step is to be done separately -- "stacked": an additional output file in form of a 2D '
-        "column-stacked image, i.e. x direction is pseudo-spatial, y direction is wavelength).",
+        '"autocal": sky mask and factors of the autocalibration of slices -- "skymodel": '
+        'additional output products about the effectively used sky that was subtracted -- "raman": images of the '
+        'Raman light of the lasers that was subtracted -- "individual": fully reduced pixel table for each '
+        'individual exposure -- "positioned": fully reduced and positioned pixel table for each individual exposure, '
+        'the difference to "individual" is that here, the output pixel tables have coordinates in RA and DEC, and '
+        "the optional offsets were applied; this is only useful, if both the relative exposure weighting and the "
+        'final resampling are to be done externally -- "combined": fully reduced and combined pixel table for the '
+        'full set of exposures, the difference to "positioned" is that all pixel tables are combined into one, with '
+        "an added weight column; this is useful, if only the final resampling step is to be done separately).",
     )
     weight: Literal["exptime", "fwhm", "none"] = parameter(
         "exptime",
@@ -95,6 +92,13 @@ class ScipostParameters(CubeParameters, RefractionParameters):
         "for cube-based CR rejection (using median), the second value the sigma-level for spectrum-based CR cleaning. "
         "Both can be switched off, by passing zero or a negative value.",
         hidden=True,
+    )
+    autocalib: Literal["none", "deepfield", "user"] = parameter(
+        "none",
+        'The type of autocalibration to use. "none" switches it off, "deepfield" brings all slices to the level that '
+        "the sky has in the whole field, bin by bin of wavelength, where the field is mostly empty (the sky is that of "
+        'SKY_MASK, or is found in the white-light image); "user" applies the factors of AUTOCAL_FACTORS, and without '
+        "that does the same.",
     )
     raman_width: float = parameter(
         20.0,
@@ -148,8 +152,9 @@ class MuseScipost(Recipe):
         "wavelength range, or NFM is used which has a built-in corrector). Then the flux calibration is carried out, "
         "if a response curve was given in the input; it includes a correction of telluric absorption, if a telluric "
         "absorption correction file was given. From exposures with adaptive optics the Raman light of the lasers is "
-        "taken out, if its lines were given. Then the sky subtraction is carried out (unless --skymethod=none), "
-        "either directly subtracting an input sky continuum and an input sky emission lines (for "
+        "taken out, if its lines were given. Slices are brought to the same level (with --autocalib=deepfield by the "
+        "sky in each, with --autocalib=user by given factors). Then the sky subtraction is carried out (unless "
+        "--skymethod=none), either directly subtracting an input sky continuum and an input sky emission lines (for "
         "--skymethod=subtract-model), or (--skymethod=model) create a sky spectrum from the darkest fraction "
         "(--skymodel_fraction, after ignoring the lowest --skymodel_ignore as artifacts) of the field of view, then "
         "fitting and subtracting sky emission lines using an initial estimate of the input sky lines; then the "
@@ -177,6 +182,7 @@ class MuseScipost(Recipe):
         FrameSpec("SKY_CONTINUUM", "calib", max=1, description="Sky continuum to use"),
         FrameSpec("LSF_PROFILE", "calib", description="Slice specific LSF parameters (more than one frame allowed)"),
         FrameSpec("SKY_MASK", "calib", max=1, description="Sky mask to use"),
+        FrameSpec("AUTOCAL_FACTORS", "calib", max=1, description="Factors of slices to apply (for --autocalib=user)"),
         FrameSpec("RAMAN_LINES", "calib", max=1, description="List of Raman emission lines, for adaptive optics"),
     )
     Params = ScipostParameters
@@ -188,7 +194,6 @@ class MuseScipost(Recipe):
             "pixtable",
             'Pixel table of each exposure (if --save contains "individual")',
             science=True,
-            intermediate=True,
         ),
         ProductSpec(
             "PIXTABLE_POSITIONED",
@@ -202,7 +207,14 @@ class MuseScipost(Recipe):
             'Pixel table of all exposures (if --save contains "combined")',
             science=True,
         ),
-        ProductSpec("OBJECT_RESAMPLED", "image", 'Stacked image (if --save contains "stacked")', science=True),
+        ProductSpec(
+            "AUTOCAL_MASK",
+            "image",
+            'Sky by which slices were levelled (if --save contains "autocal", found, not given)',
+        ),
+        ProductSpec(
+            "AUTOCAL_FACTORS", "table", 'Factors of the slices (if --save contains "autocal", with --autocalib)'
+        ),
         ProductSpec(
             "RAMAN_IMAGES", "image", 'The Raman light over the field (if --save contains "raman", with RAMAN_LINES)'
         ),
@@ -212,8 +224,8 @@ class MuseScipost(Recipe):
         ProductSpec("SKY_LINES", "table", "Estimated sky line flux table (if --skymethod=model)"),
         ProductSpec("SKY_CONTINUUM", "table", "Estimated continuum flux spectrum (if --skymethod=model)"),
     )
-    qc = (*fwhm_qc(QC, _CUBE), *sky_qc(QC, ("exposure",)), *raman_qc())
-    differences = (*CUBE_DIFFERENCES, *SPECTRA_DIFFERENCES, *ARCHIVE_DIFFERENCES, *STACKED_DIFFERENCES, *DIFFERENCES)
+    qc = (*fwhm_qc(QC, _CUBE), *sky_qc(QC, ("exposure",), ("SKY_MASK", "AUTOCAL_MASK")), *raman_qc())
+    differences = (*CUBE_DIFFERENCES, *DIFFERENCES)
     manual_notes = MANUAL_NOTES
 
     @classmethod
@@ -242,8 +254,6 @@ class MuseScipost(Recipe):
         combined = combine_exposures(tables, params.weight, given.offsets, ctx.log)
         if "combined" in params.save:
             ctx.save(table_product("PIXTABLE_COMBINED", combined, ctx, raws, given.frames))
-        if "stacked" in params.save:
-            ctx.save(stacked_product(combined, params.dlambda, ctx, raws, given.frames))
         if "cube" in params.save:
             ctx.progress(0.5, "cube")
             for product in CubeMaker(params, frames, ctx, QC).make(combined, _CUBE, raws, given.frames):

@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Final
 from core.errors import MissingInputError
 from core.fitsfile.keywords import get_key
 from core.fitsfile.scan import scan_fits
+from core.formats.autocal_factors import read_slice_factors
 from core.formats.field_image import FieldPicture, read_field_image
 from core.formats.onsky_tables import EXTINCT_TABLE, SKY_CONTINUUM, STD_RESPONSE, STD_TELLURIC, read_curve
 from core.formats.pixtable_read import PixelTable
 from core.formats.sky_lines import read_sky_lines
 from core.instruments.muse.facts import mode_class
+from core.onsky.autocal import SliceFactors
 from core.onsky.fluxcal import Curve
 from core.onsky.skylines import SkyLines
 from core.onsky.skymask import find_sky
 from core.recipes.flow import Product, RecipeContext
 from core.recipes.frames import Frame, FrameSet
+from core.recipes.muse.autocal_model import level_products, model_levels
 from core.recipes.muse.exposures import Exposure
 from core.recipes.muse.raman_model import model_raman, raman_product
 from core.recipes.muse.sky_model import (
+    WhiteLight,
     dark_rows,
     load_profiles,
     model_sky,
@@ -70,6 +74,8 @@ class ScipostCalibrations:
         Of the guide-star lasers.
     mask : FieldPicture or None
         Where there is sky.
+    factors : SliceFactors or None
+        Of slices.
     """
 
     frames: tuple[Frame, ...]
@@ -83,6 +89,7 @@ class ScipostCalibrations:
     profiles: dict[SlicePlace, LsfImage]
     raman: SkyLines | None
     mask: FieldPicture | None
+    factors: SliceFactors | None
 
     @classmethod
     def load(cls, frames: FrameSet, params: ScipostParameters, ctx: RecipeContext) -> ScipostCalibrations:
@@ -98,12 +105,15 @@ class ScipostCalibrations:
         lasers = frames.optional("RAMAN_LINES") is not None
         wanted += ["ASTROMETRY_WCS"] if params.astrometry else []
         wanted += ["SKY_LINES", "SKY_CONTINUUM"] if method in ("model", "subtract-model") else []
-        wanted += ["SKY_MASK"] if method in ("model", "simple") or lasers else []
+        wanted += ["SKY_MASK"] if method in ("model", "simple") or lasers or params.autocalib != "none" else []
+        wanted += ["AUTOCAL_FACTORS"] if params.autocalib == "user" else []
         found = {tag: frame for tag in wanted if (frame := frames.optional(tag)) is not None}
         lsf = frames.tagged("LSF_PROFILE") if method in ("model", "subtract-model") or lasers else ()
         for tag, there in (("SKY_LINES", "SKY_LINES" in found), ("LSF_PROFILE", bool(lsf))):
             if method == "model" and not there:
                 raise MissingInputError(f"skymethod=model needs a {tag}", rule=tag)
+        if params.autocalib == "user" and "AUTOCAL_FACTORS" not in found:
+            ctx.log.warning("autocalib=user without AUTOCAL_FACTORS: the factors are measured")
         if lasers and not lsf:
             raise MissingInputError("RAMAN_LINES need an LSF_PROFILE", rule="LSF_PROFILE")
         if lasers and "SKY_CONTINUUM" in found:
@@ -117,9 +127,8 @@ class ScipostCalibrations:
             return FluxCurve(*read_curve(found[tag].path, formats[tag])) if tag in found else None
 
         extinction, continuum = curve("EXTINCT_TABLE"), curve("SKY_CONTINUUM")
-        wcs, mask, lines, raman, offsets = (
-            found.get(tag) for tag in ("ASTROMETRY_WCS", "SKY_MASK", "SKY_LINES", "RAMAN_LINES", "OFFSET_LIST")
-        )
+        tags = ("ASTROMETRY_WCS", "SKY_MASK", "SKY_LINES", "RAMAN_LINES", "OFFSET_LIST", "AUTOCAL_FACTORS")
+        wcs, mask, lines, raman, offsets, factors = (found.get(tag) for tag in tags)
         return cls(
             (*found.values(), *lsf),
             curve("STD_RESPONSE"),
@@ -132,6 +141,7 @@ class ScipostCalibrations:
             load_profiles(lsf, ctx.log) if lsf else {},
             None if raman is None else read_sky_lines(raman.path, ctx.log),
             None if mask is None else read_field_image(mask.path),
+            None if factors is None else read_slice_factors(factors.path),
         )
 
 
@@ -166,7 +176,8 @@ class ScipostFlow:
         table = check_refraction(correct_refraction(table, params.lambdaref, ctx.log), params.darcheck, ctx)
         if given.response is not None:
             table = calibrate_fluxes(table, given.response, given.extinction, given.telluric, ctx.log)
-        table = self._without_sky(self._without_lasers(table, exposure), exposure)
+        table, white = self._levelled(self._without_lasers(table, exposure), exposure)
+        table = self._without_sky(table, exposure, white)
         table = correct_velocity(table, params.rvcorr, ctx.log)
         return project(table, self._astrometry(table), ctx.log) if params.astrometry else table
 
@@ -200,13 +211,26 @@ class ScipostFlow:
             self.ctx.save(raman_product(model, made))
         return model.table
 
-    def _without_sky(self, table: PixelTable, exposure: Exposure) -> PixelTable:
+    def _levelled(self, table: PixelTable, exposure: Exposure) -> tuple[PixelTable, WhiteLight | None]:
+        """Slices at one level, and the white-light image that was made for it."""
+        params, given = self.params, self.calibrations
+        if params.autocalib == "none":
+            return table, None
+        shown = None if given.mask is None else self._shown
+        model = model_levels(table, given.factors, shown, params.sigmas[0], self.ctx)
+        if "autocal" in params.save:
+            made = SkyProducts(table.header, table.units["data"], QC, exposure.frames, given.frames, exposure.number)
+            for product in level_products(model, made):
+                self.ctx.save(product)
+        return model.table, None if model.view is None else model.view.white
+
+    def _without_sky(self, table: PixelTable, exposure: Exposure, white: WhiteLight | None) -> PixelTable:
         method = self.params.skymethod
         if method == "none":
             return table
         if method == "subtract-model":
             return self._subtracted(table, self.calibrations.continuum, self.calibrations.lines)
-        return self._with_own_sky(table, exposure)
+        return self._with_own_sky(table, exposure, white)
 
     def _subtracted(self, table: PixelTable, continuum: Curve | None, lines: SkyLines | None) -> PixelTable:
         log = self.ctx.log
@@ -219,13 +243,13 @@ class ScipostFlow:
             return table
         return subtract_lines(table, lines, self.calibrations.profiles, log)
 
-    def _with_own_sky(self, table: PixelTable, exposure: Exposure) -> PixelTable:
+    def _with_own_sky(self, table: PixelTable, exposure: Exposure, white: WhiteLight | None) -> PixelTable:
         """The sky is that of the exposure itself: as a model, or simply its spectrum."""
         ctx, params, given = self.ctx, self.params, self.calibrations
         made = SkyProducts(table.header, table.units["data"], QC, exposure.frames, given.frames, exposure.number)
         cube_sigma, spectrum_sigma = params.sigmas
         shown = self._shown(table)
-        white = white_light(shown, cube_sigma, ctx)
+        white = white_light(shown, cube_sigma, ctx) if white is None else white
         sky = find_sky(white.data, params.skymodel_ignore, params.skymodel_fraction)
         ctx.log.info("sky between %g and %g: %d pixels", sky.low, sky.high, int(sky.mask.sum()))
         dark = dark_rows(table, shown, white, sky)

@@ -32,9 +32,9 @@ _NO_NUMBER: Final = -9999.999  # what a QC parameter is that cannot be computed
 _FLUX: Final = "10**(-20)*erg/s/cm**2/Angstrom"
 
 
-def sky_qc(prefix: str, axes: tuple[str, ...] = ()) -> tuple[QcSpec, ...]:
-    """QC parameters of these products."""
-    mask, lines, continuum = ("SKY_MASK",), ("SKY_LINES",), ("SKY_CONTINUUM",)
+def sky_qc(prefix: str, axes: tuple[str, ...] = (), mask: tuple[str, ...] = ("SKY_MASK",)) -> tuple[QcSpec, ...]:
+    """QC parameters of these products; ``mask`` are tags of masks."""
+    lines, continuum = ("SKY_LINES",), ("SKY_CONTINUUM",)
     line_flux = "10**(-20)*erg/s/cm**2/arcsec**2"
 
     def spec(name: str, unit: str, text: str, tags: tuple[str, ...]) -> QcSpec:
@@ -97,12 +97,12 @@ class SkyProducts:
         set_key(header, "DRS.MUSE.FILTER.NAME", "white", "filter name used")
         return self._array(tag, white.data, header, extension)
 
-    def mask(self, sky: SkyMask, white: WhiteLight) -> ArrayProduct:
+    def mask(self, sky: SkyMask, white: WhiteLight, tag: str = "SKY_MASK") -> ArrayProduct:
         """The mask: 1 where there is sky."""
         header = self.primary()
         set_key(header, f"{self.prefix}.LOWLIMIT", _number(sky.low), f"[{self.unit}] lowest flux considered as sky")
         set_key(header, f"{self.prefix}.THRESHOLD", _number(sky.high), f"[{self.unit}] threshold for sky")
-        return self._array("SKY_MASK", sky.mask.astype(np.int32), header, white.wcs(), "")
+        return self._array(tag, sky.mask.astype(np.int32), header, white.wcs(), "")
 
     def spectrum(self, spectrum: MeanSpectrum) -> TableProduct:
         """The mean spectrum."""

@@ -11,9 +11,12 @@ from astropy.io import fits
 
 from core.errors import MissingInputError, ParameterError
 from core.fitsfile.header import Header
+from core.fitsfile.keywords import set_key
 from core.fitsfile.writer import FitsWriter
 from core.formats.onsky_tables import OFFSET_LIST, SKY_CONTINUUM, SKY_LINES, SKY_SPECTRUM
-from core.formats.pixtable_header import FLUX_UNIT
+from core.formats.pixtable import write_pixtable
+from core.formats.pixtable_header import FLUX_UNIT, PixtableLimits
+from core.formats.pixtable_origin import PREFIX, encode_origin, set_offset
 from core.formats.pixtable_read import open_pixtable
 from core.formats.tables import MuseTable, write_table
 from core.recipes.engine import run_recipe
@@ -153,6 +156,89 @@ def test_a_mask_on_the_sky_is_that_in_pixels(inputs: dict[str, Path], tmp_path: 
     assert (mask[:, : half - 2].any(), mask[:, half + 2 :].any()) in ((True, False), (False, True))
 
 
+def write_levels(path: Path, levels: np.ndarray) -> Path:
+    """An empty field of eight slices of 30 columns whose levels differ."""
+    header, (y, x) = Header(), (axis.ravel() for axis in np.mgrid[1:201, 1:31])
+    for key, value in {
+        "INSTRUME": "MUSE", "RA": 150.0, "DEC": -30.0, "DATE-OBS": DATES[0], "MJD-OBS": 61345.0, "EXPTIME": 600.0,
+        "EXTNAME": "CHAN07", "INS.MODE": "WFM-NOAO-N", "INS.DROT.POSANG": 0.0, "INS.DROT.MODE": "SKY",
+        f"{PREFIX}.TYPE": "GEOFULL", f"{PREFIX}.DAR.CORRECT": 7000.0,
+    }.items():  # fmt: skip
+        set_key(header, key, value)
+    rng = np.random.default_rng(2)
+    parts = []
+    for number, level in enumerate(levels.tolist(), start=1):
+        set_offset(header, 0, 7, number, 0)
+        data = (level * (100 + rng.normal(0, 1, x.size))).astype(np.float32)
+        parts.append(
+            {
+                "xpos": x.astype(np.float32),
+                "ypos": np.full(x.size, number, np.float32),
+                "lambda": (6300 + 1.25 * (y + rng.uniform(0, 1, 31)[x])).astype(np.float32),
+                "data": data,
+                "dq": np.zeros(x.size, np.int32),
+                "stat": data.copy(),
+                "origin": encode_origin(x, y, 7, number, 0),
+            }
+        )
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    PixtableLimits.of(columns).write(header)
+    return write_pixtable(path, header, columns)
+
+
+def columns_of(path: Path) -> dict[str, np.ndarray]:
+    table = open_pixtable(path)
+    return table.read(0, table.n_rows, ("data", "stat"))
+
+
+def test_slices_are_brought_to_one_level(tmp_path: Path) -> None:
+    levels = 1 + 0.02 * np.random.default_rng(4).normal(size=8)
+    given = {"PIXTABLE_OBJECT": write_levels(tmp_path / "table.fits", levels)}
+    values: dict[str, Any] = {"skymethod": "none", "save": "autocal,individual", "astrometry": False, "rvcorr": "none"}
+    made = scipost(given, tmp_path, autocalib="deepfield", **values)
+    assert set(made) == {"AUTOCAL_MASK", "AUTOCAL_FACTORS", "PIXTABLE_REDUCED"}
+    header = fits.getheader(made["PIXTABLE_REDUCED"][0])
+    assert header["ESO DRS MUSE PIXTABLE AUTOCAL"] == "slice-median"
+    assert header.comments["ESO DRS MUSE PIXTABLE AUTOCAL"].startswith("15")
+    levelled = columns_of(made["PIXTABLE_REDUCED"][0])
+    assert np.median(levelled["data"].reshape(8, -1), axis=1) == pytest.approx(100 * levels.mean(), rel=1e-3)
+    assert np.median(levelled["stat"].reshape(8, -1), axis=1) == pytest.approx(
+        1e2 * levels.mean() ** 2 / levels, rel=2e-3
+    )
+    mask = made["AUTOCAL_MASK"][0]
+    assert fits.getdata(mask).mean() > 0.9
+    assert fits.getheader(mask)["ESO QC SCIPOST LOWLIMIT"] < 100 < fits.getheader(mask)["ESO QC SCIPOST THRESHOLD"]
+
+    again = {"PIXTABLE_OBJECT": made["PIXTABLE_REDUCED"][0]}
+    (tmp_path / "again").mkdir()
+    twice = scipost(again, tmp_path / "again", autocalib="deepfield", **values)
+    np.testing.assert_array_equal(columns_of(twice["PIXTABLE_REDUCED"][0])["data"], levelled["data"])
+
+    factors = ((made["AUTOCAL_FACTORS"][0], "AUTOCAL_FACTORS"),)
+    (tmp_path / "user").mkdir()
+    by_user = scipost(given, tmp_path / "user", factors, autocalib="user", **values)
+    assert fits.getheader(by_user["PIXTABLE_REDUCED"][0])["ESO DRS MUSE PIXTABLE AUTOCAL"] == "user"
+    for name, cells in columns_of(by_user["PIXTABLE_REDUCED"][0]).items():
+        np.testing.assert_array_equal(cells, levelled[name])
+
+
+def test_a_given_mask_tells_where_slices_are_measured(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    levels = np.linspace(0.97, 1.03, 8)
+    given = {"PIXTABLE_OBJECT": write_levels(tmp_path / "table.fits", levels)}
+    hdu = fits.PrimaryHDU(np.ones((8, 30), np.int16))
+    hdu.data[3] = 0  # the fourth slice
+    hdu.header.update(CRPIX1=1.0, CRPIX2=1.0, CRVAL1=1.0, CRVAL2=1.0, CD1_1=1.0, CD2_2=1.0, CD1_2=0.0, CD2_1=0.0)
+    hdu.writeto(tmp_path / "mask.fits")
+    more = ((tmp_path / "mask.fits", "SKY_MASK"),)
+    made = scipost(given, tmp_path, more, skymethod="subtract-model", save="autocal", autocalib="user", rvcorr="none")
+    assert set(made) == {"AUTOCAL_FACTORS"}
+    assert "without AUTOCAL_FACTORS" in caplog.text
+    table = fits.getdata(made["AUTOCAL_FACTORS"][0])
+    bin_7 = table[(table["ifu"] == 7) & (table["quad"] == 7) & (table["sli"] <= 8)]
+    assert (bin_7["npts"] == 0).tolist() == [number == 4 for number in range(1, 9)]
+    assert bin_7["corr"][0] == pytest.approx(np.delete(levels, 3).mean() / levels[0], rel=1e-3)
+
+
 def step(name: str, folder: Path, *frames: tuple[Path, str], **values: Any) -> dict[str, Path]:
     recipe = get_recipe(f"muse_scipost_{name}")
     folder.mkdir(exist_ok=True)
@@ -208,7 +294,9 @@ def test_the_model_needs_lines_and_profiles(inputs: dict[str, Path], tmp_path: P
         scipost({}, tmp_path)
 
 
-@pytest.mark.parametrize("values", [{"save": "autocal"}, {"sky_crsigma": "x,y"}, {"lambdamax": 1.0}])
+@pytest.mark.parametrize(
+    "values", [{"save": "autocalib"}, {"autocalib": "shallow"}, {"sky_crsigma": "x,y"}, {"lambdamax": 1.0}]
+)
 def test_what_makes_no_sense_is_refused(values: dict[str, Any]) -> None:
     recipe = get_recipe("muse_scipost")
     with pytest.raises(ParameterError):
