@@ -76,4 +76,5 @@ muse_product_sign = partial(launch, "muse_product_sign", "core.tools.product_com
 muse_offset_list_create = partial(launch, "muse_offset_list_create", "core.tools.offset_list:create")
 muse_fill_image = partial(launch, "muse_fill_image", "core.tools.fill_image:fill")
 muse_image_fwhm = partial(launch, "muse_image_fwhm", "core.tools.image_fwhm:measure")
+muse_sdp_check = partial(launch, "muse_sdp_check", "core.tools.science_product:check")
 muse_dark_image_model = partial(launch, "muse_dark_image_model", "core.tools.dark_model:model")

@@ -102,6 +102,11 @@ class Settings(BaseSettings):
         (), description="Inputs on request that every block takes, separated by commas: MASTER_DARK."
     )
     older_only: bool = Field(False, description="Use only calibrations taken before the data.")
+    policy: str = Field(
+        "closest",
+        description="How calibrations of science data are chosen: closest (in time), or standard (certified or "
+        "delivered ones from before the data, possibly months old).",
+    )
     certify: bool = Field(
         True, description="Certify calibrations whose scores are all good; those that a person judged are left alone."
     )

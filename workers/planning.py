@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -33,17 +33,18 @@ from core.cascade.model import BlockPlan, FrameInfo, Plan, ProductInfo, Request
 from core.cascade.plan import PlanOptions, make_plan, merge_plans
 from core.instruments.catalogue import installed_recipes, recipe_versions
 from core.instruments.declaration import Instrument
-from core.instruments.plans import calibration_plans
 from core.instruments.registry import instruments
+from core.instruments.rules import Rules
 from core.instruments.setup import Setup
 from core.settings import Settings
-from workers.requests import usual_request
+from workers.requests import plans_in_use, usual_request
 from workers.statics import build_statics, static_calibrations
 
 __all__ = ["Planner", "plan_nights", "save_nights"]
 
 _LOG = logging.getLogger(__name__)
 _Template = tuple[str, str, Setup]  # tag, start, set-up
+_Plans = Sequence[tuple[Instrument, Rules]]
 _OVERLAP = timedelta(seconds=60)  # a frame may be committed a little after the time in its row
 _SET_ASIDE = "planner, set aside"
 _NAMED = 2.0  # windows
@@ -70,18 +71,19 @@ def plan_nights(
     request : Request, optional
         What is wanted of the nights, instead of what was stored with them.
     """
+    plans = plans_in_use(settings)
     build_statics(settings.static_dir)
     with archive.read() as session:
         rows = outside_statics(session)
     statics = {item.name: static_calibrations(settings.static_dir, item, rows) for item in instruments()}
     digests = {product.id: product.digest for products in statics.values() for product in products}
-    sign_anew(archive, [rules for _, rules in calibration_plans()], digests)
+    sign_anew(archive, [rules for _, rules in plans], digests)
     with archive.read() as session:
-        frames = _frames(session, nights)
+        frames = _frames(session, nights, plans)
         if not frames:
             return merge_plans(())
         first, last = (pick(frame.mjd_mid for frame in frames) for pick in (min, max))
-        products = planning_products(session, _spans(first, last))
+        products = planning_products(session, _spans(first, last, plans))
         failed = failed_signatures(session, first, last)
         redone = redone_signatures(session, first, last)
         wanted = requests_of(session, {date.fromisoformat(frame.night) for frame in frames})
@@ -105,7 +107,7 @@ def plan_nights(
             [*_of(products, item), *statics[item.name]],
             options,
         )
-        for item, rules in calibration_plans()
+        for item, rules in plans
     )
 
 
@@ -264,7 +266,7 @@ def _arriving(block: BlockPlan) -> bool:
     return any(lack.code == "arriving" for lack in block.missing)
 
 
-def _frames(session: Session, nights: Collection[date]) -> list[FrameInfo]:
+def _frames(session: Session, nights: Collection[date], plans: _Plans) -> list[FrameInfo]:
     """Frames of the nights; of those next to them, and of those around them with open blocks, what tasks take.
 
     Templates come whole, although they may run over noon. One is of the night of its first exposure: it is left out if
@@ -273,8 +275,9 @@ def _frames(session: Session, nights: Collection[date]) -> list[FrameInfo]:
     if not nights:
         return []
     beside = {_days_on(night, step) for night in nights for step in (-1, 1)}
-    beside |= nights_with_open_blocks(session, _days_on(min(nights), -_reach()), _days_on(max(nights), _reach()))
-    taken = {tag for _, rules in calibration_plans() for tag in (*rules.input_tags, *(t.main for t in rules.tasks))}
+    reach = _reach(plans)
+    beside |= nights_with_open_blocks(session, _days_on(min(nights), -reach), _days_on(max(nights), reach))
+    taken = {tag for _, rules in plans for tag in (*rules.input_tags, *(t.main for t in rules.tasks))}
     wanted = set(nights)
     found = [
         frame
@@ -308,14 +311,14 @@ def _of(products: Iterable[ProductInfo], instrument: Instrument) -> list[Product
     ]
 
 
-def _spans(first: float, last: float) -> dict[str, Span]:
+def _spans(first: float, last: float, plans: _Plans) -> dict[str, Span]:
     """Where to look for each product tag, for data of a span of times.
 
     Calibrations are looked for in twice their window, so that the nearest beyond it is refused by name; products that
     start later tasks are made of the data themselves.
     """
     reach: dict[str, float] = {}
-    for _, rules in calibration_plans():
+    for _, rules in plans:
         for task in rules.tasks:
             if rules.raw(task.main) is None:
                 reach.setdefault(task.main, 1.0)
@@ -326,9 +329,9 @@ def _spans(first: float, last: float) -> dict[str, Span]:
     return {tag: (first - days, last + days) for tag, days in reach.items()}
 
 
-def _reach() -> int:
+def _reach(plans: _Plans) -> int:
     """How far from the data a calibration may be at most, of any instrument [d]."""
-    widest = [source.widest for _, rules in calibration_plans() for source in rules.masters if not source.static]
+    widest = [source.widest for _, rules in plans for source in rules.masters if not source.static]
     return math.ceil(max(widest))
 
 

@@ -1,4 +1,4 @@
-"""Recipes and inputs on request: which there are, what the settings want, what a person may ask for."""
+"""What is wanted otherwise than usual: recipes and inputs on request, the policy of choosing calibrations."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterable
 
 from core.cascade.model import Request
 from core.errors import ParameterError
+from core.instruments.declaration import Instrument
 from core.instruments.plans import calibration_plans
+from core.instruments.rules import CLOSEST, Rules
 from core.settings import Settings
 
-__all__ = ["make_request", "requestable", "usual_request"]
+__all__ = ["make_request", "plans_in_use", "requestable", "usual_request"]
 
 
 def requestable() -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -44,6 +46,22 @@ def usual_request(settings: Settings) -> Request:
         If they name something that cannot be requested.
     """
     return make_request(settings.with_recipes, settings.with_inputs, older_only=settings.older_only)
+
+
+def plans_in_use(settings: Settings) -> tuple[tuple[Instrument, Rules], ...]:
+    """All instruments with their plans, under the policy of the installation.
+
+    Raises
+    ------
+    ParameterError
+        If no instrument has such a policy.
+    """
+    plans = calibration_plans()
+    known = dict.fromkeys([CLOSEST, *(policy.name for _, rules in plans for policy in rules.policies)])
+    if settings.policy not in known:
+        text = f"{settings.policy!r} is no policy of choosing calibrations; there are: {', '.join(known)}"
+        raise ParameterError(text, parameter="policy")
+    return tuple((item, rules.under(settings.policy)) for item, rules in plans)
 
 
 def _check(names: Collection[str], known: Collection[str], noun: str) -> None:

@@ -29,8 +29,9 @@ from core.staticcal.directory import (
     static_file,
     without_replaced,
 )
+from core.staticcal.writing import is_built_here
 
-__all__ = ["build_statics", "faults", "static_calibrations"]
+__all__ = ["build_statics", "faults", "list_all", "static_calibrations"]
 
 _LOG = logging.getLogger(__name__)
 _QUALITY: Final = {
@@ -88,14 +89,35 @@ def _candidate(file: StaticFile, instrument: Instrument, quality: Quality) -> Pr
     )
 
 
-def build_statics(directory: Path) -> None:
-    """Write the static calibrations that instruments can build, as far as the directory has none of their tags."""
+def build_statics(directory: Path, *, again: bool = False) -> list[Path]:
+    """Write the static calibrations that instruments can build, as far as the directory has none of their tags.
+
+    Parameters
+    ----------
+    directory : pathlib.Path
+        Made if it does not exist.
+    again : bool
+        Replace what was built before; what was delivered stays.
+
+    Returns
+    -------
+    list of pathlib.Path
+        What was written.
+    """
+    written: list[Path] = []
     for item in instruments():
         known = {file.tag for file in _listing(directory, item).files}
         for built in item.statics.built:
-            if built.tag not in known:
+            path = directory / built.file_name
+            if built.tag not in known or (again and path.is_file() and is_built_here(path)):
                 directory.mkdir(parents=True, exist_ok=True)
-                resolve_name(built.builder)(directory / built.file_name)
+                written.append(resolve_name(built.builder)(path))
+    return written
+
+
+def list_all(directory: Path) -> list[StaticFile]:
+    """Every static calibration of the directory, of all instruments, by path."""
+    return [file for item in instruments() for file in _listing(directory, item).files]
 
 
 def _listing(directory: Path, instrument: Instrument) -> StaticListing:

@@ -115,6 +115,7 @@ def planning_products(session: Session, spans: Mapping[str, Span]) -> list[Produ
 _OF_BLOCK = (
     Block.id,
     Block.group_key,
+    Block.recipe,
     Block.mjd_mid,
     Block.unit_mask,
     Block.plan_signature,
@@ -178,6 +179,7 @@ def _made_by_blocks(session: Session, tag: str, wanted: Sequence[Any]) -> list[P
                     units=units or instrument(block.instrument).units.all,
                     block=block.group_key,
                     signature=signature,
+                    recipe=block.recipe,
                     pair=begun_pair(tag, signature) if _begins_pair(block.instrument, tag) else "",
                     lost=tuple(sorted(lost)),
                     expired=f"{when:%Y-%m-%d}" if expired else "",

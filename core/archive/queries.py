@@ -20,6 +20,7 @@ from core.archive.records import LostUnit, Work
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
 from core.archive.transitions import row_of, table_of
 from core.errors import MissingInputError, NotFoundError
+from core.instruments.registry import instrument
 
 __all__ = [
     "BlockTask",
@@ -287,13 +288,15 @@ def block_task(session: Session, block_id: int) -> BlockTask:
 def lacking_units(session: Session, block: Block) -> tuple[LostUnit, ...]:
     """Units of a block for which a block that makes one of its calibrations has no product, by unit.
 
-    That block reduced other units: here they are reduced, and these are left out.
+    That block reduced other units: here they are reduced, and these are left out. What is of the field or the air
+    (`core.instruments.rules.MasterSource.of_field`) serves all units.
     """
     word = block.unit_words.word
+    of_field = {source.tag for source in instrument(block.instrument).plan.masters if source.of_field}
     lost: dict[int, LostUnit] = {}
     for entry in block.inputs:
         source = entry.source_block
-        if entry.kind is not InputKind.PRODUCT or source is None:
+        if entry.kind is not InputKind.PRODUCT or source is None or entry.role in of_field:
             continue
         rows = session.execute(_usable_products(entry).with_only_columns(Product.unit)).scalars().all()
         present = set(rows)

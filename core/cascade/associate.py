@@ -89,7 +89,8 @@ def associate(
         Pairs of which the partner fits, too.
     """
     source = rules.source(role)
-    candidates = index.all() if source.static else index.around(target.mjd, source.widest)
+    found = index.all() if source.static else index.around(target.mjd, source.widest)
+    candidates = [candidate for candidate in found if _is_meant(candidate.product, source)]
     passed: list[Ranked] = []
     refusals: list[Refusal] = []
     for candidate in candidates:
@@ -123,7 +124,7 @@ def associate(
     missing: tuple[Missing, ...] = ()
     if len(choices) < role.minimum:
         missing = (lack(role, source, len(choices), bool(candidates), refusals),)
-    omitted = len(index.all()) - len(candidates) + max(len(refusals) - KEEP_REFUSALS, 0)
+    omitted = len(index.all()) - len(found) + max(len(refusals) - KEEP_REFUSALS, 0)
     return RoleResult(choices, tuple(refusals[:KEEP_REFUSALS]), omitted, missing)
 
 
@@ -135,6 +136,11 @@ def fitting_pairs(role: InputRule, rules: Rules, target: Target, index: Candidat
         for candidate in index.all()
         if candidate.unusable is None and isinstance(judge(candidate.product, source, target, rules), Ranked)
     )
+
+
+def _is_meant(product: ProductInfo, source: MasterSource) -> bool:
+    """Whether it is of the recipe that is meant, as far as that is known."""
+    return not source.made_by or product.recipe in ("", source.made_by)
 
 
 def _rank(passed: list[Ranked], source: MasterSource) -> list[Ranked]:

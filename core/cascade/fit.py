@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.cascade.model import Origin, ProductInfo, Quality
 from core.cascade.words import duration_words, iso_day
-from core.instruments.rules import OBSERVATION_KEY, UNITS_KEY, MasterSource, Rules
+from core.instruments.rules import OB_KEY, OBSERVATION_KEY, UNITS_KEY, MasterSource, Rules
 from core.instruments.setup import Setup, UnitSpec
 
 __all__ = ["Ranked", "Target", "by_validity", "judge"]
@@ -81,6 +81,8 @@ def judge(product: ProductInfo, source: MasterSource, target: Target, rules: Rul
         level = 0 if source.static else source.windows[-1][1] + 1
         return _outside_validity(product, target) or Ranked(product, level, 0.0)
     days = product.mjd - target.mjd
+    if source.standard and (fault := _no_standard(product, days)):
+        return fault
     if abs(days) > source.widest:
         return "window", f"{duration_words(days)} exceeds the widest window of {duration_words(source.widest)}"
     if target.older_only and days > 0:
@@ -89,6 +91,16 @@ def judge(product: ProductInfo, source: MasterSource, target: Target, rules: Rul
     if not source.kelvins:
         return Ranked(product, level, days, None, abs(days))
     return _with_temperature(product, source, target, days, level)
+
+
+def _no_standard(product: ProductInfo, days: float) -> Fault | None:
+    """Why a product is no standard solution."""
+    if product.quality is not Quality.CERTIFIED:
+        state = "planned" if product.origin is Origin.PLANNED else product.quality.word
+        return "no_standard", f"{state}: a standard solution is certified by a person, or delivered"
+    if days > 0:
+        return "younger", f"{duration_words(days)} younger than the data: a standard solution was there before them"
+    return None
 
 
 def _with_temperature(
@@ -135,6 +147,10 @@ def _difference(key: str, product: ProductInfo, target: Target, rules: Rules) ->
     if key == OBSERVATION_KEY:
         same = (product.night, product.obs, product.target) == target.observation
         return "" if same else "made from another observation"
+    if key == OB_KEY:
+        night, block, _ = target.observation
+        same = bool(block) and (product.night, product.obs) == (night, block)
+        return "" if same else "made from another observation block"
     if product.setup is None:
         return ""
     return rules.setup.key(key).difference(product.setup.get(key), target.setup.get(key))

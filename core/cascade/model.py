@@ -122,8 +122,8 @@ class ProductInfo:
         Time of the data it was made from (middle of the exposures) [d]; unused for static ones.
     valid_from, valid_to : float
         Half-open validity of a static calibration [d].
-    block, signature : str
-        Key and signature of the block that made or will make it; empty for files from outside.
+    block, signature, recipe : str
+        Key, signature and recipe of the block that made or will make it; empty for files from outside.
     digest : str
         Hash of the file; stands for the product in signatures if no block of ours made it.
     lost : tuple of int
@@ -171,6 +171,7 @@ class ProductInfo:
     doubt: str = ""
     expired: str = ""
     unmade: str = ""
+    recipe: str = ""
 
     @classmethod
     def of_frame(cls, frame: FrameInfo) -> ProductInfo:

@@ -7,7 +7,7 @@ which frames and products are given does not matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -33,6 +33,8 @@ from core.cascade.signature import SignedWork, considered, deciding_rules, rules
 from core.instruments.rules import InputRule, Rules, Task
 
 __all__ = ["PlanOptions", "make_plan", "merge_plans"]
+
+_WILL_NOT_BE = ("failed", "incomplete")  # codes of refusals: what was to be made, and is not
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ def _groups(
     return [
         (group, tuple(c for c in (candidates[product.id] for product in group.products) if c.unusable))
         for group in groups
+        if not task.together or len(group.products) >= task.minimum
     ]
 
 
@@ -160,7 +163,7 @@ class _Planner:
         task, group, first = self.task, self.group, self.group.first
         wanted = self.options.wanted(first.night)
         members = self.members()
-        roles = considered(task, wanted.with_roles)
+        roles = tuple(role for role in considered(task, wanted.with_roles) if role.serves(group.setup))
         pairs = _inherited_pairs(members)
         results: list[RoleResult] = []
         for role in roles:
@@ -168,7 +171,8 @@ class _Planner:
             pairs += [(role.tag, choice.product.pair) for choice in result.choices if self.rules.partners(role.tag)]
             results.append(result)
         notes = list(group.notes(self.rules.units))
-        notes += [f"{role.tag} not used: only on request" for role in task.inputs if role not in roles]
+        notes += [f"{role.tag} not used: only on request" for role in task.inputs if role.asked and role not in roles]
+        notes += self.incomplete(members, zip(roles, results, strict=True))
         inputs = (*members, *(choice for result in results for choice in result.choices))
         missing = [*self.lacks(members), *(lack for result in results for lack in result.missing), *unmade(inputs)]
         return BlockPlan(
@@ -223,6 +227,19 @@ class _Planner:
             for candidate in self.refused
             if candidate.unusable
         )
+
+    def incomplete(
+        self, members: tuple[InputChoice, ...], found: Iterable[tuple[InputRule, RoleResult]]
+    ) -> Iterator[str]:
+        """What a reader should know that the block is made without, although it is made."""
+        total = len(self.group.products)
+        if members and len(members) < total:
+            why = "; ".join(f"{refusal.candidate}: {refusal.reason}" for refusal in self.left_out())
+            yield f"{total - len(members)} of {total} {self.task.main} left out: {why}"
+        for role, result in found:
+            lost = next((refusal for refusal in result.refusals if refusal.code in _WILL_NOT_BE), None)
+            if lost is not None and not result.choices and not result.missing:
+                yield f"without {role.tag}: {lost.candidate}: {lost.reason}"
 
     def lacks(self, members: tuple[InputChoice, ...]) -> tuple[Missing, ...]:
         """What the group lacks to be reduced."""

@@ -53,6 +53,7 @@ class Shelf:
                 units=block.units,
                 block=block.key,
                 signature=signature,
+                recipe=block.recipe,
                 pair=self._pair(tag, block, signature),
                 group=block.group,
                 night=block.night,

@@ -128,12 +128,16 @@ def _task_form(task: Task) -> list[Any]:
 
 
 def _role_form(role: InputRule) -> list[Any]:
-    return [role.tag, role.maximum]
+    form = [role.tag, role.maximum]
+    return [*form, [[key, list(values)] for key, values in role.only]] if role.only else form
 
 
 def _source_form(source: MasterSource) -> list[Any]:
     windows, kelvins = [list(window) for window in source.windows], [list(step) for step in source.kelvins]
-    return [source.tag, list(source.match), windows, source.near, kelvins]
+    form = [source.tag, list(source.match), windows, source.near, kelvins]
+    if source.made_by or source.standard:  # only then: blocks of other sources keep their signatures
+        form.append([source.made_by, source.standard])
+    return form
 
 
 def _pairs(rules: Rules, roles: tuple[InputRule, ...]) -> list[list[str]]:

@@ -161,6 +161,11 @@ class ReservedFile:
         self.close()
 
     @property
+    def reserved(self) -> Path:
+        """Where the file is until it is finished."""
+        return _reserved(self.path)
+
+    @property
     def primary(self) -> Header:
         """The primary header as it is now, without mandatory cards and sums."""
         own = self.hdus[0].header.copy()

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from core.errors import BadFitsError, DataError
 from core.fitsfile.byteorder import pixels_from_disk
 from core.fitsfile.checksum import add_sums
+from core.fitsfile.dataunit import map_image
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, merged_header, set_key
 from core.fitsfile.reserved import ROOM, ReservedFile, ReservedHdu
@@ -65,6 +66,7 @@ class CubeFile:
         wcs: Header,
         *,
         unit: str,
+        variance_unit: str | None = None,
         dq: bool = False,
         room: int = ROOM,
     ) -> CubeFile:
@@ -81,7 +83,9 @@ class CubeFile:
         wcs : Header
             World coordinates: cards of every extension.
         unit : str
-            ``BUNIT`` of DATA; STAT has its square.
+            ``BUNIT`` of DATA.
+        variance_unit : str, optional
+            That of STAT, if it is not written as ``(unit)**2``.
         dq : bool
             Whether there is an extension DQ; if not, flagged voxels are NaN.
         room : int
@@ -100,6 +104,8 @@ class CubeFile:
             own = image_cards(dtype, shape)
             own["OBJECT"] = f"{get_key(primary, 'OBJECT', str, default='')} ({part})"
             own.extend(image_extension_header(part, unit, parts=_EXTENSIONS[dq]).cards)
+            if part == "STAT" and variance_unit is not None:
+                own["BUNIT"] = variance_unit
             own.extend(wcs.cards)
             hdus.append(ReservedHdu(own, shape[1] * shape[2] * dtype.itemsize))
         return cls(ReservedFile.create(path, primary, hdus, np.arange(shape[0] + 1), room))
@@ -182,6 +188,10 @@ class CubeFile:
         """Planes that were not put so far, from 0."""
         return self._file.missing()
 
+    def planes(self) -> CubePlanes:
+        """What was put so far, to be read; other planes are 0."""
+        return open_cube(self._file.reserved)
+
     def finish(self, header: Header | None = None, images: Sequence[tuple[Header, npt.NDArray[Any]]] = ()) -> Path:
         """Complete headers and sums, sync the file, and give it its final name.
 
@@ -263,6 +273,10 @@ class CubePlanes:
         """
         flags = self.read_part("DQ", z0, z1) if self.has_flags else None
         return self.read_part("DATA", z0, z1), self.read_part("STAT", z0, z1), flags
+
+    def map_part(self, part: str) -> npt.NDArray[Any]:
+        """One of the extensions as it is on disk: big-endian, mapped, not read."""
+        return map_image(self.path, self._parts[part])
 
     def read_part(self, part: str, z0: int, z1: int) -> npt.NDArray[Any]:
         """Planes of one of the extensions; see `read`."""

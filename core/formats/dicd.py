@@ -19,7 +19,7 @@ from core.fitsfile.header import Card, Header
 from core.fitsfile.keywords import dot_name, get_key, set_key
 from core.fitsfile.scan import scan_fits
 
-__all__ = ["Provenance", "format_value", "product_header"]
+__all__ = ["PIPELINE", "Provenance", "format_value", "product_header"]
 
 _DROPPED = (
     "HDRVER",
@@ -35,6 +35,8 @@ _DROPPED = (
     "",
 )
 _LAST_GROUPS = ("QC.", "DRS.")
+# The reference pipeline reads parameters only of products whose pipeline name starts with "muse".
+PIPELINE = f"muse-cascade/{__version__}"
 _REC = re.compile(r"PRO\.REC(\d+)\.")
 
 
@@ -131,8 +133,7 @@ def _add_provenance(header: Header, provenance: Provenance, base: Header) -> Non
     rec = f"PRO.REC{before + 1}"
     set_key(header, f"{rec}.ID", provenance.recipe, "Pipeline recipe (unique) identifier")
     set_key(header, f"{rec}.DRS.ID", f"cascade-{__version__}", "Data reduction system identifier")
-    # The reference pipeline reads parameters only of products whose pipeline name starts with "muse".
-    set_key(header, f"{rec}.PIPE.ID", f"muse-cascade/{__version__}", "Pipeline (unique) identifier")
+    set_key(header, f"{rec}.PIPE.ID", PIPELINE, "Pipeline (unique) identifier")
     for number, (path, tag) in enumerate(provenance.raws, 1):
         set_key(header, f"{rec}.RAW{number}.NAME", path.name, "File name of raw frame")
         set_key(header, f"{rec}.RAW{number}.CATG", tag, "Category of raw frame")

@@ -94,11 +94,11 @@ class PixtableLimits:
         )
 
     def write(self, header: Header, crval: tuple[float, float] = (0.0, 0.0)) -> None:
-        """Write the limits into a header; ``crval`` is added, in float32, to positions in degrees."""
-        zeros = np.float32(crval[0]), np.float32(crval[1]), np.float32(0)
+        """Write the limits into a header; ``crval`` is added to positions in degrees."""
+        zeros = crval[0], crval[1], 0.0
         for key, pair, zero in zip(("X", "Y", "LAMBDA"), (self.x, self.y, self.wave), zeros, strict=True):
             for end, value in zip(("LOW", "HIGH"), pair, strict=True):
-                set_key(header, f"{PREFIX}.LIMITS.{key}.{end}", np.float32(value + zero))
+                set_key(header, f"{PREFIX}.LIMITS.{key}.{end}", np.float32(float(value) + zero))
         for key, numbers in (("IFU", self.ifu), ("SLICE", self.slice_no)):
             for end, number in zip(("LOW", "HIGH"), numbers, strict=True):
                 set_key(header, f"{PREFIX}.LIMITS.{key}.{end}", number)

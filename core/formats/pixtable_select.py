@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from core.errors import DataError
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import set_key
+from core.fitsfile.keywords import del_keys, set_key
 from core.formats.pixtable import PixtableFile, PixtableForm, flat_field_table
+from core.formats.pixtable_compact import COMPACT
 from core.formats.pixtable_header import PixtableLimits, own_cards, zero_point
 from core.formats.pixtable_origin import exposure_of, exposure_ranges, set_exposures
 from core.formats.pixtable_read import CompactTable, PixelTable
@@ -287,6 +288,7 @@ def write_plain(
     """
     table = chosen.table
     cards = _cards(chosen, path, header)
+    del_keys(cards, rf"{COMPACT}\Z")  # of the tables that the rows are read from
     counts = [int(count) for count in chosen.counts if count]
     with PixtableFile.create(path, cards, counts, table.units, columns=table.columns, form=form, room=36) as file:
         try:

@@ -51,8 +51,8 @@ class Column:
     ----------
     name : str
     form : str
-        ``J`` int32, ``K`` int64, ``B`` uint8, ``E`` float32, ``D`` float64, ``A`` string; a leading number is the
-        length of an array (string) cell.
+        ``J`` int32, ``K`` int64, ``B`` uint8, ``E`` float32, ``D`` float64, ``A`` string, ``L`` one of ``T``, ``F``; a
+        leading number is the length of an array (string) cell.
     unit : str
     description : str
     optional : bool
@@ -68,7 +68,7 @@ class Column:
     @property
     def dtype(self) -> np.dtype[Any]:
         """numpy type of a cell element."""
-        return np.dtype(f"S{self.repeat}" if self.form[-1] == "A" else ARRAY_FORMS[self.form[-1]])
+        return np.dtype(f"S{self.repeat}" if self.form[-1] in "AL" else ARRAY_FORMS[self.form[-1]])
 
     @property
     def repeat(self) -> int:

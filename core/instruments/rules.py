@@ -20,14 +20,17 @@ from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
-from core.instruments.setup import SetupSpec, UnitSpec
+from core.instruments.setup import Setup, SetupSpec, UnitSpec
 
 __all__ = [
+    "CLOSEST",
     "OBSERVATION_KEY",
+    "OB_KEY",
     "UNITS_KEY",
     "GroupBy",
     "InputRule",
     "MasterSource",
+    "Policy",
     "RawSource",
     "Rules",
     "Setting",
@@ -36,6 +39,8 @@ __all__ = [
 
 UNITS_KEY: Final = "units"  # match key of any instrument: the calibration has the units of the data
 OBSERVATION_KEY: Final = "observation"  # match key: made from the same observation block and target, of the same night
+OB_KEY: Final = "ob"  # match key: made from the same observation block of the same night, whatever it looked at
+CLOSEST: Final = "closest"  # the policy that every plan has: of the best level, what is closest in time
 
 
 class GroupBy(StrEnum):
@@ -65,13 +70,20 @@ class MasterSource:
     rule : str
         Name of the rule in reasons.
     match : tuple of str
-        Set-up keys that must agree, `UNITS_KEY`, `OBSERVATION_KEY`.
+        Set-up keys that must agree, `UNITS_KEY`, `OBSERVATION_KEY`, `OB_KEY`.
     windows : tuple of (float, int)
         (days, level) pairs, ascending; none for static calibrations, of which validity dates decide.
     near : float
         Of candidates whose distances in time differ by less than this, the better one is taken [d].
     kelvins : tuple of (float, int)
         (difference of ambient temperature, level) pairs, ascending; none if temperature does not matter.
+    of_field : bool
+        It says something of the field, the air or the telescope: it serves data of any units, whatever units it was
+        measured with.
+    made_by : str
+        The recipe that makes it; what other recipes make under the same tag is something else. Any, if empty.
+    standard : bool
+        Only standard solutions are taken; see `Policy`.
     """
 
     tag: str
@@ -80,6 +92,9 @@ class MasterSource:
     windows: tuple[tuple[float, int], ...] = ()
     near: float = 0.25
     kelvins: tuple[tuple[float, int], ...] = ()
+    of_field: bool = False
+    made_by: str = ""
+    standard: bool = False
 
     @property
     def static(self) -> bool:
@@ -108,6 +123,10 @@ class InputRule:
         As many as the recipe takes, not the best one only.
     windows : tuple of (float, int)
         Instead of those of the master source, if given.
+    only : tuple of (str, tuple of str)
+        Set-up keys, and the values of data that it is taken for; for data of any set-up, if there are none.
+    standard : bool
+        Only standard solutions are taken; set by the `Policy`.
     """
 
     tag: str
@@ -117,6 +136,12 @@ class InputRule:
     needed: bool = False
     several: bool = False
     windows: tuple[tuple[float, int], ...] = ()
+    only: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    standard: bool = False
+
+    def serves(self, setup: Setup) -> bool:
+        """Whether it is taken for data of a set-up."""
+        return all(setup.get(key) in values for key, values in self.only)
 
 
 @dataclass(frozen=True)
@@ -148,6 +173,8 @@ class Task:
         Only if somebody requests the recipe.
     name : str
         Begins the names of its blocks; that of the recipe if not given. Tasks of one recipe have names of their own.
+    together : bool
+        Of products that there are at least ``minimum`` of, usable or not: one exposure alone needs no combination.
     """
 
     recipe: str
@@ -160,11 +187,47 @@ class Task:
     group_by: GroupBy = GroupBy.TEMPLATE
     minimum: int = 1
     name: str = ""
+    together: bool = False
 
     @property
     def prefix(self) -> str:
         """What the names of its blocks begin with."""
         return self.name or self.recipe
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Another way to choose calibrations than what is `CLOSEST`: by standard solutions, which may be old.
+
+    A standard solution is a calibration that somebody stands for: certified by a person, delivered from outside, or
+    static. It was there before the data were taken, so that nothing is waited for; the newest is taken.
+
+    Attributes
+    ----------
+    name : str
+        As the setting names it.
+    why : str
+    starts : tuple of str
+        Tags that start the tasks that it holds for; all others choose what is closest.
+    windows : tuple of (str, windows)
+        Tags of the inputs that it holds for, with (days, level) pairs: how old a solution may be.
+    """
+
+    name: str
+    why: str
+    starts: tuple[str, ...]
+    windows: tuple[tuple[str, tuple[tuple[float, int], ...]], ...]
+
+    def applied(self, task: Task) -> Task:
+        """A task that chooses by this policy."""
+        if task.main not in self.starts:
+            return task
+        of_tag = dict(self.windows)
+        inputs = (
+            replace(role, windows=of_tag[role.tag], standard=True) if role.tag in of_tag else role
+            for role in task.inputs
+        )
+        return replace(task, inputs=tuple(inputs))
 
 
 @dataclass(frozen=True)
@@ -191,10 +254,11 @@ class Rules:
     tasks: tuple[Task, ...]
     without_task: tuple[tuple[str, str], ...] = ()  # raw tag, why no block is made from it
     pairs: tuple[tuple[str, str], ...] = ()
+    policies: tuple[Policy, ...] = ()  # besides CLOSEST
     _hash: dict[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        known = {*self.setup.names, UNITS_KEY, OBSERVATION_KEY}
+        known = {*self.setup.names, UNITS_KEY, OBSERVATION_KEY, OB_KEY}
         for source in self.masters:
             for key in source.match:
                 if key not in known:
@@ -228,6 +292,11 @@ class Rules:
         kept = tuple(task for task in self.tasks if task.recipe in recipes)
         return replace(self, tasks=kept, without_task=(*self.without_task, *reasons), _hash={})
 
+    def under(self, policy: str) -> Rules:
+        """The plan under a policy; as it is, if it has none of that name."""
+        found = next((item for item in self.policies if item.name == policy), None)
+        return self if found is None else replace(self, tasks=tuple(map(found.applied, self.tasks)), _hash={})
+
     def pictured(self, recipe: str) -> dict[str, str]:
         """Parameters switched on for the pictures of a recipe's blocks, to the products they make."""
         return dict(pair for task in self.tasks if task.recipe == recipe for pair in task.pictured)
@@ -256,7 +325,7 @@ class Rules:
     def source(self, role: InputRule) -> MasterSource:
         """Source of an input, with the windows of the task if it has its own."""
         found = self.master(role.tag)
-        return replace(found, windows=role.windows) if role.windows else found
+        return replace(found, windows=role.windows, standard=role.standard) if role.windows else found
 
     def partners(self, tag: str) -> tuple[str, ...]:
         """Tags that calibrations of a tag belong to."""

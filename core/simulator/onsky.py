@@ -36,6 +36,9 @@ from core.simulator.sources import STAR_KINDS, Galaxy, Moffats, Star
 from core.simulator.truth import InstrumentTruth
 
 __all__ = [
+    "VIGNETTED_CORNER",
+    "VIGNETTED_SIZE",
+    "VIGNETTED_UNTIL",
     "AstrometryScene",
     "ObjectScene",
     "OnSkyScene",
@@ -50,8 +53,10 @@ F64 = NDArray[np.float64]
 VIGNETTED_UNTIL: Final = datetime(2017, 3, 11)
 """When the vignetting of the lower right corner in lamp flats was cured."""
 
-_CORNER: Final = (150.0, -150.0)  # of the wide field
-_CORNER_SIZE: Final = 50.0
+VIGNETTED_CORNER: Final = (150.0, -150.0)
+"""Of the wide field [0.2 arcsec]."""
+VIGNETTED_SIZE: Final = 50.0
+"""Radius of what is vignetted there [0.2 arcsec]."""
 _CORNER_EXCESS: Final = 0.3  # of the sky over the lamp flats in it
 _DARK_ROWS: Final = (128.0, 150.0)  # at the top of the narrow field
 _DARK_LOSS: Final = 0.5
@@ -82,7 +87,9 @@ class _Seen:
             low, high = _DARK_ROWS
             return np.asarray(response * (1.0 - _DARK_LOSS * np.clip((y - low) / (high - low), 0.0, 1.0)))
         if self.vignetted:
-            inside = np.clip(1.0 - np.hypot(x - _CORNER[0], y - _CORNER[1]) / _CORNER_SIZE, 0.0, None)
+            inside = np.clip(
+                1.0 - np.hypot(x - VIGNETTED_CORNER[0], y - VIGNETTED_CORNER[1]) / VIGNETTED_SIZE, 0.0, None
+            )
             return np.asarray(response * (1.0 + _CORNER_EXCESS * inside**2))
         return response
 
@@ -229,7 +236,7 @@ class ObjectScene(OnSkyScene):
             )
 
     def _stars(self, mode: str, view: View, seen: _Seen) -> Iterable[Light]:
-        for kind in STAR_KINDS:
+        for kind in dict.fromkeys((*STAR_KINDS, *(star.kind for star in self.stars))):
             stars = [star for star in self.stars if star.kind == kind]
             if stars:
                 weight = 10.0 ** (-0.4 * (np.array([star.magnitude for star in stars]) - _REFERENCE_MAGNITUDE))

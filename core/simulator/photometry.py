@@ -15,8 +15,10 @@ from core.simulator.light import WAVE_GRID
 from core.simulator.scenes import transmission
 from core.staticcal.night_sky import RAMAN_BANDS, RAMAN_FLUX
 from core.staticcal.published import published_rows
+from core.staticcal.standards import standard_stars
 
 __all__ = [
+    "REFERENCE_WAVE",
     "ZERO_MAGNITUDE",
     "absorption",
     "efficiency",
@@ -33,7 +35,9 @@ F64 = NDArray[np.float64]
 TELESCOPE_AREA: Final = 483250.7024654051
 """[cm2]"""
 ZERO_MAGNITUDE: Final = 3.63e-9
-"""Flux of magnitude 0 at 5500 Angstrom [erg/s/cm2/Angstrom]."""
+"""Flux of magnitude 0 at `REFERENCE_WAVE` [erg/s/cm2/Angstrom]."""
+REFERENCE_WAVE: Final = 5500.0
+"""[Angstrom]"""
 
 _HC: Final = 1.98644586e-8  # [erg Angstrom]
 
@@ -135,10 +139,13 @@ def star_spectrum(kind: str, wave: F64) -> F64:
     Parameters
     ----------
     kind : str
-        ``hot`` (a white dwarf with Balmer lines), ``solar`` or ``cool`` (with bands of titanium oxide).
+        ``hot`` (a white dwarf with Balmer lines), ``solar`` or ``cool`` (with bands of titanium oxide); or the name of
+        a standard star, whose spectrum is the published one.
     wave : ndarray of float64
         [Angstrom]
     """
+    if kind in standard_stars():
+        return standard_stars()[kind].at(wave) / standard_stars()[kind].at(REFERENCE_WAVE)
     if kind == "solar":
         return _solar(wave)
     if kind == "hot":

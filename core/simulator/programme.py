@@ -13,6 +13,7 @@ import numpy as np
 from core.errors import ParameterError
 from core.simulator.atmosphere import Ambient
 from core.simulator.clock import LATITUDE, sidereal_seconds
+from core.simulator.clusters import CLUSTERS, cluster_stars
 from core.simulator.onsky import AstrometryScene, ObjectScene, OnSkyScene, SkyFlatScene, SkyScene, StdScene
 from core.simulator.pointing import Pointing
 from core.simulator.seeds import stream
@@ -20,16 +21,8 @@ from core.simulator.sources import Star, galaxies_in_field, stars_in_field
 
 __all__ = ["STANDARDS", "SkyPlan", "on_sky_templates", "temperature_at_night"]
 
-STANDARDS: Final = {
-    #           RA [deg]   DEC [deg]  magnitude at 5500 Angstrom
-    "GD71": (88.11509, 15.88703, 13.06),
-    "GD108": (150.19692, -7.55867, 13.58),
-    "EG274": (245.89100, -39.22949, 11.02),
-    "LTT7987": (302.73908, -30.21700, 12.27),
-    "Feige110": (349.99333, -5.16561, 11.85),
-    "EG21": (47.62908, -68.60061, 11.40),
-}
-"""Hot stars that are observed as standards."""
+STANDARDS: Final = ("GD71", "GD108", "EG274", "LTT7987", "Feige110", "EG21")
+"""Those of the published standard stars that are observed."""
 
 _SCIENCE: Final = "Field of galaxies"
 _ASTROMETRY_EXPTIME: Final = 30.0
@@ -172,21 +165,20 @@ class _Programme:
         """The standard that stands highest."""
         rng = self._stream("standard")
         sights = [
-            Pointing(name, ra, dec, at, exptime, ambient=self.ambient) for name, (ra, dec, _) in STANDARDS.items()
+            Pointing(name, round(star.ra, 5), round(star.dec, 5), at, exptime, ambient=self.ambient)
+            for name, star in ((name, Star.standard(name)) for name in STANDARDS)
         ]
         best = max(sights, key=Pointing.altitude)
-        star = Star(best.ra, best.dec, STANDARDS[best.target][2], "hot")
-        return [StdScene(exptime, pointing=best, flexure=_flexure(rng), stars=(star,)) for _ in range(count)]
+        stars = (Star.standard(best.target),)
+        return [StdScene(exptime, pointing=best, flexure=_flexure(rng), stars=stars) for _ in range(count)]
 
     def astrometry(self, at: datetime, count: int) -> list[OnSkyScene]:
-        """A crowded field."""
-        field = self._field("Astrometric field", at, _ASTROMETRY_EXPTIME)
-        stars = stars_in_field(self.seed, field.ra, field.dec, 120, (12.0, 17.0))
-        rng = self._stream("astrometry")
-        return [
-            AstrometryScene(_ASTROMETRY_EXPTIME, pointing=field, flexure=_flexure(rng), stars=stars)
-            for _ in range(count)
-        ]
+        """The cluster that stands highest."""
+        exptime = _ASTROMETRY_EXPTIME
+        sights = [Pointing(name, *place, at, exptime, ambient=self.ambient) for name, place in CLUSTERS.items()]
+        field = max(sights, key=Pointing.altitude)
+        rng, stars = self._stream("astrometry"), cluster_stars(self.seed, field.target)
+        return [AstrometryScene(exptime, pointing=field, flexure=_flexure(rng), stars=stars) for _ in range(count)]
 
     def objects(self, plan: SkyPlan, at: datetime, count: int) -> list[OnSkyScene]:
         """Stars and galaxies, dithered and turned."""

@@ -13,6 +13,7 @@ from core.errors import ParameterError
 from core.instruments.muse.facts import N_SLICES
 from core.simulator import light_kernels
 from core.simulator.atmosphere import extinction, molecular_depth
+from core.simulator.clusters import Columns, star_catalogue
 from core.simulator.light import WAVE_GRID
 from core.simulator.onsky import ObjectScene, OnSkyScene
 from core.simulator.photometry import (
@@ -30,9 +31,7 @@ from core.simulator.truth import InstrumentTruth
 __all__ = ["SkyTruth"]
 
 F64 = NDArray[np.float64]
-Columns = dict[str, NDArray[np.float64] | NDArray[np.str_]]
 
-_FILTER: Final = "Johnson_V"  # magnitudes are those at 5500 Angstrom
 _LINE_REACH: Final = 6.0  # of a line: half a slit and seven times the Gaussian [Angstrom]
 
 
@@ -88,14 +87,7 @@ class SkyTruth:
 
     def catalogue(self) -> Columns:
         """Columns of an ASTROMETRY_REFERENCE of the stars of the field, the brightest first."""
-        stars = sorted(self.stars, key=lambda star: star.magnitude)
-        return {
-            "SourceID": np.array([f"{number:04d}" for number in range(1, len(stars) + 1)], np.str_),
-            "RA": np.array([star.ra for star in stars]),
-            "DEC": np.array([star.dec for star in stars]),
-            "filter": np.full(len(stars), _FILTER),
-            "mag": np.array([star.magnitude for star in stars]),
-        }
+        return star_catalogue(self.stars)
 
     def standard(self) -> Columns:
         """Columns of a STD_FLUX_TABLE of the brightest star of the field.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,9 +12,10 @@ from numpy.typing import NDArray
 
 from core.simulator import light_kernels
 from core.simulator.light import WAVE_GRID
-from core.simulator.photometry import ZERO_MAGNITUDE, star_spectrum
+from core.simulator.photometry import REFERENCE_WAVE, ZERO_MAGNITUDE, star_spectrum
 from core.simulator.pointing import View
 from core.simulator.seeds import stream
+from core.staticcal.standards import standard_stars
 
 __all__ = ["Galaxy", "Moffats", "Star", "galaxies_in_field", "stars_in_field"]
 
@@ -36,13 +38,20 @@ class Star:
     magnitude : float
         Of the continuum at 5500 Angstrom.
     kind : str
-        ``hot``, ``solar`` or ``cool``.
+        ``hot``, ``solar`` or ``cool``, or the name of a standard star.
     """
 
     ra: float
     dec: float
     magnitude: float
     kind: str = "solar"
+
+    @classmethod
+    def standard(cls, name: str) -> Star:
+        """A standard star at its place, with its published flux."""
+        published = standard_stars()[name]
+        flux = float(published.at(REFERENCE_WAVE))
+        return cls(published.ra, published.dec, -2.5 * math.log10(flux / ZERO_MAGNITUDE), name)
 
     def flux(self, wave: F64) -> F64:
         """Flux outside the air [erg/s/cm2/Angstrom]."""

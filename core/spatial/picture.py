@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["RowsOfSlice", "spectra_side_by_side"]
+__all__ = ["RowsOfSlice", "SliceColumns", "StackedLines", "spectra_side_by_side"]
 
 _REACH: Final = 1.25  # of the weights, in pixels
 _LARGEST: Final = float(np.finfo(np.float32).max)
@@ -19,7 +19,7 @@ _LARGEST: Final = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, eq=False)
 class RowsOfSlice:
-    """Rows of a slice, arrays of shape (n,): position along it [pix], wavelength [Angstrom], value and flags."""
+    """Rows of slices, arrays of shape (n,): position along it [pix], wavelength [Angstrom], value and flags."""
 
     xpos: NDArray[np.float32]
     wave: NDArray[np.float32]
@@ -55,28 +55,88 @@ def spectra_side_by_side(
 
 def _picture(rows: RowsOfSlice, low: float, step: float, n_wave: int) -> NDArray[np.float32]:
     left = float(rows.xpos.min())
-    width = math.ceil(float(rows.xpos.max()) - left) + 1
-    sums = np.zeros((2, n_wave, width))
-    _gather(rows.xpos, rows.wave, rows.data, rows.dq, left, low, step, _REACH * step, sums)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(sums[1] > 0, sums[0] / sums[1], np.nan).astype(np.float32)
+    columns = SliceColumns(np.array([left]), np.array([0, math.ceil(float(rows.xpos.max()) - left) + 1]))
+    place = np.zeros(rows.xpos.size, np.int64)
+    return StackedLines(columns, low, step, range(n_wave)).add(rows, place).picture()
+
+
+@dataclass(frozen=True, eq=False)
+class SliceColumns:
+    """Which columns of a picture slices have.
+
+    Attributes
+    ----------
+    left : ndarray of float64, shape (slices,)
+        Position of the first column of each.
+    start : ndarray of int64, shape (slices + 1,)
+        That column, from 0, and the width of the picture.
+    across : float
+        Size of a column, in the unit of positions.
+    """
+
+    left: NDArray[np.float64]
+    start: NDArray[np.int64]
+    across: float = 1.0
+
+    @classmethod
+    def of(cls, low: NDArray[np.float64], high: NDArray[np.float64], across: float) -> SliceColumns:
+        """Side by side, from the lowest and highest position in each slice; NaN of a slice without rows."""
+        width = np.where(np.isnan(low), 0, np.ceil((high - low) / across) + 1).astype(np.int64)
+        return cls(low, np.concatenate([[0], np.cumsum(width)]), across)
+
+
+class StackedLines:
+    """Some lines of a picture, rows of pixels being added in any portions.
+
+    Parameters
+    ----------
+    columns : SliceColumns
+    low, step : float
+        Wavelength of line 0, and that per line [Angstrom].
+    lines : range
+    """
+
+    def __init__(self, columns: SliceColumns, low: float, step: float, lines: range) -> None:
+        self.columns, self.low, self.step, self.lines = columns, low, step, lines
+        self._sums = np.zeros((2, len(lines), int(columns.start[-1])))
+
+    @property
+    def reach(self) -> tuple[float, float]:
+        """Wavelengths [Angstrom] beyond which rows add nothing."""
+        return self.low + (self.lines.start - 2) * self.step, self.low + (self.lines.stop + 1) * self.step
+
+    def add(self, rows: RowsOfSlice, place: NDArray[np.int64]) -> StackedLines:
+        """Add rows; ``place`` is the number of the slice of each."""
+        columns = self.columns
+        _gather(
+            rows.xpos, rows.wave, rows.data, rows.dq, place, columns.left, columns.start, columns.across,
+            self.low, self.step, self.lines.start, _REACH * self.step, self._sums,
+        )  # fmt: skip
+        return self
+
+    def picture(self) -> NDArray[np.float32]:
+        """The lines, shape (lines, width); NaN where no row contributes."""
+        values, weights = self._sums
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(weights > 0, values / weights, np.nan).astype(np.float32)
 
 
 @njit(cache=True, nogil=True)
-def _gather(xpos, wave, data, dq, left, low, step, reach, sums):  # type: ignore[no-untyped-def]
+def _gather(xpos, wave, data, dq, place, left, start, across, low, step, first, reach, sums):  # type: ignore[no-untyped-def]
     """Add each row to the pixel that it lies in and to those before and after it in wavelength."""
-    n_wave, width = sums.shape[1:]
+    n_lines = sums.shape[1]
     for k in range(data.size):
         if dq[k] != 0:
             continue
-        column = int(np.floor(np.float64(xpos[k]) - left + 0.5))
+        number = place[k]
+        column = start[number] + int(np.floor((np.float64(xpos[k]) - left[number]) / across + 0.5))
         nearest = int(np.floor((np.float64(wave[k]) - low) / step + 0.5))
-        if not 0 <= column < width:
+        if not start[number] <= column < start[number + 1]:
             continue
-        for line in range(max(nearest - 1, 0), min(nearest + 2, n_wave)):
+        for line in range(max(nearest - 1, first), min(nearest + 2, first + n_lines)):
             distance = abs(low + line * step - wave[k])
             if distance >= reach:
                 continue
             weight = _LARGEST if distance == 0.0 else ((reach - distance) / (reach * distance)) ** 2
-            sums[0, line, column] += weight * data[k]
-            sums[1, line, column] += weight
+            sums[0, line - first, column] += weight * data[k]
+            sums[1, line - first, column] += weight

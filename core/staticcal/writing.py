@@ -18,10 +18,11 @@ import numpy.typing as npt
 
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
+from core.fitsfile.scan import scan_fits
 from core.fitsfile.writer import FitsWriter
 from core.formats.tables import TableFormat, encode_columns
 
-__all__ = ["BUILT_HERE", "Provenance", "StaticTable", "static_header", "write_static"]
+__all__ = ["BUILT_HERE", "Provenance", "StaticTable", "is_built_here", "static_header", "write_static"]
 
 BUILT_HERE: Final = "cascade-muse"
 """``ORIGIN`` of what was built here."""
@@ -73,6 +74,17 @@ class StaticTable:
     cards: tuple[tuple[str, Any, str], ...] = ()
     reference: str = ""
     told: str = ""
+
+
+def is_built_here(path: Path) -> bool:
+    """Whether a file is a static calibration that was built, so that it may be built again.
+
+    Raises
+    ------
+    BadFitsError
+        If the file is no FITS file.
+    """
+    return scan_fits(path).primary.get("ORIGIN") == BUILT_HERE
 
 
 def static_header(tag: str, provenance: Provenance, setup: Mapping[str, Any] | None = None) -> Header:

@@ -22,6 +22,7 @@ from core.tools import (
     pixtable_dump,
     pixtable_erase,
     product_commands,
+    science_product,
     trace_commands,
     wave_commands,
 )
@@ -187,6 +188,13 @@ TOOLS: Final = (
         "The widths of the sources of an image, measured at half of their height and by a Gaussian that is fitted, and "
         "their mean, scatter and median. Sources that cannot be relied upon are named on the error stream. A source "
         "without a direct width (-1) does not count in the mean of these.",
+    ),
+    ToolEntry(
+        science_product,
+        science_product.USAGE,
+        "Whether cubes (`format=sdpCube` of muse_scipost and muse_exp_combine, or from elsewhere) keep the rules of "
+        "ESO's Science Data Products Standard for 3D data cubes; each rule that is not kept is named. The validation "
+        "of the archive has the last word. Not a tool of the reference pipeline.",
     ),
     ToolEntry(
         dark_model,

@@ -160,6 +160,7 @@ def environment_of(settings: Settings) -> Mapping[str, str]:
         "CASCADE_WITH_RECIPES": ",".join(settings.with_recipes),
         "CASCADE_WITH_INPUTS": ",".join(settings.with_inputs),
         "CASCADE_OLDER_ONLY": str(settings.older_only).lower(),
+        "CASCADE_POLICY": settings.policy,
     }
 
 

@@ -22,6 +22,7 @@ from core.archive.states import BLOCK_OPEN_STATES, BlockState
 from core.cascade.words import count_words
 from core.errors import RetriableError
 from core.instruments.declaration import PARANAL_NOON_UT
+from core.instruments.rules import CLOSEST
 from core.recipes.kernels import kernels_compiled
 from core.settings import Settings
 from core.simulator.night import ON_REQUEST
@@ -122,6 +123,7 @@ def _own_settings(folder: Path) -> Settings:
         with_recipes=ON_REQUEST,
         with_inputs=(),
         older_only=False,
+        policy=CLOSEST,
     )
 
 

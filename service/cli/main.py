@@ -195,6 +195,30 @@ def export_masters(
 
 
 @app.command()
+def statics(
+    data_dir: DataDir = None,
+    simulated: Annotated[
+        bool, typer.Option("--simulated", help="Also those of the simulated instrument: not for real frames.")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the simulation.", min=0)] = 1,
+    field: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--field", metavar="CATALOGUE", help="Stars of an astrometric field, CSV or FITS; may be repeated."
+        ),
+    ] = None,
+    again: Annotated[bool, typer.Option("--again", help="Build anew what was built before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Build the static calibrations that are missing, and list all. Exit code 1 if one cannot be used."""
+    from service.cli.statics import run_statics
+
+    raise typer.Exit(
+        run_statics(data_dir, simulated=simulated, seed=seed, fields=field or [], again=again, as_json=as_json)
+    )
+
+
+@app.command()
 def logs(
     name: Annotated[
         str | None, typer.Argument(help="A block or a daemon, e.g. worker; the logs of daemons if not given.")

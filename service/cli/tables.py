@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import date
+from pathlib import Path
 from typing import Final
 
 from rich.table import Table
@@ -18,6 +20,7 @@ from core.archive.qc1_summaries import Qc1Summary
 from core.archive.records import LostUnit
 from core.archive.states import InputKind
 from core.cascade.words import count_words
+from core.staticcal.directory import StaticFile
 from service.cli.common import console, state_text
 from service.explain import waits_for
 from service.status import Status
@@ -25,7 +28,7 @@ from service.text import age, duration, mebibytes, mjd_moment, moment, qc1_numbe
 from service.web.cascade_graph import cascade_order
 from service.web.templating import block_mark
 
-__all__ = ["print_cascade", "print_daemons", "print_qc1"]
+__all__ = ["print_cascade", "print_daemons", "print_qc1", "print_statics"]
 
 _MARKS: Final = {"bad": "bold red", "warn": "yellow"}
 
@@ -142,3 +145,22 @@ def print_daemons(status: Status) -> None:
         old = "-" if box.time is None else age(status.now - box.time)
         table.add_row(box.label, moment(box.time), f"[bold red]{old}[/]" if box.stale else old, age(box.limit))
     console.print(table)
+
+
+def print_statics(directory: Path, files: Sequence[StaticFile]) -> None:
+    """Static calibrations of a directory: what each is, when it is used, and whether it was built here."""
+    table = _table(f"Static calibrations in {directory}", "tag", "file", "from", "until", "set-up", "origin")
+    for file in sorted(files, key=lambda file: (file.tag, file.path)):
+        table.add_row(
+            file.tag,
+            str(Path(file.path).relative_to(directory)),
+            _day(file.valid_from),
+            _day(file.valid_until),
+            " ".join(str(value) for _, value in file.setup) or "any",
+            "built" if file.built else "delivered",
+        )
+    console.print(table)
+
+
+def _day(mjd: float) -> str:
+    return mjd_moment(mjd)[:10] if math.isfinite(mjd) else "always"

@@ -10,12 +10,10 @@ import pytest
 from core.cascade.model import BlockPlan, BlockState, FrameInfo, Origin, ProductInfo, Quality, Request
 from core.cascade.plan import PlanOptions, make_plan
 from core.cascade.signature import begun_pair
-from core.instruments.muse.plan import QUARTERLY
 from core.instruments.muse.plan import RULES as WRITTEN
 from core.instruments.muse.setup import SETUP
 from core.instruments.muse.statics import MUSE_STATICS
 from core.instruments.plans import calibration_plan
-from core.instruments.rules import GroupBy, InputRule, MasterSource, Task
 from core.recipes.registry import get_recipe
 
 RULES = calibration_plan("MUSE")
@@ -53,7 +51,8 @@ def masters(hours: float = 12.0) -> list[ProductInfo]:
 
 
 def blocks(frames: list[FrameInfo], products: list[ProductInfo]) -> list[BlockPlan]:
-    return list(make_plan(RULES, frames, products).blocks)
+    """Those that start from raw frames."""
+    return [block for block in make_plan(RULES, frames, products).blocks if block.frames]
 
 
 def chosen(block: BlockPlan, role: str) -> str:
@@ -158,19 +157,6 @@ def test_frames_to_check_the_geometry_are_taken_on_request() -> None:
     assert "only on request" in make_plan(RULES, [*mask, *check], [*masters(), LINES]).not_processed[0].reason
 
 
-# With the recipe after muse_scibasic that takes the partner of the geometry.
-PAIRED = dataclasses.replace(
-    RULES,
-    masters=(*RULES.masters, MasterSource("ASTROMETRY_WCS", "astrometry-1", ("field",), QUARTERLY)),
-    tasks=(
-        *RULES.tasks,
-        Task("muse_scipost", "PIXTABLE_OBJECT", (InputRule("ASTROMETRY_WCS", needed=True),), ("DATACUBE_FINAL",),
-             group_by=GroupBy.EXPOSURE),
-    ),
-    _hash={},
-)  # fmt: skip
-
-
 @pytest.mark.parametrize("geometry", [GEOMETRY, MADE_ELSEWHERE], ids=["static", "made"])
 def test_geometry_and_astrometry_are_those_that_were_made_together(geometry: ProductInfo) -> None:
     wcs = [
@@ -178,15 +164,15 @@ def test_geometry_and_astrometry_are_those_that_were_made_together(geometry: Pro
         ProductInfo("wcs-made", "ASTROMETRY_WCS", NIGHT - 10, NOAO, digest="w", pair=MADE_ELSEWHERE.pair),
         ProductInfo("wcs-nearest", "ASTROMETRY_WCS", NIGHT, NOAO, digest="n", pair=begun_pair("GEOMETRY_TABLE", "o")),
     ]
-    found = make_plan(PAIRED, [frame("OBJECT", 3.0)], [*masters(), geometry, *wcs])
-    science, post = found.blocks
+    science, post = make_plan(RULES, [frame("OBJECT", 3.0)], [*masters(), geometry, *wcs]).blocks
     assert chosen(science, "GEOMETRY_TABLE") == geometry.id
     partner = {GEOMETRY.pair: "wcs-static.fits", MADE_ELSEWHERE.pair: "wcs-made"}[geometry.pair]
     assert chosen(post, "ASTROMETRY_WCS") == partner
     refused = {r.candidate: r.code for r in post.refusals if r.role == "ASTROMETRY_WCS"}
     assert refused == {entry.id: "pair" for entry in wcs if entry.id != partner}
-    alone = make_plan(PAIRED, [frame("OBJECT", 3.0)], [*masters(), geometry, *(w for w in wcs if w.id != partner)])
-    assert alone.blocks[1].missing[0].code == "pair"
+    others = [entry for entry in wcs if entry.id != partner]
+    _, post = make_plan(RULES, [frame("OBJECT", 3.0)], [*masters(), geometry, *others]).blocks
+    assert chosen(post, "ASTROMETRY_WCS") == ""
 
 
 def test_what_is_needed_and_not_there_is_told() -> None:
@@ -214,3 +200,4 @@ def test_the_plan_says_why_it_sets_parameters() -> None:
             assert setting.why
             assert get_recipe(task.recipe).Params.info(setting.parameter).default != setting.value
     assert WRITTEN.preset("muse_scibasic") == {"compact": True, "saveimage": False}
+    assert WRITTEN.preset("muse_scipost") == {"save": "cube,skymodel,individual"}

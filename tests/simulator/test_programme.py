@@ -17,6 +17,7 @@ from core.instruments.classification import classify
 from core.simulator.night import NightPlan, scenes_of_night, simulate_night
 from core.simulator.onsky import ObjectScene, OnSkyScene
 from core.simulator.programme import STANDARDS, SkyPlan
+from core.staticcal.standards import standard_stars
 
 TINY = Detector(nx=64, ny=40)
 SKY = SkyPlan(n_skyflat=3, n_std=1, n_astrometry=1, n_object=2, n_sky=1)
@@ -83,8 +84,9 @@ def test_objects_are_dithered_and_turned(headers: list[fits.Header]) -> None:
 
 def test_standard_is_one_that_has_a_spectrum(headers: list[fits.Header]) -> None:
     (header,) = (header for header in headers if header["ESO DPR TYPE"] == "STD")
-    ra, dec, _ = STANDARDS[header["ESO OBS TARG NAME"]]
-    assert (header["RA"], header["DEC"]) == pytest.approx((ra, dec), abs=1e-5)
+    assert header["ESO OBS TARG NAME"] in STANDARDS
+    star = standard_stars()[header["ESO OBS TARG NAME"]]
+    assert (header["RA"], header["DEC"]) == pytest.approx((star.ra, star.dec), abs=1e-5)
 
 
 def test_scenes_of_a_night_are_those_of_its_files(night: list[Path], headers: list[fits.Header]) -> None:

@@ -27,6 +27,7 @@ from core.simulator import (
 from core.simulator.atmosphere import Ambient
 from core.simulator.light import WAVE_GRID
 from core.simulator.sources import Galaxy, Moffats, Star
+from core.staticcal.standards import standard_stars
 
 POINTING = Pointing("Field", 140.0, -45.0, datetime(2026, 3, 15, 1), 300.0, ambient=Ambient(seeing=0.5))
 INSTRUMENT = truth_for(12, detector=Detector(nx=2048, ny=60))
@@ -214,8 +215,9 @@ def test_astrometric_field_comes_with_its_catalogue() -> None:
     assert truth.scene.pointing.posang == 0.0  # as muse_astrometry takes it
     standard = SkyTruth(scenes[StdScene], INSTRUMENT).standard()
     at = np.interp(5500.0, standard["lambda"], standard["flux"])
-    magnitude = SkyTruth(scenes[StdScene], INSTRUMENT).stars[0].magnitude
-    assert at == pytest.approx(3.63e-9 * 10 ** (-0.4 * magnitude), rel=1e-3)
+    (star,) = SkyTruth(scenes[StdScene], INSTRUMENT).stars
+    assert at == pytest.approx(3.63e-9 * 10 ** (-0.4 * star.magnitude), rel=1e-3)
+    np.testing.assert_allclose(standard["flux"], standard_stars()[star.kind].at(standard["lambda"]), rtol=1e-12)
 
 
 def test_objects_are_dithered_and_the_telescope_misses_if_asked_to() -> None:

@@ -6,8 +6,8 @@ What muse_scipost, muse_exp_combine and muse_scipost_make_cube have in common.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,16 @@ from core.cubes.weights import Resampling
 from core.errors import ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
+from core.formats.cube_forms import CUBE_FORMS
 from core.formats.filters import read_filters
 from core.formats.pixtable_read import PixelTable
 from core.onsky.apertures import first_apertures, measure_fwhm
 from core.recipes.declaration import FrameSpec, QcSpec, RecipeParameters, parameter
-from core.recipes.flow import ArrayProduct, FileProduct, Product, RecipeContext
+from core.recipes.flow import Product, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
-from core.recipes.muse.cubes import CubeOptions, Slab, cube_grid, image_file_headers, write_cube
+from core.recipes.muse.cube_shapes import shaped_products
+from core.recipes.muse.cubes import CubeOptions, Slab, cube_grid, write_cube
 from core.recipes.muse.output_wcs import read_output_wcs
 from core.recipes.muse.pixel_source import source_of_table
 from core.recipes.muse.steps.pointing import spaxel_of
@@ -98,11 +100,12 @@ class CubeParameters(RecipeParameters):
         'this affects all resampling methods except "nearest".',
         ge=1,
     )
-    format: Literal["Cube", "xCube"] = parameter(
+    format: Literal["Cube", "Euro3D", "xCube", "xEuro3D", "sdpCube"] = parameter(
         "Cube",
         'Type of output file format, "Cube" is a standard FITS cube with NAXIS=3 and multiple extensions (for data and '
-        'variance). The extended "x" formats include the reconstructed image(s) in FITS image extensions within the '
-        "same file.",
+        'variance), "Euro3D" a table of spectra. The extended "x" formats include the reconstructed image(s) in FITS '
+        'image extensions within the same file. "sdpCube" does some extra calculations to create FITS keywords for the '
+        "ESO Science Data Products.",
     )
     filter: str = parameter(
         "white",
@@ -194,16 +197,11 @@ class CubeMaker:
         filters = field_filters(self.params.filter, self.frames, self.ctx.log)
         path = self.ctx.output_dir / product_name(tag)
         used = [*calibs, *(frame for spec in CUBE_INPUTS for frame in self.frames.tagged(spec.tag)[:1])]
-        cube = write_cube(path, source, options, filters=filters, spread=self.ctx.spread, each=middle.look)
+        form = CUBE_FORMS[self.params.format]
+        cube = write_cube(path, source, options, filters=filters, form=form, spread=self.ctx.spread, each=middle.look)
         if self.qc is not None:
             describe_sources(cube.header, grid, middle, self.qc, self.ctx.log)
-        images = () if self.params.format == "xCube" else cube.images
-        products: list[Product] = [
-            FileProduct(tag, replace(cube, images=cube.images if not images else ()), cube.header, raws, used)
-        ]
-        for number, (header, data) in enumerate(images, start=1):
-            products.append(_image(header, data, cube.header, number, raws, used))
-        return products
+        return shaped_products(cube, form, table, tag, raws, used, self.ctx.log)
 
     def _output(self) -> OutputWcs | None:
         frame = self.frames.optional("OUTPUT_WCS")
@@ -258,10 +256,3 @@ class SinglePlane:
     def look(self, slab: Slab) -> None:
         if slab.z0 <= self.number < slab.z0 + len(slab.data):
             self.data = slab.data[self.number - slab.z0].copy()
-
-
-def _image(
-    header: Header, data: npt.NDArray[Any], cube: Header, number: int, raws: Sequence[Frame], calibs: Sequence[Frame]
-) -> ArrayProduct:
-    own, extension = image_file_headers(header, cube)
-    return ArrayProduct("IMAGE_FOV", "DATA", data, own, extension, raws, calibs, number)

@@ -30,6 +30,7 @@ from core.errors import ProductStoreError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, has_key, set_key
 from core.formats.cube import CubeFile
+from core.formats.cube_forms import PLAIN_CUBE, CubeForm
 from core.formats.image import image_extension_header
 from core.formats.pixtable_origin import PREFIX
 from core.instruments.muse.facts import SPAXEL_NFM, SPAXEL_WFM, mode_class
@@ -144,6 +145,7 @@ def write_cube(
     options: CubeOptions,
     *,
     filters: Sequence[Filter | None] = (),
+    form: CubeForm = PLAIN_CUBE,
     spread: Spread = in_turn,
     each: Callable[[Slab], None] | None = None,
 ) -> FilledCube:
@@ -157,6 +159,8 @@ def write_cube(
     options : CubeOptions
     filters : sequence of Filter or None
         Of the images, which follow the cube in extensions of their names. None: the mean of all planes, ``white``.
+    form : CubeForm
+        Its units and the words of its axes.
     spread : Spread
         Threads of the caller.
     each : callable, optional
@@ -170,9 +174,10 @@ def write_cube(
         If the cube cannot be written.
     """
     grid = cube_grid(source, options)
-    header, wcs = cube_header(source.header), wcs_header(grid)
+    header, wcs = cube_header(source.header), form.axes(wcs_header(grid))
+    unit, variance_unit = form.units(source.unit)
     images = [FieldImage(grid.spectral, grid.shape, through) for through in filters]
-    with CubeFile.create(path, grid.shape, header, wcs, unit=source.unit) as cube:
+    with CubeFile.create(path, grid.shape, header, wcs, unit=unit, variance_unit=variance_unit) as cube:
         try:
             for slab in cube_slabs(source, grid, options, spread):
                 cube.put(slab.z0, slab.data, slab.stat)
@@ -184,7 +189,7 @@ def write_cube(
             cube.discard()
             raise
     name = get_key(header, "OBJECT", str, default="")
-    extensions = tuple((image_header(image, grid, source.unit, name), image.image()) for image in images)
+    extensions = tuple((image_header(image, grid, unit, name), image.image()) for image in images)
     return FilledCube(path, header, grid, extensions)
 
 

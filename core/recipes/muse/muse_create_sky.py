@@ -17,7 +17,7 @@ from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.differences.muse_create_sky import DIFFERENCES, MANUAL_NOTES
-from core.recipes.muse.exposures import SkyPartParameters, exposures_of
+from core.recipes.muse.exposures import Exposure, SkyPartParameters, exposures_of
 from core.recipes.muse.sky_model import (
     dark_rows,
     load_profiles,
@@ -28,7 +28,7 @@ from core.recipes.muse.sky_model import (
     white_light,
 )
 from core.recipes.muse.sky_products import SkyProducts, sky_qc
-from core.recipes.muse.steps.fluxes import FluxCurve, calibrate_fluxes
+from core.recipes.muse.steps.fluxes import FluxCurve, calibrate_fluxes, response_is_older
 from core.recipes.muse.steps.refraction import correct_refraction
 from core.recipes.muse.steps.selection import good_rows, select_rows
 from core.recipes.parts import MemoryNeed, Part
@@ -127,7 +127,7 @@ class MuseCreateSky(Recipe):
         given = frames.optional("SKY_CONTINUUM")
         continuum = None if given is None else read_curve(given.path, SKY_CONTINUUM)[1]
 
-        table = self._calibrated(exposures[0].open(ctx.log), frames, ctx)
+        table = self._calibrated(exposures[0], frames, ctx)
         table = select_rows(correct_refraction(table, params.lambdaref, ctx.log), good_rows(), measure=False)
         shown: PixelTable = table
         if (mask := frames.optional("SKY_MASK")) is not None:
@@ -161,18 +161,23 @@ class MuseCreateSky(Recipe):
         ]
         return PartOutput(products)
 
-    def _calibrated(self, table: PixelTable, frames: FrameSet, ctx: RecipeContext) -> PixelTable:
-        response = frames.optional("STD_RESPONSE")
-        if response is None:
+    def _calibrated(self, exposure: Exposure, frames: FrameSet, ctx: RecipeContext) -> PixelTable:
+        table = exposure.open(ctx.log)
+        given = frames.optional("STD_RESPONSE")
+        if given is None:
             if table.units.get("data") != FLUX_UNIT:
                 ctx.log.warning("there is no STD_RESPONSE: the sky is that of counts")
             return table
         if table.units.get("data") == FLUX_UNIT:
             raise DataError("the pixel table has fluxes, and a STD_RESPONSE was given", file=table.path)
+        response = FluxCurve(*read_curve(given.path, STD_RESPONSE))
+        if response_is_older(table, response):
+            ctx.log.warning("the response was measured without the spectrum of the lamps: it is left out of the data")
+            table = exposure.open(ctx.log, lamps=False)
         telluric, extinction = frames.optional("STD_TELLURIC"), frames.optional("EXTINCT_TABLE")
         return calibrate_fluxes(
             table,
-            FluxCurve(*read_curve(response.path, STD_RESPONSE)),
+            response,
             None if extinction is None else read_curve(extinction.path, EXTINCT_TABLE)[1],
             None if telluric is None else FluxCurve(*read_curve(telluric.path, STD_TELLURIC)),
             ctx.log,

@@ -11,6 +11,7 @@ from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters, fwhm_qc
+from core.recipes.muse.differences.cube_forms import ARCHIVE_DIFFERENCES, SPECTRA_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_exp_combine import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import WavelengthParameters, exposures_of, table_product
@@ -90,7 +91,7 @@ class MuseExpCombine(Recipe):
         ProductSpec(_COMBINED, "pixtable", 'Combined pixel table (if --save contains "combined")', science=True),
     )
     qc = fwhm_qc(_QC, _CUBE)
-    differences = (*CUBE_DIFFERENCES, *DIFFERENCES)
+    differences = (*CUBE_DIFFERENCES, *SPECTRA_DIFFERENCES, *ARCHIVE_DIFFERENCES, *DIFFERENCES)
     manual_notes = MANUAL_NOTES
 
     @classmethod

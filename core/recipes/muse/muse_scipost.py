@@ -10,6 +10,7 @@ from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters, fwhm_qc
+from core.recipes.muse.differences.cube_forms import ARCHIVE_DIFFERENCES, SPECTRA_DIFFERENCES, STACKED_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_scipost import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import RefractionParameters, exposures_of, table_product
@@ -17,6 +18,7 @@ from core.recipes.muse.raman_model import check_width, raman_qc
 from core.recipes.muse.scipost_flow import QC, ScipostCalibrations, ScipostFlow
 from core.recipes.muse.sky_model import parse_sigmas
 from core.recipes.muse.sky_products import sky_qc
+from core.recipes.muse.stacked import stacked_product
 from core.recipes.muse.steps.combination import combine_exposures
 from core.recipes.parts import MemoryNeed, Part
 
@@ -24,7 +26,7 @@ __all__ = ["MuseScipost", "ScipostParameters"]
 
 _TABLE: Final = "PIXTABLE_OBJECT"
 _CUBE: Final = "DATACUBE_FINAL"
-_SAVE: Final = ("cube", "autocal", "skymodel", "raman", "individual", "positioned", "combined")
+_SAVE: Final = ("cube", "autocal", "skymodel", "raman", "individual", "positioned", "combined", "stacked")
 
 
 class ScipostParameters(CubeParameters, RefractionParameters):
@@ -33,17 +35,19 @@ class ScipostParameters(CubeParameters, RefractionParameters):
     save: str = parameter(
         "cube,skymodel",
         'Select output product(s) to save. Can contain one or more of "cube", "autocal", "skymodel", "raman", '
-        '"individual", "positioned", and "combined". If several options are given, they have to be comma-separated. '
-        '("cube": output cube and associated images, if this is not given, no final resampling is done at all -- '
-        '"autocal": sky mask and factors of the autocalibration of slices -- "skymodel": '
-        'additional output products about the effectively used sky that was subtracted -- "raman": images of the '
-        'Raman light of the lasers that was subtracted -- "individual": fully reduced pixel table for each '
-        'individual exposure -- "positioned": fully reduced and positioned pixel table for each individual exposure, '
-        'the difference to "individual" is that here, the output pixel tables have coordinates in RA and DEC, and '
-        "the optional offsets were applied; this is only useful, if both the relative exposure weighting and the "
-        'final resampling are to be done externally -- "combined": fully reduced and combined pixel table for the '
-        'full set of exposures, the difference to "positioned" is that all pixel tables are combined into one, with '
-        "an added weight column; this is useful, if only the final resampling step is to be done separately).",
+        '"individual", "positioned", "combined", and "stacked". If several options are given, they have to be '
+        'comma-separated. ("cube": output cube and associated images, if this is not given, no final resampling is '
+        'done at all -- "autocal": sky mask and factors of the autocalibration of slices -- '
+        '"skymodel": additional output products about the effectively used sky that was subtracted -- "raman": '
+        'images of the Raman light of the lasers that was subtracted -- "individual": fully reduced pixel table '
+        'for each individual exposure -- "positioned": fully reduced and positioned pixel table for each '
+        'individual exposure, the difference to "individual" is that here, the output pixel tables have '
+        "coordinates in RA and DEC, and the optional offsets were applied; this is only useful, if both the "
+        'relative exposure weighting and the final resampling are to be done externally -- "combined": fully '
+        'reduced and combined pixel table for the full set of exposures, the difference to "positioned" is that '
+        "all pixel tables are combined into one, with an added weight column; this is useful, if only the final "
+        'resampling step is to be done separately -- "stacked": an additional output file in form of a 2D '
+        "column-stacked image, i.e. x direction is pseudo-spatial, y direction is wavelength).",
     )
     weight: Literal["exptime", "fwhm", "none"] = parameter(
         "exptime",
@@ -194,6 +198,7 @@ class MuseScipost(Recipe):
             "pixtable",
             'Pixel table of each exposure (if --save contains "individual")',
             science=True,
+            intermediate=True,
         ),
         ProductSpec(
             "PIXTABLE_POSITIONED",
@@ -207,6 +212,7 @@ class MuseScipost(Recipe):
             'Pixel table of all exposures (if --save contains "combined")',
             science=True,
         ),
+        ProductSpec("OBJECT_RESAMPLED", "image", 'Stacked image (if --save contains "stacked")', science=True),
         ProductSpec(
             "AUTOCAL_MASK",
             "image",
@@ -225,7 +231,7 @@ class MuseScipost(Recipe):
         ProductSpec("SKY_CONTINUUM", "table", "Estimated continuum flux spectrum (if --skymethod=model)"),
     )
     qc = (*fwhm_qc(QC, _CUBE), *sky_qc(QC, ("exposure",), ("SKY_MASK", "AUTOCAL_MASK")), *raman_qc())
-    differences = (*CUBE_DIFFERENCES, *DIFFERENCES)
+    differences = (*CUBE_DIFFERENCES, *SPECTRA_DIFFERENCES, *ARCHIVE_DIFFERENCES, *STACKED_DIFFERENCES, *DIFFERENCES)
     manual_notes = MANUAL_NOTES
 
     @classmethod
@@ -254,6 +260,8 @@ class MuseScipost(Recipe):
         combined = combine_exposures(tables, params.weight, given.offsets, ctx.log)
         if "combined" in params.save:
             ctx.save(table_product("PIXTABLE_COMBINED", combined, ctx, raws, given.frames))
+        if "stacked" in params.save:
+            ctx.save(stacked_product(combined, params.dlambda, ctx, raws, given.frames))
         if "cube" in params.save:
             ctx.progress(0.5, "cube")
             for product in CubeMaker(params, frames, ctx, QC).make(combined, _CUBE, raws, given.frames):

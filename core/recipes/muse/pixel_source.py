@@ -12,7 +12,6 @@ from functools import reduce
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from core.cubes.grid import Columns, TablePositions
 from core.cubes.projection import Matrix, cd_scales, position_native
@@ -210,9 +209,9 @@ def _extremes(columns: Columns) -> tuple[Limits, Limits, Limits]:
 
 
 def _with_zero(limits: tuple[Limits, Limits, Limits], positions: TablePositions) -> tuple[Limits, Limits, Limits]:
-    """Limits of rows with the zero point, added in the precision of a pixel table."""
-    zeros: npt.NDArray[np.float32] = np.array([*positions.zero, 0], np.float32)
-    pairs = np.array(limits, np.float32) + zeros[:, None]
+    """Limits of rows with the zero point, rounded to the precision of a pixel table."""
+    zeros = np.array([*positions.zero, 0])
+    pairs = (np.array(limits) + zeros[:, None]).astype(np.float32)
     x, y, wave = (_plain(pair) for pair in pairs.tolist())
     return x, y, wave
 

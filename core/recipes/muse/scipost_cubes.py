@@ -8,9 +8,11 @@ from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import PartOutput, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters
+from core.recipes.muse.differences.cube_forms import SPECTRA_DIFFERENCES, STACKED_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.scipost_steps import EXPOSURE_DIFFERENCES
 from core.recipes.muse.exposures import WavelengthParameters, exposures_of, table_product
+from core.recipes.muse.stacked import stacked_product
 from core.recipes.muse.steps.combination import combine_exposures, read_offset_list
 from core.recipes.parts import MemoryNeed, Part
 
@@ -79,6 +81,18 @@ class MuseScipostCombinePixtables(Recipe):
 class MakeCubeParameters(CubeParameters, WavelengthParameters):
     """Parameters of muse_scipost_make_cube."""
 
+    format: Literal["Cube", "Euro3D", "xCube", "xEuro3D"] = parameter(
+        "Cube",
+        'Type of output file format, "Cube" is a standard FITS cube with NAXIS=3 and multiple extensions (for data and '
+        'variance), "Euro3D" a table of spectra. The extended "x" formats include the reconstructed image(s) in FITS '
+        "image extensions within the same file.",
+    )
+    stacked: bool = parameter(
+        False,
+        "If true, write an additional output file in form of a 2D stacked image (x direction is pseudo-spatial, y "
+        "direction is wavelength).",
+    )
+
 
 class MuseScipostMakeCube(Recipe):
     """Make a cube of a pixel table."""
@@ -96,9 +110,10 @@ class MuseScipostMakeCube(Recipe):
     products = (
         ProductSpec(_CUBE, "cube", "Output datacube", science=True),
         ProductSpec("IMAGE_FOV", "image", "Field-of-view images of the filters", science=True),
+        ProductSpec("OBJECT_RESAMPLED", "image", "Stacked image (if stacked=true)", science=True),
     )
     qc = ()
-    differences = (*CUBE_DIFFERENCES, *EXPOSURE_DIFFERENCES)
+    differences = (*CUBE_DIFFERENCES, *SPECTRA_DIFFERENCES, *STACKED_DIFFERENCES, *EXPOSURE_DIFFERENCES)
 
     @classmethod
     def check_parameters(cls, frames: FrameSet, params: MakeCubeParameters) -> None:
@@ -114,4 +129,6 @@ class MuseScipostMakeCube(Recipe):
         table = combine_exposures([exposure.open(ctx.log)], "none", None, ctx.log)
         for product in CubeMaker(params, frames, ctx).make(table, _CUBE, exposure.frames, ()):
             ctx.save(product)
+        if params.stacked:
+            ctx.save(stacked_product(table, params.dlambda, ctx, exposure.frames, ()))
         return PartOutput()

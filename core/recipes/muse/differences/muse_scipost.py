@@ -59,11 +59,4 @@ DIFFERENCES: Final = (
         why="defect of the reference",
         size="none without a SKY_MASK",
     ),
-    Difference(
-        where="save=stacked; format=Euro3D, xEuro3D, sdpCube",
-        here="are not offered",
-        reference="other products and formats",
-        why="not part of this recipe",
-        size="no results to compare",
-    ),
 )
