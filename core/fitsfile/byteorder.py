@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-__all__ = ["pixels_from_disk", "unsigned_from_disk"]
+__all__ = ["pixels_from_disk", "pixels_to_disk", "unsigned_from_disk"]
 
 
 @njit(cache=True, nogil=True)
@@ -44,3 +44,8 @@ def pixels_from_disk(pixels: npt.NDArray[np.float32] | npt.NDArray[np.int32]) ->
     """Big-endian 32-bit pixels, contiguous, become native ones, in place."""
     if sys.byteorder == "little":
         _swap_32(pixels.reshape(-1).view(np.uint32))
+
+
+def pixels_to_disk(pixels: npt.NDArray[np.float32] | npt.NDArray[np.int32]) -> None:
+    """Native 32-bit pixels, contiguous, become big-endian ones, in place."""
+    pixels_from_disk(pixels)

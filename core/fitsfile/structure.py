@@ -11,11 +11,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from core.fitsfile.byteorder import pixels_to_disk
 from core.fitsfile.header import Header
 
 __all__ = ["big_endian_chunks", "encoded_table", "image_cards", "primary_cards", "table_cards"]
 
 _CHUNK: Final = 2 << 20  # bytes converted at a time
+_PIXELS: Final = (np.float32, np.int32)
 _LETTERS: Final = {"i4": "J", "f4": "E", "f8": "D"}
 _BITPIX: Final = {"u1": 8, "i2": 16, "i4": 32, "i8": 64, "f4": -32, "f8": -64}
 
@@ -101,11 +103,18 @@ def encoded_table(
 
 
 def big_endian_chunks(array: npt.NDArray[Any]) -> Iterator[npt.NDArray[np.uint8]]:
-    """Bytes of a native array as they are on disk, some megabytes at a time."""
+    """Bytes of a native array as they are on disk, some megabytes at a time; valid until the next but one is made."""
     flat = np.ascontiguousarray(array).reshape(-1)
     step = max(_CHUNK // flat.itemsize, 1)
+    room = [np.empty(min(step, flat.size), flat.dtype) for _ in range(2)] if flat.dtype in _PIXELS else []
     for start in range(0, flat.size, step):
         part = flat[start : start + step]
+        if room:
+            pixels = room[start // step % 2][: part.size]
+            pixels[:] = part
+            pixels_to_disk(pixels)
+            yield pixels.view(np.uint8)
+            continue
         if part.dtype == np.uint16:
             part = part ^ np.uint16(0x8000)
         yield part.byteswap().view(np.uint8) if part.itemsize > 1 else part.view(np.uint8)

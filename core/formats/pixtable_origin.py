@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from core.errors import DataError
 from core.fitsfile.header import Header
@@ -71,14 +72,23 @@ def encode_origin(
     DataError
         If a value does not fit its bits.
     """
-    column = x.astype(np.int64) - offset
+    packed: Int32 = np.empty(x.shape, np.int32)
+    columns, rows = (np.ascontiguousarray(values, np.int32) for values in (x, y))
     known = 1 <= ifu <= N_IFU and 1 <= slice_no <= N_SLICES
-    if not known or (
-        x.size and not (column.min() >= 0 and column.max() < 128 and x.min() >= 1 and y.min() >= 1 and y.max() < 8192)
-    ):
+    if not known or not _pack(columns, rows, offset, (ifu << 6) | slice_no, packed):
         raise DataError(f"pixels of slice {slice_no} do not fit a pixel table", ifu=ifu, slice=slice_no)
-    packed: Int32 = ((column << 24) | (y.astype(np.int64) << 11) | (ifu << 6) | slice_no).astype(np.int32)
     return packed
+
+
+@njit(cache=True, nogil=True)
+def _pack(x, y, offset, rest, packed):  # type: ignore[no-untyped-def]
+    """Pack places; whether all fit their bits."""
+    beyond = 0
+    for k in range(x.size):
+        column = x[k] - offset
+        beyond |= column | (127 - column) | (x[k] - 1) | (y[k] - 1) | (8191 - y[k])  # its sign is of any that is
+        packed[k] = np.int32((column << 24) | (y[k] << 11) | rest)
+    return beyond >= 0
 
 
 def decode_origin(origin: Int32, offsets: Int32, exposure: int | Int32 = 0) -> CcdPositions:

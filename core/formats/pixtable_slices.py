@@ -116,22 +116,15 @@ class SliceRows:
     ) -> dict[str, npt.NDArray[Any]]:
         """``xpos``, ``ypos``, ``lambda`` (float32) and ``origin`` (int32) of the rows ``first`` to ``last`` - 1."""
         low, high = self._spans(first, self.n_rows if last is None else last)
-        start, stop = (int(low[0]), int(high[-1])) if len(low) else (0, 0)
-        found = self.map.places(start, stop)
-
-        def inside(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-            return _cut(values, low - start, high - start)
-
         columns: dict[str, npt.NDArray[Any]] = {}
-        for name in names:
-            if name == "origin":
-                x, y = inside(found.x), inside(found.y)
-                columns[name] = encode_origin(x, y, self.ifu, self.map.slice_no, self.offset)
-            elif name == "lambda":
-                columns[name] = self._shifted(inside(found.wave))
-            else:
-                columns[name] = inside(getattr(found, name))
-        return columns
+        if any(name != "origin" for name in names):
+            columns = dict(zip(DERIVED, self.map.field_positions(low, high, self.shift), strict=False))
+        if "origin" in names:
+            start, stop = (int(low[0]), int(high[-1])) if len(low) else (0, 0)
+            found = self.map.places(start, stop)
+            x, y = (_cut(values, low - start, high - start) for values in (found.x, found.y))
+            columns["origin"] = encode_origin(x, y, self.ifu, self.map.slice_no, self.offset)
+        return {name: columns[name] for name in names}
 
     def pixels(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.int64]:
         """Numbers in the map of the rows ``first`` to ``last`` - 1."""

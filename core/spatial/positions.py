@@ -11,12 +11,13 @@ Everything follows from the few numbers of a `SliceMap`, bit for bit, whenever i
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 from numba import njit
 from numpy.typing import NDArray
 
@@ -25,7 +26,9 @@ from core.instruments.muse.facts import SLICE_WIDTH_LIMITS, SLICE_WIDTH_NOMINAL
 __all__ = ["WAVE_LIMITS", "FieldPlace", "PixelPlaces", "SliceMap", "take_together"]
 
 _BLOCK_LINES: Final = 32  # of the detector, 40 Angstrom
+_UNKNOWN: Final = np.empty(0, np.float32)
 WAVE_LIMITS: Final = (3000.0, 11000.0)  # [Angstrom]; a pixel beyond is none of a slice
+_ROUNDING: Final = 1.0  # [Angstrom] that no error of rounding reaches
 
 
 @dataclass(frozen=True)
@@ -162,6 +165,34 @@ class SliceMap:
             )  # fmt: skip
         return found
 
+    def field_positions(
+        self, first: NDArray[np.int64], last: NDArray[np.int64], shift: float = 0.0
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """Positions in the field of view [pix of 0.2 arcsec] and wavelengths [Angstrom] of some runs of rows.
+
+        Parameters
+        ----------
+        first, last : ndarray of int64 (runs,)
+            First row of each run, and the one after its last; ascending.
+        shift : float
+            Added to the wavelengths [Angstrom].
+
+        Returns
+        -------
+        tuple of ndarray of float32 (n,)
+            ``xpos``, ``ypos`` and wavelength, as `places` has them.
+        """
+        n = int((last - first).sum())
+        xpos, ypos, wave = (np.empty(n, np.float32) for _ in range(3))
+        if n:
+            angle = math.radians(self.place.angle)
+            _fill_runs(
+                *self.edges, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], self.starts, first, last,
+                self.place.x, self.place.y, math.cos(angle), math.sin(angle), self.place.width, shift,
+                self.__dict__.get("wavelengths", _UNKNOWN), xpos, ypos, wave,
+            )  # fmt: skip
+        return xpos, ypos, wave
+
     @cached_property
     def wavelengths(self) -> NDArray[np.float32]:
         """Wavelength of each row [Angstrom, air]; not to be changed."""
@@ -193,7 +224,7 @@ class SliceMap:
         return least, most
 
     @cached_property
-    def _gapless(self) -> bool:
+    def is_gapless(self) -> bool:
         """Whether every pixel between the edges has a wavelength."""
         left, right = self.edges
         return self.n_rows == int(np.sum(np.floor(right) - np.ceil(left) + 1))
@@ -213,23 +244,38 @@ class SliceMap:
         """
         left, right = self.edges
         out = np.empty(self.n_rows, image.dtype)
-        _take(image, left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], self._gapless, out)
+        _take(image, left, right, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], self.is_gapless, out)
         return out if rows is None else out[rows]
 
 
-def take_together(maps: Sequence[SliceMap], image: NDArray[Any]) -> list[NDArray[Any]]:
-    """`SliceMap.take` for neighbouring slices: the image is read line by line, which is several times as fast."""
-    if not all(item._gapless for item in maps):
+def take_together(maps: Sequence[SliceMap], slabs: Iterable[NDArray[Any]], kind: npt.DTypeLike) -> list[NDArray[Any]]:
+    """`SliceMap.take` for neighbouring slices: the image is read line by line, which is several times as fast.
+
+    Parameters
+    ----------
+    maps : sequence of SliceMap
+    slabs : iterable of ndarray (lines, nx)
+        The lines of the image, some at a time.
+    kind : dtype
+        Of the image.
+    """
+    if not all(item.is_gapless for item in maps):
+        image = np.concatenate(list(slabs))
         return [item.take(image) for item in maps]
-    spans = np.zeros((2, len(maps), image.shape[0]), np.int64)  # first column and number of columns in each line
+    ny = maps[0].shape[0]
+    spans = np.zeros((2, len(maps), ny), np.int64)  # first column and number of columns in each line
     for number, item in enumerate(maps):
         left, right = item.edges
         first = np.ceil(left)
         spans[0, number, : len(left)] = first - 1
         spans[1, number, : len(left)] = np.floor(right) - first + 1
     ends = np.cumsum([item.n_rows for item in maps])
-    out = np.empty(int(ends[-1]), image.dtype)
-    _take_lines(image, spans[0], spans[1], np.concatenate([[0], ends[:-1]]), out)
+    places = np.concatenate([[0], ends[:-1]])
+    out = np.empty(int(ends[-1]), kind)
+    line = 0
+    for slab in slabs:
+        _take_lines(slab, spans[0], spans[1], line, places, out)
+        line += slab.shape[0]
     return np.split(out, ends[:-1])
 
 
@@ -259,12 +305,26 @@ def _at(powers, x):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _is_between(powers, first, last, low, high):  # type: ignore[no-untyped-def]
+    """Whether a polynomial is surely between two values for all x from ``first`` > 0 to ``last``; false for NaN."""
+    least = most = powers[powers.size - 1]
+    for i in range(powers.size - 2, -1, -1):
+        least = least * (first if least > 0 else last) + powers[i]
+        most = most * (last if most > 0 else first) + powers[i]
+    return low + _ROUNDING <= least and most <= high - _ROUNDING
+
+
+@njit(cache=True, nogil=True)
 def _count(left, right, wave, low, high, counts):  # type: ignore[no-untyped-def]
     powers = np.empty(wave.shape[0])
     for row in range(left.size):
         _in_x(wave, row + 1.0, powers)
+        first, last = math.ceil(left[row]), math.floor(right[row])
+        if _is_between(powers, float(first), float(last), low, high):
+            counts[row] = max(last - first + 1, 0)
+            continue
         n = 0
-        for x in range(math.ceil(left[row]), math.floor(right[row]) + 1):
+        for x in range(first, last + 1):
             if low <= _at(powers, float(x)) <= high:  # false for NaN
                 n += 1
         counts[row] = n
@@ -294,6 +354,58 @@ def _fill(  # type: ignore[no-untyped-def]
                     ys[i] = row + 1
                 k += 1
         row += 1
+
+
+@njit(cache=True, nogil=True)
+def _fill_runs(  # type: ignore[no-untyped-def]
+    left, right, wave, low, high, starts, first, last, x0, y0, cosine, sine, width, shift, known, xpos, ypos, lam
+):
+    powers = np.empty(wave.shape[0])
+    longest = np.max(starts[1:] - starts[:-1])
+    columns, waves = np.empty(longest), np.empty(longest, np.float32)  # of the rows of a line
+    row = np.searchsorted(starts, first[0], side="right") - 1
+    run = done = 0
+    while run < first.size:
+        begin, end = starts[row], starts[row + 1]
+        if first[run] >= end:
+            row += 1
+            continue
+        _read_line(left[row], right[row], row, wave, low, high, known[begin:end], powers, columns[: end - begin], waves)
+        middle, scale = 0.5 * (left[row] + right[row]), right[row] - left[row]
+        while run < first.size and first[run] < end:
+            start, stop = max(first[run], begin), min(last[run], end)
+            place = done - (start - begin)
+            for k in range(start - begin, stop - begin):
+                along = float(np.float32((middle - columns[k]) / scale * width))
+                xpos[place + k] = np.float32(along * cosine + x0)
+                ypos[place + k] = np.float32(along * sine + y0)
+                lam[place + k] = np.float32(waves[k] + shift)
+            done += stop - start
+            if last[run] > end:
+                break
+            run += 1
+        row += 1
+
+
+@njit(cache=True, nogil=True)
+def _read_line(left, right, row, wave, low, high, known, powers, columns, waves):  # type: ignore[no-untyped-def]
+    """Columns and wavelengths of the rows of a line of the detector; ``known`` are the wavelengths, if they are."""
+    first = math.ceil(left)
+    n = columns.size
+    gapless = n == math.floor(right) - first + 1
+    if gapless:
+        for k in range(n):
+            columns[k] = first + k
+        if known.size:
+            waves[:n] = known
+            return
+    _in_x(wave, row + 1.0, powers)
+    k = 0
+    for x in range(first, math.floor(right) + 1):
+        value = _at(powers, float(x))
+        if low <= value <= high:
+            columns[k], waves[k] = x, np.float32(value)
+            k += 1
 
 
 @njit(cache=True, nogil=True)
@@ -351,12 +463,12 @@ def _take(image, left, right, wave, low, high, gapless, out):  # type: ignore[no
 
 
 @njit(cache=True, nogil=True)
-def _take_lines(image, first, length, places, out):  # type: ignore[no-untyped-def]
-    """Copy the spans of all lines; ``places`` (where the next span of each slice goes) is changed."""
+def _take_lines(image, first, length, above, places, out):  # type: ignore[no-untyped-def]
+    """Copy the spans of lines, ``above`` lines after the first; ``places`` (where their next spans go) is changed."""
     for line in range(image.shape[0]):
         for number in range(places.size):
-            n = length[number, line]
-            x = first[number, line]
+            n = length[number, above + line]
+            x = first[number, above + line]
             k = places[number]
             out[k : k + n] = image[line, x : x + n]
             places[number] = k + n

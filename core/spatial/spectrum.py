@@ -57,6 +57,10 @@ class SpectrumBins:
         """Add rows; those with a flag or without a finite value are left out."""
         _add(wave, data, stat, dq, self.low, self.step, self._sums)
 
+    def add_values(self, wave: NDArray[np.float32], data: NDArray[np.float32]) -> None:
+        """Add rows that have neither variances nor flags; those without a finite value are left out."""
+        _add_values(wave, data, self.low, self.step, self._sums)
+
     def spectrum(self) -> BinnedSpectrum:
         """Means of what has been added so far."""
         weight = self._sums[2]
@@ -81,6 +85,23 @@ def _add(wave, data, stat, dq, low, step, sums):  # type: ignore[no-untyped-def]
         sums[2, lower] += lower_weight
         sums[0, lower + 1] += upper_weight * data[k]
         sums[1, lower + 1] += upper_weight * stat[k]
+        sums[2, lower + 1] += upper_weight
+
+
+@njit(cache=True, nogil=True)
+def _add_values(wave, data, low, step, sums):  # type: ignore[no-untyped-def]
+    for k in range(wave.size):
+        if not np.isfinite(data[k]):
+            continue
+        place = max((np.float64(wave[k]) - low) / step, 0.0)
+        lower = int(place)
+        if lower + 1 >= sums.shape[1]:
+            continue
+        upper_weight = place - lower
+        lower_weight = 1.0 - upper_weight
+        sums[0, lower] += lower_weight * data[k]
+        sums[2, lower] += lower_weight
+        sums[0, lower + 1] += upper_weight * data[k]
         sums[2, lower + 1] += upper_weight
 
 

@@ -110,8 +110,27 @@ def test_slices_taken_together_are_those_taken_alone(odd: SliceMap) -> None:
     image = np.random.default_rng(3).normal(size=SHAPE).astype(np.float32)
     shifted = slice_map(left=LEFT + np.array([80, 0, 0]), right=RIGHT + np.array([80, 0, 0]))
     for maps in ([slice_map(), shifted], [slice_map(), odd]):
-        for mine, alone in zip(take_together(maps, image), maps, strict=True):
-            np.testing.assert_array_equal(mine, alone.take(image))
+        for slabs in ((image,), (image[:7], image[7:50], image[50:])):
+            for mine, alone in zip(take_together(maps, slabs, np.float32), maps, strict=True):
+                np.testing.assert_array_equal(mine, alone.take(image))
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["from polynomials", "from the rows"])
+@pytest.mark.parametrize(
+    "given", [slice_map(), slice_map(wave=np.array([[2980.0, 1.25]])), slice_map(right=np.array([150.0, 1.2]))]
+)
+def test_positions_of_runs_are_those_of_their_rows(given: SliceMap, known: bool) -> None:
+    places = given.places()
+    n = given.n_rows
+    first, last = np.array([3, 90, 91, n - 400]), np.array([40, 91, 700, n])
+    rows = np.concatenate([np.arange(*ends) for ends in zip(first, last, strict=True)])
+    fresh = slice_map(wave=given.wave, right=given.right)
+    if known:
+        assert fresh.wavelengths.size == n
+    xpos, ypos, wave = fresh.field_positions(first, last, 0.125)
+    np.testing.assert_array_equal(xpos, places.xpos[rows])
+    np.testing.assert_array_equal(ypos, places.ypos[rows])
+    np.testing.assert_array_equal(wave, (places.wave[rows] + 0.125).astype(np.float32))
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["from polynomials", "from the rows"])

@@ -37,6 +37,9 @@ def test_values_without_a_number_and_pieces_make_no_difference() -> None:
     for part in (slice(0, 100), slice(100, 300)):
         pieces.add(wave[part], data[part], stat[part], dq[part])
     np.testing.assert_allclose(pieces.spectrum().data, whole.spectrum().data)
+    values = SpectrumBins(5000.0, 5010.0, 0.5)
+    values.add_values(wave, data)
+    np.testing.assert_array_equal(values.spectrum().data, whole.spectrum().data)
 
 
 def test_rows_far_from_the_spectrum_are_rejected() -> None:

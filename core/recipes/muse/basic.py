@@ -336,9 +336,9 @@ def combine_frames(
 
 
 def combine_masked(
-    stack: RawStack, options: CombineOptions, ctx: RecipeContext, *, select: Sequence[int], out: MaskedImage
+    stack: RawStack, options: CombineOptions, ctx: RecipeContext, *, select: Sequence[int], out: RowSink
 ) -> MaskedResult:
-    """`combine_frames` for images whose flags are needed as a mask only, and whose memory is used again and again.
+    """`combine_frames` for images that are not kept as such, e.g. with a mask only in place of the flags.
 
     Parameters
     ----------
@@ -347,8 +347,8 @@ def combine_masked(
     ctx : RecipeContext
     select : sequence of int
         Indices into ``stack.frames``.
-    out : MaskedImage
-        Filled.
+    out : RowSink
+        Takes the rows.
 
     Raises
     ------

@@ -38,23 +38,36 @@ def measure_illumination(
     if given is None:
         return None
     stack = prepare(ifu, frames, ("ILLUM",), params, ctx)
-    pixels = {each.slice_no: _pixels_in_range(each) for each in maps}
-    lines = [end for _, y in pixels.values() if y.size for end in (int(y[0]), int(y[-1]) + 1)]
+    lines = [end for each in maps for end in _lines_in_range(each)]
     first, last = (min(lines), max(lines)) if lines else (0, 0)
     data = reduced_rows(stack, 0, first, last)
     with error_context(file=given.path, ifu=ifu):
-        return Illumination.of({number: _median(data[y - first, x]) for number, (x, y) in pixels.items()}), given
+        return Illumination.of({each.slice_no: _median(_values_in_range(each, data, first)) for each in maps}), given
 
 
-def _pixels_in_range(slice_map: SliceMap) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Columns and rows (0-based, ascending) of the pixels of a slice in the range."""
+def _rows_in_range(slice_map: SliceMap) -> NDArray[np.int64]:
     wave = slice_map.wavelengths
-    inside = np.flatnonzero((wave >= _RANGE[0]) & (wave <= _RANGE[1]))
+    return np.flatnonzero((wave >= _RANGE[0]) & (wave <= _RANGE[1]))
+
+
+def _lines_in_range(slice_map: SliceMap) -> tuple[int, ...]:
+    """First line of the detector (0-based) with a pixel of the slice in the range, and the one after the last."""
+    inside = _rows_in_range(slice_map)
     if not inside.size:
-        return np.empty(0, np.int32), np.empty(0, np.int32)
+        return ()
+    first, last = np.searchsorted(slice_map.starts, inside[[0, -1]], "right").tolist()
+    return first - 1, last
+
+
+def _values_in_range(slice_map: SliceMap, data: NDArray[np.float32], line: int) -> NDArray[np.float32]:
+    """Values of the pixels of a slice in the range, of lines of the detector from ``line`` on."""
+    inside = _rows_in_range(slice_map)
+    if not inside.size:
+        return np.empty(0, np.float32)
     first = int(inside[0])
     places = slice_map.places(first, int(inside[-1]) + 1)
-    return places.x[inside - first] - 1, places.y[inside - first] - 1
+    values: NDArray[np.float32] = data[places.y[inside - first] - 1 - line, places.x[inside - first] - 1]
+    return values
 
 
 def _median(values: NDArray[np.float32]) -> float:

@@ -15,7 +15,7 @@ from core.ccd.reduction import MasterRows, divide_by_flat
 from core.errors import DataError, MissingInputError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
-from core.formats.image import MuseImage, open_image
+from core.formats.image import ImageRows, MuseImage, open_image
 from core.formats.pixtable import default_form
 from core.formats.pixtable_header import PixtableLimits
 from core.formats.pixtable_origin import PREFIX
@@ -25,19 +25,20 @@ from core.instruments.muse.facts import NOTCH, SAMPLING, USEFUL_RANGE, Dq, mode_
 from core.recipes.declaration import Recipe
 from core.recipes.flow import ArrayProduct, FileProduct, ImageProduct, RecipeContext
 from core.recipes.frames import Frame, FrameSet
-from core.recipes.muse.basic import RawStack, combine_frames, exposure_factors, prepare, tell_untimed
+from core.recipes.muse.basic import RawStack, combine_frames, combine_masked, exposure_factors, prepare, tell_untimed
 from core.recipes.muse.consistency import size_words
 from core.recipes.muse.illum import describe_illumination, measure_illumination
 from core.recipes.muse.image_store import ImageStore
 from core.recipes.muse.sky_flats import SkyFlat, load_sky_flats
 from core.recipes.muse.sky_shift import sky_line_shift
-from core.recipes.muse.slice_maps import SliceMaps, load_slice_maps, with_pixels
+from core.recipes.muse.slice_maps import SliceMaps, load_slice_maps
+from core.recipes.muse.slice_pixels import GatheredPixels, PixelsOfImage, PixelsOfSlices
 from core.recipes.muse.strehl import write_strehl
 from core.recipes.names import product_name
 from core.recipes.qcwriter import QcWriter
 from core.spatial.illumination import Illumination
 from core.spatial.picture import RowsOfSlice, spectra_side_by_side
-from core.spatial.positions import SliceMap
+from core.spatial.positions import SliceMap, take_together
 from core.spatial.spectrum import SpectrumBins
 
 if TYPE_CHECKING:
@@ -58,17 +59,19 @@ _IMAGE_ONLY: Final = r"(QC\.|DRS\.MUSE\.OVSC)"
 
 @dataclass(frozen=True)
 class _Exposure:
-    """An image on its way to a pixel table."""
+    """An exposure on its way to a pixel table."""
 
     tag: str
     number: int
-    image: MuseImage
+    header: Header
+    n_saturated: int
+    pixels: PixelsOfSlices
     raws: tuple[Frame, ...]
 
     @property
     def mode(self) -> str:
         """Class of the instrument mode."""
-        return mode_class(get_key(self.image.header, "INS.MODE", str, default=None))
+        return mode_class(get_key(self.header, "INS.MODE", str, default=None))
 
 
 @dataclass
@@ -103,6 +106,7 @@ class ScibasicFlow:
         self._maps = load_slice_maps(self.ifu, self.frames, stack.detector.trimmed_shape, self.ctx.log)
         combined = self.params.combine_options
         self._masters = stack.calibs
+        self._flat_spectrum = self._spectrum_of_flat(stack)
         if found := measure_illumination(self.ifu, self.frames, self._maps.maps, self.params, self.ctx):
             if combined is None:
                 self._illumination, frame = found
@@ -110,7 +114,6 @@ class ScibasicFlow:
             else:
                 self.ctx.log.warning("a combination of exposures is not corrected for the illumination of the slices")
         self._flats = load_sky_flats(self.frames, self.ifu, self.ctx.log)
-        self._flat_spectrum = self._spectrum_of_flat(stack)
         self._calibs = (*stack.calibs, *self._maps.frames, *(flat.frame for flat in self._flats))
         if combined is not None:
             yield self._exposure(stack.tag, 1, self._combined(stack, combined), stack.raws)
@@ -118,16 +121,32 @@ class ScibasicFlow:
         for index, prepared in enumerate(stack.frames):
             frame = prepared.frame
             number = self.frames.tagged(frame.tag).index(frame) + 1  # the same in all IFUs, if one lacks a frame, too
-            yield self._exposure(frame.tag, number, self._reduced(stack, index), (frame,))
+            if self._image_wanted:
+                yield self._exposure(frame.tag, number, self._reduced(stack, index), (frame,))
+            else:
+                yield self._gathered(stack, index, number)
+
+    @property
+    def _image_wanted(self) -> bool:
+        """Whether an exposure must be had as an image."""
+        gapless = all(slice_map.is_gapless for slice_map in self._maps.maps)
+        return self.params.saveimage or self.params.cr != "none" or not gapless
 
     def _exposure(self, tag: str, number: int, image: MuseImage, raws: tuple[Frame, ...]) -> _Exposure:
         write_strehl(raws[0].path, image.header, self.ctx.log)
         qc = QcWriter(self.recipe, f"{tag}_RED", image.header)
         qc.write("QC.SCIBASIC.NSATURATED", image.n_saturated)
-        exposure = _Exposure(tag, number, image, raws)
         if self.params.saveimage:
             self.ctx.save(ImageProduct(f"{tag}_RED", image, raws, self._masters, number))
-        return exposure
+        return _Exposure(tag, number, image.header, image.n_saturated, PixelsOfImage(image), raws)
+
+    def _gathered(self, stack: RawStack, index: int, number: int) -> _Exposure:
+        """One exposure that is never an image."""
+        frame = stack.frames[index].frame
+        pixels = GatheredPixels(self._maps.maps)
+        result = combine_masked(stack, CombineOptions("average"), self.ctx, select=[index], out=pixels)
+        write_strehl(frame.path, result.header, self.ctx.log)
+        return _Exposure(frame.tag, number, result.header, result.combined_saturated, pixels, (frame,))
 
     def _combined(self, stack: RawStack, options: CombineOptions) -> MuseImage:
         """All exposures as one; cosmic rays are looked for in each of them."""
@@ -187,7 +206,7 @@ class ScibasicFlow:
             if number == 1:
                 self._maps = load_slice_maps(self.ifu, self.frames, image.data.shape, self.ctx.log)
                 self._calibs = self._maps.frames
-            yield _Exposure("REDUCED", number, image, (frame,))
+            yield _Exposure("REDUCED", number, image.header, 0, PixelsOfImage(image), (frame,))
         if not number:
             raise refused or MissingInputError("no REDUCED image", ifu=self.ifu)
 
@@ -196,12 +215,11 @@ class ScibasicFlow:
         flat = stack.masters.flat
         if flat is None:
             return None
-        data, dq = flat.read_part("DATA"), flat.read_part("DQ")
-        waves = [slice_map.wavelengths for slice_map in self._maps.maps]
+        maps = self._maps.maps
+        waves = [slice_map.wavelengths for slice_map in maps]
         bins = SpectrumBins(min(w.min() for w in waves), max(w.max() for w in waves), SAMPLING)
-        whole = [SliceRows.whole(self.ifu, slice_map) for slice_map in self._maps.maps]
-        for _, rows, (values, flags) in with_pixels(whole, (data, dq)):
-            bins.add(rows.map.wavelengths, values, values, flags)
+        for wave, values in zip(waves, take_together(maps, _unflagged(flat), np.float32), strict=True):
+            bins.add_values(wave, values)
         found = bins.spectrum()
         if not found.wave.size:
             raise DataError("the master flat has no good pixel in a slice", file=flat.path)
@@ -209,13 +227,13 @@ class ScibasicFlow:
 
     # -- pixel tables ------------------------------------------------------------------------------------------
     def _save_exposure(self, exposure: _Exposure) -> None:
-        header = exposure.image.header.copy()
+        header = exposure.header.copy()
         del_keys(header, _IMAGE_ONLY)
         tag = f"PIXTABLE_{exposure.tag}"
         qc = QcWriter(self.recipe, tag, header)
         shift = 0.0
         if exposure.tag != "REDUCED":
-            qc.write("QC.SCIBASIC.NSATURATED", exposure.image.n_saturated)
+            qc.write("QC.SCIBASIC.NSATURATED", exposure.n_saturated)
             shift = self._shift(exposure)
             qc.write("QC.SCIBASIC.LAMBDA.SHIFT", shift)
         slices = [self._cropped(SliceRows.whole(self.ifu, m, shift), exposure) for m in self._maps.maps]
@@ -243,8 +261,7 @@ class ScibasicFlow:
         options = self.params.sky_lines
         if not options.lines:
             return 0.0
-        image = exposure.image
-        shift = sky_line_shift(self._maps.maps, image.data, image.stat, image.dq, options, self.ctx.log)
+        shift = sky_line_shift(self._maps.maps, exposure.pixels, options, self.ctx.log)
         self.ctx.log.info("wavelengths are shifted by %+.4f Angstrom", shift)
         return shift
 
@@ -279,11 +296,9 @@ class ScibasicFlow:
 
     def _fill(self, table: SlicewiseTable, exposure: _Exposure) -> F32 | None:
         """Put all slices into the table; the resampled picture, if it is wanted."""
-        image = exposure.image
         pictured: list[RowsOfSlice] = []
         limits: list[PixtableLimits] = []
-        for number, rows, planes in with_pixels(table.slices, (image.data, image.stat, image.dq)):
-            data, stat, dq = planes
+        for number, rows, (data, stat, dq) in exposure.pixels.pieces(table.slices):
             columns = rows.columns(names=("xpos", "ypos", "lambda"))
             if notch := NOTCH.get(exposure.mode):
                 dq[(columns["lambda"] > notch[0]) & (columns["lambda"] < notch[1])] = int(Dq.NOTCH_NAD)
@@ -325,3 +340,12 @@ class ScibasicFlow:
         del_keys(cards, r"(QC\.|DRS\.MUSE\.PIXTABLE\.)")
         tag = f"{exposure.tag}_RESAMPLED"
         self.ctx.save(ArrayProduct(tag, "DATA", picture, cards, own, exposure.raws, self._calibs, exposure.number))
+
+
+def _unflagged(image: ImageRows) -> Iterator[F32]:
+    """Data of an image, some rows at a time, NaN where a pixel is flagged."""
+    for y0 in range(0, image.shape[0], _SLAB_ROWS):
+        y1 = min(y0 + _SLAB_ROWS, image.shape[0])
+        data: F32 = image.read_part("DATA", y0, y1)
+        data[image.read_part("DQ", y0, y1) != 0] = np.nan
+        yield data

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.errors import ParameterError
 from core.recipes.logs import Logger
+from core.recipes.muse.slice_pixels import PixelsOfSlices
 from core.spatial.positions import SliceMap
 from core.spatial.spectrum import binned_with_rejection
 from core.spectral.linefit import CONVERGED, GaussFit, fit_gaussian
@@ -86,23 +87,14 @@ def _number(text: str, parameter: str) -> float:
     return value
 
 
-def sky_line_shift(
-    maps: Sequence[SliceMap],
-    data: NDArray[np.float32],
-    stat: NDArray[np.float32],
-    dq: NDArray[np.int32],
-    options: SkyLineOptions,
-    log: Logger,
-) -> float:
+def sky_line_shift(maps: Sequence[SliceMap], pixels: PixelsOfSlices, options: SkyLineOptions, log: Logger) -> float:
     """What is to be added to the wavelengths [Angstrom]; 0 if no line can be measured.
 
     Parameters
     ----------
     maps : sequence of SliceMap
-    data, stat : ndarray of float32 (ny, nx)
-        Image [count] and variance.
-    dq : ndarray of int32 (ny, nx)
-        Flags.
+    pixels : PixelsOfSlices
+        [count]
     options : SkyLineOptions
     log : logger
 
@@ -110,13 +102,13 @@ def sky_line_shift(
     -----
     The shifts of several lines are averaged with weights of one over the error, as the reference does.
     """
-    pixels = _Pixels(maps, data, stat, dq)
+    near = _PixelsNear(maps, pixels)
     total = weights = 0.0
     for line in options.lines:
-        if not pixels.low < abs(line) < pixels.high:
-            log.warning("sky line %.3f Angstrom is not among %.1f to %.1f", abs(line), pixels.low, pixels.high)
+        if not near.low < abs(line) < near.high:
+            log.warning("sky line %.3f Angstrom is not among %.1f to %.1f", abs(line), near.low, near.high)
             continue
-        fit = _fit(pixels, line, options)
+        fit = _fit(near, line, options)
         error = _error(fit) if fit else math.nan
         shift = abs(line) - fit.center if fit else math.nan
         if fit is None or not (error > 0 and math.isfinite(shift / error) and abs(shift) < options.half_width):
@@ -128,8 +120,8 @@ def sky_line_shift(
     return total / weights if weights else 0.0
 
 
-class _Pixels:
-    """Rows of all slices of an image, by wavelength.
+class _PixelsNear:
+    """Rows of all slices, by wavelength.
 
     Attributes
     ----------
@@ -137,14 +129,8 @@ class _Pixels:
         Wavelengths of all rows [Angstrom].
     """
 
-    def __init__(
-        self,
-        maps: Sequence[SliceMap],
-        data: NDArray[np.float32],
-        stat: NDArray[np.float32],
-        dq: NDArray[np.int32],
-    ) -> None:
-        self._maps, self._planes = maps, (data, stat, dq)
+    def __init__(self, maps: Sequence[SliceMap], pixels: PixelsOfSlices) -> None:
+        self._maps, self._pixels = maps, pixels
         self._waves = [slice_map.wavelengths for slice_map in maps]
         self.low = float(min(wave.min() for wave in self._waves))
         self.high = float(max(wave.max() for wave in self._waves))
@@ -159,9 +145,8 @@ class _Pixels:
             inside = np.flatnonzero(np.abs(wave[first:last].astype(np.float64) - centre) <= half_width)
             if not inside.size:
                 continue
-            places, rows = slice_map.places(first, last), inside + first
-            x, y = places.x[inside] - 1, places.y[inside] - 1
-            data, stat, dq = (plane[y, x] for plane in self._planes)
+            rows = inside + first
+            data, stat, dq = self._pixels.at(slice_map, rows)
             good = dq == 0
             parts.append((wave[rows][good], data[good], stat[good]))
         if not parts:
@@ -171,7 +156,7 @@ class _Pixels:
         return of_all[0], of_all[1], of_all[2]
 
 
-def _fit(pixels: _Pixels, line: float, options: SkyLineOptions) -> GaussFit | None:
+def _fit(pixels: _PixelsNear, line: float, options: SkyLineOptions) -> GaussFit | None:
     """Fit to the spectrum around a line; None if there is none."""
     bins = (pixels.low, pixels.high, options.bin_size)
     rejection = (options.high_sigma, options.low_sigma, options.iterations)

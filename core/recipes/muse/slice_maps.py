@@ -173,7 +173,7 @@ def with_pixels(
     """Each slice with its number (from 0) and its pixels of some images."""
     for start in range(0, len(slices), N_SLICES_PER_STACK):
         group = slices[start : start + N_SLICES_PER_STACK]  # they lie side by side on the detector
-        taken = [take_together([rows.map for rows in group], plane) for plane in planes]
+        taken = [take_together([rows.map for rows in group], (plane,), plane.dtype) for plane in planes]
         for place, rows in enumerate(group):
             yield start + place, rows, tuple(rows.of_rows(pixels[place]) for pixels in taken)
 
