@@ -7,7 +7,6 @@ which share it. Each logs to standard error and to a file of ``<log_dir>``: ``pa
 from __future__ import annotations
 
 import argparse
-import asyncio
 import ctypes
 import logging
 import os
@@ -25,6 +24,7 @@ from core.archive.schema import check_schema
 from core.errors import MuseError
 from core.settings import Settings
 from service.patience import PatientProtocol
+from service.server import PagesServer, SharingServer
 from workers.process import configure_daemon_logging, read_settings
 from workers.supervisor import Supervisor
 
@@ -35,8 +35,6 @@ _MOST: Final = 4  # processes, where nothing is set: each takes memory, and the 
 # M_MMAP_THRESHOLD: 128 kB, which otherwise grows with what is freed; M_ARENA_MAX: one for all threads.
 _MALLOPT: Final = {-3: 1 << 17, -8: 1}
 _WAITING: Final = 2048  # connections that nobody took yet
-_POLITE: Final = 2e-4  # [s] for each connection that a process has, until it takes another
-_MOST_POLITE: Final = 0.02  # [s]
 
 
 def number_of_processes(settings: Settings) -> int:
@@ -101,54 +99,6 @@ def _keep_running(host: str, port: int, number: int) -> None:
         Supervisor(commands, descriptors=(shared.fileno(),)).run(stop)
 
 
-class _Sharing(uvicorn.Server):
-    """A server that takes its part of the connections of a port: the more it has, the later it takes the next."""
-
-    _taking: list[asyncio.Task[None]]
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to serve."""
-        await super().startup([])
-        self._taking = [asyncio.create_task(self._take(shared)) for shared in sockets or ()]
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, and end."""
-        for task in self._taking:
-            task.cancel()
-        await super().shutdown(sockets)
-
-    async def _take(self, shared: socket.socket) -> None:
-        loop, config = asyncio.get_running_loop(), self.config
-
-        def protocol() -> PatientProtocol:
-            return PatientProtocol(config=config, server_state=self.server_state, app_state=self.lifespan.state)
-
-        shared.setblocking(False)
-        while True:
-            await _asked(loop, shared)
-            await asyncio.sleep(min(len(self.server_state.connections) * _POLITE, _MOST_POLITE))
-            try:
-                connection, _ = shared.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):  # another one was faster
-                continue
-            except OSError:  # no descriptor is left, or no memory: those who wait keep waiting
-                _LOG.exception("pages: cannot take a connection")
-                await asyncio.sleep(1.0)
-                continue
-            connection.setblocking(False)
-            await loop.connect_accepted_socket(protocol, connection)
-
-
-async def _asked(loop: asyncio.AbstractEventLoop, shared: socket.socket) -> None:
-    """Wait for somebody who wants to connect."""
-    asked = asyncio.Event()
-    loop.add_reader(shared, asked.set)
-    try:
-        await asked.wait()
-    finally:
-        loop.remove_reader(shared)
-
-
 def _serve(settings: Settings, host: str, port: int, descriptor: int | None) -> bool:
     """Serve in this process; false if that could not begin."""
     from service.app import create_app  # much memory, and the process that only keeps others running needs none of it
@@ -164,7 +114,7 @@ def _serve(settings: Settings, host: str, port: int, descriptor: int | None) -> 
         # A download that is still under way is broken off: the supervisor would kill the process soon after.
         timeout_graceful_shutdown=10,
     )
-    server = uvicorn.Server(config) if descriptor is None else _Sharing(config)
+    server = PagesServer(config) if descriptor is None else SharingServer(config)
     with suppress(KeyboardInterrupt):  # which uvicorn raises again after it has ended in order
         server.run(None if descriptor is None else [socket.socket(fileno=descriptor)])
     return server.started

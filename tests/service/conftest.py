@@ -29,6 +29,7 @@ from core.formats.image import MuseImage, write_image
 from core.previews.cubeview import ViewMaker
 from core.settings import Settings
 from service.app import create_app
+from service.server import PagesServer
 
 LAST = date(2026, 11, 19)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -119,8 +120,15 @@ def _free_port() -> int:
 def _serving(settings: Settings, port: int = 0) -> Iterator[str]:
     """The application on a port of this machine, a free one if none is named."""
     port = port or _free_port()
-    server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), host="127.0.0.1", port=port, log_level="error", ws="none")
+    server = PagesServer(
+        uvicorn.Config(
+            create_app(settings),
+            host="127.0.0.1",
+            port=port,
+            log_level="error",
+            ws="none",
+            timeout_graceful_shutdown=2,
+        )
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -130,7 +138,8 @@ def _serving(settings: Settings, port: int = 0) -> Iterator[str]:
         time.sleep(0.05)
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True
-    thread.join(10)
+    thread.join(60)
+    assert not thread.is_alive(), "the service did not end"
 
 
 @pytest.fixture(scope="session")

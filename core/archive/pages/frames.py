@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, bindparam, func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, undefer
 
 from core.archive.models import Block, BlockInput, Event, Frame, Product, QuarantinedFile
@@ -214,9 +214,10 @@ def find_names(session: Session, text: str, limit: int) -> list[tuple[str, str, 
         ("frame", Frame.dp_id, Frame.dp_id),
         ("product", Product.file_name, Product.id),
     ):
-        statement = select(name, key).where(or_(*(begins(name, start) for start in starts)))
-        statement = statement.order_by(name.desc()).limit(limit)
+        statement = select(name, key).order_by(name.desc()).limit(limit)
         if kind == "block":
             statement = statement.where(Block.state != BlockState.SUPERSEDED)
-        found += [(kind, str(label), str(value)) for label, value in session.execute(statement)]
+        # One start at a time: of several in one statement a database may read the whole index, for its order.
+        hits = {tuple(hit) for start in starts for hit in session.execute(statement.where(begins(name, start)))}
+        found += [(kind, str(label), str(value)) for label, value in sorted(hits, reverse=True)[:limit]]
     return found

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Final
 
-from sqlalchemy import Executable, Select, bindparam, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Executable, Select, bindparam, func, select, tuple_
+from sqlalchemy.orm import Session, aliased
 
 from core.archive.models import Block, Qc1Parameter, Qc1Text, Qc1Value, Score
 from core.archive.qc1_summaries import Qc1Summary
@@ -134,19 +134,19 @@ def parameters_of_table(session: Session, table: str) -> list[Qc1Parameter]:
 
 def last_values(session: Session, parameter_ids: Sequence[int] | None = None) -> dict[int, Qc1Summary]:
     """The newest values of parameters, those of one block, by parameter id; parameters without values are left out."""
+    other = aliased(Qc1Summary)
     newest = (
-        select(Qc1Summary.block_id)
-        .where(Qc1Summary.parameter_id == Qc1Parameter.id)
-        .order_by(Qc1Summary.mjd_obs.desc(), Qc1Summary.block_id.desc())
+        select(other.block_id)
+        .where(other.parameter_id == Qc1Parameter.id)
+        .order_by(other.mjd_obs.desc(), other.block_id.desc())
         .limit(1)
         .correlate(Qc1Parameter)
         .scalar_subquery()
     )
-    statement = select(Qc1Summary).join(
-        Qc1Parameter, (Qc1Parameter.id == Qc1Summary.parameter_id) & (Qc1Summary.block_id == newest)
-    )
+    wanted = select(Qc1Parameter.id, newest)  # looked up one by one: a join may read all summaries of ten years
     if parameter_ids is not None:
-        statement = statement.where(Qc1Parameter.id.in_(parameter_ids))
+        wanted = wanted.where(Qc1Parameter.id.in_(parameter_ids))
+    statement = select(Qc1Summary).where(tuple_(Qc1Summary.parameter_id, Qc1Summary.block_id).in_(wanted))
     return {row.parameter_id: row for row in session.scalars(statement)}
 
 
