@@ -2,8 +2,8 @@
 
 ``python -m benchmarks.pages_ten_years [--nights 3650] [--directory DIR]`` fills an SQLite archive with nights of
 24 IFUs (all slices in the last 100 nights, fewer before, to bound the time of filling), serves it on a local port and
-measures every kind of page after one warming request. Exit code 1 if a page misses the goal on a quiet machine: first byte under 50 ms,
-whole under 300 ms, under 150 kB as it goes over the wire without compression.
+measures every kind of page after one warming request. Exit code 1 if a page misses the goal on a quiet machine: first
+byte under 50 ms, whole under 300 ms, under 150 kB as it goes over the wire without compression.
 """
 
 from __future__ import annotations
