@@ -14,7 +14,7 @@ from core.cubes.wcs import SpatialAxes
 from core.errors import BadFitsError, DataError, MissingKeywordError
 from core.fitsfile.dataunit import map_image, scaling
 from core.fitsfile.header import Header
-from core.fitsfile.keywords import get_key, merged_header
+from core.fitsfile.keywords import get_key, has_key, merged_header
 from core.fitsfile.scan import HduScan, scan_fits
 
 __all__ = ["FieldPicture", "read_field_image", "spatial_axes"]
@@ -87,13 +87,14 @@ def read_field_image(path: str | os.PathLike[str]) -> FieldPicture:
 
 
 def spatial_axes(header: Header) -> SpatialAxes:
-    """Axes 1 and 2 by a header; MissingKeywordError if CRPIX, CRVAL or CD are missing."""
+    """Axes 1 and 2 by a header; MissingKeywordError if CRPIX, CRVAL, or CD as well as CDELT are missing."""
     crval, crpix = (
         (get_key(header, f"{key}1", float), get_key(header, f"{key}2", float)) for key in ("CRVAL", "CRPIX")
     )
+    given = "CDELT{0}" if has_key(header, "CDELT1") and not has_key(header, "CD1_1") else "CD{0}_{0}"
     cd = (
-        (get_key(header, "CD1_1", float), get_key(header, "CD1_2", float, default=0.0)),
-        (get_key(header, "CD2_1", float, default=0.0), get_key(header, "CD2_2", float)),
+        (get_key(header, given.format(1), float), get_key(header, "CD1_2", float, default=0.0)),
+        (get_key(header, "CD2_1", float, default=0.0), get_key(header, given.format(2), float)),
     )
     celestial = get_key(header, "CTYPE1", str, default="").startswith("RA---TAN")
     return SpatialAxes(celestial, crval, crpix, cd)

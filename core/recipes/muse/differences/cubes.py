@@ -42,6 +42,14 @@ CUBE_DIFFERENCES: Final = (
         "drizzle change",
     ),
     Difference(
+        where="an OUTPUT_WCS without data, without CUNIT3, or with an axis 3 that is tilted",
+        here="without data it is taken, with the size that the data need; without CUNIT3 wavelengths are in Angstrom; "
+        "one that is tilted is refused, with a warning",
+        reference="without data it is not taken; without CUNIT3 wavelengths are in m; one that is tilted is taken",
+        why="what can only be meant so",
+        size="cubes of the same grids are equal, or as above: AWAV, AWAV-LOG, WAVE, WAVE-LOG, units, CDELT",
+    ),
+    Difference(
         where="resample=lanczos where positive and negative weights cancel",
         here="positions in the plane of the sky are computed directly",
         reference="by way of native angles, which rounds",

@@ -44,6 +44,22 @@ def test_axes_of_wavelength(tmp_path: Path, kind: str, log: bool, vacuum: bool) 
     assert found.wave == WaveAxis(4750.0, 1.0, 1.25, log=log, vacuum=vacuum)
 
 
+@pytest.mark.parametrize(("unit", "size"), [("nm", 10.0), ("m", 1e10), ("um", 1e4), ("angstrom", 1.0)])
+def test_wavelengths_come_in_several_units(tmp_path: Path, unit: str, size: float) -> None:
+    found = read(tmp_path, AXES | WAVES | {"CUNIT3": unit, "CRVAL3": 4750.0 / size, "CD3_3": 1.25 / size})
+    assert found is not None
+    assert found.wave is not None
+    assert (found.wave.crval, found.wave.cd) == pytest.approx((4750.0, 1.25))
+
+
+def test_steps_may_be_told_without_a_matrix(tmp_path: Path) -> None:
+    steps = {"CDELT1": -5e-5, "CDELT2": 5e-5, "CDELT3": 1.25}
+    cards = {key: value for key, value in (AXES | WAVES).items() if not key.startswith("CD")}
+    found = read(tmp_path, cards | steps)
+    assert found is not None
+    assert (found.cd, found.wave) == (((-5e-5, 0.0), (0.0, 5e-5)), WaveAxis(4750.0, 1.0, 1.25))
+
+
 def test_an_image_leaves_the_wavelengths_to_the_data(tmp_path: Path) -> None:
     found = read(tmp_path, AXES, (20, 30))
     assert found is not None
@@ -57,6 +73,7 @@ def test_an_image_leaves_the_wavelengths_to_the_data(tmp_path: Path) -> None:
         (AXES | WAVES | {"PC1_1": 1.0}, "PC1_1"),
         (AXES | WAVES | {"CD3_1": 0.1}, "CD3_1"),
         (AXES | WAVES | {"CTYPE3": "FREQ"}, "FREQ"),
+        (AXES | WAVES | {"CUNIT3": "Hz"}, "Hz"),
         ({key: value for key, value in AXES.items() if key != "CRVAL2"}, "CRVAL2"),
     ],
 )
