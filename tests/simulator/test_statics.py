@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, datetime
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.wcs import WCS
 
+from core.cascade.model import BlockState, FrameInfo, Origin, ProductInfo, Quality
+from core.cascade.plan import make_plan
 from core.ccd.geometry import Detector
 from core.cubes.projection import exposure_cd
 from core.fitsfile.scan import scan_fits
@@ -20,6 +24,7 @@ from core.formats.standard_stars import read_standard_stars
 from core.formats.tables import BADPIX_TABLE, GEOMETRY_TABLE, read_table
 from core.instruments.muse.declaration import INSTRUMENT as MUSE
 from core.instruments.muse.facts import Dq
+from core.instruments.plans import calibration_plan
 from core.recipes.muse.steps.astrometry import Astrometry
 from core.simulator.clusters import CLUSTERS, cluster_stars
 from core.simulator.night import NightPlan, scenes_of_night
@@ -31,6 +36,7 @@ from core.simulator.statics import write_bad_pixels, write_response, write_simul
 from core.simulator.truth import truth_for
 from core.staticcal.directory import list_statics
 from core.staticcal.standards import write_standards
+from workers.statics import static_calibrations
 
 MODE = "WFM-NOAO-N"
 TRUTH = truth_for(7)
@@ -193,3 +199,28 @@ def test_every_mode_has_a_response(tmp_path: Path) -> None:
     _, plain = read_curve(write_response(tmp_path / "noao.fits", MODE), STD_RESPONSE)
     assert notched.at([5890.0])[0] < plain.at([5890.0])[0] - 3.0
     assert notched.at([7000.0])[0] == pytest.approx(plain.at([7000.0])[0])
+
+
+def test_exposures_of_the_sky_find_all_that_they_need(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    for built in MUSE.statics.built:
+        if built.tag != "LINE_CATALOG":  # not needed, and slow
+            resolve_name(built.builder)(tmp_path / built.file_name)
+    setup, mjd = MUSE.setup.of_values({"mode": MODE}), 61345.0
+    masters = [
+        ProductInfo(f"{tag}.fits", tag, mjd, setup, Quality.CERTIFIED, Origin.PRODUCT, (7,))
+        for tag in ("MASTER_BIAS", "MASTER_FLAT", "TRACE_TABLE", "WAVECAL_TABLE", "TWILIGHT_CUBE")
+    ]
+    frames = [
+        FrameInfo(tag, tag, setup, mjd + 0.01 * k, tpl_start=tag, units=(7,), night="2026-10-31")
+        for k, tag in enumerate(("STD", "ASTROMETRY", "SKY", "OBJECT"))
+    ]
+    blocks = make_plan(calibration_plan("MUSE"), frames, [*masters, *static_calibrations(tmp_path, MUSE)]).blocks
+    assert {block.recipe for block in blocks} == {
+        "muse_scibasic", "muse_standard", "muse_astrometry", "muse_create_sky", "muse_scipost",
+    }  # fmt: skip
+    assert {block.state for block in blocks} <= {BlockState.READY, BlockState.WAITING}
+    (cube,) = (block for block in blocks if block.recipe == "muse_scipost")
+    chosen = {choice.role: choice.product for choice in cube.inputs}
+    assert chosen["STD_RESPONSE"].origin is Origin.PLANNED  # of the night, not the built one
+    assert Path(chosen["LSF_PROFILE"].id).name == "lsf_profile_slow.fits"
