@@ -75,6 +75,8 @@ def test_wavelengths_in_vacuum() -> None:
     air = np.array([6562.801, 5006.843, 8662.140])
     np.testing.assert_allclose(air_to_vacuum(air), [6564.614, 5008.240, 8664.520], atol=2e-3)
     assert air_to_vacuum(np.float32(5000)).dtype == np.float32
+    found = air_to_vacuum(np.array([4000, 4650, 5500, 7000, 9300], np.float32))
+    np.testing.assert_allclose(found, [4001.1311, 4651.3022, 5501.5283, 7001.9307, 9302.5518], rtol=0, atol=5e-4)
 
 
 @pytest.mark.parametrize("log", [False, True])

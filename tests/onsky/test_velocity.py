@@ -29,6 +29,32 @@ def test_the_sign_of_the_longitude_matters() -> None:
     assert found == pytest.approx(-0.2906, abs=1e-3)  # what the reference has for real headers
 
 
+@pytest.mark.parametrize(
+    ("target", "velocities", "waves"),
+    [
+        (
+            (291.993241, -41.57611, 56833.23799131 + 375 / 86400),
+            (6.490920375597687, 6.494385280319831, -0.209080242051523),
+            [4650.10067999176, 4800.10392773343, 5555.12027469983, 7000.15156127791, 9300.20135998351],
+        ),
+        (
+            (291.992791, -41.57483, 56872.09891026 + 450 / 86400),
+            (-11.377284217311743, -11.373271831691840, -0.252172201063732),
+            [4649.82353338571, 4799.81784091428, 5554.78918880809, 6999.73435133333, 9299.64706677142],
+        ),
+    ],
+)
+def test_wavelengths_are_those_of_iraf(
+    target: tuple[float, float, float], velocities: tuple[float, float, float], waves: list[float]
+) -> None:
+    """Of the reference's own tests, which have the site on the wrong side of Greenwich."""
+    mirrored = Site(-PARANAL.longitude, PARANAL.latitude, PARANAL.elevation)
+    found = [target_velocity(*target, frame, mirrored) for frame in ("bary", "helio", "geo")]
+    np.testing.assert_allclose(found, velocities, rtol=0, atol=2e-3)
+    before = np.array([4650.0, 4800.0, 5555.0, 7000.0, 9300.0])
+    np.testing.assert_allclose(before * doppler_factor(found[0]), waves, rtol=0, atol=4e-4)
+
+
 def test_coordinates_of_another_equinox_are_precessed() -> None:
     ra, dec, mjd = TARGETS[0][0]
     # The same star in coordinates of 1950 (FK5): right ascension 3.5 s/yr less.
