@@ -13,6 +13,7 @@ from core.fitsfile.cards import COMMENTARY
 from core.fitsfile.dataunit import column_cards, column_names, read_columns
 from core.fitsfile.keywords import dot_name
 from core.fitsfile.scan import FitsScan, HduScan, scan_fits
+from core.previews.curves import has_curves
 from service.files import existing
 
 __all__ = ["Card", "ExtensionInfo", "TableView", "extension_cards", "extensions", "table_rows"]
@@ -28,6 +29,7 @@ class ExtensionInfo:
     size: str
     unit: str
     n_axes: int = 0  # of its pixels; 0 for tables
+    has_curves: bool = False  # a table of curves over wavelength
 
     @property
     def is_image(self) -> bool:
@@ -78,7 +80,8 @@ def _describe(hdu: HduScan) -> ExtensionInfo:
         size = " × ".join(str(length) for length in reversed(hdu.shape))
     name = hdu.extname or ("PRIMARY" if hdu.index == 0 else f"#{hdu.index}")
     kind = "header" if not hdu.shape else hdu.kind
-    return ExtensionInfo(hdu.index, name, kind, size or "no data", str(hdu.header.get("BUNIT", "")), n_axes)
+    curves = hdu.kind == "table" and has_curves(hdu.header)
+    return ExtensionInfo(hdu.index, name, kind, size or "no data", str(hdu.header.get("BUNIT", "")), n_axes, curves)
 
 
 def _hdu(scan: FitsScan, index: int) -> HduScan:

@@ -85,6 +85,7 @@ def settings(
         plot.write_bytes(b"\x89PNG\r\n\x1a\n")
         block.plots = [{"name": "bias0", "title": "Cuts", "caption": "rows", "path": str(plot), "unit": None}]
         _add_cube(session, settings.product_dir)
+        _add_curves(session, settings.product_dir)
     archive.dispose()
     return settings
 
@@ -107,6 +108,18 @@ def _add_cube(session: Any, folder: Path) -> None:
         item.path, item.size = str(folder / name), (folder / name).stat().st_size
     plot = {"name": view.stem, "title": "", "caption": "", "path": str(view), "unit": None, "view_of": "CUBE.fits"}
     session.get_one(Block, product.block_id).plots = [plot]
+
+
+def _add_curves(session: Any, folder: Path) -> None:
+    """The last two wavelength tables of unit 2 are curves, the newer one higher."""
+    tables = session.query(Product).filter(Product.tag == "WAVECAL_TABLE", Product.unit == 2)
+    for number, product in enumerate(tables.order_by(Product.id.desc()).limit(2)):
+        wave = np.arange(5000.0, 8000.0 + number)
+        columns = [fits.Column("wave", "D", "Angstrom", array=wave)]
+        columns += [fits.Column("throughput", "D", array=np.full(wave.size, 0.3 - 0.03 * number))]
+        columns += [fits.Column("gain", "D", "mag", array=wave / 1000)]
+        product.path = str(folder / f"CURVES-{number}.fits")
+        fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns)]).writeto(product.path)
 
 
 def _free_port() -> int:
@@ -217,6 +230,16 @@ def cube_product(settings: Settings) -> int:
     archive = Archive(settings.database_url)
     with archive.read() as session:
         number: int = session.query(Product).filter(Product.path.endswith("/CUBE.fits")).one().id
+    archive.dispose()
+    return number
+
+
+@pytest.fixture(scope="session")
+def curve_product(settings: Settings) -> int:
+    """Number of the product that is a table of curves, which another one precedes."""
+    archive = Archive(settings.database_url)
+    with archive.read() as session:
+        number: int = session.query(Product).filter(Product.path.endswith("/CURVES-0.fits")).one().id
     archive.dispose()
     return number
 

@@ -81,3 +81,28 @@ def test_the_spectrum_follows_the_cursor_and_is_kept_by_a_click(page: Any, cube_
     assert wave is not None
     expected = 1000 * (int(found[2]) - 1) + 10 * (int(found[1]) - 1) + (float(wave[1]) - 5000) / 1.25
     assert float(read[1]) == pytest.approx(expected, abs=0.6)  # four digits
+
+
+def test_a_curve_stands_beside_those_before_it(client: httpx.Client, curve_product: int) -> None:
+    found = client.get(f"/api/products/{curve_product}/curves").json()
+    assert (found["column"], found["columns"], len(found["wave"])) == ("throughput", ["throughput", "gain"], 1500)
+    own, before = found["curves"]
+    assert own["product"] == curve_product
+    assert (own["ratio"], own["difference"]) == (1, 0)
+    assert before["ratio"] == pytest.approx(0.9)
+    assert before["difference"] == pytest.approx(-0.03)
+    assert client.get(f"/api/products/{curve_product}/curves", params={"column": "gain"}).json()["unit"] == "mag"
+    refused = client.get(f"/api/products/{curve_product}/curves", params={"column": "loss"})
+    assert refused.status_code == 422
+    assert "there are: throughput, gain" in refused.json()["detail"]
+    assert f'data-curves="/api/products/{curve_product}/curves?ext=1"' in client.get(f"/products/{curve_product}").text
+
+
+@pytest.mark.browser
+def test_curves_are_read_out_and_compared(page: Any, curve_product: int) -> None:
+    page.goto(f"/products/{curve_product}")
+    page.wait_for_selector("[data-curves] .u-over")
+    page.hover("[data-curves] .u-over")
+    text = page.inner_text("[data-curves] .wavelength")
+    assert "this product: 0.3" in text
+    assert re.search(r"2026-11-1\d: 0\.27, median ratio 0\.9", text)

@@ -16,7 +16,15 @@ from core.archive.states import BlockState, ProductState
 from core.errors import NotFoundError
 from core.qc1.axes import Position
 
-__all__ = ["ProductValue", "find_product", "list_products", "previous_product", "product_qc1", "used_by"]
+__all__ = [
+    "ProductValue",
+    "earlier_products",
+    "find_product",
+    "list_products",
+    "previous_product",
+    "product_qc1",
+    "used_by",
+]
 
 _PRODUCT: Final = (
     select(Product)
@@ -83,7 +91,12 @@ def used_by(session: Session, product: Product, limit: int = 200) -> list[Block]
 
 def previous_product(session: Session, product: Product) -> Product | None:
     """The product of the same tag, unit and set-up before it, not rejected or expired; None for the first."""
-    return session.scalar(
+    return next(iter(earlier_products(session, product, 1)), None)
+
+
+def earlier_products(session: Session, product: Product, number: int) -> list[Product]:
+    """Those of the same tag, unit and set-up before it, not rejected or expired, the newest first."""
+    found = session.scalars(
         select(Product)
         .where(
             Product.tag == product.tag,
@@ -95,8 +108,9 @@ def previous_product(session: Session, product: Product) -> Product | None:
             Product.expired_at.is_(None),
         )
         .order_by(Product.mjd_mid.desc())
-        .limit(1)
+        .limit(number)
     )
+    return list(found)
 
 
 @dataclass(frozen=True)

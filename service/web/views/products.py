@@ -147,6 +147,7 @@ def product_page(
         extensions=infos,
         shown=info,
         view=_view(page.session, product, info),
+        curves=info is not None and info.has_curves,
         cuts=cuts,
         before=queries.previous_product(page.session, product) if info is not None and info.is_image else None,
         cards=extension_cards(path, shown) if info is not None else [],

@@ -5,7 +5,7 @@ const WINDOW = 15; // values of a running median, in blocks
 const RAISED = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const power = (_, sign, digits) => `10${sign ? "⁻" : ""}${[...digits].map((digit) => RAISED[digit]).join("")} `;
 
-export const unitText = (unit) => UNITS[unit] ?? unit.replace("Angstrom", "Å").replace("count", "e⁻").replace(/10\*\*\(?(-?)(\d+)\)?\*/, power).replaceAll("**2", "²");
+export const unitText = (unit) => UNITS[unit] ?? unit.replaceAll("Angstrom", "Å").replaceAll("count", "e⁻").replace(/10\*\*\(?(-?)(\d+)\)?\*/, power).replaceAll("**2", "²");
 
 export function format(value, digits = 5) {
   if (value == null || Number.isNaN(value)) return "–";
