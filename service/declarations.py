@@ -8,9 +8,9 @@ from typing import Any
 from core.errors import NotFoundError
 from core.instruments.catalogue import installed_recipes
 from core.recipes.declaration import Recipe
-from core.recipes.registry import get_recipe
+from core.recipes.registry import get_recipe, recipe_names
 
-__all__ = ["installed", "installed_recipe", "recipe_data"]
+__all__ = ["installed", "installed_recipe", "recipe_data", "recipe_names_in_order"]
 
 
 def recipe_data(recipe: Recipe) -> dict[str, Any]:
@@ -49,11 +49,17 @@ def installed_recipe(name: str) -> Recipe:
     NotFoundError
         Naming those that there are.
     """
-    if name not in installed_recipes():
-        raise NotFoundError(f"there is no recipe {name}; there are: {', '.join(installed_recipes())}", recipe=name)
+    names = recipe_names_in_order()
+    if name not in names:
+        raise NotFoundError(f"there is no recipe {name}; there are: {', '.join(names)}", recipe=name)
     return get_recipe(name)
 
 
 def installed() -> tuple[Recipe, ...]:
-    """The recipes that this installation has, in the order of the cascade."""
-    return tuple(get_recipe(name) for name in installed_recipes())
+    """The recipes that this installation has, in that order."""
+    return tuple(get_recipe(name) for name in recipe_names_in_order())
+
+
+def recipe_names_in_order() -> tuple[str, ...]:
+    """Recipes of the cascade in its order, then those that are run by hand."""
+    return tuple(dict.fromkeys((*installed_recipes(), *recipe_names())))

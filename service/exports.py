@@ -151,14 +151,22 @@ def _packed(columns: tuple[ExportColumn, ...], rows: np.ndarray, logical: Callab
 
 
 def _standard_unit(unit: str, standard: str) -> str:
-    """A unit as FITS or the VO writes it; the VO has no Angstrom any more."""
+    """A unit as FITS or the VO writes it; the VO has no Angstrom and no erg any more."""
     from astropy import units
 
-    if not unit or (unit == "Angstrom" and standard == "vounit"):
-        return "0.1nm" if unit else ""
+    if not unit or (unit == "%" and standard == "vounit"):
+        return unit
     above, *below = unit.split("/")
-    text = f"{above}/({'.'.join(below)})" if below else above  # no standard has two strokes
-    return str(units.Unit(text).to_string(standard))
+    parsed = units.Unit(f"{above}/({'.'.join(below)})" if below else above)  # no standard has two strokes
+    if standard == "vounit":
+        modern = {units.Angstrom: (0.1, units.nm), units.erg: (1e-7, units.J)}
+        scale, bases = float(parsed.scale), []
+        for base, power in zip(parsed.bases, parsed.powers, strict=True):
+            factor, other = modern.get(base, (1.0, base))
+            scale *= factor ** float(power)
+            bases.append(other)
+        parsed = units.CompositeUnit(float(f"{scale:.12g}"), bases, parsed.powers)
+    return str(parsed.to_string(standard))
 
 
 FORMATS: Final[Mapping[str, Callable[[SeriesAnswer], Iterator[bytes]]]] = {

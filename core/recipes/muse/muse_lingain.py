@@ -129,11 +129,11 @@ class MuseLingain(IfuRecipe):
         _qc("RONERR", "count", "CAL", "Error of the read-out noise"),
         _qc("RON.MEDIAN", "count", "CAL", "Median of the read-out noise of the windows"),
         _qc("RON.MAD", "count", "ENG", "Median absolute deviation of the read-out noise of the windows"),
-        _qc("CONAD", "ADU/count", "CAL", "Conversion factor of the port"),
-        _qc("GAIN", "count/ADU", "KPI", "Gain of the port"),
-        _qc("GAINERR", "count/ADU", "CAL", "Error of the gain"),
-        _qc("COUNTS.MIN", "ADU", "ENG", "Smallest signal used to measure the gain"),
-        _qc("COUNTS.MAX", "ADU", "ENG", "Largest signal used to measure the gain"),
+        _qc("CONAD", "adu/count", "CAL", "Conversion factor of the port"),
+        _qc("GAIN", "count/adu", "KPI", "Gain of the port"),
+        _qc("GAINERR", "count/adu", "CAL", "Error of the gain"),
+        _qc("COUNTS.MIN", "adu", "ENG", "Smallest signal used to measure the gain"),
+        _qc("COUNTS.MAX", "adu", "ENG", "Largest signal used to measure the gain"),
     )
     differences = DIFFERENCES
 

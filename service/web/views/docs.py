@@ -42,8 +42,7 @@ def recipe_page(page: PageDep, name: str) -> HTMLResponse:
         "doc_recipe.html",
         recipe=recipe,
         parameters=recipe.Params.listing(),
-        definitions={item.keyword: item for item in qc1_definitions() if item.recipe == name},
-        task=next(task for _, plan in calibration_plans() for task in plan.tasks if task.recipe == name),
+        definitions={item.keyword: item for item in qc1_definitions()},
     )
 
 

@@ -14,9 +14,10 @@ from fastapi.responses import RedirectResponse
 
 from core.archive.pages.frames import find_held, find_names
 from core.archive.pages.qc1 import qc1_tables
-from core.instruments.catalogue import installed_recipes, qc1_definitions
+from core.instruments.catalogue import qc1_definitions
 from core.instruments.registry import instruments
 from core.qc1.names import NamedParameter, find_named
+from service.declarations import recipe_names_in_order
 from service.web.page import PageDep
 
 router = APIRouter()
@@ -57,7 +58,7 @@ def _hits(page: PageDep, text: str) -> list[tuple[str, str, str]]:
     if named and (named[0].indices or ".." in text or not _is_column(text)):
         return [_named_hit(item) for item in named]
     trends = {trend.parameter: trend.label.lower() for item in instruments() for trend in item.qc1.key_trends}
-    hits += [("recipe", name, f"/docs/recipes/{name}") for name in installed_recipes() if folded in name]
+    hits += [("recipe", name, f"/docs/recipes/{name}") for name in recipe_names_in_order() if folded in name]
     for table, parameters in qc1_tables(page.session).items():
         if folded in table:
             hits.append(("QC1 table", table, f"/qc1/{table}"))
