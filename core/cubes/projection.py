@@ -15,6 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from core.cubes.angles import arc_tangent, sine_cosine
+
 __all__ = [
     "Matrix",
     "cd_angles",
@@ -122,17 +124,27 @@ def _to_sky(x, y, dec0, ra_offset, dec):  # type: ignore[no-untyped-def]
         ra_offset[i], dec[i] = tangent_sky(x[i], y[i], sin_dec0, cos_dec0)
 
 
-@njit(cache=True, nogil=True)
-def _position(phi, theta, dec0, xpos, ypos):  # type: ignore[no-untyped-def]
-    sin_dec0, cos_dec0 = math.sin(dec0 * _DEGREE), math.cos(dec0 * _DEGREE)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _project(x, y, centre_x, centre_y, xx, xy, yx, yy, phi, theta):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        dx, dy = np.float64(x[i]) - centre_x, np.float64(y[i]) - centre_y
+        east, north = xx * dx + xy * dy, yx * dx + yy * dy
+        azimuth = arc_tangent(east, -north)
+        phi[i] = azimuth + 2 * math.pi if azimuth < 0 else azimuth
+        theta[i] = -arc_tangent(math.sqrt(east * east + north * north) * _DEGREE, 1.0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _position(phi, theta, dec0, sin_dec0, cos_dec0, xpos, ypos):  # type: ignore[no-untyped-def]
     for i in range(phi.size):
         # In double precision: the cosine of the single one is 1 over the whole field, which makes parallels straight.
-        azimuth, height = np.float64(phi[i]), np.float64(theta[i])
+        sin_azimuth, cos_azimuth = sine_cosine(np.float64(phi[i]))
         # theta is counted from the pole, where it is small: sine and cosine change places.
-        sin_theta, cos_theta = math.cos(height), -math.sin(height)
-        along = cos_theta * math.cos(azimuth)
-        xpos[i] = math.atan2(cos_theta * math.sin(azimuth), sin_theta * cos_dec0 + sin_dec0 * along) / _DEGREE
-        ypos[i] = math.asin(sin_theta * sin_dec0 - cos_dec0 * along) / _DEGREE - dec0
+        cos_theta, sin_theta = sine_cosine(np.float64(theta[i]))
+        along, east = -cos_theta * cos_azimuth, -cos_theta * sin_azimuth
+        inward, north = sin_theta * cos_dec0 + sin_dec0 * along, sin_theta * sin_dec0 - cos_dec0 * along
+        xpos[i] = arc_tangent(east, inward) / _DEGREE
+        ypos[i] = arc_tangent(north, math.sqrt(east * east + inward * inward)) / _DEGREE - dec0
 
 
 def ra_difference(ra: float, other: float) -> float:
@@ -189,12 +201,19 @@ def plane_to_sky(x: npt.ArrayLike, y: npt.ArrayLike, centre: tuple[float, float]
     return offset, dec
 
 
-def native_angles(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def native_angles(
+    x: npt.ArrayLike, y: npt.ArrayLike, centre: tuple[float, float] = (0.0, 0.0), cd: Matrix = ((1.0, 0.0), (0.0, 1.0))
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Native angles of points of the plane: ``xpos`` and ``ypos`` of a pixel table in radians.
 
     Parameters
     ----------
-    x, y : array-like [deg]
+    x, y : array-like
+        In degrees unless told otherwise.
+    centre : pair of float
+        Where the plane touches the sky.
+    cd : pair of pairs
+        What makes degrees of offsets from there.
 
     Returns
     -------
@@ -203,10 +222,10 @@ def native_angles(x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[npt.NDArray[np.fl
     theta : ndarray of float32 [rad]
         Counted from the pole: 0 at the reference point, negative elsewhere.
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    phi = np.arctan2(x, -y)
-    theta = -np.arctan(np.hypot(x, y) * _DEGREE)
-    return np.where(phi < 0, phi + 2 * np.pi, phi).astype(np.float32), theta.astype(np.float32)
+    x, y = np.asarray(x), np.asarray(y)
+    phi, theta = np.empty(x.shape, np.float32), np.empty(x.shape, np.float32)
+    _project(np.ravel(x), np.ravel(y), *centre, *cd[0], *cd[1], phi.reshape(-1), theta.reshape(-1))
+    return phi, theta
 
 
 def position_native(phi: Floats, theta: Floats, dec: float) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
@@ -225,7 +244,8 @@ def position_native(phi: Floats, theta: Floats, dec: float) -> tuple[npt.NDArray
         Less right ascension and declination of the reference point.
     """
     xpos, ypos = np.empty(phi.shape, np.float32), np.empty(phi.shape, np.float32)
-    _position(np.ravel(phi), np.ravel(theta), dec, xpos.reshape(-1), ypos.reshape(-1))
+    sine, cosine = math.sin(dec * _DEGREE), math.cos(dec * _DEGREE)
+    _position(np.ravel(phi), np.ravel(theta), dec, sine, cosine, xpos.reshape(-1), ypos.reshape(-1))
     return xpos, ypos
 
 

@@ -64,6 +64,7 @@ class FlagRuns:
 
     def __init__(self, first: npt.NDArray[np.int32], count: npt.NDArray[np.int32], dq: npt.NDArray[np.int32]) -> None:
         self.first, self.count, self.dq = first, count, dq
+        self._ends = first.astype(np.int64) + count
 
     @classmethod
     def of(cls, dq: npt.NDArray[np.int32], first: int = 0) -> FlagRuns:
@@ -83,8 +84,7 @@ class FlagRuns:
         if out is None:
             out = np.empty(last - first, np.int32)
         out[:] = 0
-        ends = self.first.astype(np.int64) + self.count
-        hit = slice(int(np.searchsorted(ends, first, "right")), int(np.searchsorted(self.first, last, "left")))
+        hit = slice(int(np.searchsorted(self._ends, first, "right")), int(np.searchsorted(self.first, last, "left")))
         _fill(self.first[hit], self.count[hit], self.dq[hit], first, out)
         return out
 

@@ -2,7 +2,7 @@
 
 Rows lie in the order slice, y, x, and the wavelength runs with y, so a block of some hundred rows of a slice covers few
 Angstrom. One pass over the columns ``lambda`` and ``origin`` gives the range of each block; from then on a slab costs
-what its rows cost. The index of an exposure has some 330 000 blocks, 8 MB.
+what its rows cost. The index of an exposure has some 660 000 blocks, 13 MB.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ from core.formats.pixtable import FLAT_FIELD, PixtableForm
 from core.formats.pixtable_compact import COMPACT, MEASURED, VERSION, FlagRuns, read_flags, read_slices
 from core.formats.pixtable_header import COLUMNS, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX
+from core.formats.pixtable_ranges import Kept, Ranges, count, cut, numbers, only_kept, portions, single
 from core.formats.pixtable_slices import SliceRows
+from core.spread import spread_out
 
 __all__ = ["CompactTable", "PixelRows", "PixelTable", "WaveIndex", "open_pixtable"]
 
-_BLOCK_ROWS: Final = 1024  # of one slice at most: 14 rows of the CCD, 17 Angstrom
+_BLOCK_ROWS: Final = 512  # of one slice at most: 7 rows of the CCD, 9 Angstrom
 _SCAN_ROWS: Final = 1 << 20  # read at a time to make the index; a multiple of the block
 _TYPES: Final = {-32: np.dtype(np.float32), 32: np.dtype(np.int32)}
 _FORMS: Final = {
@@ -55,11 +57,14 @@ class WaveIndex:
         First row of each block, and the number of rows. A block belongs to one slice of one IFU.
     low, high : ndarray of float32, shape (blocks,)
         Wavelengths [Angstrom]; NaN where no row has one.
+    place : ndarray of int32, shape (blocks,)
+        IFU and slice, as the last bits of ``origin`` have them.
     """
 
     bounds: npt.NDArray[np.int64]
     low: npt.NDArray[np.float32]
     high: npt.NDArray[np.float32]
+    place: npt.NDArray[np.int32]
 
     def ranges(self, low: float, high: float) -> npt.NDArray[np.int64]:
         """Ranges of rows, shape (n, 2), that may have wavelengths from ``low`` to ``high``; neighbours are joined."""
@@ -109,14 +114,31 @@ class PixelTable(ABC):
     units: dict[str, str]
 
     @abstractmethod
-    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
-        """Columns (all unless told otherwise) of rows ``first`` up to but not including ``last``, native byte order.
+    def gather(
+        self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Columns of ranges of rows, one after the other, in native byte order.
+
+        What is done to each portion of a table costs little beside what is done to its rows if these are many; so
+        neighbours of one slab, from all slices, are best asked for together (`core.formats.pixtable_ranges`).
+
+        Parameters
+        ----------
+        ranges : ndarray of int64, shape (n, 2)
+        names : sequence of str, optional
+            All unless told otherwise.
+        kept : ndarray of bool, optional
+            Of each of these rows whether it is wanted; all are unless told otherwise.
 
         Raises
         ------
         BadFitsError
             If the file is cut.
         """
+
+    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
+        """Columns (all unless told otherwise) of rows ``first`` up to but not including ``last``; see `gather`."""
+        return self.gather(single(first, last), names)
 
     @cached_property
     def exact_limits(self) -> PixtableLimits | None:
@@ -131,14 +153,19 @@ class PixelTable(ABC):
     @cached_property
     def index(self) -> WaveIndex:
         """Wavelengths of blocks of rows, made when first asked for by one pass in bounded memory."""
-        bounds, low, high = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
-        for first in range(0, self.n_rows, _SCAN_ROWS):
+
+        def blocks(first: int) -> tuple[npt.NDArray[Any], ...]:
             cells = self.read(first, min(first + _SCAN_ROWS, self.n_rows), ("lambda", "origin"))
-            starts, lowest, highest = _blocks(cells["lambda"], cells["origin"], _BLOCK_ROWS)
-            bounds.append(starts + first)
-            low.append(lowest)
-            high.append(highest)
-        return WaveIndex(np.concatenate([*bounds, [self.n_rows]]), np.concatenate(low), np.concatenate(high))
+            starts, *found = _blocks(cells["lambda"], cells["origin"], _BLOCK_ROWS)
+            return starts + first, *found
+
+        scanned = spread_out(blocks, range(0, self.n_rows, _SCAN_ROWS)) or [blocks(0)]
+        starts, low, high, place = (np.concatenate(part) for part in zip(*scanned, strict=True))
+        return WaveIndex(np.append(starts, self.n_rows), low, high, place)
+
+    def ranges_near(self, wave_low: float, wave_high: float) -> Ranges:
+        """Ranges of rows among which are all whose wavelengths lie between two [Angstrom], both included."""
+        return self.index.ranges(float(np.float32(wave_low)), float(np.float32(wave_high)))
 
     def rows(
         self, wave_low: float, wave_high: float, names: Sequence[str] | None = None, max_rows: int = 1 << 20
@@ -152,7 +179,7 @@ class PixelTable(ABC):
         names : sequence of str, optional
             Columns, all unless told otherwise.
         max_rows : int
-            Rows that are held at a time; more pieces of the table come with the next.
+            Rows that are read at a time.
 
         Yields
         ------
@@ -160,17 +187,12 @@ class PixelTable(ABC):
             None of them empty.
         """
         wanted = list(self.columns) if names is None else list(names)
-        low, high = float(np.float32(wave_low)), float(np.float32(wave_high))
-        held: list[PixelRows] = []
-        for first, last in _pieces(self.index.ranges(low, high), max_rows):
-            if held and sum(len(part.rows) for part in held) + last - first > max_rows:
-                yield _joined(held)
-                held = []
-            part = self._selected(first, last, low, high, wanted)
-            if len(part.rows):
-                held.append(part)
-        if held:
-            yield _joined(held)
+        low, high = np.float32(wave_low), np.float32(wave_high)
+        for ranges in portions(self.ranges_near(wave_low, wave_high), max_rows):
+            cells = self.gather(ranges, [*dict.fromkeys(["lambda", *wanted])])
+            inside = (cells["lambda"] >= low) & (cells["lambda"] <= high)
+            if inside.any():
+                yield PixelRows(numbers(ranges)[inside], {name: cells[name][inside] for name in wanted})
 
     def flat_field(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
         """Wavelengths [Angstrom] and values of the spectrum of the flat field, if the table has one."""
@@ -182,11 +204,6 @@ class PixelTable(ABC):
             raise BadFitsError(f"extension {FLAT_FIELD} lacks lambda or data", file=self.path)
         return columns["lambda"].astype(np.float64), columns["data"].astype(np.float64)
 
-    def _selected(self, first: int, last: int, low: float, high: float, names: list[str]) -> PixelRows:
-        cells = self.read(first, last, [*dict.fromkeys(["lambda", *names])])
-        inside = (cells["lambda"] >= low) & (cells["lambda"] <= high)
-        return PixelRows(first + np.flatnonzero(inside), {name: cells[name][inside] for name in names})
-
 
 @dataclass(frozen=True)
 class _PlainTable(PixelTable):
@@ -195,34 +212,33 @@ class _PlainTable(PixelTable):
     _offsets: dict[str, int] = field(repr=False)  # of the first cell of a column in the file
     _row_bytes: int = field(repr=False)  # of the binary table
 
-    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
-        """See `PixelTable.read`."""
-        wanted = list(self.columns) if names is None else names
+    def gather(
+        self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """See `PixelTable.gather`."""
+        found = _room(self, ranges, names)
         with self.path.open("rb", buffering=0) as stream:
-            if self.form == "table":
-                return self._read_record(stream.fileno(), first, last, wanted)
-            found = {}
-            for name in wanted:
-                cells = np.empty(last - first, self.columns[name])
-                _fill(self.path, stream.fileno(), cells, self._offsets[name] + first * cells.itemsize)
-                pixels_from_disk(cells)
-                found[name] = cells
-            return found
-
-    @property
-    def _data_offset(self) -> int:
-        return min(self._offsets.values())
-
-    def _read_record(self, number: int, first: int, last: int, names: Sequence[str]) -> dict[str, npt.NDArray[Any]]:
-        content = np.empty((last - first, self._row_bytes), np.uint8)
-        _fill(self.path, number, content, self._data_offset + first * self._row_bytes)
-        found = {}
-        for name in names:
-            start = self._offsets[name] - self._data_offset
-            cells = np.ascontiguousarray(content[:, start : start + 4]).reshape(-1).view(self.columns[name])
+            start = 0
+            for first, last in ranges.tolist():
+                stop = start + last - first
+                self._fill(stream.fileno(), {name: cells[start:stop] for name, cells in found.items()}, first, last)
+                start = stop
+        for cells in found.values():
             pixels_from_disk(cells)
-            found[name] = cells
-        return found
+        return only_kept(found, kept)
+
+    def _fill(self, number: int, cells: Mapping[str, npt.NDArray[Any]], first: int, last: int) -> None:
+        """Bytes of rows, as they are on disk."""
+        if self.form == "image":
+            for name, values in cells.items():
+                _fill(self.path, number, values, self._offsets[name] + 4 * first)
+            return
+        origin = min(self._offsets.values())
+        content = np.empty((last - first, self._row_bytes), np.uint8)
+        _fill(self.path, number, content, origin + first * self._row_bytes)
+        for name, values in cells.items():
+            start = self._offsets[name] - origin
+            values.view(np.uint8).reshape(-1, 4)[:] = content[:, start : start + 4]
 
 
 @dataclass(frozen=True)
@@ -243,30 +259,42 @@ class CompactTable(PixelTable):
         """The rows of each slice, in order."""
         return self._slices
 
-    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
-        """See `PixelTable.read`."""
-        wanted = list(self.columns) if names is None else list(names)
-        found: dict[str, npt.NDArray[Any]] = {name: np.empty(last - first, self.columns[name]) for name in wanted}
-        self.read_into(found, first, last)
-        return found
+    def gather(
+        self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """See `PixelTable.gather`."""
+        found = _room(self, ranges, names)
+        self.gather_into(found, ranges)
+        return only_kept(found, kept)
 
-    def read_into(self, found: Mapping[str, npt.NDArray[Any]], first: int, last: int) -> None:
-        """Fill arrays for columns with the rows ``first`` up to but not including ``last``; see `PixelTable.read`."""
+    def gather_into(self, found: Mapping[str, npt.NDArray[Any]], ranges: Ranges) -> None:
+        """Fill arrays for columns with ranges of rows; see `PixelTable.gather`."""
         with self.path.open("rb", buffering=0) as stream:
-            for name in MEASURED.keys() & found.keys():
-                _fill(self.path, stream.fileno(), found[name], self._offsets[name] + 4 * first)
-                pixels_from_disk(found[name])
-        if "dq" in found:
-            self._flags.flags(first, last, out=found["dq"])
-        derived = [name for name in found if name not in MEASURED and name != "dq"]
-        start = int(np.searchsorted(self.bounds, first, "right")) - 1
-        while derived and start < len(self._slices) and self.bounds[start] < last:
-            low, high = int(self.bounds[start]), int(self.bounds[start + 1])
-            begin, end = max(first, low), min(last, high)
-            columns = self._slices[start].columns(begin - low, end - low, derived)
-            for name in derived:
-                found[name][begin - first : end - first] = columns[name]
-            start += 1
+            start = 0
+            for first, last in ranges.tolist():
+                stop = start + last - first
+                self._fill(stream.fileno(), {name: cells[start:stop] for name, cells in found.items()}, first, last)
+                start = stop
+        for name in MEASURED.keys() & found.keys():
+            pixels_from_disk(found[name])
+
+    def _fill(self, number: int, cells: Mapping[str, npt.NDArray[Any]], first: int, last: int) -> None:
+        """What was measured of rows, as it is on disk, and all else as it is."""
+        for name in MEASURED.keys() & cells.keys():
+            _fill(self.path, number, cells[name], self._offsets[name] + 4 * first)
+        if "dq" in cells:
+            self._flags.flags(first, last, out=cells["dq"])
+        derived = [name for name in cells if name not in MEASURED and name != "dq"]
+        if not derived:
+            return
+        for piece, inside, _ in cut(single(first, last), self.bounds):
+            (low, high), begin = inside[0].tolist(), int(self.bounds[piece]) - first
+            self._slices[piece].fill(low, high, {name: cells[name][begin + low : begin + high] for name in derived})
+
+
+def _room(table: PixelTable, ranges: Ranges, names: Sequence[str] | None) -> dict[str, npt.NDArray[Any]]:
+    n = count(ranges)
+    return {name: np.empty(n, table.columns[name]) for name in (table.columns if names is None else names)}
 
 
 def _fill(path: Path, number: int, array: npt.NDArray[Any], position: int) -> None:
@@ -360,29 +388,16 @@ def _of_slices(scan: FitsScan) -> CompactTable:
     )
 
 
-def _pieces(ranges: npt.NDArray[np.int64], max_rows: int) -> Iterator[tuple[int, int]]:
-    for first, last in ranges.tolist():
-        for start in range(first, last, max_rows):
-            yield start, min(start + max_rows, last)
-
-
-def _joined(parts: list[PixelRows]) -> PixelRows:
-    return PixelRows(
-        np.concatenate([part.rows for part in parts]),
-        {name: np.concatenate([part.columns[name] for part in parts]) for name in parts[0].columns},
-    )
-
-
 @njit(cache=True, nogil=True)
 def _blocks(wave, origin, block_rows):  # type: ignore[no-untyped-def]
-    """Split rows where the slice changes and after so many rows; first row and range of wavelengths of each block."""
-    starts = np.empty(wave.size, np.int64)
+    """Split rows where the slice changes and after so many rows; first row, wavelengths and slice of each block."""
+    starts, place = np.empty(wave.size, np.int64), np.empty(wave.size, np.int32)
     low, high = np.full(wave.size, np.nan, np.float32), np.full(wave.size, np.nan, np.float32)
     n = 0
     for i in range(wave.size):
         slice_changes = n == 0 or (origin[i] & 0x7FF) != (origin[i - 1] & 0x7FF)
         if slice_changes or i - starts[n - 1] == block_rows:
-            starts[n] = i
+            starts[n], place[n] = i, origin[i] & 0x7FF
             n += 1
         value = wave[i]
         if np.isnan(value):
@@ -391,4 +406,4 @@ def _blocks(wave, origin, block_rows):  # type: ignore[no-untyped-def]
             low[n - 1] = value
         if not high[n - 1] >= value:
             high[n - 1] = value
-    return starts[:n].copy(), low[:n].copy(), high[:n].copy()
+    return starts[:n].copy(), low[:n].copy(), high[:n].copy(), place[:n].copy()

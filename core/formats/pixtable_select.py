@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from functools import cached_property, reduce
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 from core.errors import DataError
 from core.fitsfile.header import Header
@@ -23,10 +24,12 @@ from core.formats.pixtable import PixtableFile, PixtableForm, flat_field_table
 from core.formats.pixtable_compact import COMPACT
 from core.formats.pixtable_header import PixtableLimits, own_cards, zero_point
 from core.formats.pixtable_origin import exposure_of, exposure_ranges, set_exposures
-from core.formats.pixtable_read import CompactTable, PixelTable
+from core.formats.pixtable_ranges import Kept, Ranges, count, cut, portions, single
+from core.formats.pixtable_read import CompactTable, PixelTable, WaveIndex
 from core.formats.pixtable_slices import SliceRows
 from core.formats.pixtable_slicewise import SlicewiseTable
 from core.instruments.muse.facts import SAMPLING
+from core.spread import spread_out
 
 __all__ = [
     "ChosenRows",
@@ -43,6 +46,8 @@ __all__ = [
 Columns = Mapping[str, npt.NDArray[Any]]
 Mask = npt.NDArray[np.bool_]
 Limits = tuple[float, float]
+
+_RANK_BYTES: Final = 512
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,31 @@ class ChosenRows:
         """Number of the first chosen row of each piece, counted among the chosen, and how many there are."""
         return np.concatenate([[0], np.cumsum(self.counts)])
 
+    def gather(
+        self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """Columns of ranges of the chosen rows, counted among the chosen; see `PixelTable.gather`."""
+        if self.n_rows == self.table.n_rows:
+            return self.table.gather(ranges, names, kept)
+        spans, masks = [np.zeros((0, 2), np.int64)], []
+        for piece, inside, wanted in cut(ranges, self.starts, kept):
+            start, stop = int(self.table.bounds[piece]), int(self.table.bounds[piece + 1])
+            if self.counts[piece] == stop - start:
+                spans.append(start + inside)
+                masks.append(np.ones(count(inside), np.bool_) if wanted is None else wanted)
+                continue
+            bits = self._bits[piece]
+            own = np.empty_like(inside)
+            _rows_of(bits, self._ranks[piece], inside, own)
+            there = np.empty(count(own), np.bool_)
+            _chosen_of(bits, own, there)
+            if wanted is not None:
+                there[there] = wanted
+            spans.append(start + own)
+            masks.append(there)
+        chosen = np.concatenate([np.zeros(0, np.bool_), *masks])
+        return self.table.gather(np.concatenate(spans), names, None if chosen.all() else chosen)
+
     def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
         """Columns (all unless told otherwise) of the chosen rows ``first`` to ``last`` - 1, counted among the chosen.
 
@@ -168,28 +198,30 @@ class ChosenRows:
         BadFitsError
             If the file is cut.
         """
-        wanted = list(self.table.columns) if names is None else list(names)
-        parts: list[dict[str, npt.NDArray[Any]]] = []
-        piece = int(np.searchsorted(self.starts, first, "right")) - 1
-        while first < last:
-            end = min(last, int(self.starts[piece + 1]))
-            if first < end:
-                begin = int(self.starts[piece])
-                kept = np.flatnonzero(self.mask(piece))[first - begin : end - begin]
-                parts.append(self._rows_of(piece, kept, wanted))
-                first = end
-            piece += 1
-        if len(parts) == 1:
-            return parts[0]
-        return {
-            name: np.concatenate([np.empty(0, self.table.columns[name]), *(part[name] for part in parts)])
-            for name in wanted
-        }
+        return self.gather(single(first, last), names)
 
-    def _rows_of(self, piece: int, kept: npt.NDArray[np.intp], names: list[str]) -> dict[str, npt.NDArray[Any]]:
-        start, low, high = int(self.table.bounds[piece]), int(kept[0]), int(kept[-1]) + 1
-        columns = self.table.read(start + low, start + high, names)
-        return columns if len(kept) == high - low else {name: cells[kept - low] for name, cells in columns.items()}
+    @property
+    def index(self) -> WaveIndex:
+        """Wavelengths of the chosen rows, by the blocks of the table."""
+        whole, before = self.table.index, [np.zeros(1, np.int64)]
+        for piece, (start, stop) in enumerate(pairwise(self.table.bounds.tolist())):
+            first, last = np.searchsorted(whole.bounds, (start, stop), "right").tolist()
+            own = np.empty(last - first, np.int64)
+            _count_before(self._bits[piece], whole.bounds[first:last] - start, own)
+            before.append(self.starts[piece] + own)
+        bounds = np.concatenate(before)
+        there = np.diff(bounds) > 0
+        bounds = np.append(bounds[:-1][there], self.n_rows)
+        return WaveIndex(bounds, whole.low[there], whole.high[there], whole.place[there])
+
+    @cached_property
+    def _ranks(self) -> tuple[npt.NDArray[np.int64], ...]:
+        """How many rows are chosen before every so many rows of each piece, to find rows by their numbers."""
+        found = []
+        for bits in self._bits:
+            counts = np.add.reduceat(np.bitwise_count(bits), np.arange(0, bits.size, _RANK_BYTES), dtype=np.int64)
+            found.append(np.cumsum(counts) - counts)
+        return tuple(found)
 
     def pieces(self, names: Sequence[str] | None = None) -> Iterator[dict[str, npt.NDArray[Any]]]:
         """Columns (all unless told otherwise) of the chosen rows, piece by piece; empty pieces are left out."""
@@ -198,7 +230,9 @@ class ChosenRows:
 
     def limits(self) -> PixtableLimits:
         """Extremes of the chosen rows, by a pass over them; DataError if there are none."""
-        parts = [PixtableLimits.of(columns) for columns in self.pieces(("xpos", "ypos", "lambda", "origin"))]
+        names = ("xpos", "ypos", "lambda", "origin")
+        ranges = portions(single(0, self.n_rows))
+        parts = spread_out(lambda portion: PixtableLimits.of(self.gather(portion, names)), ranges)
         if not parts:
             raise DataError("no row of the pixel table is left", file=self.table.path)
         return reduce(lambda mine, its: mine | its, parts)
@@ -236,14 +270,17 @@ def choose_rows(table: PixelTable, tests: Sequence[RowTest]) -> ChosenRows:
         If the file is cut.
     """
     names = tuple(dict.fromkeys(name for test in tests for name in test.needs))
-    bits, counts = [], []
-    for first, last in pairwise(table.bounds.tolist()):
-        columns = table.read(first, last, names) if tests else {}
-        mask = np.ones(last - first, np.bool_)
-        for test in tests:
-            mask &= test.passes(columns)
-        bits.append(np.packbits(mask))
-        counts.append(np.count_nonzero(mask))
+
+    def tried(piece: tuple[int, int]) -> tuple[npt.NDArray[np.uint8], int]:
+        mask = np.ones(piece[1] - piece[0], np.bool_)
+        for ranges in portions(single(0, len(mask))) if tests else ():
+            columns = table.gather(piece[0] + ranges, names)
+            for test in tests:
+                mask[ranges[0, 0] : ranges[-1, 1]] &= test.passes(columns)
+        return np.packbits(mask), int(np.count_nonzero(mask))
+
+    found = spread_out(tried, pairwise(table.bounds.tolist()))
+    bits, counts = [own for own, _ in found], [n for _, n in found]
     waves = [test.wave for test in tests if test.wave is not None]
     flat_range = (max(low for low, _ in waves), min(high for _, high in waves)) if waves else None
     return ChosenRows(table, np.array(counts, np.int64), flat_range, tuple(bits))
@@ -336,3 +373,43 @@ def _cards(chosen: ChosenRows, path: str | os.PathLike[str], header: Header | No
 def _flat_tables(chosen: ChosenRows) -> list[tuple[Header, npt.NDArray[np.uint8]]]:
     flat = chosen.flat_field()
     return [] if flat is None else [flat_field_table(*flat)]
+
+
+@njit(cache=True, nogil=True)
+def _is_chosen(bits, row):  # type: ignore[no-untyped-def]
+    return (bits[row >> 3] >> (7 - (row & 7))) & 1
+
+
+@njit(cache=True, nogil=True)
+def _rows_of(bits, ranks, ranges, rows):  # type: ignore[no-untyped-def]
+    """From the first to the one after the last row of some ranges that are counted among the chosen."""
+    for k in range(ranges.shape[0]):
+        for end in range(2):
+            number = ranges[k, end] - end  # the last row of a range, not the next one that is chosen
+            block = np.searchsorted(ranks, number, side="right") - 1
+            row, before = 8 * _RANK_BYTES * block, ranks[block]
+            while before + _is_chosen(bits, row) <= number:
+                before += _is_chosen(bits, row)
+                row += 1
+            rows[k, end] = row + end
+
+
+@njit(cache=True, nogil=True)
+def _chosen_of(bits, ranges, chosen):  # type: ignore[no-untyped-def]
+    """Of each row of some ranges whether it is chosen."""
+    n = 0
+    for k in range(ranges.shape[0]):
+        for row in range(ranges[k, 0], ranges[k, 1]):
+            chosen[n] = _is_chosen(bits, row)
+            n += 1
+
+
+@njit(cache=True, nogil=True)
+def _count_before(bits, rows, counts):  # type: ignore[no-untyped-def]
+    """How many rows are chosen before some rows, which ascend."""
+    row, n = 0, 0
+    for k in range(rows.size):
+        while row < rows[k]:
+            n += _is_chosen(bits, row)
+            row += 1
+        counts[k] = n

@@ -18,12 +18,14 @@ from numba import njit
 
 from core.errors import DataError
 from core.formats.pixtable_origin import encode_origin, origin_offset
+from core.formats.pixtable_ranges import numbers
 from core.spatial.positions import SliceMap
 
 __all__ = ["DERIVED", "SliceRows", "runs_of"]
 
 DERIVED: Final = ("xpos", "ypos", "lambda", "origin")
 _FEW_RUNS: Final = 256
+_NOTHING: Final = np.empty(0, np.float32)
 _ROUNDING: Final = 0.01  # [Angstrom] that a shift in the precision of a table may be off
 
 
@@ -115,20 +117,25 @@ class SliceRows:
         self, first: int = 0, last: int | None = None, names: Sequence[str] = DERIVED
     ) -> dict[str, npt.NDArray[Any]]:
         """``xpos``, ``ypos``, ``lambda`` (float32) and ``origin`` (int32) of the rows ``first`` to ``last`` - 1."""
-        low, high = self._spans(first, self.n_rows if last is None else last)
-        columns: dict[str, npt.NDArray[Any]] = {}
-        if any(name != "origin" for name in names):
-            columns = dict(zip(DERIVED, self.map.field_positions(low, high, self.shift), strict=False))
-        if "origin" in names:
+        stop = self.n_rows if last is None else last
+        n = max(stop - first, 0)
+        columns = {name: np.empty(n, np.int32 if name == "origin" else np.float32) for name in names}
+        self.fill(first, stop, columns)
+        return columns
+
+    def fill(self, first: int, last: int, out: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Fill arrays for `columns`, of the rows ``first`` to ``last`` - 1."""
+        low, high = self._spans(first, last)
+        xpos, ypos, wave = (out.get(name, _NOTHING) for name in ("xpos", "ypos", "lambda"))
+        self.map.fill_positions(low, high, self.shift, (xpos, ypos, wave))
+        if "origin" in out:
             start, stop = (int(low[0]), int(high[-1])) if len(low) else (0, 0)
-            found = self.map.places(start, stop)
-            x, y = (_cut(values, low - start, high - start) for values in (found.x, found.y))
-            columns["origin"] = encode_origin(x, y, self.ifu, self.map.slice_no, self.offset)
-        return {name: columns[name] for name in names}
+            x, y = (_cut(values, low - start, high - start) for values in self.map.pixels(start, stop))
+            out["origin"][:] = encode_origin(x, y, self.ifu, self.map.slice_no, self.offset)
 
     def pixels(self, first: int = 0, last: int | None = None) -> npt.NDArray[np.int64]:
         """Numbers in the map of the rows ``first`` to ``last`` - 1."""
-        return _numbers(*self._spans(first, self.n_rows if last is None else last))
+        return numbers(np.stack(self._spans(first, self.n_rows if last is None else last), axis=1))
 
     def _spans(self, first: int, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """Runs of the rows ``first`` to ``last`` - 1 in the map: first pixels, and the ones after the last."""
@@ -188,16 +195,9 @@ class SliceRows:
 def _cut(values: npt.NDArray[Any], low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
     """Runs of values, one after the other."""
     if len(low) > _FEW_RUNS:
-        return values[_numbers(low, high)]
+        return values[numbers(np.stack([low, high], axis=1))]
     parts = [values[first:last] for first, last in zip(low.tolist(), high.tolist(), strict=True)]
     return parts[0] if len(parts) == 1 else np.concatenate([values[:0], *parts])
-
-
-def _numbers(low: npt.NDArray[np.int64], high: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """All numbers of some runs."""
-    lengths = high - low
-    starts = np.repeat(low - (np.cumsum(lengths) - lengths), lengths)
-    return starts + np.arange(int(lengths.sum()))
 
 
 @njit(cache=True, nogil=True)

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+from numba import njit
 
 __all__ = [
     "METHODS",
@@ -68,7 +69,7 @@ def refractive_index(wave: npt.ArrayLike, air: Air, method: RefractionMethod = "
         Of the shape of ``wave``.
     """
     microns: F64 = np.asarray(wave, np.float64) * 1e-4
-    return METHODS[method](microns**-2, air)
+    return METHODS[method](1 / (microns * microns), air)
 
 
 def vacuum_to_air(wave: npt.ArrayLike) -> F64:
@@ -86,10 +87,18 @@ def _filippenko(s: F64, air: Air) -> F64:
     t = air.temperature
     pressure = air.pressure * _MERCURY
     vapour = air.humidity * saturation_pressure(t + _ZERO) * _MERCURY
-    refractivity = 64.328 + 29498.1 / (146 - s) + 255.4 / (41 - s)
-    refractivity *= pressure / 720.883 * (1 + (1.049 - 0.0157 * t) * 1e-6 * pressure) / (1 + 0.003661 * t)
-    refractivity -= vapour * (0.0624 - 0.000680 * s) / (1 + 0.003661 * t)
-    return 1 + 1e-6 * refractivity
+    density = pressure / 720.883 * (1 + (1.049 - 0.0157 * t) * 1e-6 * pressure) / (1 + 0.003661 * t)
+    found = np.empty(s.shape)
+    _of_density(np.ravel(s), density, vapour, 1 + 0.003661 * t, found.reshape(-1))
+    return found
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _of_density(s, density, vapour, warmth, index):  # type: ignore[no-untyped-def]
+    for i in range(s.size):
+        refractivity = (64.328 + 29498.1 / (146 - s[i]) + 255.4 / (41 - s[i])) * density
+        refractivity -= vapour * (0.0624 - 0.000680 * s[i]) / warmth
+        index[i] = 1 + 1e-6 * refractivity
 
 
 def _owens(s: F64, air: Air) -> F64:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numba import njit
 
 from core.errors import DataError
-from core.onsky.interpolation import bracket
+from core.onsky.interpolation import bracket, interpolated
 
 __all__ = ["FLUX_SCALE", "TELLURIC_START", "Curve", "FluxCalibration"]
 
@@ -61,6 +61,12 @@ class Curve:
     def at(self, wave: npt.ArrayLike, outside: float = 0.0) -> F64:
         """Values at wavelengths, linearly between the nodes."""
         return np.asarray(np.interp(np.asarray(wave, np.float64), self.wave, self.values, left=outside, right=outside))
+
+    def taken_from(self, wave: F32, data: F32, outside: float = 0.0) -> F32:
+        """Data less the values at their wavelengths, as `at` gives them; shapes (n,)."""
+        found = np.empty_like(data)
+        _subtract(wave, data, self.wave, self.values, outside, found)
+        return found
 
     def error_at(self, wave: npt.ArrayLike) -> F64:
         """Errors of the values at wavelengths: those of both nodes, by their parts; 0 outside."""
@@ -152,6 +158,15 @@ class FluxCalibration:
 
 
 @njit(cache=True, nogil=True)
+def _subtract(wave, data, nodes, values, outside, found):  # type: ignore[no-untyped-def]
+    place = 0
+    for i in range(wave.size):
+        at = np.float64(wave[i])
+        place = bracket(nodes, at, max(place, 0))
+        found[i] = data[i] - interpolated(nodes, values, place, at, outside, outside)
+
+
+@njit(cache=True, nogil=True)
 def _between(nodes, values, i, wave):  # type: ignore[no-untyped-def]
     if i == nodes.size - 1:
         return values[i]
@@ -160,11 +175,11 @@ def _between(nodes, values, i, wave):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _error_between(nodes, errors, i, wave):  # type: ignore[no-untyped-def]
+def _variance_between(nodes, errors, i, wave):  # type: ignore[no-untyped-def]
     if i == nodes.size - 1:
-        return errors[i]
+        return errors[i] * errors[i]
     part = (wave - nodes[i]) / (nodes[i + 1] - nodes[i])
-    return math.hypot((1 - part) * errors[i], part * errors[i + 1])
+    return ((1 - part) * errors[i]) ** 2 + (part * errors[i + 1]) ** 2
 
 
 @njit(cache=True, nogil=True)
@@ -198,21 +213,21 @@ def _calibrate(  # type: ignore[no-untyped-def]
             r = max(r, 0)
             continue
         value, variance = np.float64(data[i]), np.float64(stat[i])
-        factor = per_bin * math.exp(-power * _between(r_wave, response, r, at))
+        magnitude = -_between(r_wave, response, r, at)
         if e_wave.size:
             e = bracket(e_wave, at, e)
             if e >= 0 and at <= e_wave[e_wave.size - 1]:
-                factor *= math.exp(power * 2.5 * slope * _between(e_wave, extinction, e, at))
+                magnitude += 2.5 * slope * _between(e_wave, extinction, e, at)
             e = max(e, 0)
-        flux = FLUX_SCALE * value * factor
-        relative = power * _error_between(r_wave, r_error, r, at)
-        spread = (FLUX_SCALE * factor) ** 2 * variance + flux * flux * (relative * relative + bin_variance)
+        factor = FLUX_SCALE * per_bin * math.exp(power * magnitude)
+        flux = value * factor
+        relative = power * power * _variance_between(r_wave, r_error, r, at)
+        spread = factor * factor * variance + flux * flux * (relative + bin_variance)
         if t_wave.size and at >= TELLURIC_START:
             t = bracket(t_wave, at, t)
             if t >= 0 and at <= t_wave[t_wave.size - 1]:
                 through = _between(t_wave, absorption, t, at)
-                error = _error_between(t_wave, t_error, t, at)
-                spread = through * through * spread + flux * flux * error * error
+                spread = through * through * spread + flux * flux * _variance_between(t_wave, t_error, t, at)
                 flux *= through
             t = max(t, 0)
         new_data[i], new_stat[i] = flux, spread

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from numba import njit
 
-__all__ = ["bracket"]
+__all__ = ["bracket", "interpolated"]
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -23,3 +23,13 @@ def bracket(nodes, value, start):  # type: ignore[no-untyped-def]
     while i < last and nodes[i + 1] <= value:
         i += 1
     return i
+
+
+@njit(cache=True, nogil=True, inline="always")
+def interpolated(nodes, values, i, at, below, beyond):  # type: ignore[no-untyped-def]
+    """What `numpy.interp` gives, to the last bit, where ``i`` is the `bracket` of ``at``; NaN for NaN."""
+    if i < 0:
+        return below
+    if i >= nodes.size - 1:
+        return values[nodes.size - 1] if at == nodes[nodes.size - 1] else beyond
+    return (values[i + 1] - values[i]) / (nodes[i + 1] - nodes[i]) * (at - nodes[i]) + values[i]

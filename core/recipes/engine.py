@@ -54,6 +54,7 @@ from core.recipes.registry import get_recipe
 from core.recipes.results import NO_COST, Cost, PartFailure, PartOutcome, RecipeFailedError, RunResult, WrittenProduct
 from core.recipes.threads import thread_limit
 from core.recipes.writing import in_order, merge_units, write_product
+from core.spread import offered
 
 __all__ = ["Run", "finish_run", "prepare_run", "run_part", "run_recipe"]
 
@@ -221,7 +222,7 @@ def run_part(run: Run, part: Part, *, threads: int = 1, emit: EventSink = ignore
 
     context = RecipeContext(log, _part_progress(part, emit, log), threads, run.output_dir, run.prepared, save=save)
     try:
-        with _as_muse_error(log, part.label):
+        with _as_muse_error(log, part.label), offered(context.spread):
             output = recipe.process(part, run.frames, run.params, context)
     except MuseError as error:
         failure = _failure(part, error)
@@ -273,8 +274,8 @@ def finish_run(run: Run, outcomes: Sequence[PartOutcome], *, threads: int = 1, e
     products = [product for outcome in outcomes for product in outcome.products]
     measured = {outcome.part: outcome.measured for outcome in outcomes if outcome.failure is None}
     if measured:
-        with _as_muse_error(log, "the last step"):
-            context = RecipeContext(log, _run_progress("finish", emit), threads, run.output_dir, run.prepared)
+        context = RecipeContext(log, _run_progress("finish", emit), threads, run.output_dir, run.prepared)
+        with _as_muse_error(log, "the last step"), offered(context.spread):
             products += [
                 _write(run, product, None, log) for product in recipe.finish(run.frames, run.params, context, measured)
             ]

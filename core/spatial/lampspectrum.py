@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from core.errors import DataError
 from core.instruments.muse.facts import EXTREME_RANGE, FLAT_BLUE_END, NOTCH
+from core.onsky.interpolation import bracket, interpolated
 from core.spectral.smoothing import smooth_by_polynomials, stretches
 
 __all__ = ["LampSpectrum"]
@@ -76,9 +78,21 @@ class LampSpectrum:
         self, wave: NDArray[np.float32], data: NDArray[np.float32], stat: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Values and variances times the spectrum at their wavelengths, and its square; beyond it its ends go on."""
-        factor = np.interp(wave, self.wave, self.values)
-        once = (stat * factor).astype(np.float32)  # rounded in between, as in the reference
-        return (data * factor).astype(np.float32), (once * factor).astype(np.float32)
+        new_data, new_stat = np.empty_like(data), np.empty_like(stat)
+        _multiply(wave, data, stat, self.wave, self.values, new_data, new_stat)
+        return new_data, new_stat
+
+
+@njit(cache=True, nogil=True)
+def _multiply(wave, data, stat, nodes, values, new_data, new_stat):  # type: ignore[no-untyped-def]
+    place = 0
+    for i in range(wave.size):
+        at = np.float64(wave[i])
+        place = bracket(nodes, at, max(place, 0))
+        factor = interpolated(nodes, values, place, at, values[0], values[values.size - 1])
+        new_data[i] = data[i] * factor
+        once = np.float32(stat[i] * factor)  # rounded in between, as in the reference
+        new_stat[i] = once * factor
 
 
 def _smoothed(wave: F64, values: F64, mode: str) -> F64:

@@ -184,14 +184,34 @@ class SliceMap:
         """
         n = int((last - first).sum())
         xpos, ypos, wave = (np.empty(n, np.float32) for _ in range(3))
-        if n:
+        self.fill_positions(first, last, shift, (xpos, ypos, wave))
+        return xpos, ypos, wave
+
+    def fill_positions(
+        self,
+        first: NDArray[np.int64],
+        last: NDArray[np.int64],
+        shift: float,
+        out: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]],
+    ) -> None:
+        """Fill arrays for `field_positions`; empty ones are not wanted."""
+        if any(values.size for values in out):
             angle = math.radians(self.place.angle)
             _fill_runs(
                 *self.edges, self.wave, WAVE_LIMITS[0], WAVE_LIMITS[1], self.starts, first, last,
                 self.place.x, self.place.y, math.cos(angle), math.sin(angle), self.place.width, shift,
-                self.__dict__.get("wavelengths", _UNKNOWN), xpos, ypos, wave,
+                self.__dict__.get("wavelengths", _UNKNOWN), *out,
             )  # fmt: skip
-        return xpos, ypos, wave
+
+    def pixels(self, first: int, last: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Columns and lines (1-based) of the rows ``first`` up to but not including ``last``."""
+        if not self.is_gapless:
+            found = self.places(first, last)
+            return found.x, found.y
+        x, y = (np.empty(max(last - first, 0), np.int32) for _ in range(2))
+        if x.size:
+            _fill_pixels(self.edges[0], self.starts, first, last, x, y)
+        return x, y
 
     @cached_property
     def wavelengths(self) -> NDArray[np.float32]:
@@ -357,12 +377,26 @@ def _fill(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
+def _fill_pixels(left, starts, first, last, xs, ys):  # type: ignore[no-untyped-def]
+    """The same of pixels alone, where every one between the edges is a row."""
+    row = np.searchsorted(starts, first, side="right") - 1
+    while row < left.size and starts[row] < last:
+        begin, end = max(starts[row], first), min(starts[row + 1], last)
+        x = math.ceil(left[row]) + begin - starts[row]
+        for k in range(end - begin):
+            xs[begin - first + k] = x + k
+            ys[begin - first + k] = row + 1
+        row += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fill_runs(  # type: ignore[no-untyped-def]
     left, right, wave, low, high, starts, first, last, x0, y0, cosine, sine, width, shift, known, xpos, ypos, lam
 ):
     powers = np.empty(wave.shape[0])
     longest = np.max(starts[1:] - starts[:-1])
     columns, waves = np.empty(longest), np.empty(longest, np.float32)  # of the rows of a line
+    exact, along = np.empty(longest), np.empty(longest)
     row = np.searchsorted(starts, first[0], side="right") - 1
     run = done = 0
     while run < first.size:
@@ -370,16 +404,23 @@ def _fill_runs(  # type: ignore[no-untyped-def]
         if first[run] >= end:
             row += 1
             continue
-        _read_line(left[row], right[row], row, wave, low, high, known[begin:end], powers, columns[: end - begin], waves)
+        given = left[row], right[row], row, wave, low, high, known[begin:end], powers, exact
+        _read_line(*given, columns[: end - begin], waves)
         middle, scale = 0.5 * (left[row] + right[row]), right[row] - left[row]
+        for k in range(end - begin):
+            along[k] = float(np.float32((middle - columns[k]) / scale * width))
         while run < first.size and first[run] < end:
             start, stop = max(first[run], begin), min(last[run], end)
             place = done - (start - begin)
-            for k in range(start - begin, stop - begin):
-                along = float(np.float32((middle - columns[k]) / scale * width))
-                xpos[place + k] = np.float32(along * cosine + x0)
-                ypos[place + k] = np.float32(along * sine + y0)
-                lam[place + k] = np.float32(waves[k] + shift)
+            if xpos.size:
+                for k in range(start - begin, stop - begin):
+                    xpos[place + k] = np.float32(along[k] * cosine + x0)
+            if ypos.size:
+                for k in range(start - begin, stop - begin):
+                    ypos[place + k] = np.float32(along[k] * sine + y0)
+            if lam.size:
+                for k in range(start - begin, stop - begin):
+                    lam[place + k] = np.float32(waves[k] + shift)
             done += stop - start
             if last[run] > end:
                 break
@@ -388,7 +429,7 @@ def _fill_runs(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _read_line(left, right, row, wave, low, high, known, powers, columns, waves):  # type: ignore[no-untyped-def]
+def _read_line(left, right, row, wave, low, high, known, powers, exact, columns, waves):  # type: ignore[no-untyped-def]
     """Columns and wavelengths of the rows of a line of the detector; ``known`` are the wavelengths, if they are."""
     first = math.ceil(left)
     n = columns.size
@@ -400,6 +441,14 @@ def _read_line(left, right, row, wave, low, high, known, powers, columns, waves)
             waves[:n] = known
             return
     _in_x(wave, row + 1.0, powers)
+    if gapless:  # power after power of all pixels: such loops are several times as fast
+        exact[:n] = powers[powers.size - 1]
+        for i in range(powers.size - 2, -1, -1):
+            for k in range(n):
+                exact[k] = exact[k] * columns[k] + powers[i]
+        for k in range(n):
+            waves[k] = np.float32(exact[k])
+        return
     k = 0
     for x in range(first, math.floor(right) + 1):
         value = _at(powers, float(x))

@@ -17,6 +17,7 @@ from core.errors import BadFitsError
 from core.fitsfile.header import Header
 from core.formats.pixtable import PixtableFile, PixtableForm
 from core.formats.pixtable_header import pixtable_units
+from core.formats.pixtable_ranges import Ranges, count
 from core.formats.pixtable_read import PixelTable, WaveIndex, _blocks, open_pixtable
 
 Columns = dict[str, np.ndarray]
@@ -74,14 +75,14 @@ def test_only_blocks_of_the_wavelengths_are_touched(
     monkeypatch.setattr("core.formats.pixtable_read._BLOCK_ROWS", 40)  # two rows of the CCD, 2.5 Angstrom
     found.index  # noqa: B018 - made before reading is counted
     read = 0
-    plain = type(found).read
+    plain = type(found).gather
 
-    def counted(self: PixelTable, first: int, last: int, names: Any = None) -> Any:
+    def counted(self: PixelTable, ranges: Ranges, names: Any = None) -> Any:
         nonlocal read
-        read += last - first if names is None or "data" in names else 0
-        return plain(self, first, last, names)
+        read += count(ranges) if names is None or "data" in names else 0
+        return plain(self, ranges, names)
 
-    monkeypatch.setattr(type(found), "read", counted)
+    monkeypatch.setattr(type(found), "gather", counted)
     wanted = sum(len(part.rows) for part in found.rows(6020.0, 6024.0))
     # Of each of six slices at most a block of 40 rows too many at either end.
     assert wanted <= read <= wanted + 6 * 80 < len(columns["data"]) / 4
@@ -98,7 +99,7 @@ def test_blocks_belong_to_one_slice(table: tuple[PixelTable, Columns]) -> None:
     found, columns = table
     slices = columns["origin"] & 0x7FF
     for first, last in zip(found.index.bounds[:-1], found.index.bounds[1:], strict=True):
-        assert 0 < last - first <= 1024
+        assert 0 < last - first <= 512
         assert len(set(slices[first:last].tolist())) == 1
         wave = columns["lambda"][first:last]
         place = np.searchsorted(found.index.bounds, first)
@@ -112,8 +113,8 @@ def test_blocks_belong_to_one_slice(table: tuple[PixelTable, Columns]) -> None:
 )
 def test_no_row_of_a_range_is_missed(rows: list[tuple[int, float]], block: int, low: float) -> None:
     wave = np.array([row[1] for row in rows], np.float32)
-    starts, lowest, highest = _blocks(wave, np.array([row[0] for row in rows], np.int32), block)
-    index = WaveIndex(np.append(starts, len(rows)), lowest, highest)
+    starts, lowest, highest, place = _blocks(wave, np.array([row[0] for row in rows], np.int32), block)
+    index = WaveIndex(np.append(starts, len(rows)), lowest, highest, place)
     covered = np.zeros(len(rows), bool)
     for first, last in index.ranges(low, low + 500):
         covered[first:last] = True

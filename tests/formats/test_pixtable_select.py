@@ -14,8 +14,9 @@ from core.fitsfile.keywords import get_key, set_key
 from core.formats.pixtable import FLAT_FIELD, PixtableFile, PixtableForm
 from core.formats.pixtable_header import COLUMNS, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX, exposure_ranges, set_exposures
+from core.formats.pixtable_ranges import numbers
 from core.formats.pixtable_read import PixelTable, open_pixtable
-from core.formats.pixtable_select import choose_rows, except_slice, of_unit, on_mask, within, write_rows
+from core.formats.pixtable_select import RowTest, choose_rows, except_slice, of_unit, on_mask, within, write_rows
 from tests.formats.slices import some_slices, write
 
 Columns = dict[str, np.ndarray]
@@ -152,3 +153,31 @@ def test_a_mask_says_which_rows_are_wanted(table: PixelTable) -> None:
     assert 0 < expected.sum() < len(expected)
     np.testing.assert_array_equal(chosen.read(0, chosen.n_rows, ["xpos"])["xpos"], cells["xpos"][expected])
     np.testing.assert_array_equal(chosen.read(9, 40, ["dq"])["dq"], cells["dq"][expected][9:40])
+
+
+def test_ranges_of_chosen_rows_are_found(table: PixelTable) -> None:
+    cells = everything(table)
+    mask = np.random.default_rng(3).integers(0, 3, table.n_rows) > 0
+    mask[900:1000] = False
+    column = {"lambda": cells["lambda"][mask]}
+    chosen = choose_rows(table, [RowTest(("lambda",), lambda columns: np.isin(columns["lambda"], column["lambda"]))])
+    kept = np.isin(cells["lambda"], column["lambda"])
+    ranges = np.array([[0, 3], [5, 700], [710, chosen.n_rows]], np.int64)
+    rows = np.flatnonzero(kept)[numbers(ranges)]
+    some = np.arange(len(rows)) % 5 != 1
+    for wanted, expected in ((None, rows), (some, rows[some])):
+        for name, values in chosen.gather(ranges, kept=wanted).items():
+            np.testing.assert_array_equal(values, cells[name][expected], err_msg=name)
+
+
+def test_the_index_of_chosen_rows_is_of_them(table: PixelTable) -> None:
+    limits = np.quantile(everything(table)["ypos"], [0.2, 0.7]).tolist()
+    chosen = choose_rows(table, [within("ypos", *limits)])
+    cells, index = chosen.read(0, chosen.n_rows), chosen.index
+    assert (index.bounds[0], index.bounds[-1]) == (0, chosen.n_rows)
+    for first, last, low, high, place in zip(
+        index.bounds[:-1], index.bounds[1:], index.low, index.high, index.place, strict=True
+    ):
+        assert first < last
+        assert np.all((cells["lambda"][first:last] >= low) & (cells["lambda"][first:last] <= high))
+        assert np.all(cells["origin"][first:last] & 0x7FF == place)

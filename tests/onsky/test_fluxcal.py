@@ -81,3 +81,12 @@ def test_wavelengths_of_a_curve_ascend() -> None:
         Curve.of([2.0, 1.0], [0.0, 0.0])
     with pytest.raises(DataError):
         Curve.of([], [])
+
+
+def test_a_curve_is_taken_from_data_as_it_is_interpolated() -> None:
+    rng = np.random.default_rng(5)
+    wave = np.append(rng.uniform(4400, 9600, 500), [4500, 7000, 9500]).astype(np.float32)
+    data = rng.normal(100, 10, wave.size).astype(np.float32)
+    for outside in (0.0, np.nan):
+        expected = (data - RESPONSE.at(wave, outside)).astype(np.float32)
+        np.testing.assert_array_equal(RESPONSE.taken_from(wave, data, outside), expected)

@@ -21,6 +21,7 @@ from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.scan import scan_fits
 from core.formats.pixtable_header import merged_header_of_ifus, own_cards, zero_point
 from core.formats.pixtable_origin import PREFIX, set_exposures
+from core.formats.pixtable_ranges import Kept, Ranges, cut, joined
 from core.formats.pixtable_read import PixelTable, open_pixtable
 from core.formats.pixtable_select import ChosenRows, choose_rows, within
 from core.instruments.muse.facts import N_IFU, ifu_of_extname, mode_class
@@ -95,22 +96,19 @@ class ExposureTable(PixelTable):
     def _starts(self) -> npt.NDArray[np.int64]:
         return np.cumsum([0, *(source.n_rows for source in self.sources)])
 
-    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
-        """See `PixelTable.read`."""
+    def gather(
+        self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """See `PixelTable.gather`."""
         wanted = list(self.columns) if names is None else list(names)
         measured = [name for name in ("data", "stat") if name in wanted]
         needed = [*dict.fromkeys([*wanted, *(("lambda", "data", "stat") if measured and self.lamps else measured)])]
         parts = []
-        for source, scale, start in zip(self.sources, self.scales, self._starts.tolist(), strict=False):
-            low, high = max(first - start, 0), min(last - start, source.n_rows)
-            if low < high:
-                cells = source.read(low, high, needed)
-                self._correct(cells, scale)
-                parts.append(cells)
-        return {
-            name: np.concatenate([np.empty(0, self.columns[name]), *(cells[name] for cells in parts)])
-            for name in wanted
-        }
+        for number, inside, chosen in cut(ranges, self._starts, kept):
+            cells = self.sources[number].gather(inside, needed, chosen)
+            self._correct(cells, self.scales[number])
+            parts.append(cells)
+        return joined(parts, {name: self.columns[name] for name in wanted})
 
     def _correct(self, cells: dict[str, npt.NDArray[Any]], scale: float) -> None:
         if scale != 1.0:

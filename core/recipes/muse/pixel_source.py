@@ -20,14 +20,15 @@ from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.formats.pixtable_header import pixtable_units
 from core.formats.pixtable_origin import PREFIX
+from core.formats.pixtable_ranges import count, numbers, portions, single
 from core.formats.pixtable_read import PixelTable
+from core.spread import spread_out
 
 __all__ = ["ROW", "PixelSource", "joined_source", "source_of_columns", "source_of_table", "spatial_cd"]
 
 Limits = tuple[float, float]
 ROW: Final = "row"  # column with the numbers of the rows, if a source tells them
 _NEEDED: Final = ("xpos", "ypos", "lambda", "data", "dq", "stat")
-_PIECE: Final = 1 << 20  # rows read at a time
 
 
 @dataclass(frozen=True)
@@ -89,20 +90,30 @@ def _source_of_table(table: PixelTable, numbered: bool) -> PixelSource:
     positions = _positions(table.header, unit)
     convert = _converter(unit, positions)
 
+    kinds: dict[str, np.dtype[Any]] = {name: table.columns[name] for name in names}
+    kinds |= {ROW: np.dtype(np.int64)} if numbered else {}
+
     def read(wave: Limits, y: Limits) -> Columns:
-        pieces = list(table.rows(*wave, names, _PIECE))
-        kinds: dict[str, np.dtype[Any]] = {name: table.columns[name] for name in names}
-        found = convert(_concatenated([piece.columns for piece in pieces], kinds))
-        if numbered:
-            found = {**found, ROW: np.concatenate([np.zeros(0, np.int64), *(piece.rows for piece in pieces)])}
+        ranges = list(portions(table.ranges_near(*wave)))
+        starts = np.cumsum([0, *(count(portion) for portion in ranges)])
+        found = {name: np.empty(starts[-1], kind) for name, kind in kinds.items()}
+
+        def fill(number: int) -> None:
+            cells = convert(table.gather(ranges[number], names))
+            place = slice(starts[number], starts[number + 1])
+            for name in names:
+                found[name][place] = cells[name]
+            if numbered:
+                found[ROW][place] = numbers(ranges[number])
+
+        spread_out(fill, range(len(ranges)))
         return found
 
     if unit == "rad":
-        starts = range(0, table.n_rows, _PIECE)
-        extremes = [
-            _extremes(convert(table.read(row, min(row + _PIECE, table.n_rows), ("xpos", "ypos", "lambda"))))
-            for row in starts
-        ]
+        extremes = spread_out(
+            lambda portion: _extremes(convert(table.gather(portion, ("xpos", "ypos", "lambda")))),
+            portions(single(0, table.n_rows)),
+        )
         limits = _with_zero(reduce(_union, extremes), positions)
     elif (exact := table.exact_limits) is not None:
         limits = _with_zero((_plain(exact.x), _plain(exact.y), _plain(exact.wave)), positions)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -22,6 +21,7 @@ from core.fitsfile.header import Header
 from core.formats.field_image import FieldPicture
 from core.formats.lsf import read_lsf
 from core.formats.pixtable_header import zero_point
+from core.formats.pixtable_ranges import PORTION, portions, single
 from core.formats.pixtable_read import PixelTable
 from core.formats.pixtable_select import RowTest, on_mask
 from core.instruments.muse.facts import N_IFU
@@ -37,6 +37,7 @@ from core.recipes.muse.steps.selection import SelectedTable, select_rows, withou
 from core.recipes.muse.steps.sky import SlicePlace, count_slices
 from core.spectral.lsf_cube import LsfImage
 from core.spectral.lsf_hermite import HermiteLsf
+from core.spread import spread_out
 
 __all__ = [
     "SkyModel",
@@ -54,6 +55,7 @@ __all__ = [
 F64 = npt.NDArray[np.float64]
 
 _PIXFRAC: Final = (0.6, 0.6, 0.6)
+_TOGETHER: Final = 8 * PORTION  # rows that are read before they are summed up, in order
 _HERMITE_REACH: Final = 7.0  # [Angstrom] of a profile that is sampled
 _HERMITE_STEP: Final = 0.05
 _HERMITE_WAVES: Final = np.arange(4600.0, 9401.0, 160.0)
@@ -173,14 +175,13 @@ def sky_spectrum(table: PixelTable, sampling: float, sigma: float) -> MeanSpectr
         0: none is left out.
     """
     names = ["lambda", "data", "stat", "dq", *(["weight"] if "weight" in table.columns else [])]
-    pieces = [pair for pair in pairwise(table.bounds.tolist()) if pair[0] < pair[1]]
     low, high = source_of_table(table).wave
 
     def summed(clip: tuple[MeanSpectrum, float] | None) -> MeanSpectrum:
         total = SpectrumSum(low, high, sampling, clip)
-        for first, last in pieces:
-            cells = table.read(first, last, names)
-            total.add(cells["lambda"], cells["data"], cells["stat"], cells["dq"], cells.get("weight"))
+        for ranges in portions(single(0, table.n_rows), _TOGETHER):
+            for cells in spread_out(lambda portion: table.gather(portion, names), portions(ranges)):
+                total.add(cells["lambda"], cells["data"], cells["stat"], cells["dq"], cells.get("weight"))
         return total.mean()
 
     spectrum = summed(None)

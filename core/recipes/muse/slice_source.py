@@ -67,12 +67,7 @@ def source_of_slices(path: Path, limits: PixtableLimits, scale: float = 1.0) -> 
         wanted = None if wave[0] <= limits.wave[0] and limits.wave[1] <= wave[1] else wave
         chosen = [item.near(wanted) for item in slices if item.y[0] <= y[1] and y[0] <= item.y[1]]
         columns = _empty(sum(last - first for first, last in chosen))
-        start = 0
-        for first, last in chosen:
-            stop = start + last - first
-            if start < stop:
-                table.read_into({name: values[start:stop] for name, values in columns.items()}, first, last)
-            start = stop
+        table.gather_into(columns, np.array([pair for pair in chosen if pair[0] < pair[1]], np.int64).reshape(-1, 2))
         if scale != 1.0:
             columns["data"] /= np.float32(scale)
             columns["stat"] /= np.float32(scale * scale)

@@ -71,10 +71,7 @@ class ProjectionStep(RowStep):
 
     def apply(self, columns: Columns) -> Columns:
         """See `RowStep.apply`."""
-        dx = columns["xpos"].astype(np.float64) - self.crpix[0]
-        dy = columns["ypos"].astype(np.float64) - self.crpix[1]
-        (cd11, cd12), (cd21, cd22) = self.cd
-        xpos, ypos = native_angles(cd11 * dx + cd12 * dy, cd21 * dx + cd22 * dy)
+        xpos, ypos = native_angles(columns["xpos"], columns["ypos"], self.crpix, self.cd)
         return {"xpos": xpos, "ypos": ypos}
 
     def units(self, units: Mapping[str, str]) -> dict[str, str]:

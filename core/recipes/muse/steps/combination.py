@@ -17,6 +17,7 @@ from core.fitsfile.keywords import del_keys, get_key, has_key, set_key
 from core.formats.onsky_tables import named_tables
 from core.formats.pixtable_header import PixtableLimits, own_cards
 from core.formats.pixtable_origin import PREFIX, read_offsets, set_exposures, set_offset
+from core.formats.pixtable_ranges import Kept, Ranges, cut, joined
 from core.formats.pixtable_read import PixelTable, WaveIndex
 from core.onsky.weights import Seeing, WeightType, combined_strehl, exposure_weights
 from core.recipes.logs import Logger
@@ -176,19 +177,15 @@ class CombinedTable(PixelTable):
             np.concatenate([*bounds, [self.n_rows]]),
             np.concatenate([index.low for index in found]),
             np.concatenate([index.high for index in found]),
+            np.concatenate([index.place for index in found]),
         )
 
-    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> Columns:
-        """See `PixelTable.read`."""
+    def gather(self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None) -> Columns:
+        """See `PixelTable.gather`."""
         wanted = list(self.columns) if names is None else list(names)
-        cells = []
-        for part, start in zip(self.parts, self._starts[:-1].tolist(), strict=True):
-            low, high = max(first - start, 0), min(last - start, part.n_rows)
-            if low < high:
-                cells.append(part.read(low, high, wanted))
-        if len(cells) == 1:
-            return cells[0]
-        return {name: np.concatenate([np.empty(0, self.columns[name]), *(c[name] for c in cells)]) for name in wanted}
+        pieces = cut(ranges, self._starts, kept)
+        cells = [self.parts[number].gather(inside, wanted, chosen) for number, inside, chosen in pieces]
+        return joined(cells, {name: self.columns[name] for name in wanted})
 
     def flat_field(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
         """None: exposures of several flat fields have no common spectrum."""

@@ -54,11 +54,8 @@ class RefractionStep(RowStep):
 
     def apply(self, columns: Columns) -> Columns:
         """See `RowStep.apply`."""
-        x, y = self.refraction.shift(columns["lambda"], self.scales)
-        return {
-            "xpos": (columns["xpos"] + x).astype(np.float32),
-            "ypos": (columns["ypos"] + y).astype(np.float32),
-        }
+        x, y = self.refraction.moved(columns["xpos"], columns["ypos"], columns["lambda"], self.scales)
+        return {"xpos": x, "ypos": y}
 
     def describe(self, header: Header) -> None:
         """See `RowStep.describe`; the limits of before are kept, on which the astrometry depends."""

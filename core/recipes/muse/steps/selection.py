@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from core.errors import DataError
 from core.formats.pixtable_header import PixtableLimits, own_cards
-from core.formats.pixtable_read import PixelTable
+from core.formats.pixtable_ranges import Kept, Ranges
+from core.formats.pixtable_read import PixelTable, WaveIndex
 from core.formats.pixtable_select import ChosenRows, RowTest, choose_rows
 from core.recipes.muse.steps.table import Columns, measure_limits
 
@@ -33,9 +34,14 @@ class SelectedTable(PixelTable):
     chosen: ChosenRows = field(repr=False)
     measured: bool
 
-    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> Columns:
-        """See `PixelTable.read`."""
-        return self.chosen.read(first, last, names)
+    def gather(self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None) -> Columns:
+        """See `PixelTable.gather`."""
+        return self.chosen.gather(ranges, names, kept)
+
+    @cached_property
+    def index(self) -> WaveIndex:
+        """See `PixelTable.index`."""
+        return self.chosen.index
 
     @property
     def bounds(self) -> npt.NDArray[np.int64]:

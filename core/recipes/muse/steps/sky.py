@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import ClassVar, Final
 
 import numpy as np
@@ -43,8 +42,7 @@ class _ContinuumStep(RowStep):
     needs: ClassVar = ("lambda", "data")
 
     def apply(self, columns: Columns) -> Columns:
-        sky = self.spectrum.at(columns["lambda"], outside=np.nan)
-        return {"data": (columns["data"] - sky).astype(np.float32)}
+        return {"data": self.spectrum.taken_from(columns["lambda"], columns["data"], outside=np.nan)}
 
     def describe(self, header: Header) -> None:
         """What was subtracted stands in the products of the sky."""
@@ -103,7 +101,7 @@ def subtract_lines(
     table: PixelTable, lines: SkyLines, profiles: Mapping[SlicePlace, LsfImage], log: Logger
 ) -> PixelTable:
     """A table without emission lines; a slice without a line-spread function stays as it is, with a warning."""
-    found = {place for place, _ in _slices(table)}
+    found = set(count_slices(table))
     missing = sorted(found - profiles.keys())
     if missing:
         words = ", ".join(f"{ifu}.{slice_no:02d}" for ifu, slice_no in missing[:5])
@@ -125,22 +123,19 @@ def slices_of(origin: npt.NDArray[np.int32]) -> list[tuple[SlicePlace, slice]]:
     place = origin & 0x7FF
     starts = np.concatenate([[0], np.flatnonzero(np.diff(place)) + 1, [origin.size]])
     return [
-        ((int(place[start]) >> 6 & 31, int(place[start]) & 63), slice(start, stop))
+        (_place(int(place[start])), slice(start, stop))
         for start, stop in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True)
     ]
 
 
 def count_slices(table: PixelTable) -> dict[SlicePlace, int]:
     """How many rows each slice has."""
-    counts: dict[SlicePlace, int] = {}
-    for place, n in _slices(table):
-        counts[place] = counts.get(place, 0) + n
-    return counts
+    index = table.index
+    places, inverse = np.unique(index.place, return_inverse=True)
+    counts = np.zeros(places.size, np.int64)
+    np.add.at(counts, inverse, np.diff(index.bounds))
+    return {_place(place): n for place, n in zip(places.tolist(), counts.tolist(), strict=True)}
 
 
-def _slices(table: PixelTable) -> list[tuple[SlicePlace, int]]:
-    found = []
-    for first, last in pairwise(table.bounds.tolist()):
-        for place, rows in slices_of(table.read(first, last, ("origin",))["origin"]):
-            found.append((place, rows.stop - rows.start))
-    return found
+def _place(bits: int) -> SlicePlace:
+    return bits >> 6 & 31, bits & 63

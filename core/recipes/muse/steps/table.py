@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
-from itertools import pairwise
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,7 +19,9 @@ import numpy.typing as npt
 from core.errors import DataError
 from core.fitsfile.header import Header
 from core.formats.pixtable_header import PixtableLimits, own_cards, zero_point
+from core.formats.pixtable_ranges import Kept, Ranges, portions, single
 from core.formats.pixtable_read import PixelTable, WaveIndex
+from core.spread import spread_out
 
 __all__ = ["CorrectedTable", "RowStep", "measure_limits", "with_limits"]
 
@@ -90,15 +91,15 @@ class CorrectedTable(PixelTable):
             units, columns = step.units(units), step.columns(columns)
         return cls(source.path, header, source.form, source.n_rows, columns, units, origin, (*before, *steps))
 
-    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> Columns:
-        """See `PixelTable.read`."""
+    def gather(self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None) -> Columns:
+        """See `PixelTable.gather`."""
         wanted = list(self.columns) if names is None else list(names)
         needed, active = set(wanted), []
         for step in reversed(self.steps):
             if needed & set(step.changes):
                 needed = (needed - set(step.changes)) | set(step.needs)
                 active.append(step)
-        columns = self.source.read(first, last, [name for name in self.source.columns if name in needed])
+        columns = self.source.gather(ranges, [name for name in self.source.columns if name in needed], kept)
         for step in reversed(active):
             columns.update(step.apply(columns))
         return {name: columns[name] for name in wanted}
@@ -122,7 +123,7 @@ class CorrectedTable(PixelTable):
         low, high = (
             reduce(lambda wave, step: step.wavelength(wave), self.steps, end) for end in (index.low, index.high)
         )
-        return WaveIndex(index.bounds, low, high)
+        return WaveIndex(index.bounds, low, high, index.place)
 
     def flat_field(self) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
         """See `PixelTable.flat_field`."""
@@ -140,11 +141,8 @@ def with_limits(table: PixelTable) -> Header:
 def measure_limits(table: PixelTable) -> PixtableLimits:
     """Extremes of all rows, by a pass over them; DataError if there are none."""
     names = ("xpos", "ypos", "lambda", "origin")
-    parts = [
-        PixtableLimits.of(table.read(first, last, names))
-        for first, last in pairwise(table.bounds.tolist())
-        if first < last
-    ]
+    ranges = portions(single(0, table.n_rows))
+    parts = spread_out(lambda portion: PixtableLimits.of(table.gather(portion, names)), ranges)
     if not parts:
         raise DataError("the pixel table has no rows", file=table.path)
     return reduce(lambda mine, its: mine | its, parts)

@@ -15,6 +15,7 @@ from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.formats.pixtable_header import COLUMNS, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX
+from core.formats.pixtable_ranges import Kept, Ranges, numbers, only_kept
 from core.formats.pixtable_read import PixelTable
 
 HEADER = {
@@ -46,9 +47,12 @@ class MemoryTable(PixelTable):
 
     cells: dict[str, npt.NDArray[Any]]
 
-    def read(self, first: int, last: int, names: Sequence[str] | None = None) -> dict[str, npt.NDArray[Any]]:
-        """See `PixelTable.read`."""
-        return {name: self.cells[name][first:last].copy() for name in (self.columns if names is None else names)}
+    def gather(
+        self, ranges: Ranges, names: Sequence[str] | None = None, kept: Kept = None
+    ) -> dict[str, npt.NDArray[Any]]:
+        """See `PixelTable.gather`."""
+        rows = numbers(ranges)
+        return only_kept({name: self.cells[name][rows] for name in (self.columns if names is None else names)}, kept)
 
 
 @pytest.fixture
