@@ -64,7 +64,8 @@ class FlagRuns:
 
     def __init__(self, first: npt.NDArray[np.int32], count: npt.NDArray[np.int32], dq: npt.NDArray[np.int32]) -> None:
         self.first, self.count, self.dq = first, count, dq
-        self._ends = first.astype(np.int64) + count
+        self._starts = first.astype(np.int64)  # of the type that is searched for: else they are all converted each time
+        self._ends = self._starts + count
 
     @classmethod
     def of(cls, dq: npt.NDArray[np.int32], first: int = 0) -> FlagRuns:
@@ -84,7 +85,7 @@ class FlagRuns:
         if out is None:
             out = np.empty(last - first, np.int32)
         out[:] = 0
-        hit = slice(int(np.searchsorted(self._ends, first, "right")), int(np.searchsorted(self.first, last, "left")))
+        hit = slice(int(np.searchsorted(self._ends, first, "right")), int(np.searchsorted(self._starts, last, "left")))
         _fill(self.first[hit], self.count[hit], self.dq[hit], first, out)
         return out
 

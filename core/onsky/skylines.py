@@ -133,37 +133,36 @@ class LineLight:
     wave : ndarray of float64, shape (n,)
         Of the lines, ascending [Angstrom].
     flux : ndarray of float64, shape (n,)
-    profile : ndarray of float64, shape (n, n_x)
-        Of each line, on a grid of constant step [1/Angstrom]; 0 at both ends.
+    lsf : LsfImage
+        A line has the profile of its wavelength, of unit area and centred; 0 beyond both ends.
+    row : ndarray of float64, shape (n,)
+        Where the wavelength of each line lies among the rows of the image.
+    area : ndarray of float64, shape (n,)
+        Of the profile there; 0 if it is empty.
     first : ndarray of float64, shape (n,)
-        Distance from the line of the first sample [Angstrom].
-    step : float
-        [Angstrom].
+        Distance from the line of the sample before the first column [Angstrom].
     """
 
     wave: F64
     flux: F64
-    profile: F64
+    lsf: LsfImage
+    row: F64
+    area: F64
     first: F64
-    step: float
 
     @classmethod
     def of(cls, lines: SkyLines, lsf: LsfImage) -> LineLight:
-        """Profiles of lines at their wavelengths."""
+        """Lines with their profiles."""
         order = np.argsort(lines.wave, kind="stable")
-        found = [lsf.profile(wave) for wave in lines.wave[order].tolist()]
-        n = lsf.data.shape[1] + 2
-        profile = np.array([y[1:-1] for _, y in found]).reshape(len(found), -1)
-        if profile.shape[1] != n:  # what is empty has no zeros around it
-            profile = np.zeros((len(found), n))
-        first = np.array([x[1] if x.size == n + 2 else -np.inf for x, _ in found])
-        return cls(lines.wave[order], lines.flux[order], profile, first, lsf.step_x)
+        wave = lines.wave[order]
+        row, area, centre = lsf.centres(wave)
+        return cls(wave, lines.flux[order], lsf, row, area, lsf.first_x - lsf.step_x - centre)
 
     def at(self, wave: npt.NDArray[Any]) -> F64:
         """Light at wavelengths [Angstrom], best in an order in which neighbours are near."""
         out = np.zeros(wave.shape)
         if self.wave.size:
-            _shine(wave, self.wave, self.flux, self.profile, self.first, self.step, out)
+            _shine(wave, self.wave, self.flux, self.lsf.data, self.row, self.area, self.first, self.lsf.step_x, out)
         return out
 
 
@@ -261,11 +260,21 @@ def _first_strengths(spectrum: MeanSpectrum, light: LineLight, group: npt.NDArra
 
 
 @njit(cache=True, nogil=True)
-def _shine(wave, lines, flux, profile, first, step, out):  # type: ignore[no-untyped-def]
-    n_lines, n = profile.shape
+def _sample(image, low, high, part, j):  # type: ignore[no-untyped-def]
+    """A value between two rows of an image, of whose columns there is one more at both ends, empty."""
+    if not 1 <= j <= image.shape[1]:
+        return 0.0
+    return image[low, j - 1] + part * (image[high, j - 1] - image[low, j - 1])
+
+
+@njit(cache=True, nogil=True)
+def _shine(wave, lines, flux, image, row, area, first, step, out):  # type: ignore[no-untyped-def]
+    n_lines, n = lines.size, image.shape[1] + 2
     reach_low, reach_high = 0.0, 0.0
+    heights = np.zeros(n_lines)
     for k in range(n_lines):
-        if np.isfinite(first[k]):
+        if area[k] > 0:
+            heights[k] = flux[k] / area[k]
             reach_low = min(reach_low, first[k])
             reach_high = max(reach_high, first[k] + (n - 1) * step)
     start = 0
@@ -280,8 +289,10 @@ def _shine(wave, lines, flux, profile, first, step, out):  # type: ignore[no-unt
         while k < n_lines and lines[k] <= at - reach_low:
             place = (at - lines[k] - first[k]) / step
             if 0 <= place < n - 1:
-                j = int(place)
-                part = place - j
-                total += flux[k] * ((1 - part) * profile[k, j] + part * profile[k, j + 1])
+                j, low = int(place), min(int(row[k]), max(image.shape[0] - 2, 0))
+                high, part = min(low + 1, image.shape[0] - 1), place - j
+                left = _sample(image, low, high, row[k] - low, j)
+                right = _sample(image, low, high, row[k] - low, j + 1)
+                total += heights[k] * ((1 - part) * left + part * right)
             k += 1
         out[i] = total

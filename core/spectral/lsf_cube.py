@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numba import njit
@@ -24,6 +24,7 @@ _ORDER_X: Final = 2
 _ORDER_WAVE: Final = 3
 _N_COEF: Final = (_ORDER_X + 1) * (_ORDER_WAVE + 1)
 _FAR: Final = 10000.0  # [Angstrom]
+_TOGETHER: Final = 256  # profiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,18 +57,41 @@ class LsfImage:
 
         Rows are interpolated linearly; beyond the first and last row these are taken.
         """
-        rows = self.data.shape[0]
-        position = min(max((wave - self.first_wave) / self.step_wave if self.step_wave else 0.0, 0.0), rows - 1.0)
-        low = min(int(position), max(rows - 2, 0))
-        high = min(low + 1, rows - 1)
-        values: NDArray[np.float64] = self.data[low] + (position - low) * (self.data[high] - self.data[low])
-        total = values.sum()
+        (position,), (area,), (center,) = self.centres(np.array([wave]))
         x = self.x
-        if total <= 0:
+        if area <= 0:
             return x, np.zeros(x.size)
-        center = float((x * values).sum() / total)
+        low, high = self._rows(position)
+        values: NDArray[np.float64] = self.data[low] + (position - low) * (self.data[high] - self.data[low])
         x = np.concatenate([[-_FAR, x[0] - self.step_x], x, [x[-1] + self.step_x, _FAR]]) - center
-        return x, np.concatenate([[0.0, 0.0], values / (total * self.step_x), [0.0, 0.0]])
+        return x, np.concatenate([[0.0, 0.0], values / area, [0.0, 0.0]])
+
+    def centres(
+        self, wave: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Of the profiles at wavelengths (n,) [Angstrom]: where they lie among the rows, areas, and centres [Angstrom].
+
+        An empty one has no area, and its centre is 0.
+        """
+        found = np.zeros((3, wave.size))
+        if self.step_wave:
+            found[0] = np.clip((wave - self.first_wave) / self.step_wave, 0.0, self.data.shape[0] - 1.0)
+        for first in range(0, wave.size, _TOGETHER):
+            position = found[0, first : first + _TOGETHER]
+            low, high = self._rows(position)
+            part = (position - low)[:, None]
+            values: NDArray[np.float64] = self.data[low] + part * (self.data[high] - self.data[low])
+            total, moment = values.sum(axis=1), (self.x * values).sum(axis=1)
+            there = total > 0
+            found[1, first : first + _TOGETHER] = np.where(there, total, 0.0) * self.step_x
+            np.divide(moment, total, out=found[2, first : first + _TOGETHER], where=there)
+        return found[0], found[1], found[2]
+
+    def _rows(self, position: Any) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """The two rows around a place among them."""
+        rows = self.data.shape[0]
+        low = np.minimum(np.asarray(position).astype(np.intp), max(rows - 2, 0))
+        return low, np.minimum(low + 1, rows - 1)
 
     def __call__(self, offset: ArrayLike, wave: float) -> NDArray[np.float64]:
         """Density [1/Angstrom] at distances ``offset`` [Angstrom] from a line at ``wave``."""
