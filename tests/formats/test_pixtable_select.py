@@ -16,7 +16,16 @@ from core.formats.pixtable_header import COLUMNS, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX, exposure_ranges, set_exposures
 from core.formats.pixtable_ranges import numbers
 from core.formats.pixtable_read import PixelTable, open_pixtable
-from core.formats.pixtable_select import RowTest, choose_rows, except_slice, of_unit, on_mask, within, write_rows
+from core.formats.pixtable_select import (
+    RowTest,
+    choose_rows,
+    except_slice,
+    of_unit,
+    on_mask,
+    within,
+    write_plain,
+    write_rows,
+)
 from tests.formats.slices import some_slices, write
 
 Columns = dict[str, np.ndarray]
@@ -181,3 +190,10 @@ def test_the_index_of_chosen_rows_is_of_them(table: PixelTable) -> None:
         assert first < last
         assert np.all((cells["lambda"][first:last] >= low) & (cells["lambda"][first:last] <= high))
         assert np.all(cells["origin"][first:last] & 0x7FF == place)
+
+
+def test_rows_of_any_form_are_written_with_all_columns(table: PixelTable, tmp_path: Path) -> None:
+    found = open_pixtable(write_plain(choose_rows(table, []), tmp_path / "b.fits", "image"))
+    assert found.form == "image"
+    for name, values in everything(table).items():
+        np.testing.assert_array_equal(everything(found)[name], values, err_msg=name)
