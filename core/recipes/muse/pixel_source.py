@@ -12,6 +12,7 @@ from functools import reduce
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from core.cubes.grid import Columns, TablePositions
 from core.cubes.projection import Matrix, cd_scales, position_native
@@ -20,7 +21,7 @@ from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.formats.pixtable_header import pixtable_units
 from core.formats.pixtable_origin import PREFIX
-from core.formats.pixtable_ranges import count, numbers, portions, single
+from core.formats.pixtable_ranges import Ranges, numbers, only_kept, portions, single
 from core.formats.pixtable_read import PixelTable
 from core.spread import spread_out
 
@@ -28,6 +29,7 @@ __all__ = ["ROW", "PixelSource", "joined_source", "source_of_columns", "source_o
 
 Limits = tuple[float, float]
 ROW: Final = "row"  # column with the numbers of the rows, if a source tells them
+_MOST: Final = 0.75  # of some rows: others are handed out with them, rather than to copy all of them
 _NEEDED: Final = ("xpos", "ypos", "lambda", "data", "dq", "stat")
 
 
@@ -94,20 +96,22 @@ def _source_of_table(table: PixelTable, numbered: bool) -> PixelSource:
     kinds |= {ROW: np.dtype(np.int64)} if numbered else {}
 
     def read(wave: Limits, y: Limits) -> Columns:
-        ranges = list(portions(table.ranges_near(*wave)))
-        starts = np.cumsum([0, *(count(portion) for portion in ranges)])
-        found = {name: np.empty(starts[-1], kind) for name, kind in kinds.items()}
+        low, high = np.float32(wave[0]), np.float32(wave[1])
 
-        def fill(number: int) -> None:
-            cells = convert(table.gather(ranges[number], names))
-            place = slice(starts[number], starts[number + 1])
-            for name in names:
-                found[name][place] = cells[name]
+        def portion(ranges: Ranges) -> dict[str, npt.NDArray[Any]]:
+            cells = {**convert(table.gather(ranges, names))}
             if numbered:
-                found[ROW][place] = numbers(ranges[number])
+                cells[ROW] = numbers(ranges)
+            inside = (cells["lambda"] >= low) & (cells["lambda"] <= high)
+            few = np.count_nonzero(inside) < _MOST * inside.size
+            return only_kept(cells, inside if few else None)
 
-        spread_out(fill, range(len(ranges)))
-        return found
+        parts = spread_out(portion, portions(table.ranges_near(*wave)))
+        # One column after the other, so that no more than one is there twice.
+        return {
+            name: np.concatenate([np.empty(0, kind), *(part.pop(name) for part in parts)])
+            for name, kind in kinds.items()
+        }
 
     if unit == "rad":
         extremes = spread_out(
