@@ -18,7 +18,8 @@ from core.cubes.weights import Resampling
 from core.errors import ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
-from core.formats.cube_forms import CUBE_FORMS
+from core.formats.cube import CubeFile
+from core.formats.cube_forms import CUBE_FORMS, CubeForm
 from core.formats.filters import read_filters
 from core.formats.pixtable_read import PixelTable
 from core.onsky.apertures import first_apertures, measure_fwhm
@@ -27,7 +28,8 @@ from core.recipes.flow import Product, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
 from core.recipes.muse.cube_shapes import shaped_products
-from core.recipes.muse.cubes import CubeOptions, Slab, cube_grid, write_cube
+from core.recipes.muse.cube_work import CubeWork
+from core.recipes.muse.cubes import CubeOptions, FilledCube, Slab, cube_grid, fill_cube, reserve_cube, with_images
 from core.recipes.muse.output_wcs import read_output_wcs
 from core.recipes.muse.pixel_source import source_of_table
 from core.recipes.muse.steps.pointing import spaxel_of
@@ -190,18 +192,39 @@ class CubeMaker:
         DataError
             If there is no voxel.
         """
-        source = source_of_table(table)
-        options = self.params.options(self._output())
-        grid = cube_grid(source, options)
-        middle = SinglePlane(grid.nz // 2)
-        filters = field_filters(self.params.filter, self.frames, self.ctx.log)
+        work = self.reserve(table, tag)
+        try:
+            self.fill(work)
+            return self.products(work, raws, calibs)
+        except BaseException:
+            work.cube.discard()
+            raise
+
+    def reserve(self, table: PixelTable, tag: str) -> CubeWork:
+        """Reserve a cube of a table; DataError if there is no voxel."""
+        source, options = source_of_table(table), self.params.options(self._output())
+        table.index  # noqa: B018 - made once, goes along to all who fill it
         path = self.ctx.output_dir / product_name(tag)
-        used = [*calibs, *(frame for spec in CUBE_INPUTS for frame in self.frames.tagged(spec.tag)[:1])]
-        form = CUBE_FORMS[self.params.format]
-        cube = write_cube(path, source, options, filters=filters, form=form, spread=self.ctx.spread, each=middle.look)
+        return CubeWork(tag, table, options, reserve_cube(path, source, cube_grid(source, options), self._form))
+
+    def fill(self, work: CubeWork, planes: range | None = None) -> None:
+        """Fill planes of a cube (all unless told otherwise); by any process, in any order."""
+        fill_cube(work.cube, source_of_table(work.table), work.options, self.ctx.spread, planes=planes)
+
+    def products(self, work: CubeWork, raws: Sequence[Frame], calibs: Sequence[Frame]) -> list[Product]:
+        """The products of a cube that is filled."""
+        log = self.ctx.log
+        filters = field_filters(self.params.filter, self.frames, log)
+        unit, _ = self._form.units(work.table.units.get("data", ""))
+        cube = with_images(work.cube, filters, unit, self.ctx.spread)
         if self.qc is not None:
-            describe_sources(cube.header, grid, middle, self.qc, self.ctx.log)
-        return shaped_products(cube, form, table, tag, raws, used, self.ctx.log)
+            describe_sources(cube.header, cube.grid, SinglePlane.of(cube), self.qc, log)
+        used = [*calibs, *(frame for spec in CUBE_INPUTS for frame in self.frames.tagged(spec.tag)[:1])]
+        return shaped_products(cube, self._form, work.table, work.tag, raws, used, log)
+
+    @property
+    def _form(self) -> CubeForm:
+        return CUBE_FORMS[self.params.format]
 
     def _output(self) -> OutputWcs | None:
         frame = self.frames.optional("OUTPUT_WCS")
@@ -252,6 +275,14 @@ class SinglePlane:
     def __init__(self, number: int) -> None:
         self.number = number
         self.data: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
+
+    @classmethod
+    def of(cls, cube: FilledCube) -> SinglePlane:
+        """The middle one of a cube that is filled."""
+        plane = cls(cube.grid.nz // 2)
+        with CubeFile.open(cube.path) as file:
+            plane.data = file.planes().read_part("DATA", plane.number, plane.number + 1)[0]
+        return plane
 
     def look(self, slab: Slab) -> None:
         if slab.z0 <= self.number < slab.z0 + len(slab.data):

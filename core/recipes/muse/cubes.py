@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -45,14 +45,18 @@ __all__ = [
     "cube_header",
     "cube_slabs",
     "discard_cube",
+    "fill_cube",
     "image_file_headers",
     "image_header",
     "position_angle",
+    "reserve_cube",
     "wcs_header",
+    "with_images",
     "write_cube",
 ]
 
 _BYTES: Final = 512 << 20  # for the pixels of a slab, unless told otherwise
+_READ: Final = 32 << 20  # bytes of a cube that are read at a time
 _VOXEL_BYTES: Final = 16  # of a region, with the first pixel of its cell
 _WCS_KEYS: Final = r"(WCSAXES|(CTYPE|CUNIT|CRVAL|CRPIX|CDELT|CROTA)\d|(CD|PC)\d_\d|LONPOLE|LATPOLE|BUNIT)\Z"
 _ALL: Final = "white"  # name of an image over all planes
@@ -173,24 +177,52 @@ def write_cube(
     ProductStoreError
         If the cube cannot be written.
     """
-    grid = cube_grid(source, options)
+    cube = reserve_cube(path, source, cube_grid(source, options), form)
+    try:
+        fill_cube(cube, source, options, spread, each=each)
+        return with_images(cube, filters, form.units(source.unit)[0], spread)
+    except BaseException:
+        cube.discard()
+        raise
+
+
+def reserve_cube(path: Path, source: PixelSource, grid: CubeGrid, form: CubeForm = PLAIN_CUBE) -> FilledCube:
+    """Room on the disk for a cube, to be filled by `fill_cube`; ProductStoreError if there is none."""
     header, wcs = cube_header(source.header), form.axes(wcs_header(grid))
     unit, variance_unit = form.units(source.unit)
+    CubeFile.create(path, grid.shape, header, wcs, unit=unit, variance_unit=variance_unit).close()
+    return FilledCube(path, header, grid)
+
+
+def fill_cube(
+    cube: FilledCube,
+    source: PixelSource,
+    options: CubeOptions,
+    spread: Spread = in_turn,
+    *,
+    planes: range | None = None,
+    each: Callable[[Slab], None] | None = None,
+) -> None:
+    """Fill planes (all unless told otherwise) of a cube: by any process, in any order, twice with the same bytes."""
+    with CubeFile.open(cube.path) as file:
+        for slab in cube_slabs(source, cube.grid, options, spread, planes):
+            file.put(slab.z0, slab.data, slab.stat)
+            if each is not None:
+                each(slab)
+
+
+def with_images(cube: FilledCube, filters: Sequence[Filter | None], unit: str, spread: Spread = in_turn) -> FilledCube:
+    """A cube all planes of which are filled, with its images; see `write_cube`."""
+    grid, name = cube.grid, get_key(cube.header, "OBJECT", str, default="")
     images = [FieldImage(grid.spectral, grid.shape, through) for through in filters]
-    with CubeFile.create(path, grid.shape, header, wcs, unit=unit, variance_unit=variance_unit) as cube:
-        try:
-            for slab in cube_slabs(source, grid, options, spread):
-                cube.put(slab.z0, slab.data, slab.stat)
-                if each is not None:
-                    each(slab)
-                for image in images:
-                    image.add(slab.z0, slab.data, spread=spread)
-        except BaseException:
-            cube.discard()
-            raise
-    name = get_key(header, "OBJECT", str, default="")
-    extensions = tuple((image_header(image, grid, unit, name), image.image()) for image in images)
-    return FilledCube(path, header, grid, extensions)
+    step = max(1, _READ // (4 * grid.ny * grid.nx))
+    with CubeFile.open(cube.path) as file:
+        planes = file.planes()
+        for z0 in range(0, grid.nz if images else 0, step):
+            data = planes.read_part("DATA", z0, min(z0 + step, grid.nz))
+            for image in images:
+                image.add(z0, data, spread=spread)
+    return replace(cube, images=tuple((image_header(image, grid, unit, name), image.image()) for image in images))
 
 
 def discard_cube(path: Path) -> None:

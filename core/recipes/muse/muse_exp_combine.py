@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 from pydantic import field_validator
 
 from core.errors import DataError
+from core.formats.pixtable_read import PixelTable
 from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
-from core.recipes.flow import PartOutput, RecipeContext
-from core.recipes.frames import FrameSet
+from core.recipes.flow import PartOutput, Product, RecipeContext
+from core.recipes.frames import Frame, FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters, fwhm_qc
+from core.recipes.muse.cube_work import CubeWork, cube_parts
+from core.recipes.muse.cubes import discard_cube
 from core.recipes.muse.differences.cube_forms import ARCHIVE_DIFFERENCES, SPECTRA_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_exp_combine import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import WavelengthParameters, exposures_of, table_product
 from core.recipes.muse.steps.combination import combine_exposures, read_offset_list
-from core.recipes.parts import MemoryNeed, Part
+from core.recipes.parts import MemoryNeed, Part, PartKind
 
 __all__ = ["CombineExposuresParameters", "MuseExpCombine"]
 
@@ -66,12 +71,23 @@ class CombineExposuresParameters(CubeParameters, WavelengthParameters):
         return value
 
 
+@dataclass(frozen=True)
+class _Combination:
+    """What the slabs have in common: all exposures as one table, and the cube that is reserved for them."""
+
+    table: PixelTable
+    raws: tuple[Frame, ...]
+    cube: CubeWork | None
+
+
 class MuseExpCombine(Recipe):
     """Combine exposures."""
 
     name = "muse_exp_combine"
     version = "1"
-    memory = MemoryNeed(fixed_mb=2600, part_mb=400)
+    parts = PartKind.SLAB
+    leased_parts = True
+    memory = MemoryNeed(fixed_mb=1200, part_mb=1400)
     summary = "Combine several exposures into one datacube."
     description = (
         "Sort reduced pixel tables, one per exposure, by exposure and combine them with applied weights into one final "
@@ -100,10 +116,12 @@ class MuseExpCombine(Recipe):
         params.check_wavelengths()
         params.options(None)
 
-    def process(
-        self, part: Part, frames: FrameSet, params: CombineExposuresParameters, ctx: RecipeContext
-    ) -> PartOutput:
-        """Combine all exposures; see `Recipe.process`.
+    def list_parts(self, frames: FrameSet, params: CombineExposuresParameters) -> tuple[Part, ...]:
+        """Slabs of the cube, a single one if there is none; see `Recipe.list_parts`."""
+        return cube_parts(frames, _TABLE, params, divided="cube" in params.save)
+
+    def prepare(self, frames: FrameSet, params: CombineExposuresParameters, ctx: RecipeContext) -> _Combination:
+        """Put all exposures on one sky, and reserve their cube; see `Recipe.prepare`.
 
         Raises
         ------
@@ -120,13 +138,39 @@ class MuseExpCombine(Recipe):
             None if offsets is None else read_offset_list(offsets.path),
             ctx.log,
         )
-        raws = [frame for exposure in exposures for frame in exposure.frames]
-        calibs = [] if offsets is None else [offsets]
-        if "combined" in params.save:
-            ctx.progress(0.1, "pixel table of all exposures")
-            ctx.save(table_product(_COMBINED, table, ctx, raws, calibs))
-        if "cube" in params.save:
-            ctx.progress(0.3, "cube of all exposures")
-            for product in CubeMaker(params, frames, ctx, _QC).make(table, _CUBE, raws, calibs):
-                ctx.save(product)
+        raws = tuple(frame for exposure in exposures for frame in exposure.frames)
+        cube = CubeMaker(params, frames, ctx, _QC).reserve(table, _CUBE) if "cube" in params.save else None
+        return _Combination(table, raws, cube)
+
+    def process(
+        self, part: Part, frames: FrameSet, params: CombineExposuresParameters, ctx: RecipeContext
+    ) -> PartOutput:
+        """Fill a slab of the cube; see `Recipe.process`."""
+        work: _Combination = ctx.prepared
+        if work.cube is not None:
+            planes = work.cube.planes_of(part, self.list_parts(frames, params))
+            CubeMaker(params, frames, ctx, _QC).fill(work.cube, planes)
         return PartOutput()
+
+    def finish(
+        self,
+        frames: FrameSet,
+        params: CombineExposuresParameters,
+        ctx: RecipeContext,
+        measured: Mapping[Part, Any],
+    ) -> Sequence[Product]:
+        """Products of all exposures; see `Recipe.finish`."""
+        work: _Combination = ctx.prepared
+        offsets = frames.optional("OFFSET_LIST")
+        calibs = [] if offsets is None else [offsets]
+        products: list[Product] = []
+        if "combined" in params.save:
+            products.append(table_product(_COMBINED, work.table, ctx, work.raws, calibs))
+        if work.cube is not None:
+            products += CubeMaker(params, frames, ctx, _QC).products(work.cube, work.raws, calibs)
+        return products
+
+    def abandon(self, prepared: _Combination) -> None:
+        """Remove the cube; see `Recipe.abandon`."""
+        if prepared.cube is not None:
+            discard_cube(prepared.cube.cube.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from astropy.io import fits
 
-from core.errors import ParameterError
+from core.errors import DataError, ParameterError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key
 from core.fitsfile.writer import FitsWriter
@@ -18,10 +19,9 @@ from core.formats.onsky_tables import OFFSET_LIST
 from core.formats.pixtable_origin import PREFIX, decode_origin, exposure_of, exposure_ranges, read_offsets
 from core.formats.pixtable_read import PixelTable, open_pixtable
 from core.formats.tables import MuseTable, write_table
-from core.recipes.engine import run_recipe
+from core.recipes.engine import finish_run, prepare_run, run_part, run_recipe
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.registry import get_recipe
-from core.recipes.results import RecipeFailedError
 from tests.recipes.muse.sky.exposures import FLUXES, write
 
 DATES = ("2026-11-01T01:00:00.000", "2026-11-01T02:00:00.001")
@@ -134,9 +134,28 @@ def test_the_cube_of_two_is_that_of_their_table(reduced: list[Path], tmp_path: P
         assert [hdu.name.lower() for hdu in hdus][3:] == ["white"]
 
 
+def test_slabs_that_others_fill_in_any_order_make_the_same_cube(reduced: list[Path], tmp_path: Path) -> None:
+    values: dict[str, Any] = {"lambdamin": 5950.0, "lambdamax": 6200.0}
+    folders = [tmp_path / name for name in ("one", "many")]
+    for folder in folders:
+        folder.mkdir()
+    alone = combine(reduced, folders[0], **values)
+    recipe = get_recipe("muse_exp_combine")
+    frames = FrameSet(tuple(Frame(path, "PIXTABLE_REDUCED") for path in reduced))
+    run = prepare_run(recipe, frames, recipe.Params(**values), folders[1])
+    assert [part.label for part in run.parts] == ["5950-6050 Angstrom", "6050-6150 Angstrom", "6150-6200 Angstrom"]
+    outcomes = [run_part(pickle.loads(pickle.dumps(run)), part) for part in (*reversed(run.parts), run.parts[1])]
+    result = finish_run(pickle.loads(pickle.dumps(run)), outcomes[:3])
+    for product in result.products:
+        with fits.open(product.path, checksum=True) as hdus, fits.open(folders[0] / product.path.name) as expected:
+            for hdu, other in zip(hdus[1:], expected[1:], strict=True):
+                np.testing.assert_array_equal(hdu.data, other.data)
+    assert {product.tag for product in result.products} == set(alone)
+
+
 def test_one_exposure_is_no_combination(reduced: list[Path], tmp_path: Path) -> None:
     copied = Path(shutil.copy(reduced[0], tmp_path / "copy.fits"))
-    with pytest.raises(RecipeFailedError, match="nothing to combine"):
+    with pytest.raises(DataError, match="nothing to combine"):
         combine([reduced[0], copied], tmp_path)
 
 
