@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from core.archive.orders import rerun_block
 from core.archive.states import BlockState, InputKind
 from core.errors import DataError
 from core.formats.pixtable_read import open_pixtable
+from core.recipes import run_job
 from core.recipes.results import RecipeFailedError
 from core.simulator.night import NightPlan, simulate_night
 from core.simulator.programme import SkyPlan
@@ -50,10 +52,11 @@ class SameProcess:
     def __init__(self, job_file: Path, _log_file: Path) -> None:
         self._job = BlockJob.load(job_file)
 
-    def wait(self, _on_event: Any) -> ChildResult:
+    def wait(self, on_event: Any) -> ChildResult:
         if self._job.block in self.fails:
             raise RecipeFailedError("all is dark", kind=DataError.error_type, again=False)
-        return ChildResult(STEPS[self._job.step](self._job))
+        with patch.object(run_job, "emit", on_event):
+            return ChildResult(STEPS[self._job.step](self._job))
 
     def kill(self) -> None:
         """It cannot be killed."""
