@@ -27,7 +27,7 @@ from core.simulator import (
 from core.staticcal import write_line_catalog
 
 pytestmark = [
-    pytest.mark.full,
+    pytest.mark.heavy,
     pytest.mark.esorex,
     pytest.mark.skipif(shutil.which("esorex") is None, reason="esorex is not installed"),
 ]
