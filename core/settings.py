@@ -79,6 +79,11 @@ class Settings(BaseSettings):
     template_seconds: PositiveSeconds = Field(
         120.0, description="A template that lacks exposures is waited for this long after the last one came in."
     )
+    observation_seconds: PositiveSeconds = Field(
+        3600.0,
+        description="Exposures of an observation block whose template lacks some are combined when none came in for "
+        "this long.",
+    )
     retry_seconds: PositiveSeconds = Field(
         20.0,
         description="Pause before the second try of a block; four times longer before each further one, up to an hour.",

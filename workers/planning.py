@@ -29,8 +29,8 @@ from core.archive.standing import (
     redone_signatures,
 )
 from core.archive.turns import PlanningBusyError, planning_turn
-from core.cascade.model import BlockPlan, FrameInfo, Plan, ProductInfo, Request
-from core.cascade.plan import PlanOptions, make_plan, merge_plans
+from core.cascade.model import FrameInfo, Plan, ProductInfo, Request
+from core.cascade.plan import EXPOSING, PlanOptions, make_plan, merge_plans
 from core.instruments.catalogue import installed_recipes, recipe_versions
 from core.instruments.declaration import Instrument
 from core.instruments.registry import instruments
@@ -87,10 +87,10 @@ def plan_nights(
         failed = failed_signatures(session, first, last)
         redone = redone_signatures(session, first, last)
         wanted = requests_of(session, {date.fromisoformat(frame.night) for frame in frames})
-        fresh = (
-            fresh_frames(session, database_now(session) - timedelta(seconds=settings.template_seconds))
-            if wait_for_templates
-            else frozenset[str]()
+        now = database_now(session)
+        fresh, recent = (
+            fresh_frames(session, now - timedelta(seconds=seconds)) if wait_for_templates else frozenset[str]()
+            for seconds in (settings.template_seconds, settings.observation_seconds)
         )
     options = PlanOptions(
         request=usual_request(settings),
@@ -98,6 +98,7 @@ def plan_nights(
         versions=recipe_versions(),
         failed=failed,
         fresh=fresh,
+        exposing=frozenset(map(_observation, _awaited(frames, recent))),
         redone=redone,
     )
     return merge_plans(
@@ -167,6 +168,8 @@ class Planner:
     _seen: News | None = None
     _stale_seen: frozenset[int] = frozenset()
     _arriving: frozenset[date] = frozenset()
+    _exposing: frozenset[date] = frozenset()
+    _recent: frozenset[str] = frozenset()
     _postponed: tuple[str, ...] = ()
     _left: frozenset[date] = frozenset()
 
@@ -202,10 +205,13 @@ class Planner:
             fresh = bool(self._arriving) and bool(
                 fresh_frames(session, now - timedelta(seconds=self.settings.template_seconds))
             )
+            recent = self._recent_frames(session, now)
         if not stale.keys() <= self._stale_seen:
             nights |= set(stale.values())
         if not fresh:  # the templates that were waited for will get no more frames
             nights |= self._arriving
+        if self._recent - recent:  # some exposures came in too long ago to wait for others
+            nights |= self._exposing
         saved = None
         if nights:
             self._left = frozenset(nights)
@@ -218,11 +224,17 @@ class Planner:
             with self.archive.read() as session:
                 # What a plan could not cure is not planned again until something changes.
                 self._stale_seen = frozenset(blocks_with_stale_inputs(session))
-            arriving = {block.night for block in plan.blocks if _arriving(block)}
-            self._arriving = frozenset(date.fromisoformat(night) for night in arriving)
+                self._arriving, self._exposing = (_nights_waiting(plan, code) for code in ("arriving", EXPOSING))
+                self._recent = self._recent_frames(session, now)
             self._postponed = saved.postponed
         self._seen = found
         return saved
+
+    def _recent_frames(self, session: Session, now: datetime) -> frozenset[str]:
+        """Frames that came in so recently that others of their observation block may follow, if any are waited for."""
+        if not self._exposing:
+            return frozenset()
+        return fresh_frames(session, now - timedelta(seconds=self.settings.observation_seconds))
 
     def _save(self, nights: Collection[date], wait: bool, now: datetime) -> tuple[Plan, SavedPlan]:
         """Plan nights together; if that fails, each for itself, so that one bad night does not keep the others."""
@@ -262,8 +274,28 @@ class Planner:
         return merge_plans(plans), saved
 
 
-def _arriving(block: BlockPlan) -> bool:
-    return any(lack.code == "arriving" for lack in block.missing)
+def _observation(frame: FrameInfo) -> tuple[str, str, str]:
+    return (frame.night, frame.obs, frame.target)
+
+
+def _awaited(frames: Collection[FrameInfo], recent: Collection[str]) -> list[FrameInfo]:
+    """Frames of templates that have not all their exposures yet, if one of them came in recently."""
+    templates: dict[str, list[FrameInfo]] = {}
+    for frame in frames:
+        if frame.obs and frame.tpl_start:
+            templates.setdefault(frame.tpl_start, []).append(frame)
+    return [
+        frame
+        for template in templates.values()
+        if len(template) < max(frame.tpl_nexp for frame in template) and any(frame.id in recent for frame in template)
+        for frame in template
+    ]
+
+
+def _nights_waiting(plan: Plan, code: str) -> frozenset[date]:
+    """Nights of the blocks that wait for frames, by the code of what they lack."""
+    waiting = {block.night for block in plan.blocks if any(lack.code == code for lack in block.missing)}
+    return frozenset(map(date.fromisoformat, waiting))
 
 
 def _frames(session: Session, nights: Collection[date], plans: _Plans) -> list[FrameInfo]:

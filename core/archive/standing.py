@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from core.archive.models import Block, BlockInput, Product
 from core.archive.states import BLOCK_OPEN_STATES, BlockState, InputKind, ProductState
+from core.cascade.plan import EXPOSING
 from core.cascade.signature import signature_with
 
 __all__ = [
@@ -33,11 +34,11 @@ def nights_executed(session: Session, since: datetime) -> set[date]:
 
 
 def nights_waiting_for_frames(session: Session) -> set[date]:
-    """Nights with blocks that wait for the remaining exposures of a template."""
+    """Nights with blocks that wait for the remaining exposures of a template or observation block."""
     query = (
         select(Block.night)
         .join(BlockInput, BlockInput.block_id == Block.id)
-        .where(Block.state == BlockState.INCOMPLETE, BlockInput.rule == "arriving")
+        .where(Block.state == BlockState.INCOMPLETE, BlockInput.rule.in_(("arriving", EXPOSING)))
     )
     return set(session.scalars(query.distinct()))
 

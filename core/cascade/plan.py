@@ -32,8 +32,9 @@ from core.cascade.shelf import Shelf
 from core.cascade.signature import SignedWork, considered, deciding_rules, rules_hash, sign
 from core.instruments.rules import InputRule, Rules, Task
 
-__all__ = ["PlanOptions", "make_plan", "merge_plans"]
+__all__ = ["EXPOSING", "PlanOptions", "make_plan", "merge_plans"]
 
+EXPOSING = "exposing"  # code of what a block lacks of which more exposures are waited for
 _WILL_NOT_BE = ("failed", "incomplete")  # codes of refusals: what was to be made, and is not
 
 
@@ -49,6 +50,8 @@ class PlanOptions:
         Night to what is wanted of it besides.
     fresh : frozenset of str
         Frames that came in just now, so that more of their template may follow.
+    exposing : frozenset of (str, str, str)
+        Night, observation block and target of which more exposures may follow: nothing is put together of them yet.
     versions : mapping
         Recipe name to recipe version; part of the signatures.
     parameters : mapping
@@ -63,6 +66,7 @@ class PlanOptions:
     request: Request = field(default_factory=Request)
     of_nights: Mapping[str, Request] = field(default_factory=dict)
     fresh: frozenset[str] = frozenset()
+    exposing: frozenset[tuple[str, str, str]] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
     parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
@@ -246,6 +250,10 @@ class _Planner:
         source = self.rules.raw(self.task.main)
         if source is not None:
             return self.group.missing(source, self.task.minimum, self.rules.units, self.options.fresh)
+        first = self.group.first
+        if self.task.together and (first.night, first.obs, first.target) in self.options.exposing:
+            text = f"waits for exposures: {len(self.group.products)} of the observation block have arrived so far"
+            return (Missing(self.task.main, EXPOSING, text),)
         if len(members) >= self.task.minimum:
             return ()
         why = "".join(f"; {refusal.candidate}: {refusal.reason}" for refusal in self.left_out()[:1])
@@ -306,7 +314,8 @@ def _not_processed(
     blocks = tuple(blocks)
     used = {name for block in blocks for name in block.frames}
     used |= {c.product.id for block in blocks for c in block.inputs if c.product.origin is Origin.FRAME}
-    why = dict(rules.without_task)
+    asked = {task.main: f"only on request, with the recipe {task.recipe}" for task in rules.tasks if task.asked}
+    why = asked | dict(rules.without_task)
     found: list[NotProcessed] = []
     for frame in sorted(frames, key=lambda f: (f.mjd_mid, f.tag, f.id)):
         if frame.id not in used:

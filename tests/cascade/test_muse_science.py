@@ -8,7 +8,7 @@ from functools import partial
 import pytest
 
 from core.cascade.explain import block_text
-from core.cascade.model import BlockPlan, BlockState, FrameInfo, Origin, Plan, ProductInfo, Quality
+from core.cascade.model import BlockPlan, BlockState, FrameInfo, Origin, Plan, ProductInfo, Quality, Request
 from core.cascade.plan import PlanOptions, make_plan
 from core.instruments.muse.setup import SETUP
 from core.instruments.plans import calibration_plan
@@ -190,6 +190,16 @@ def test_throughput_is_measured_from_technical_flats() -> None:
     (block,) = plan(flats).blocks
     assert (block.recipe, block.state) == ("muse_ampl", BlockState.READY)
     assert chosen(block, "FILTER_LIST") == ["FILTER_LIST.fits"]
+
+
+def test_gains_are_measured_on_request_from_lamps_on_and_off() -> None:
+    off, on = ([frame(tag, hours + k / 60, tpl_start=tag) for k in range(2)] for tag, hours in (
+        ("LINGAIN_LAMP_OFF", 11.0), ("LINGAIN_LAMP_ON", 11.2)))  # fmt: skip
+    assert "only on request" in plan([*off, *on]).not_processed[0].reason
+    options = PlanOptions(request=Request(with_recipes=frozenset({"muse_lingain"})))
+    (block,) = make_plan(RULES, [*off, *on], [*masters(), *statics()], options).blocks
+    assert block.state is BlockState.READY
+    assert chosen(block, "LINGAIN_LAMP_OFF") == [entry.id for entry in reversed(off)]
 
 
 # -- policies ---------------------------------------------------------------------------------------------------------

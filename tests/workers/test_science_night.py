@@ -6,6 +6,7 @@ static. IFU 7 has five slices in the middle of their wavelengths, which see sky 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -19,9 +20,9 @@ from sqlalchemy import func, select, update
 
 import workers.attempt
 import workers.planning
-from core.archive.models import Block, BlockInput, Product, Qc1Value
+from core.archive.models import Block, BlockInput, Frame, Product, Qc1Value
 from core.archive.orders import rerun_block
-from core.archive.states import BlockState, InputKind
+from core.archive.states import BlockState, FrameState, InputKind
 from core.errors import DataError
 from core.formats.pixtable_read import open_pixtable
 from core.recipes import run_job
@@ -77,24 +78,33 @@ def from_outside(path: Path, tag: str) -> Path:
     return path
 
 
-@pytest.fixture
-def night(make_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> Any:
-    """An installation in which three exposures of an object and one of empty sky have come in."""
-    monkeypatch.setattr(workers.attempt, "RecipeChild", SameProcess)
-    monkeypatch.setattr(workers.planning, "build_statics", lambda _directory: [])  # other lists take seconds
-    house = make_house(frames=0)
-    raw, static, truth = house.raw, house.settings.static_dir, truth_for(IFU, MODE, 1, DETECTOR)
+@pytest.fixture(scope="module")
+def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three exposures of an object, one of empty sky, biases; masters, and below ``static`` static calibrations."""
+    folder = tmp_path_factory.mktemp("science")
+    raw, static, truth = folder / "raw", folder / "static", truth_for(IFU, MODE, 1, DETECTOR)
     plan = NightPlan(n_bias=3, n_flat=0, n_arc=0, n_illum=0, sky=SkyPlan(n_object=3, n_sky=1))
-    simulate_night(raw, NIGHT, [IFU], plan, detector=DETECTOR, truth_directory=house.settings.data_dir / "truth")
+    simulate_night(raw, NIGHT, [IFU], plan, detector=DETECTOR, truth_directory=folder / "truth")
     from_outside(write_flat(raw / "flat.fits", MODE), "MASTER_FLAT")
     from_outside(write_trace(raw / "trace.fits", truth), "TRACE_TABLE")
     from_outside(write_wavelengths(raw / "wave.fits", truth), "WAVECAL_TABLE")
-    static.mkdir(exist_ok=True)
+    static.mkdir()
     write_geometry_table(static / "geometry_table_wfm.fits")
     write_response(static / "std_response_wfm-n.fits", MODE)
     write_extinction(static / "extinct_table.fits")
     write_sky_lines(static / "sky_lines.fits")
     from_outside(write_lsf(static / "lsf_profile_slow_wfm-n.fits"), "LSF_PROFILE")
+    return folder
+
+
+@pytest.fixture
+def night(make_house: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, delivered: Path) -> Any:
+    """An installation in which all of that has come in."""
+    monkeypatch.setattr(workers.attempt, "RecipeChild", SameProcess)
+    monkeypatch.setattr(workers.planning, "build_statics", lambda _directory: [])  # other lists take seconds
+    house = make_house(frames=0)
+    shutil.copytree(delivered / "raw", house.raw, dirs_exist_ok=True)
+    shutil.copytree(delivered / "static", house.settings.static_dir, dirs_exist_ok=True)
     assert not house.ingest().held
     return house
 
@@ -115,6 +125,25 @@ def roles(house: Any, block: Block) -> list[str]:
     query = select(BlockInput.role).where(BlockInput.block_id == block.id, BlockInput.kind != InputKind.MISSING)
     found: list[str] = house.rows(query.order_by(BlockInput.position))
     return found
+
+
+def test_an_observation_block_whose_exposures_still_come_is_waited_for(night: Any) -> None:
+    """Its template was to take three; nobody combines two of them, unless no third comes for an hour."""
+    last = night.rows(select(Frame.id).where(Frame.tag == "OBJECT").order_by(Frame.mjd_mid))[-1]
+    with night.archive.write() as session:
+        session.execute(update(Frame).where(Frame.id == last).values(state=FrameState.EXCLUDED))
+    planner = Planner(night.archive, night.settings)
+    planner.plan_changes()
+    (combine,) = blocks(night, "muse_exp_combine")
+    assert combine.state is BlockState.INCOMPLETE
+    assert combine.state_reason == "waits for exposures: 2 of the observation block have arrived so far"
+    assert planner.plan_changes() is None
+    with night.archive.write() as session:
+        session.execute(update(Frame).values(ingested_at=night.archive.now() - timedelta(seconds=3601)))
+    planner.plan_changes()
+    (combine,) = blocks(night, "muse_exp_combine")
+    assert combine.state is BlockState.WAITING
+    assert len(roles(night, combine)) == 3
 
 
 def test_raw_exposures_become_the_cube_of_their_observation_block(night: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,6 +52,12 @@ RULE_DIFFERENCES: Final = (
         "recipes stop at frames of another binning; a calibration without any of the units is of no use",
     ),
     RuleDifference(
+        "LSF_PROFILE",
+        "matched by read-out mode, filter and field",
+        "by INS.MODE",
+        "the spectrographs are the same with adaptive optics, and profiles are delivered of modes without it only",
+    ),
+    RuleDifference(
         "BADPIX_TABLE",
         "taken where there is one",
         "on request",
