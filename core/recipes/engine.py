@@ -184,8 +184,8 @@ def prepare_run(
     unsound = _tell_unsound_cards(frames, log)
     _tell_parameters(params, parts, log)
     emit(RunStarted(recipe.name, parts))
-    with _as_muse_error(log, "the preparation"):
-        context = RecipeContext(log, _run_progress("prepare", emit), thread_limit(), output_dir)
+    context = RecipeContext(log, _run_progress("prepare", emit), thread_limit(), output_dir)
+    with _as_muse_error(log, "the preparation"), offered(context.spread):
         prepared = recipe.prepare(frames, params, context)
     return Run(recipe.name, frames, params, parts, output_dir, prepared, meter.read(), unsound)
 

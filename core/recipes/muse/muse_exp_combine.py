@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from pydantic import field_validator
 
 from core.errors import DataError
-from core.formats.pixtable_read import PixelTable
-from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
-from core.recipes.flow import PartOutput, Product, RecipeContext
-from core.recipes.frames import Frame, FrameSet
+from core.recipes.declaration import FrameSpec, ProductSpec, parameter
+from core.recipes.flow import RecipeContext
+from core.recipes.frames import FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters, fwhm_qc
-from core.recipes.muse.cube_work import CubeWork, cube_parts
-from core.recipes.muse.cubes import discard_cube
+from core.recipes.muse.cube_recipe import CubeRecipe, PlannedCube
 from core.recipes.muse.differences.cube_forms import ARCHIVE_DIFFERENCES, SPECTRA_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_exp_combine import DIFFERENCES, MANUAL_NOTES
 from core.recipes.muse.exposures import WavelengthParameters, exposures_of, table_product
 from core.recipes.muse.steps.combination import combine_exposures, read_offset_list
-from core.recipes.parts import MemoryNeed, Part, PartKind
+from core.recipes.parts import MemoryNeed
 
 __all__ = ["CombineExposuresParameters", "MuseExpCombine"]
 
@@ -71,22 +67,13 @@ class CombineExposuresParameters(CubeParameters, WavelengthParameters):
         return value
 
 
-@dataclass(frozen=True)
-class _Combination:
-    """What the slabs have in common: all exposures as one table, and the cube that is reserved for them."""
-
-    table: PixelTable
-    raws: tuple[Frame, ...]
-    cube: CubeWork | None
-
-
-class MuseExpCombine(Recipe):
+class MuseExpCombine(CubeRecipe):
     """Combine exposures."""
 
     name = "muse_exp_combine"
     version = "1"
-    parts = PartKind.SLAB
-    leased_parts = True
+    table_tag = _TABLE
+    qc_prefix = _QC
     memory = MemoryNeed(fixed_mb=1200, part_mb=1400)
     summary = "Combine several exposures into one datacube."
     description = (
@@ -116,11 +103,7 @@ class MuseExpCombine(Recipe):
         params.check_wavelengths()
         params.options(None)
 
-    def list_parts(self, frames: FrameSet, params: CombineExposuresParameters) -> tuple[Part, ...]:
-        """Slabs of the cube, a single one if there is none; see `Recipe.list_parts`."""
-        return cube_parts(frames, _TABLE, params, divided="cube" in params.save)
-
-    def prepare(self, frames: FrameSet, params: CombineExposuresParameters, ctx: RecipeContext) -> _Combination:
+    def prepare(self, frames: FrameSet, params: CombineExposuresParameters, ctx: RecipeContext) -> PlannedCube:
         """Put all exposures on one sky, and reserve their cube; see `Recipe.prepare`.
 
         Raises
@@ -139,38 +122,7 @@ class MuseExpCombine(Recipe):
             ctx.log,
         )
         raws = tuple(frame for exposure in exposures for frame in exposure.frames)
-        cube = CubeMaker(params, frames, ctx, _QC).reserve(table, _CUBE) if "cube" in params.save else None
-        return _Combination(table, raws, cube)
-
-    def process(
-        self, part: Part, frames: FrameSet, params: CombineExposuresParameters, ctx: RecipeContext
-    ) -> PartOutput:
-        """Fill a slab of the cube; see `Recipe.process`."""
-        work: _Combination = ctx.prepared
-        if work.cube is not None:
-            planes = work.cube.planes_of(part, self.list_parts(frames, params))
-            CubeMaker(params, frames, ctx, _QC).fill(work.cube, planes)
-        return PartOutput()
-
-    def finish(
-        self,
-        frames: FrameSet,
-        params: CombineExposuresParameters,
-        ctx: RecipeContext,
-        measured: Mapping[Part, Any],
-    ) -> Sequence[Product]:
-        """Products of all exposures; see `Recipe.finish`."""
-        work: _Combination = ctx.prepared
-        offsets = frames.optional("OFFSET_LIST")
-        calibs = [] if offsets is None else [offsets]
-        products: list[Product] = []
-        if "combined" in params.save:
-            products.append(table_product(_COMBINED, work.table, ctx, work.raws, calibs))
-        if work.cube is not None:
-            products += CubeMaker(params, frames, ctx, _QC).products(work.cube, work.raws, calibs)
-        return products
-
-    def abandon(self, prepared: _Combination) -> None:
-        """Remove the cube; see `Recipe.abandon`."""
-        if prepared.cube is not None:
-            discard_cube(prepared.cube.cube.path)
+        calibs = () if offsets is None else (offsets,)
+        products = [table_product(_COMBINED, table, ctx, raws, calibs)] if "combined" in params.save else []
+        cube = CubeMaker(params, frames, ctx).reserve(table, _CUBE) if self.wants_cube(params) else None
+        return PlannedCube(tuple(products), raws, calibs, cube)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final, Literal
 
 from pydantic import field_validator
 
-from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
-from core.recipes.flow import PartOutput, RecipeContext
+from core.recipes.declaration import FrameSpec, ProductSpec, parameter
+from core.recipes.flow import Product, RecipeContext
 from core.recipes.frames import FrameSet
 from core.recipes.muse.cube_products import CUBE_INPUTS, CubeMaker, CubeParameters, fwhm_qc
+from core.recipes.muse.cube_recipe import CubeRecipe, PlannedCube
 from core.recipes.muse.differences.cube_forms import ARCHIVE_DIFFERENCES, SPECTRA_DIFFERENCES, STACKED_DIFFERENCES
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_scipost import DIFFERENCES, MANUAL_NOTES
@@ -20,7 +22,7 @@ from core.recipes.muse.sky_model import parse_sigmas
 from core.recipes.muse.sky_products import sky_qc
 from core.recipes.muse.stacked import stacked_product
 from core.recipes.muse.steps.combination import combine_exposures
-from core.recipes.parts import MemoryNeed, Part
+from core.recipes.parts import MemoryNeed
 
 __all__ = ["MuseScipost", "ScipostParameters"]
 
@@ -143,12 +145,14 @@ class ScipostParameters(CubeParameters, RefractionParameters):
         return parse_sigmas(self.sky_crsigma)
 
 
-class MuseScipost(Recipe):
+class MuseScipost(CubeRecipe):
     """Prepare reduced and combined science products."""
 
     name = "muse_scipost"
     version = "1"
-    memory = MemoryNeed(fixed_mb=2800, part_mb=200)
+    memory = MemoryNeed(fixed_mb=1600, part_mb=1200)
+    table_tag = _TABLE
+    qc_prefix = QC
     summary = "Prepare reduced and combined science products."
     description = (
         "Sort input pixel tables into lists of files per exposure, merge pixel tables from all IFUs of each exposure. "
@@ -241,14 +245,16 @@ class MuseScipost(Recipe):
         params.options(None)
         check_width(params.raman_width, "raman_width")
 
-    def process(self, part: Part, frames: FrameSet, params: ScipostParameters, ctx: RecipeContext) -> PartOutput:
-        """Reduce all exposures, one after the other, and resample them; see `Recipe.process`."""
+    def prepare(self, frames: FrameSet, params: ScipostParameters, ctx: RecipeContext) -> PlannedCube:
+        """Reduce all exposures, one after the other, and reserve their cube; see `Recipe.prepare`."""
+        products: list[Product] = []
+        ctx = replace(ctx, save=products.append)
         given = ScipostCalibrations.load(frames, params, ctx)
         flow = ScipostFlow(params, given, ctx)
         exposures = list(exposures_of(frames, (_TABLE,), params, ctx.log))
         tables = []
         for done, exposure in enumerate(exposures):
-            ctx.progress(0.5 * done / len(exposures), f"exposure of {exposure.files.date}")
+            ctx.progress(done / len(exposures), f"exposure of {exposure.files.date}")
             table = flow.reduce(exposure)
             if "individual" in params.save:
                 ctx.save(exposure.product("PIXTABLE_REDUCED", table, ctx, given.frames))
@@ -256,14 +262,11 @@ class MuseScipost(Recipe):
                 alone = combine_exposures([table], params.weight, given.offsets, ctx.log)
                 ctx.save(exposure.product("PIXTABLE_POSITIONED", alone, ctx, given.frames))
             tables.append(table)
-        raws = [frame for exposure in exposures for frame in exposure.frames]
+        raws = tuple(frame for exposure in exposures for frame in exposure.frames)
         combined = combine_exposures(tables, params.weight, given.offsets, ctx.log)
         if "combined" in params.save:
             ctx.save(table_product("PIXTABLE_COMBINED", combined, ctx, raws, given.frames))
         if "stacked" in params.save:
             ctx.save(stacked_product(combined, params.dlambda, ctx, raws, given.frames))
-        if "cube" in params.save:
-            ctx.progress(0.5, "cube")
-            for product in CubeMaker(params, frames, ctx, QC).make(combined, _CUBE, raws, given.frames):
-                ctx.save(product)
-        return PartOutput()
+        cube = CubeMaker(params, frames, ctx).reserve(combined, _CUBE) if self.wants_cube(params) else None
+        return PlannedCube(tuple(products), raws, tuple(given.frames), cube)

@@ -286,9 +286,9 @@ def test_one_exposure_is_merged_as_it_is(inputs: dict[str, Path], tmp_path: Path
 
 
 def test_the_model_needs_lines_and_profiles(inputs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(RecipeFailedError, match="SKY_LINES"):
+    with pytest.raises(MissingInputError, match="SKY_LINES"):
         scipost(only(inputs, "LSF_PROFILE"), tmp_path)
-    with pytest.raises(RecipeFailedError, match="LSF_PROFILE"):
+    with pytest.raises(MissingInputError, match="LSF_PROFILE"):
         scipost(only(inputs, "SKY_LINES"), tmp_path)
     with pytest.raises(MissingInputError, match="PIXTABLE_OBJECT"):
         scipost({}, tmp_path)
