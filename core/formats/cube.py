@@ -20,7 +20,6 @@ import numpy.typing as npt
 from core.errors import BadFitsError, DataError
 from core.fitsfile.byteorder import pixels_from_disk
 from core.fitsfile.checksum import add_sums
-from core.fitsfile.dataunit import map_image
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import get_key, merged_header, set_key
 from core.fitsfile.reserved import ROOM, ReservedFile, ReservedHdu
@@ -273,10 +272,6 @@ class CubePlanes:
         """
         flags = self.read_part("DQ", z0, z1) if self.has_flags else None
         return self.read_part("DATA", z0, z1), self.read_part("STAT", z0, z1), flags
-
-    def map_part(self, part: str) -> npt.NDArray[Any]:
-        """One of the extensions as it is on disk: big-endian, mapped, not read."""
-        return map_image(self.path, self._parts[part])
 
     def read_part(self, part: str, z0: int, z1: int) -> npt.NDArray[Any]:
         """Planes of one of the extensions; see `read`."""

@@ -26,7 +26,7 @@ from core.instruments.muse.facts import Dq
 
 __all__ = ["E3D_GRP", "SpaxelGroup", "e3d_data_format", "write_euro3d"]
 
-_BYTES: Final = 64 << 20  # of the voxels whose spectra are made at a time
+_BYTES: Final = 512 << 20  # of the voxels whose spectra are held: the cube is read once for each such part of it
 _SLAB: Final = 16  # planes read at a time to see which spaxels have values
 _SHAPE: Final = "R"  # rectangular spaxels
 
@@ -184,40 +184,49 @@ def _row_bytes(
 ) -> Iterator[npt.NDArray[np.uint8]]:
     """The rows as bytes, in pieces of whole words of four."""
     nz, ny, nx = cube.shape
+    east, north = grid.spatial.centres(nx, 0, ny)
+    zero = grid.spatial.crval[0] if grid.spatial.celestial else 0.0
+    east, north = (np.broadcast_to(axis, (ny, nx)) for axis in (east + zero, north))
     width = max(1, _BYTES // (8 * nz * ny))
     left = np.zeros(0, np.uint8)
     for x0 in range(0, nx, width):
-        rows = _rows(cube, grid, first, layout, range(x0, min(x0 + width, nx)))
-        piece = np.concatenate([left, rows.view(np.uint8).reshape(-1)])
-        whole = piece.size // 4 * 4
-        yield piece[:whole]
-        left = piece[whole:]
+        spectra = [_spectra(cube, part, range(x0, min(x0 + width, nx))) for part in ("DATA", "STAT")]
+        for x, data, stat in zip(range(x0, nx), *spectra, strict=False):
+            used = np.flatnonzero(first[:, x] < nz)
+            record = np.zeros(used.size, layout)
+            record["SPEC_ID"] = x * ny + used + 1
+            record["XPOS"], record["YPOS"] = east[used, x], north[used, x]
+            _fill(record, first[used, x], data[used], stat[used])
+            piece = np.concatenate([left, record.view(np.uint8).reshape(-1)])
+            whole = piece.size // 4 * 4
+            yield piece[:whole]
+            left = piece[whole:]
     yield left
 
 
-def _rows(
-    cube: CubePlanes, grid: CubeGrid, first: npt.NDArray[np.int64], layout: np.dtype[Any], columns: range
-) -> npt.NDArray[Any]:
+def _spectra(cube: CubePlanes, part: str, columns: range) -> npt.NDArray[np.float32]:
+    """Spectra of some columns of spaxels, shape (columns, ny, nz), read by slabs of planes."""
     nz, ny, _ = cube.shape
-    starts = first[:, columns.start : columns.stop].T.reshape(-1)  # x is the slower axis
-    used = np.flatnonzero(starts < nz)
-    starts = starts[used]
-    x, y = columns.start + used // ny, used % ny
-    record = np.zeros(used.size, layout)
-    record["SPEC_ID"] = x * ny + y + 1
+    found = np.empty((len(columns), ny, nz), np.float32)
+    for z0 in range(0, nz, _SLAB):
+        z1 = min(z0 + _SLAB, nz)
+        planes = cube.read_part(part, z0, z1)[:, :, columns.start : columns.stop]
+        found[:, :, z0:z1] = planes.transpose(2, 1, 0)
+    return found
+
+
+def _fill(
+    record: npt.NDArray[Any],
+    starts: npt.NDArray[np.int64],
+    data: npt.NDArray[np.float32],
+    stat: npt.NDArray[np.float32],
+) -> None:
+    """Write spectra, shape (n, nz), into rows: from their first planes on, what follows the last one is NaN."""
+    nz = data.shape[1]
     record["SELECTED"] = b"T"
     record["NSPAX"] = record["GROUP_N"] = 1
     record["SPEC_STA"], record["SPEC_LEN"] = starts + 1, nz - starts
     record["SPAX_ID"] = b" "
-    east, north = grid.spatial.centres(columns.stop, 0, ny)
-    zero = grid.spatial.crval[0] if grid.spatial.celestial else 0.0
-    record["XPOS"], record["YPOS"] = (np.broadcast_to(axis, (ny, columns.stop))[y, x] for axis in (east + zero, north))
-    data, stat = (
-        np.ascontiguousarray(cube.map_part(part)[:, :, columns.start : columns.stop].transpose(2, 1, 0))
-        .reshape(-1, nz)[used]
-        .astype(np.float32)
-        for part in ("DATA", "STAT")
-    )
     places = starts[:, None] + np.arange(nz)
     beyond = places >= nz
     places[beyond] = nz - 1
@@ -228,7 +237,6 @@ def _rows(
     for name, values in (("DATA_SPE", data), ("STAT_SPE", errors)):
         record[name] = np.where(beyond, np.float32(np.nan), np.where(lost, np.float32(0), values))
     record["QUAL_SPE"] = np.where(lost, int(Dq.MISSING), 0)
-    return record
 
 
 def _with_flags(header: Header, image: npt.NDArray[np.float32]) -> Iterator[tuple[Header, npt.NDArray[Any]]]:

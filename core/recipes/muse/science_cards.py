@@ -5,6 +5,7 @@ What the archive asks of a cube is told from the headers of its exposures and me
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +42,7 @@ _SLAB: Final = 16  # planes read at a time
 _SECONDS: Final = 86400.0
 _FLUX_SCALE: Final = 1e-20
 _NO_LIMIT: Final = -99.0
+_UNKNOWN: Final = -1.0  # noise of a cube without variances
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +125,7 @@ def describe_science_product(
     header["SPEC_RES"] = (power, "Spectral resolving power at central wavelength")
     header["SKY_RES"] = (sharpness.fwhm, f"[arcsec] FWHM effective spatial resolution ({how})")
     header["SKY_RERR"] = (sharpness.error, f"[arcsec] Error of SKY_RES ({how})")
-    noise = float(np.sqrt(depth.variance)) * (_FLUX_SCALE if calibrated else 1.0)
+    noise = math.sqrt(depth.variance) * (_FLUX_SCALE if calibrated else 1.0) if depth.variance > 0 else _UNKNOWN
     shown = "erg.s**(-1).cm**(-2).angstrom**(-1)" if calibrated else unit
     header["PIXNOISE"] = (noise, f"[{shown}] pixel-to-pixel noise")
     header["ABMAGLIM"] = (

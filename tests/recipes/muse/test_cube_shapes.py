@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.wcs import WCS
 
 from core.cubes.collapse import WHITE
-from core.errors import ProductStoreError
+from core.errors import MissingKeywordError, ProductStoreError
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import set_key
 from core.formats import euro3d
@@ -155,7 +155,7 @@ def test_a_table_that_is_not_whole_is_not_seen(placed: Path, tmp_path: Path, mon
     def stop(*_: object) -> None:
         raise ProductStoreError("no space left")
 
-    monkeypatch.setattr(euro3d, "_rows", stop)
+    monkeypatch.setattr(euro3d, "_fill", stop)
     with pytest.raises(RecipeFailedError, match="no space left"):
         make_cube(placed, tmp_path, format="Euro3D")
     assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == []
@@ -190,6 +190,15 @@ def test_the_archive_would_take_it(exposures: list[Path], tmp_path: Path) -> Non
     assert check_science_cube(made["DATACUBE_FINAL"]) == []
     plain = combine(exposures, tmp_path / "plain", format="Cube")
     assert "PRODCATG" in {finding.rule for finding in check_science_cube(plain["DATACUBE_FINAL"])}
+
+
+def test_an_exposure_that_lacks_something_is_told(exposures: list[Path], tmp_path: Path) -> None:
+    tables = [Path(shutil.copy(path, tmp_path / path.name)) for path in exposures]
+    with fits.open(tables[1], mode="update") as hdus:
+        del hdus[0].header["MJD-OBS"]
+    with pytest.raises(MissingKeywordError, match="MJD-OBS"):
+        combine(tables, tmp_path / "made")
+    assert [path.name for path in (tmp_path / "made").iterdir() if not path.name.startswith(".")] == []
 
 
 def reference(recipe: str, tag: str, tables: list[Path], folder: Path, form: str) -> Path:
