@@ -68,8 +68,8 @@ def _of_all(block: ProcedureInput, folder: Path) -> list[PlotFile]:
     if (_WCS, None) not in block.products:
         return []
     plots = [_residuals(block, _read(block.products[_WCS, None]), folder)]
-    if (_CUBE, None) in block.products:
-        plots += cube_pictures(block, block.products[_CUBE, None], _QC, folder, "field", residuals=False)
+    for number, cube in enumerate(block.files(_CUBE), start=1):
+        plots += cube_pictures(block, cube, _QC, folder, f"field{number}-", residuals=False)
     return plots
 
 

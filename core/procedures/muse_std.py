@@ -33,8 +33,8 @@ def _of_all(block: ProcedureInput, folder: Path) -> list[PlotFile]:
     if (_RESPONSE, None) not in block.products:
         return []
     plots = [_response(block, folder)]
-    if (_CUBE, None) in block.products:
-        plots += cube_pictures(block, block.products[_CUBE, None], _QC, folder, "star", residuals=False)
+    for number, cube in enumerate(block.files(_CUBE), start=1):
+        plots += cube_pictures(block, cube, _QC, folder, f"star{number}-", residuals=False)
     return plots
 
 

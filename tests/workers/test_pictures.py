@@ -39,7 +39,7 @@ def _of_all(block: ProcedureInput, folder: Path) -> list[PlotFile]:
         signal.pause()
     path = folder / "all.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n")
-    return [PlotFile("all", "all", "", str(path))]
+    return [PlotFile("all", "all", "", str(path), view_of="CUBE.fits")]
 
 
 def _of_unit(block: ProcedureInput, unit: int, folder: Path) -> list[PlotFile]:
@@ -78,6 +78,7 @@ def test_a_child_that_is_killed_while_drawing_is_followed_by_one_that_draws(
         block = session.scalars(select(Block).where(Block.id == bias.id).options(undefer(Block.plots))).one()
         assert [plot["name"] for plot in block.plots] == names, block.state_reason
         assert all(Path(plot["path"]).is_file() for plot in block.plots)
+        assert [plot["view_of"] for plot in block.plots] == ["CUBE.fits", "", ""][: len(names)]
         assert block.tries == 1  # nothing was reduced again
         assert ("plots are missing" in block.state_reason) is not bool(names)
 
