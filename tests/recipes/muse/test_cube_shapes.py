@@ -82,10 +82,11 @@ def exposures(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [save(folder / f"{number}.fits", number, "rad") for number in (0, 1)]
 
 
-def make_cube(table: Path, folder: Path, **values: object) -> dict[str, Path]:
+def make_cube(table: Path, folder: Path, wcs: Path | None = None, **values: object) -> dict[str, Path]:
     recipe = get_recipe("muse_scipost_make_cube")
     folder.mkdir(exist_ok=True)
-    result = run_recipe(recipe, FrameSet((Frame(table, "PIXTABLE_OBJECT"),)), recipe.Params(**values), folder)
+    frames = [Frame(table, "PIXTABLE_OBJECT"), *([] if wcs is None else [Frame(wcs, "OUTPUT_WCS")])]
+    result = run_recipe(recipe, FrameSet(tuple(frames)), recipe.Params(**values), folder)
     return {product.tag: product.path for product in result.products}
 
 
@@ -201,11 +202,14 @@ def test_an_exposure_that_lacks_something_is_told(exposures: list[Path], tmp_pat
     assert [path.name for path in (tmp_path / "made").iterdir() if not path.name.startswith(".")] == []
 
 
-def reference(recipe: str, tag: str, tables: list[Path], folder: Path, form: str) -> Path:
+def reference(
+    recipe: str, tag: str, tables: list[Path], folder: Path, form: str, *more: str, wcs: Path | None = None
+) -> Path:
     folder.mkdir()
-    (folder / "in.sof").write_text("".join(f"{table} {tag}\n" for table in tables))
+    frames = [(table, tag) for table in tables] + ([] if wcs is None else [(wcs, "OUTPUT_WCS")])
+    (folder / "in.sof").write_text("".join(f"{path} {kind}\n" for path, kind in frames))
     done = subprocess.run(
-        ["esorex", "--log-dir=.", recipe, f"--format={form}", "in.sof"],
+        ["esorex", "--log-dir=.", recipe, f"--format={form}", *more, "in.sof"],
         cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False,
         timeout=300,
     )  # fmt: skip
@@ -247,6 +251,39 @@ def test_the_reference_tells_the_archive_the_same(exposures: list[Path], tmp_pat
                 assert found.header[key] == (pytest.approx(wanted, **close) if isinstance(wanted, float) else wanted), (
                     key
                 )
+
+
+@pytest.mark.esorex
+@pytest.mark.skipif(shutil.which("esorex") is None, reason="esorex is not installed")
+@pytest.mark.parametrize(
+    ("axis", "step", "unit", "size"),
+    [
+        ("AWAV", 1.5, "nm", 10),
+        ("AWAV-LOG", 1.0, "Angstrom", 1),
+        ("WAVE", 1.5, "Angstrom", 1),
+        ("WAVE-LOG", 1.0, "um", 1e4),
+    ],
+)
+def test_the_reference_takes_the_same_grid(
+    placed: Path, tmp_path: Path, axis: str, step: float, unit: str, size: float
+) -> None:
+    hdu = fits.ImageHDU(np.zeros((10, 12, 14), np.float32))
+    hdu.header.update({
+        "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CTYPE3": axis, "CUNIT1": "deg", "CUNIT2": "deg", "CUNIT3": unit,
+        "CRVAL1": CENTRE[0], "CRVAL2": CENTRE[1], "CRVAL3": 5001.5 / size, "CRPIX1": 7.5, "CRPIX2": 6.25, "CRPIX3": 1.0,
+        "CD1_1": -0.25 / 3600, "CD1_2": 0.0, "CD2_1": 0.0, "CD2_2": 0.25 / 3600, "CD3_3": step / size,
+    })  # fmt: skip
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(tmp_path / "wcs.fits")
+    wcs = tmp_path / "wcs.fits"
+    # Without rejection: pixels beyond the grid are no neighbours here.
+    table = "muse_scipost_make_cube", "PIXTABLE_OBJECT", [placed], tmp_path / "reference", "Cube", "--crsigma=0"
+    theirs = reference(*table, wcs=wcs)
+    mine = make_cube(placed, tmp_path / "ours", wcs, crsigma=0.0)["DATACUBE_FINAL"]
+    with fits.open(mine) as ours, fits.open(theirs) as other:
+        for name in ("DATA", "STAT"):
+            np.testing.assert_allclose(ours[name].data, other[name].data, rtol=1e-6)
+            assert ours[name].header["CTYPE3"] == other[name].header["CTYPE3"] == axis
+            assert ours[name].header["CRVAL3"] == pytest.approx(other[name].header["CRVAL3"])
 
 
 def test_each_form_is_a_choice_of_the_recipes() -> None:

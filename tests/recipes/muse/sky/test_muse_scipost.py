@@ -18,6 +18,7 @@ from core.formats.pixtable import write_pixtable
 from core.formats.pixtable_header import FLUX_UNIT, PixtableLimits
 from core.formats.pixtable_origin import PREFIX, encode_origin, set_offset
 from core.formats.pixtable_read import open_pixtable
+from core.formats.science_check import check_science_cube
 from core.formats.tables import MuseTable, write_table
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
@@ -107,6 +108,17 @@ def test_simpler_ways(inputs: dict[str, Path], tmp_path: Path, method: str, leve
     made = scipost(only(inputs), tmp_path, skymethod=method, save="cube")
     cube = fits.getdata(made["DATACUBE_FINAL"][0], "DATA")
     assert np.nanmedian(cube[:, :, 12:]) == pytest.approx(level, abs=3)
+
+
+def test_a_cube_for_the_archive_and_a_picture_of_all_spectra(inputs: dict[str, Path], tmp_path: Path) -> None:
+    made = scipost(only(inputs), tmp_path, skymethod="none", save="cube,stacked", format="sdpCube", lambdamax=6400.0)
+    assert set(made) == {"DATACUBE_FINAL", "IMAGE_FOV", "OBJECT_RESAMPLED"}
+    broken = {finding.rule for finding in check_science_cube(made["DATACUBE_FINAL"][0])}
+    # What the header of the exposure does not have, and only that.
+    assert broken == {"ORIGIN", "TELESCOP", "OBJECT", "PROG_ID", "OBID1", "PROV1", "provenance"}
+    with fits.open(made["OBJECT_RESAMPLED"][0], checksum=True) as hdus:
+        assert hdus["DATA"].header["BUNIT"] == FLUX_UNIT
+        assert np.nanmedian(hdus["DATA"].data) == pytest.approx(50, abs=3)
 
 
 def test_exposures_are_combined_on_one_sky(inputs: dict[str, Path], tmp_path: Path) -> None:
