@@ -90,7 +90,8 @@ def delivered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from_outside(write_wavelengths(raw / "wave.fits", truth), "WAVECAL_TABLE")
     static.mkdir()
     write_geometry_table(static / "geometry_table_wfm.fits")
-    write_response(static / "std_response_wfm-n.fits", MODE)
+    # As the first pipelines made it, without the spectrum of the lamps.
+    fits.delval(write_response(static / "std_response_wfm-n.fits", MODE), "ESO DRS MUSE FLUX FFCORR")
     write_extinction(static / "extinct_table.fits")
     write_sky_lines(static / "sky_lines.fits")
     from_outside(write_lsf(static / "lsf_profile_slow_wfm-n.fits"), "LSF_PROFILE")
