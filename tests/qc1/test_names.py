@@ -7,14 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import NotFoundError
-from core.instruments.catalogue import installed_recipes, qc1_definitions
-from core.instruments.muse.qc import QC1
+from core.instruments.catalogue import qc1_definitions
 from core.qc1.axes import AXIS_COLUMNS, Position, indices_of
-from core.qc1.definitions import Parameter, define
+from core.qc1.definitions import Definitions, Parameter
 from core.qc1.extract import Source, extract
 from core.qc1.names import column_named, find_named, resolve_name
-from core.recipes.declaration import QcSpec
-from core.recipes.registry import get_recipe
 
 
 @pytest.mark.parametrize(
@@ -77,13 +74,7 @@ def test_a_column_of_several_tables_is_refused_with_their_names():
         resolve_name("input3_nsaturated", qc1_definitions())
 
 
-# The recipes that exist, and those of the whole instrument and of single exposures that come.
-COMING = (
-    QcSpec("QC.STANDARD.POS{source}.X", "pix", "float", "ENG", "text", product_axes=("exposure",)),
-    QcSpec("QC.STANDARD.STARNAME", "", "str", "ENG", "text", product_axes=("exposure",)),
-    QcSpec("QC.SKY.LINE{sky_line}.NAME", "", "str", "ENG", "text", product_axes=()),
-)
-ALL = define(QC1, {**{name: get_recipe(name).qc for name in installed_recipes()}, "coming": COMING})
+ALL = Definitions(parameter for parameter in qc1_definitions() if parameter.table.startswith("muse_"))
 
 
 @given(st.sampled_from(ALL.parameters), st.data())
