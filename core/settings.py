@@ -120,6 +120,11 @@ class Settings(BaseSettings):
         description="Intermediate products (pixel tables) that are older are removed, unless a block still to be done "
         "needs them [d]; they are made again on demand.",
     )
+    passing_days: Annotated[float, Field(ge=0, le=36525)] = Field(
+        2.0,
+        description="The same for those that only the next step takes (reduced pixel tables of an observation block), "
+        "if that is less [d].",
+    )
     event_days: Annotated[float, Field(gt=0)] = Field(1000.0, description="Events older than this are removed [d].")
     free_mb: Annotated[int, Field(ge=0)] = Field(
         200,

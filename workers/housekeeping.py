@@ -10,6 +10,7 @@ import logging
 import re
 import threading
 import time
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -21,7 +22,7 @@ from core.archive.queries import shared_work_names
 from core.archive.sessions import Archive, ArchiveUnavailableError
 from core.archive.store import ProductStore, mtime
 from core.archive.upkeep import known_files, open_block_names, remove_old_events
-from core.instruments.catalogue import intermediates
+from core.instruments.catalogue import intermediates, passing
 from core.settings import Settings
 from workers.collect import RECEIPT_PREFIX
 from workers.execute import worker_name
@@ -132,14 +133,18 @@ class Housekeeping:
         return sum(not file.name.startswith(RECEIPT_PREFIX) for file in removed)
 
     def _expire_intermediates(self, stop: threading.Event) -> int:
+        days, fewer = self._settings.intermediate_days, self._settings.passing_days
+        return self._expire(intermediates(), days, stop) + self._expire(passing(), min(days, fewer), stop)
+
+    def _expire(self, kinds: Mapping[str, Collection[str]], days: float, stop: threading.Event) -> int:
         """Remove the files of old intermediate products; the rows say so first, so that none is of a file that is gone.
 
         What is killed in between leaves files that are orphans.
         """
-        kinds, expired = intermediates(), 0
+        expired = 0
         while not stop.is_set():
             with self._archive.read() as session:
-                before = database_now(session) - timedelta(days=self._settings.intermediate_days)
+                before = database_now(session) - timedelta(days=days)
                 numbers = products_to_expire(session, kinds, before, _FILES)
             if not numbers:
                 break

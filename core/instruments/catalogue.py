@@ -5,20 +5,21 @@ Apart from the declarations, which name recipes without loading them: here they 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
 from core.instruments.declaration import Instrument
 from core.instruments.registry import instrument_of_recipe, instruments
 from core.qc1.definitions import Definitions, Parameter, define
-from core.recipes.declaration import QcSpec
+from core.recipes.declaration import ProductSpec, QcSpec
 from core.recipes.registry import get_recipe, recipe_names
 
 __all__ = [
     "block_parameters",
     "installed_recipes",
     "intermediates",
+    "passing",
     "product_tags",
     "qc1_definitions",
     "raw_tags",
@@ -59,9 +60,17 @@ def product_tags() -> tuple[str, ...]:
 @cache
 def intermediates() -> dict[str, tuple[str, ...]]:
     """Tags of the products that recipes declare as intermediate, by recipe; without recipes that have none."""
-    tags = {
-        name: tuple(spec.tag for spec in get_recipe(name).products if spec.intermediate) for name in installed_recipes()
-    }
+    return _tags_of(lambda spec: spec.intermediate)
+
+
+@cache
+def passing() -> dict[str, tuple[str, ...]]:
+    """Those of them that only the next step takes."""
+    return _tags_of(lambda spec: spec.passing)
+
+
+def _tags_of(wanted: Callable[[ProductSpec], bool]) -> dict[str, tuple[str, ...]]:
+    tags = {name: tuple(spec.tag for spec in get_recipe(name).products if wanted(spec)) for name in installed_recipes()}
     return {name: found for name, found in tags.items() if found}
 
 

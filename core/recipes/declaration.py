@@ -273,6 +273,8 @@ class ProductSpec:
     intermediate : bool
         A large step between raw frames and results: an installation keeps it for a while only, and makes it again when
         it is needed.
+    passing : bool
+        An intermediate that only the next step takes: it is kept for a shorter while.
     """
 
     tag: str
@@ -281,6 +283,7 @@ class ProductSpec:
     optional: str | None = None
     science: bool = False
     intermediate: bool = False
+    passing: bool = False
 
 
 @dataclass(frozen=True)

@@ -221,6 +221,14 @@ def test_they_are_kept_as_long_as_the_setting_says_and_a_block_needs_them(night:
     assert clean(night) == Cleaned(intermediates=2)
 
 
+@pytest.mark.parametrize("night", ["sqlite"], indirect=True)
+def test_what_only_the_next_step_takes_is_kept_for_less_long(night: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    longer = night.settings.model_copy(update={"intermediate_days": 30.0})
+    monkeypatch.setattr(workers.housekeeping, "passing", lambda: KINDS)
+    assert Housekeeping(night.archive, longer.model_copy(update={"passing_days": 25.0})).clean() == Cleaned()
+    assert Housekeeping(night.archive, longer).clean() == Cleaned(intermediates=2)
+
+
 def test_real_recipes_make_the_same_content_again(house: Any) -> None:
     run_until_idle(house.archive, house.settings)
     before, content = measured(house), {row.path: _pixels(row.path) for row in products(house)}

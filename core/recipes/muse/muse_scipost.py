@@ -203,6 +203,7 @@ class MuseScipost(CubeRecipe):
             'Pixel table of each exposure (if --save contains "individual")',
             science=True,
             intermediate=True,
+            passing=True,
         ),
         ProductSpec(
             "PIXTABLE_POSITIONED",

@@ -18,7 +18,7 @@ from core.archive.pages import products as queries
 from core.archive.pages.blocks import block_products
 from core.archive.pages.frames import quarantine_history
 from core.archive.pages.qc1_texts import product_texts
-from core.instruments.catalogue import intermediates
+from core.instruments.catalogue import intermediates, passing
 from core.previews.cubeview import open_cube_view
 from core.previews.preview import Cuts
 from core.settings import Settings
@@ -120,7 +120,10 @@ def _kept_until(product: Product, settings: Settings) -> datetime | None:
     recipe = product.block.recipe if product.block is not None else ""
     if product.expired_at is not None or product.tag not in intermediates().get(recipe, ()):
         return None
-    return product.created_at + timedelta(days=settings.intermediate_days)
+    days = settings.intermediate_days
+    if product.tag in passing().get(recipe, ()):
+        days = min(days, settings.passing_days)
+    return product.created_at + timedelta(days=days)
 
 
 @router.get("/products/{product_id}")
