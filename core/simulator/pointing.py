@@ -113,6 +113,7 @@ class Pointing:
         yield "TEL.AMBI.TEMP", round(self.ambient.temperature, 2), "[deg C] Observatory ambient temperature"
         yield "TEL.AMBI.TAU0", 0.0045, "[s] Average coherence time"
         yield "TEL.IA.FWHM", round(self.ambient.seeing, 2), "[arcsec] Delivered seeing corrected by airmass"
+        yield "TEL.IA.FWHMLIN", round(self.ambient.seeing, 2), "[arcsec] Delivered seeing on IA detector, linear fit"
         yield "TEL.DOME.STATUS", "FULLY-OPEN", "Dome status"
         yield "TEL.TRAK.STATUS", "NORMAL", "Tracking status"
         yield "INS.DROT.MODE", "SKY", "Instrument derotator mode"

@@ -240,6 +240,7 @@ def test_the_reference_makes_the_same_spectra(placed: Path, tmp_path: Path) -> N
 @pytest.mark.skipif(shutil.which("esorex") is None, reason="esorex is not installed")
 def test_the_reference_tells_the_archive_the_same(exposures: list[Path], tmp_path: Path) -> None:
     theirs = reference("muse_exp_combine", "PIXTABLE_REDUCED", exposures, tmp_path / "reference", "sdpCube")
+    assert check_science_cube(theirs) == []  # nor has it anything against the reference's
     mine = combine(exposures, tmp_path / "ours")["DATACUBE_FINAL"]
     own = {"DATE", "DATAMD5", "CHECKSUM", "DATASUM", "PROCSOFT", "COMMENT", ""}
     with fits.open(mine) as ours, fits.open(theirs) as other:
