@@ -6,7 +6,7 @@ changed. What cannot be used is listed with the reason and keeps out nothing els
 When a file may be used is said by the first of these that says anything:
 
 1. the keywords ``PRO.VALID.START`` and ``PRO.VALID.END`` (ISO times, UTC; the end is no part of the span);
-2. the table of the instrument, for files of the reference pipeline (`DeclaredFile`);
+2. the table of the instrument, for files of the reference pipeline (`DeclaredFile`), not for those built here;
 3. the date in the observatory's name: from then on, until a newer version of the same tag and set-up is valid;
 4. else always.
 
@@ -163,8 +163,9 @@ def static_file(
     if not isinstance(tag, str) or not tag.strip():
         return None
     tag = tag.strip().upper()
+    built = keywords.get("ORIGIN") == BUILT_HERE
     declared, dated = rules.declaration(path), rules.dated(path)
-    if declared is not None and declared.tag != tag:
+    if declared is not None and (declared.tag != tag or built):
         declared = None
     start, end = _validity(path, keywords, declared, dated.date if dated else None)
     last = rules.last_day(tag)
@@ -184,7 +185,7 @@ def static_file(
         pair=pair,
         md5=_text(keywords, "DATAMD5"),
         made_with=_partner(tag, keywords, rules),
-        built=keywords.get("ORIGIN") == BUILT_HERE,
+        built=built,
     )
 
 

@@ -149,18 +149,18 @@ def print_daemons(status: Status) -> None:
 
 def print_statics(directory: Path, files: Sequence[StaticFile]) -> None:
     """Static calibrations of a directory: what each is, when it is used, and whether it was built here."""
-    table = _table(f"Static calibrations in {directory}", "tag", "file", "from", "until", "set-up", "origin")
+    table = _table(f"Static calibrations in {directory}", "file", "tag", "set-up", "valid", "origin")
     for file in sorted(files, key=lambda file: (file.tag, file.path)):
         table.add_row(
-            file.tag,
             str(Path(file.path).relative_to(directory)),
-            _day(file.valid_from),
-            _day(file.valid_until),
-            " ".join(str(value) for _, value in file.setup) or "any",
+            file.tag,
+            str(file.setup[0][1]) if file.setup else "any",
+            _span(file.valid_from, file.valid_until),
             "built" if file.built else "delivered",
         )
     console.print(table)
 
 
-def _day(mjd: float) -> str:
-    return mjd_moment(mjd)[:10] if math.isfinite(mjd) else "always"
+def _span(start: float, end: float) -> str:
+    parts = [f"{word} {mjd_moment(mjd)[:10]}" for word, mjd in (("from", start), ("until", end)) if math.isfinite(mjd)]
+    return " ".join(parts) or "always"

@@ -60,6 +60,7 @@ def test_each_tag_is_there_and_known_to_the_planner(folder: Path) -> None:
         "STD_TELLURIC",
     }  # fmt: skip
     assert all(file.built for file in listing.files)
+    assert {file.valid_from for file in listing.files} == {float("-inf")}
     pairs = {file.pair for file in listing.files if file.tag in ("GEOMETRY_TABLE", "ASTROMETRY_WCS")}
     assert len(pairs) == 1
     (response,) = (file for file in listing.files if file.tag == "STD_RESPONSE")
