@@ -1,11 +1,12 @@
 """Many exposures of a field are combined: time of each, and memory that does not grow with their number.
 
-    python benchmarks/many_exposures.py                       # 5, 10 and 20 exposures of IFU 12, half of the detector
-    python benchmarks/many_exposures.py --exposures 2,20 --ifus 11,12,13 --lines 4112 --work /somewhere
+    python benchmarks/many_exposures.py                       # 5, 10 and 20 exposures of 5 IFUs, 300 Angstrom
+    python benchmarks/many_exposures.py --exposures 2,20 --ifus 1,2,3,4 --range 600 --work /somewhere
 
 The first exposure is made of the simulated geometry, in the compact form, with noise for light; the others are that one
 again, with other noise and a few arcsec beside it. All are projected to native angles, as muse_scipost leaves them, and
-combined by muse_exp_combine, first few of them and then more. An exposure of the default takes 215 MB on disk.
+combined by muse_exp_combine, first few of them and then more. A slab of 5 exposures of 5 IFUs has as many pixels as one
+of a whole exposure, which is what the memory for a slab is made for. An exposure of the default takes 123 MB on disk.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from core.formats.pixtable_origin import PREFIX
 from core.formats.pixtable_select import choose_rows, write_plain
 from core.formats.pixtable_slices import SliceRows
 from core.formats.pixtable_slicewise import SlicewiseTable
-from core.instruments.muse.facts import N_SLICES, PORT_NY
+from core.instruments.muse.facts import N_SLICES
 from core.recipes.muse.exposure_tables import list_exposures, open_exposure
 from core.recipes.muse.steps.astrometry import default_astrometry, project
 from core.recipes.muse.steps.table import with_limits
@@ -37,7 +38,7 @@ from core.spatial.positions import FieldPlace, SliceMap
 
 SEED = 1
 EVERYTHING = (4000.0, 10000.0)
-FULL_HEIGHT = 2 * PORT_NY
+FIRST, STEP = 6000.0, 1.25  # [Angstrom]: the bluest wavelength, and from one line of the detector to the next
 DITHER = 5.0  # [arcsec]
 MEMORY, TIME = 1.05, 1.25  # what most exposures may take of that which fewest take: noise of both
 LOG = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ def main() -> int:
     """Run the comparison; the exit code is 1 if more exposures cost more memory, or more time each."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--exposures", default="5,10,20", help="numbers of exposures [5,10,20]")
-    parser.add_argument("--ifus", default="12", help="numbers of IFUs [12]")
-    parser.add_argument("--lines", type=int, default=FULL_HEIGHT // 2, help="of the detector [2056]; 4112 is all")
+    parser.add_argument("--ifus", default="10,11,12,13,14", help="numbers of IFUs [10,11,12,13,14]")
+    parser.add_argument("--range", type=float, default=300.0, help="of wavelengths from 6000 Angstrom on [300]")
     parser.add_argument("--work", help="working directory, kept afterwards")
     options = parser.parse_args()
     numbers = sorted(int(text) for text in options.exposures.split(","))
@@ -57,7 +58,7 @@ def main() -> int:
     work.mkdir(parents=True, exist_ok=True)
     try:
         ifus = [int(text) for text in options.ifus.split(",")]
-        tables = [_reduced(work, exposure, ifus, options.lines) for exposure in range(numbers[-1])]
+        tables = [_reduced(work, exposure, ifus, round(options.range / STEP)) for exposure in range(numbers[-1])]
         table = Table("exposures", "wall [s]", "CPU [s]", "CPU an exposure [s]", "peak memory [MiB]")
         cost, peak = [], []
         for number in numbers:
@@ -124,10 +125,10 @@ def _compact(work: Path, exposure: int, ifu: int, lines: int, geometry: FieldGeo
 
 
 def _slice(geometry: FieldGeometry, ifu: int, number: int, lines: int) -> SliceMap:
-    """A slice whose spectrum, of all wavelengths, takes so many lines of the detector."""
+    """A slice on so many lines of the detector."""
     k = (ifu - 1, number - 1)
     left = 30.4 + 84 * (number - 1)
-    wave = np.array([[4750.0 + 0.3 * (number % 12), 4600.0 / lines], [0.01, 0.0]])
+    wave = np.array([[FIRST + 0.3 * (number % 12), STEP], [0.01, 0.0]])
     place = FieldPlace(*(float(values[k]) for values in (geometry.x, geometry.y, geometry.angle, geometry.width)))
     return SliceMap(number, np.array([left, 1e-3]), np.array([left + 76.0, 1e-3]), wave, place, (lines, 4096))
 

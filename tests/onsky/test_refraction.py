@@ -47,3 +47,12 @@ def test_shifts_are_those_of_the_reference(method: RefractionMethod, temperature
 def test_nothing_moves_at_the_zenith_and_at_the_reference() -> None:
     assert not np.any(Refraction(1.0, 81.0, 7000.0, Air()).shift(WAVES, PIXEL))
     assert not np.any(Refraction(1.5, 81.0, 7000.0, Air()).shift([7000.0], PIXEL))
+
+
+def test_pixels_are_moved_by_the_shift() -> None:
+    refraction = Refraction(1.4, 30.0, 7000.0, Air())
+    wave = np.array(WAVES, np.float32)
+    x, y = np.linspace(-150, 150, wave.size, dtype=np.float32), np.full(wave.size, 7.25, np.float32)
+    shifts = refraction.shift(wave, PIXEL)
+    for found, before, shift in zip(refraction.moved(x, y, wave, PIXEL), (x, y), shifts, strict=True):
+        np.testing.assert_array_equal(found, (before + shift).astype(np.float32))
