@@ -271,10 +271,8 @@ def _sample(image, low, high, part, j):  # type: ignore[no-untyped-def]
 def _shine(wave, lines, flux, image, row, area, first, step, out):  # type: ignore[no-untyped-def]
     n_lines, n = lines.size, image.shape[1] + 2
     reach_low, reach_high = 0.0, 0.0
-    heights = np.zeros(n_lines)
     for k in range(n_lines):
         if area[k] > 0:
-            heights[k] = flux[k] / area[k]
             reach_low = min(reach_low, first[k])
             reach_high = max(reach_high, first[k] + (n - 1) * step)
     start = 0
@@ -288,11 +286,11 @@ def _shine(wave, lines, flux, image, row, area, first, step, out):  # type: igno
         k = start
         while k < n_lines and lines[k] <= at - reach_low:
             place = (at - lines[k] - first[k]) / step
-            if 0 <= place < n - 1:
+            if area[k] > 0 and 0 <= place < n - 1:
                 j, low = int(place), min(int(row[k]), max(image.shape[0] - 2, 0))
                 high, part = min(low + 1, image.shape[0] - 1), place - j
                 left = _sample(image, low, high, row[k] - low, j)
                 right = _sample(image, low, high, row[k] - low, j + 1)
-                total += heights[k] * ((1 - part) * left + part * right)
+                total += flux[k] * ((1 - part) * (left / area[k]) + part * (right / area[k]))
             k += 1
         out[i] = total
