@@ -165,6 +165,9 @@ _INTENT: tuple[tuple[str, str], ...] = (
     (r"QC\.WAVECAL\.INPUT\d+\.NSATURATED$", "a left-over of another recipe in the LSF product of the reference"),
     (r"QC\.GEO\.IFU\d+\.WLEN\d+", "the reference counts light of a spot as background, and keeps the last arc line"),
     (r"QC\.GEO\.IFU\d+\.ANGLE$", "the reference has it in lengths of the encoder of the mask"),
+    (r"QC\.GEO\.(IFU\d+\.)?GAPPOS", "the reference takes the slices at the rims of an IFU as centred alike"),
+    (r"QC\.GEO\.EXP\d+\.FWHM\.STDEV$", "few fits to faint spots decide, which the reference counts as fainter still"),
+    (r"QC\.GEO\.SMOOTH\.N", "smoothing tells slices by what it was given"),
 )
 
 

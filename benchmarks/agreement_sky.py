@@ -18,12 +18,21 @@ from core.formats.pixtable_read import PixelTable, open_pixtable
 from core.instruments.muse.facts import N_SLICES
 from core.simulator.truth import InstrumentTruth
 
-__all__ = ["OWN_MASTERS", "SAME_MASTERS", "Limits", "compare_cubes", "compare_exposures", "compare_with_truth"]
+__all__ = [
+    "OWN_MASTERS",
+    "SAME_MASTERS",
+    "Limits",
+    "compare_cubes",
+    "compare_exposures",
+    "compare_with_truth",
+    "grid_line",
+]
 
 Rows = slice | np.ndarray[Any, np.dtype[np.intp]]
 
 _PIXELS, _DQ, _STAT, _GEOMETRY, _QC = COLUMNS
 _ALIKE = 1e-4  # relative difference of values
+_ON_THE_SKY = {"rad": 1e-9, "deg": 1e-7}  # largest difference of places: 0.0002 and 0.0004 arcsec
 _OF_CUBES = 2e-3
 _SKY_LINES = (5577.339, 6300.304, 6863.955, 8399.170, 8885.850)  # bright and alone [Angstrom]
 _HALF_WINDOW = 3.0  # [Angstrom] of a line, and that of the background beside it
@@ -77,9 +86,9 @@ def compare_exposures(ours: Path, theirs: Path, limits: Limits) -> Iterator[Line
         "rows of one side only", f"{alone} of {b.n_rows} ({percent:.2g} %)", f"<= {limits.alone:g} %",
         percent <= limits.alone, _PIXELS, f"{alone} rows of one side only" if alone else "",
     )  # fmt: skip
-    for name, unit, limit in (
-        ("xpos", "pix", limits.position), ("ypos", "pix", limits.position), ("lambda", "Angstrom", limits.wave)
-    ):  # fmt: skip
+    unit = b.units.get("xpos", "pix")
+    position = unit, _ON_THE_SKY.get(unit, limits.position)
+    for name, (unit, limit) in {"xpos": position, "ypos": position, "lambda": ("Angstrom", limits.wave)}.items():
         yield _places(name, unit, limit, np.subtract(*_pair(a, b, name, mine, peer), dtype=np.float64), limits.largest)
     for name, column in (("data", _PIXELS), ("stat", _STAT)):
         yield _values(name, column, limits.apart, *_pair(a, b, name, mine, peer))
@@ -193,14 +202,14 @@ def compare_cubes(ours: Path, theirs: Path) -> Iterator[Line]:
         yield Line(
             "extensions ours lack", ", ".join(lacking) or "none", "none", not lacking, _PIXELS, ", ".join(lacking)
         )
-        yield _grid(mine["DATA"], peer["DATA"])
+        yield grid_line(mine["DATA"], peer["DATA"])
         for name in names:
             if name in mine and mine[name].shape == peer[name].shape:
                 yield from _planes(name, mine[name].data, peer[name].data)
     yield _headers(scan_fits(ours).primary, scan_fits(theirs).primary)
 
 
-def _grid(mine: Any, peer: Any) -> Line:
+def grid_line(mine: Any, peer: Any) -> Line:
     """Shapes and world coordinates."""
     others = [key for key in _WCS if not _same_card(mine.header.get(key), peer.header.get(key))]
     shown = f"{mine.shape} / {peer.shape}" + (f", {', '.join(others)}" if others else "")

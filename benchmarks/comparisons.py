@@ -11,6 +11,7 @@ from pathlib import Path
 import agreement
 import agreement_arcs
 import agreement_geometry
+import agreement_science
 import agreement_sky
 from runs import FULL_HEIGHT
 
@@ -64,7 +65,8 @@ def compare_products(
             yield agreement.Line("products", brief, "both", False, agreement.COLUMNS[0], brief)
         elif compare := _COMPARISONS.get(re.sub(r"_\d{4}$", "", tag)):
             limits = agreement_sky.SAME_MASTERS if same_masters else agreement_sky.OWN_MASTERS
-            yield from compare(_Pair(mine[tag], peer[tag], ifu, height, truth, traces, alone, limits, flexure or {}))
+            pair = _Pair(mine[tag], peer[tag], ifu, height, truth, traces, alone, limits, flexure or {}, same_masters)
+            yield from compare(pair)
 
 
 def _by_tag(directory: Path, ifu: int) -> dict[str, Path]:
@@ -91,6 +93,7 @@ class _Pair:
     alone: bool
     limits: agreement_sky.Limits
     flexure: Mapping[str, float]
+    same: bool
 
     def quality(self) -> Iterator[agreement.Line]:
         full_size = self.height == FULL_HEIGHT
@@ -166,6 +169,17 @@ def _flat_of_the_field(pair: _Pair) -> Iterator[agreement.Line]:
     yield from agreement_sky.compare_cubes(pair.ours, pair.theirs)  # it has no QC parameters
 
 
+def _science_cubes(pair: _Pair) -> Iterator[agreement.Line]:
+    limits = agreement_science.SAME_INPUTS if pair.same else agreement_science.OWN_INPUTS
+    yield from agreement_science.compare_science_cubes(pair.ours, pair.theirs, limits)
+    yield from pair.quality()
+
+
+def _tables(key: str, limits: Sequence[tuple[str, float, str]], pair: _Pair) -> Iterator[agreement.Line]:
+    yield from agreement_science.compare_tables(pair.ours, pair.theirs, key, limits, judged=pair.same)
+    yield from pair.quality()
+
+
 _OF_THE_SKY = ("OBJECT", "STD", "SKY", "ASTROMETRY", "REDUCED")
 _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "MASTER_BIAS": partial(_images, 0.05, "adu"),
@@ -190,6 +204,9 @@ _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "GEOMETRY_CUBE": _mask_cubes,
     "DATACUBE_SKYFLAT": _cubes,
     "TWILIGHT_CUBE": _flat_of_the_field,
+    **dict.fromkeys(("DATACUBE_FINAL", "DATACUBE_STD", "IMAGE_FOV", "SKY_IMAGE", "SKY_MASK"), _science_cubes),
+    **dict.fromkeys(("PIXTABLE_POSITIONED", "PIXTABLE_COMBINED"), _exposures),
+    **{tag: partial(_tables, key, limits) for tag, key, limits in agreement_science.TABLES},
     **{f"{tag}_RED": partial(_images, 0.05, "count", relative=1e-5) for tag in _OF_THE_SKY},
     **{f"{tag}_RESAMPLED": partial(_planes, 0.01, "count") for tag in _OF_THE_SKY},
     **{f"PIXTABLE_{tag}": _exposures for tag in _OF_THE_SKY},

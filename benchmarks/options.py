@@ -25,12 +25,13 @@ from pathlib import Path
 
 import agreement
 from cases_arcs import ARC_CASES
+from cases_science import SCIENCE_CASES
 from cases_sky import SKY_CASES
 from comparisons import compare_products
 from option_cases import CASES, Case
 from rich.console import Console
 from rich.table import Table
-from runs import CALIBRATIONS, OF_THE_FIELD, RECIPES, both_pipelines, run_recipe
+from runs import CALIBRATIONS, OF_THE_FIELD, RECIPES, SCIENCE, both_pipelines, run_recipe
 from scene import Scene
 
 from core.instruments.muse.facts import PORT_NY
@@ -62,7 +63,7 @@ def main() -> int:
     if not shutil.which("esorex"):
         console.print("esorex is not installed: nothing to compare with (Debian: apt install esorex cpl-plugin-muse)")
         return 0
-    known = (*CASES, *ARC_CASES, *SKY_CASES)
+    known = (*CASES, *ARC_CASES, *SKY_CASES, *SCIENCE_CASES)
     cases = [
         case for case in known if case.recipe in options.recipes.split(",") and re.search(options.cases, case.name)
     ]
@@ -87,7 +88,7 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--recipes", default=",".join(RECIPES), help="recipes, comma separated [all]")
+    parser.add_argument("--recipes", default=",".join((*RECIPES, *SCIENCE)), help="recipes, comma separated [all]")
     parser.add_argument("--cases", default="", help="only cases whose name matches this regular expression")
     parser.add_argument("--ifu", type=int, default=12, help="IFU [12]")
     parser.add_argument("--seed", type=int, default=1, help="seed of the simulation [1]")

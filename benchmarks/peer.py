@@ -10,7 +10,8 @@ QC parameters, evaluated traces and wavelengths, positions, cubes, and residuals
 one process (--nifu=-1); of fewer, each is a process of its own, but for recipes that see the whole field (muse_geometry
 measures the spots of each IFU by itself, and puts them together at the end, which is not counted). Each pipeline
 feeds on its own products, so the agreement is that of whole chains (benchmarks/options.py compares recipe by recipe, on
-the same calibrations). Without esorex it says so and ends.
+the same calibrations). Recipes from pixel tables to cubes have benchmarks/peer_science.py, on a field small enough for
+the reference. Without esorex it says so and ends.
 """
 
 from __future__ import annotations

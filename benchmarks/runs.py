@@ -26,6 +26,7 @@ __all__ = [
     "OF_THE_FIELD",
     "RAW_TAG",
     "RECIPES",
+    "SCIENCE",
     "Side",
     "both_pipelines",
     "print_lines",
@@ -40,6 +41,9 @@ RECIPES = ("bias", "dark", "flat", "wavecal", "lsf", "twilight", "scibasic")
 HEAVY = ("geometry",)
 """Recipes that run where they are asked for: the reference takes 11 GB of memory and as much room on disk an IFU."""
 
+SCIENCE = ("standard", "scipost", "exp_align", "exp_combine")
+"""Recipes from pixel tables to cubes, which run where they are asked for."""
+
 RAW_TAG = {
     "bias": "BIAS",
     "dark": "DARK",
@@ -49,6 +53,10 @@ RAW_TAG = {
     "twilight": "SKYFLAT",
     "scibasic": "OBJECT",
     "geometry": "MASK",
+    "standard": "PIXTABLE_STD",
+    "scipost": "PIXTABLE_OBJECT",
+    "exp_align": "IMAGE_FOV",
+    "exp_combine": "PIXTABLE_REDUCED",
 }
 _OF_THE_SKY = ("MASTER_BIAS", "MASTER_FLAT", "TRACE_TABLE", "WAVECAL_TABLE", "GEOMETRY_TABLE")
 CALIBRATIONS = {
@@ -60,13 +68,17 @@ CALIBRATIONS = {
     "twilight": _OF_THE_SKY,
     "scibasic": _OF_THE_SKY,
     "geometry": ("MASTER_BIAS", "TRACE_TABLE", "WAVECAL_TABLE", "LINE_CATALOG"),
+    "standard": ("EXTINCT_TABLE", "STD_FLUX_TABLE", "FILTER_LIST"),
+    "scipost": ("EXTINCT_TABLE", "STD_RESPONSE", "STD_TELLURIC", "ASTROMETRY_WCS"),
+    "exp_align": (),
+    "exp_combine": (),
 }
 """What the recipes need."""
 
-OF_THE_FIELD = ("twilight",)
+OF_THE_FIELD = ("twilight", *SCIENCE)
 """Recipes that take all IFUs together and have no parameter ``nifu``."""
 
-_FIELD_PRODUCTS = ("GEOMETRY_TABLE", "DATACUBE_SKYFLAT", "TWILIGHT_CUBE")
+_FIELD_PRODUCTS = (*("GEOMETRY_TABLE", "DATACUBE_SKYFLAT", "TWILIGHT_CUBE", "STD_RESPONSE_0001", "STD_TELLURIC_0001"),)
 
 
 @dataclass

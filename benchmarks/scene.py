@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from runs import CALIBRATIONS, NIGHT, OF_THE_FIELD, RAW_TAG, both_pipelines, product_path, raw_frames, run_recipe
+from starfield import EXPOSURES, STANDARD, STATICS, write_statics_of_field
 
 from core.ccd.geometry import Detector
 from core.instruments.muse.facts import PORT_NY
@@ -29,7 +30,10 @@ _MAKER = {
     "DATACUBE_SKYFLAT": "twilight",
     "TWILIGHT_CUBE": "twilight",
     "OBJECT_RED": "scibasic",
+    "STD_RESPONSE": "standard",
+    "STD_TELLURIC": "standard",
 }
+_NUMBERED = ("OBJECT_RED", "STD_RESPONSE", "STD_TELLURIC")
 _OF_THE_DAY = ("BIAS", "DARK", "FLAT", "ARC")
 
 
@@ -75,6 +79,11 @@ class Scene:
         plan = NightPlan(n_bias=0, n_dark=0, n_flat=0, n_arc=0, n_illum=1, sky=sky)
         return self._simulated("sky", self.field, plan)
 
+    @cached_property
+    def statics(self) -> dict[str, Path]:
+        """Static calibrations of the field of stars, by tag."""
+        return write_statics_of_field(self.work / "field", STANDARD)
+
     @property
     def field(self) -> tuple[int, ...]:
         """The IFUs of the field."""
@@ -98,6 +107,8 @@ class Scene:
         """Raw frames of the day or of the night; images that were reduced before for ``REDUCED``."""
         if tag == "REDUCED":
             return [self.calibration("OBJECT_RED")]
+        if tag.startswith("PIXTABLE_") or tag == "IMAGE_FOV":
+            return self._of_the_field(tag)
         return (self.raws if tag in _OF_THE_DAY else self.sky)[tag]
 
     def calibration(self, tag: str) -> Path:
@@ -106,7 +117,9 @@ class Scene:
             return self.catalog
         if tag == "GEOMETRY_TABLE":
             return self.geometry
-        stem = "OBJECT_RED_0001" if tag == "OBJECT_RED" else tag
+        if tag in STATICS:
+            return self.statics[tag]
+        stem = f"{tag}_0001" if tag in _NUMBERED else tag
         path = product_path(self.work / "calibrations", stem, self.ifu)
         if not path.exists():
             self._make(_MAKER[tag], path)
@@ -115,14 +128,43 @@ class Scene:
     def frames(self, recipe: str, raws: list[Path], tag: str = "") -> Frames:
         """A set of frames: raw ones (of another tag than the recipe's first) and the calibrations that it needs."""
         found = [(path, tag or RAW_TAG[recipe]) for path in raws]
-        ifus = self.field if recipe in OF_THE_FIELD else (self.ifu,)
+        ifus = self.field if recipe == "twilight" else (self.ifu,)
         scenes = [self.of_ifu(ifu) for ifu in ifus]
         for need in CALIBRATIONS[recipe]:
-            if need in ("GEOMETRY_TABLE", "LINE_CATALOG"):
+            if need in ("GEOMETRY_TABLE", "LINE_CATALOG", *STATICS):
                 found.append((self.calibration(need), need))
             else:
                 found += [(scene.calibration(need), need) for scene in scenes]
         return found
+
+    def _of_the_field(self, tag: str) -> list[Path]:
+        """Pixel tables of the field of stars; what the reference made of those of the object."""
+        if tag in ("IMAGE_FOV", "PIXTABLE_REDUCED"):
+            tables = self.raw("PIXTABLE_OBJECT")
+            names = [f"{tag}_{number:04d}.fits" for number in range(1, len(tables) + 1)]
+            paths = [self.work / "calibrations" / name for name in names]
+            for number, (path, table) in enumerate(zip(paths, tables, strict=True), start=1):
+                if not path.exists():
+                    self._reduce(table, number)
+            return paths
+        found = []
+        for number, exposure in enumerate(EXPOSURES[tag], start=1):
+            path = self.work / "field" / f"{tag}_{number:04d}.fits"
+            path.parent.mkdir(exist_ok=True)
+            found.append(path if path.exists() else exposure.write(path))
+        return found
+
+    def _reduce(self, table: Path, number: int) -> None:
+        """Correct a pixel table of an object, and keep it with the picture of its field under its number."""
+        home = self.work / "calibrations" / f"exposure-{number}"
+        _, reference = both_pipelines(self.work)
+        reference.products = home
+        frames = self.frames("scipost", [table])
+        words = ["--skymethod=none", "--save=individual,cube"]
+        if run_recipe(reference, "scipost", frames, words, label=f"calibration-scipost-{number}").code:
+            raise SystemExit(f"the reference failed to reduce {table.name}: see the log in {self.work}")
+        for tag in ("PIXTABLE_REDUCED", "IMAGE_FOV"):
+            (home / f"{tag}_0001.fits").replace(home.parent / f"{tag}_{number:04d}.fits")
 
     def _make(self, recipe: str, path: Path) -> None:
         _, reference = both_pipelines(self.work)
