@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from core.cubes.projection import cd_scales
 from core.errors import DataError
 from core.fitsfile.header import Header
 from core.fitsfile.structure import big_endian_chunks, image_cards
@@ -22,7 +23,7 @@ from core.instruments.muse.facts import N_IFU, N_SLICES, SAMPLING
 from core.recipes.flow import FileProduct, RecipeContext
 from core.recipes.frames import Frame
 from core.recipes.muse.cubes import cube_header
-from core.recipes.muse.steps.pointing import spaxel_of
+from core.recipes.muse.pixel_source import spatial_cd
 from core.recipes.names import product_name
 from core.spatial.picture import RowsOfSlice, SliceColumns, StackedLines
 
@@ -104,7 +105,7 @@ class _StackedFile:
     def _across(self) -> float:
         if self.table.units.get("xpos") == "pix":
             return 1.0
-        return _SPREAD * spaxel_of(self.table.header)[0] / 3600
+        return _SPREAD * abs(cd_scales(spatial_cd(self.table.header))[0])
 
     def _lines(self, columns: SliceColumns, low: float, n_lines: int) -> Iterator[npt.NDArray[np.uint8]]:
         for line in range(0, n_lines, _LINES):

@@ -55,17 +55,21 @@ class VelocityStep(RowStep):
 def correct_velocity(table: PixelTable, frame: VelocityFrame, log: Logger) -> PixelTable:
     """A table whose wavelengths are those of an observer at rest in a frame; unchanged if that was done before.
 
+    Without a frame (``none``) its header tells that they are those at the telescope.
+
     Raises
     ------
     MissingKeywordError
         If ``RA``, ``DEC``, ``MJD-OBS`` or ``EXPTIME`` are not told.
     """
     header = table.header
-    if frame == "none":
-        return table
     if (done := get_key(header, RVCORR, float, default=0.0)) != 0:
         log.info("the velocity of the telescope was taken out already: %.2f km/s", done)
         return table
+    if frame == "none":
+        here = CorrectedTable.of(table)
+        here.header["SPECSYS"] = SPECSYS[frame]
+        return here
     ra, dec, start, exptime = (get_key(header, key, float) for key in ("RA", "DEC", "MJD-OBS", "EXPTIME"))
     equinox = get_key(header, "EQUINOX", float, default=2000.0)
     velocity = target_velocity(ra, dec, start + exptime / 2 / 86400, frame, site_of(header), equinox)

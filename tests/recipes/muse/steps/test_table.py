@@ -41,7 +41,11 @@ def test_rows_are_found_by_their_corrected_wavelengths(make_table: Tables) -> No
 
 def test_no_velocity_no_step(make_table: Tables) -> None:
     table = make_table(WAVES)
-    assert correct_velocity(table, "none", LOG) is table
+    found = correct_velocity(table, "none", LOG)
+    assert found.header["SPECSYS"] == "TOPOCENT"
+    assert not has_key(found.header, RVCORR)
+    np.testing.assert_array_equal(found.read(0, table.n_rows)["lambda"], WAVES)
+    assert "SPECSYS" not in table.header
 
 
 def test_the_source_keeps_its_header(make_table: Tables) -> None:
