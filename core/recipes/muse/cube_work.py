@@ -19,7 +19,8 @@ from core.recipes.parts import Part, slabs
 
 __all__ = ["CubeWork", "cube_parts"]
 
-_SLAB: Final = 100.0  # [Angstrom]
+_SLAB: Final = 100.0  # [Angstrom], at least
+_PIXELS: Final = 7_000_000  # in a slab of an exposure of all IFUs; fewer are not worth a process of their own
 _LIMIT: Final = f"{PREFIX}.LIMITS.LAMBDA"
 
 
@@ -51,9 +52,13 @@ class CubeWork:
 def cube_parts(frames: FrameSet, tag: str, params: WavelengthParameters, *, divided: bool) -> tuple[Part, ...]:
     """The slabs of a cube that is made of the tables of a tag, by their headers; one of all if it is not divided."""
     low, high = params.lambdamin, params.lambdamax
-    limits = [scan_fits(frame.path).primary for frame in frames.tagged(tag)]
-    ends = [[get_key(header, f"{_LIMIT}.{end}", float, default=None) for header in limits] for end in ("LOW", "HIGH")]
+    scans = [scan_fits(frame.path) for frame in frames.tagged(tag)]
+    ends = [
+        [get_key(scan.primary, f"{_LIMIT}.{end}", float, default=None) for scan in scans] for end in ("LOW", "HIGH")
+    ]
     known = [[value for value in values if value is not None] for values in ends]
     if all(known) and max(low, min(known[0])) < min(high, max(known[1])):
         low, high = max(low, min(known[0])), min(high, max(known[1]))
-    return slabs(low, high, _SLAB if divided else high - low)
+    pixels = sum(int(str(scan.hdus[1].header.get("NAXIS2", 0))) for scan in scans)
+    few = _PIXELS / max(pixels, 1) * (high - low)
+    return slabs(low, high, max(_SLAB, few) if divided else high - low)

@@ -21,6 +21,7 @@ from core.formats.pixtable_read import PixelTable, open_pixtable
 from core.formats.tables import MuseTable, write_table
 from core.recipes.engine import finish_run, prepare_run, run_part, run_recipe
 from core.recipes.frames import Frame, FrameSet
+from core.recipes.muse import cube_work
 from core.recipes.registry import get_recipe
 from tests.recipes.muse.sky.exposures import FLUXES, write
 
@@ -134,7 +135,10 @@ def test_the_cube_of_two_is_that_of_their_table(reduced: list[Path], tmp_path: P
         assert [hdu.name.lower() for hdu in hdus][3:] == ["white"]
 
 
-def test_slabs_that_others_fill_in_any_order_make_the_same_cube(reduced: list[Path], tmp_path: Path) -> None:
+def test_slabs_that_others_fill_in_any_order_make_the_same_cube(
+    reduced: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cube_work, "_PIXELS", 0)
     values: dict[str, Any] = {"lambdamin": 5950.0, "lambdamax": 6200.0}
     folders = [tmp_path / name for name in ("one", "many")]
     for folder in folders:
@@ -151,6 +155,12 @@ def test_slabs_that_others_fill_in_any_order_make_the_same_cube(reduced: list[Pa
             for hdu, other in zip(hdus[1:], expected[1:], strict=True):
                 np.testing.assert_array_equal(hdu.data, other.data)
     assert {product.tag for product in result.products} == set(alone)
+
+
+def test_few_pixels_are_not_divided(reduced: list[Path]) -> None:
+    recipe = get_recipe("muse_exp_combine")
+    frames = FrameSet(tuple(Frame(path, "PIXTABLE_REDUCED") for path in reduced))
+    assert len(recipe.list_parts(frames, recipe.Params())) == 1
 
 
 def test_one_exposure_is_no_combination(reduced: list[Path], tmp_path: Path) -> None:
