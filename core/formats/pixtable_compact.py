@@ -35,6 +35,7 @@ from core.fitsfile.dataunit import read_columns
 from core.fitsfile.header import Header
 from core.fitsfile.scan import FitsScan
 from core.fitsfile.structure import encoded_table
+from core.formats.pixtable_ranges import Ranges, count
 from core.formats.pixtable_slices import SliceRows
 from core.spatial.positions import FieldPlace, SliceMap
 
@@ -64,8 +65,6 @@ class FlagRuns:
 
     def __init__(self, first: npt.NDArray[np.int32], count: npt.NDArray[np.int32], dq: npt.NDArray[np.int32]) -> None:
         self.first, self.count, self.dq = first, count, dq
-        self._starts = first.astype(np.int64)  # of the type that is searched for: else they are all converted each time
-        self._ends = self._starts + count
 
     @classmethod
     def of(cls, dq: npt.NDArray[np.int32], first: int = 0) -> FlagRuns:
@@ -80,13 +79,11 @@ class FlagRuns:
             *(np.concatenate([empty, *(getattr(part, name) for part in parts)]) for name in ("first", "count", "dq"))
         )
 
-    def flags(self, first: int, last: int, out: npt.NDArray[np.int32] | None = None) -> npt.NDArray[np.int32]:
-        """Flags of the rows ``first`` up to but not including ``last``, in ``out`` if that is given."""
+    def flags(self, ranges: Ranges, out: npt.NDArray[np.int32] | None = None) -> npt.NDArray[np.int32]:
+        """Flags of ranges of rows, one after the other, in ``out`` if that is given."""
         if out is None:
-            out = np.empty(last - first, np.int32)
-        out[:] = 0
-        hit = slice(int(np.searchsorted(self._ends, first, "right")), int(np.searchsorted(self._starts, last, "left")))
-        _fill(self.first[hit], self.count[hit], self.dq[hit], first, out)
+            out = np.empty(count(ranges), np.int32)
+        _fill(self.first, self.count, self.dq, ranges, out)
         return out
 
 
@@ -109,11 +106,19 @@ def _runs_of_flags(dq, origin):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _fill(first, count, dq, origin, out):  # type: ignore[no-untyped-def]
-    for run in range(first.size):
-        start = first[run] - origin
-        for row in range(max(start, 0), min(start + count[run], out.size)):
-            out[row] = dq[run]
+def _fill(first, length, dq, ranges, out):  # type: ignore[no-untyped-def]
+    out[:] = 0
+    start = 0
+    for k in range(ranges.shape[0]):
+        low, high = ranges[k, 0], ranges[k, 1]
+        run = np.searchsorted(first, low, side="right")
+        run -= run > 0 and first[run - 1] + length[run - 1] > low
+        while run < first.size and first[run] < high:
+            begin, end = max(first[run], low), min(first[run] + length[run], high)
+            for row in range(begin, end):
+                out[start + row - low] = dq[run]
+            run += 1
+        start += high - low
 
 
 def slice_tables(slices: Sequence[SliceRows], flags: FlagRuns) -> list[tuple[Header, npt.NDArray[np.uint8]]]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["PORTION", "Kept", "Ranges", "count", "cut", "joined", "numbers", "only_kept", "portions", "single"]
+__all__ = ["PORTION", "Kept", "Ranges", "count", "cut", "joined", "numbers", "only_kept", "portions", "single", "split"]
 
 Ranges = npt.NDArray[np.int64]
 Kept = npt.NDArray[np.bool_] | None  # of each row of some ranges, whether it is wanted; None: all
@@ -77,6 +77,19 @@ def cut(ranges: Ranges, bounds: npt.NDArray[np.int64], kept: Kept = None) -> Ite
             n = count(inside)
             yield piece, inside, None if kept is None else kept[done : done + n]
             done += n
+
+
+def split(ranges: Ranges, bounds: npt.NDArray[np.int64]) -> tuple[list[list[int]], list[int]]:
+    """The same rows as ranges that lie in one piece of a table each, and the numbers of these pieces."""
+    first = np.searchsorted(bounds, ranges[:, 0], "right") - 1
+    last = np.searchsorted(bounds, ranges[:, 1], "left") - 1
+    if np.array_equal(first, last):
+        return ranges.tolist(), first.tolist()
+    found, pieces = [], []
+    for piece, inside, _ in cut(ranges, bounds):
+        found += (inside + bounds[piece]).tolist()
+        pieces += [piece] * len(inside)
+    return found, pieces
 
 
 def numbers(ranges: Ranges) -> npt.NDArray[np.int64]:

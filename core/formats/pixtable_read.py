@@ -30,7 +30,7 @@ from core.formats.pixtable import FLAT_FIELD, PixtableForm
 from core.formats.pixtable_compact import COMPACT, MEASURED, VERSION, FlagRuns, read_flags, read_slices
 from core.formats.pixtable_header import COLUMNS, PixtableLimits, pixtable_units
 from core.formats.pixtable_origin import PREFIX
-from core.formats.pixtable_ranges import Kept, Ranges, count, cut, numbers, only_kept, portions, single
+from core.formats.pixtable_ranges import Kept, Ranges, count, numbers, only_kept, portions, single, split
 from core.formats.pixtable_slices import SliceRows
 from core.spread import spread_out
 
@@ -269,27 +269,23 @@ class CompactTable(PixelTable):
 
     def gather_into(self, found: Mapping[str, npt.NDArray[Any]], ranges: Ranges) -> None:
         """Fill arrays for columns with ranges of rows; see `PixelTable.gather`."""
+        measured = MEASURED.keys() & found.keys()
+        derived = [name for name in found if name not in MEASURED and name != "dq"]
         with self.path.open("rb", buffering=0) as stream:
             start = 0
-            for first, last in ranges.tolist():
+            for (first, last), piece in zip(*split(ranges, self.bounds), strict=True):
                 stop = start + last - first
-                self._fill(stream.fileno(), {name: cells[start:stop] for name, cells in found.items()}, first, last)
+                for name in measured:
+                    _fill(self.path, stream.fileno(), found[name][start:stop], self._offsets[name] + 4 * first)
+                if derived:
+                    origin = int(self.bounds[piece])
+                    cells = {name: found[name][start:stop] for name in derived}
+                    self._slices[piece].fill(first - origin, last - origin, cells)
                 start = stop
-        for name in MEASURED.keys() & found.keys():
+        for name in measured:
             pixels_from_disk(found[name])
-
-    def _fill(self, number: int, cells: Mapping[str, npt.NDArray[Any]], first: int, last: int) -> None:
-        """What was measured of rows, as it is on disk, and all else as it is."""
-        for name in MEASURED.keys() & cells.keys():
-            _fill(self.path, number, cells[name], self._offsets[name] + 4 * first)
-        if "dq" in cells:
-            self._flags.flags(first, last, out=cells["dq"])
-        derived = [name for name in cells if name not in MEASURED and name != "dq"]
-        if not derived:
-            return
-        for piece, inside, _ in cut(single(first, last), self.bounds):
-            (low, high), begin = inside[0].tolist(), int(self.bounds[piece]) - first
-            self._slices[piece].fill(low, high, {name: cells[name][begin + low : begin + high] for name in derived})
+        if "dq" in found:
+            self._flags.flags(ranges, found["dq"])
 
 
 def _room(table: PixelTable, ranges: Ranges, names: Sequence[str] | None) -> dict[str, npt.NDArray[Any]]:

@@ -110,15 +110,10 @@ def on_mask(mask: Mask, first: tuple[float, float], step: tuple[float, float]) -
     """
 
     def passes(columns: Columns) -> Mask:
-        places = [
-            np.floor((columns[name].astype(np.float64) - zero) / size + 0.5)
-            for name, zero, size in zip(("xpos", "ypos"), first, step, strict=True)
-        ]
-        inside = np.ones(len(places[0]), np.bool_)
-        for place, length in zip(places, mask.shape[::-1], strict=True):
-            inside &= (place >= 0) & (place < length)
-        x, y = (np.where(inside, place, 0).astype(np.intp) for place in places)
-        return ~inside | mask[y, x]
+        x, y = (np.asarray(columns[name], np.float64) for name in ("xpos", "ypos"))
+        passed = np.empty(x.size, np.bool_)
+        _on_mask(x, y, mask, *first, *step, passed)
+        return passed
 
     return RowTest(("xpos", "ypos"), passes)
 
@@ -413,3 +408,11 @@ def _count_before(bits, rows, counts):  # type: ignore[no-untyped-def]
             n += _is_chosen(bits, row)
             row += 1
         counts[k] = n
+
+
+@njit(cache=True, nogil=True)
+def _on_mask(x, y, mask, x0, y0, step_x, step_y, passed):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        column, line = np.floor((x[i] - x0) / step_x + 0.5), np.floor((y[i] - y0) / step_y + 0.5)
+        inside = 0 <= column < mask.shape[1] and 0 <= line < mask.shape[0]
+        passed[i] = mask[int(line), int(column)] if inside else True

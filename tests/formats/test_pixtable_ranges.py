@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.formats.pixtable_ranges import count, cut, numbers, portions, single
+from core.formats.pixtable_ranges import count, cut, numbers, portions, single, split
 
 edges = st.lists(st.integers(0, 60), unique=True, max_size=12).map(sorted)
 
@@ -39,6 +39,16 @@ def test_pieces_have_their_own_rows(ends: list[int], inner: list[int]) -> None:
         assert all(0 <= row < bounds[piece + 1] - bounds[piece] for row in listed(inside))
     assert rows == listed(ranges)
     assert wanted == kept.tolist()
+
+
+@given(edges, st.lists(st.integers(0, 60), max_size=4).map(sorted))
+def test_ranges_are_split_where_pieces_meet(ends: list[int], inner: list[int]) -> None:
+    ranges, bounds = ranges_of(ends), np.array([0, *inner, 60], np.int64)
+    found, pieces = split(ranges, bounds)
+    assert [row for first, last in found for row in range(first, last)] == listed(ranges)
+    assert all(
+        bounds[piece] <= first < last <= bounds[piece + 1] for (first, last), piece in zip(found, pieces, strict=True)
+    )
 
 
 def test_one_range() -> None:
