@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from core.errors import DataError, error_context
 from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, set_key
 from core.fitsfile.scan import scan_fits
-from core.formats.pixtable_header import merged_header_of_ifus, own_cards, zero_point
+from core.formats.pixtable_header import PixtableLimits, merged_header_of_ifus, own_cards, zero_point
 from core.formats.pixtable_origin import PREFIX, set_exposures
 from core.formats.pixtable_ranges import Kept, Ranges, cut, joined
 from core.formats.pixtable_read import PixelTable, open_pixtable
@@ -86,11 +86,19 @@ class ExposureTable(PixelTable):
         What ``data`` of each are divided by.
     lamps : LampSpectrum or None
         What they are multiplied with.
+    measured : PixtableLimits or None
+        Extremes of the rows, if they had to be looked at.
     """
 
     sources: tuple[ChosenRows, ...] = field(repr=False)
     scales: tuple[float, ...]
     lamps: LampSpectrum | None = field(repr=False)
+    measured: PixtableLimits | None = None
+
+    @cached_property
+    def exact_limits(self) -> PixtableLimits | None:
+        """See `PixelTable.exact_limits`."""
+        return self.measured
 
     @cached_property
     def _starts(self) -> npt.NDArray[np.int64]:
@@ -162,13 +170,12 @@ def open_exposure(files: ExposureFiles, low: float, high: float, log: Logger, *,
         raise DataError("the pixel tables of other IFUs have a spectrum of the flat field, this has not", file=lacking)
     mode = mode_class(get_key(first, "INS.MODE", str, default=None))
     spectrum_of_lamps = LampSpectrum.of(spectra, mode) if spectra else None
-    header = merged_header_of_ifus(
-        [own_cards(source.table.header) for source in sources], [source.limits() for source in sources]
-    )
+    limits = [source.limits() for source in sources]
+    header = merged_header_of_ifus([own_cards(source.table.header) for source in sources], limits)
     del_keys(header, _OF_FLATS)
     if spectrum_of_lamps is not None:
         set_key(header, FFCORR, spectrum_of_lamps.n_units, "corrected for flat-field spectrum")
-    return _table(sources, scales, spectrum_of_lamps, header)
+    return _table(sources, scales, spectrum_of_lamps, header, reduce(lambda mine, its: mine | its, limits))
 
 
 def _chosen(path: Path, low: float, high: float) -> ChosenRows:
@@ -180,16 +187,21 @@ def _chosen(path: Path, low: float, high: float) -> ChosenRows:
 
 
 def _alone(source: ChosenRows) -> ExposureTable:
-    header = own_cards(source.table.header)
+    header, limits = own_cards(source.table.header), None
     if source.n_rows < source.table.n_rows:
-        source.limits().write(header, zero_point(header))
+        limits = source.limits()
+        limits.write(header, zero_point(header))
         if (counts := source.of_exposures()) is not None:
             set_exposures(header, counts.tolist())
-    return _table([source], [1.0], None, header)
+    return _table([source], [1.0], None, header, limits)
 
 
 def _table(
-    sources: Sequence[ChosenRows], scales: Sequence[float], lamps: LampSpectrum | None, header: Header
+    sources: Sequence[ChosenRows],
+    scales: Sequence[float],
+    lamps: LampSpectrum | None,
+    header: Header,
+    measured: PixtableLimits | None,
 ) -> ExposureTable:
     table = sources[0].table
     return ExposureTable(
@@ -202,6 +214,7 @@ def _table(
         tuple(sources),
         tuple(scales),
         lamps,
+        measured,
     )
 
 

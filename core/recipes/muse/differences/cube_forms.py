@@ -16,7 +16,7 @@ SPECTRA_DIFFERENCES: Final = (
         reference="E3D_ADC is always F; sizes are in deg; errors have the unit of variances; 0, a good value, is NULL; "
         "the pressure is that at the start",
         why="defects of the reference",
-        size="sizes by 3600; spectra, errors, flags and places equal to 1e-7 relative",
+        size="sizes by 3600; the 3903 spectra of an IFU at 6290 to 6330 Angstrom, errors, flags and places are equal",
     ),
     Difference(
         where="format=Euro3D, xEuro3D with resample=nearest: voxels whose pixel is flagged",

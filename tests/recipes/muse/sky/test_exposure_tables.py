@@ -84,6 +84,14 @@ def test_the_header_is_of_all_ifus(paths: list[Path]) -> None:
     assert mine.flat_field() is None
 
 
+def test_limits_of_rows_that_were_looked_at_are_exact(paths: list[Path]) -> None:
+    table = opened(paths)
+    rows, limits = everything(table), table.exact_limits
+    assert limits is not None
+    for name, found in (("xpos", limits.x), ("ypos", limits.y), ("lambda", limits.wave)):
+        assert found == (rows[name].min(), rows[name].max()), name
+
+
 def test_all_forms_are_read_alike_and_piece_by_piece(paths: list[Path], tmp_path: Path) -> None:
     mixed = [write(tmp_path, ifu, FLUXES[ifu], form) for ifu, form in ((3, "compact"), (5, "table"))]  # type: ignore[arg-type]
     expected, mine = everything(opened(paths, (5500.0, 7000.0))), opened(mixed, (5500.0, 7000.0))
