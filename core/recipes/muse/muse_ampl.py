@@ -13,7 +13,7 @@ from core.fitsfile.header import Header
 from core.fitsfile.keywords import del_keys, get_key, has_key, hierarch_name, set_key
 from core.formats.filters import read_filters
 from core.formats.pixtable_header import PixtableLimits
-from core.formats.pixtable_origin import PREFIX, encode_origin, origin_offset, set_exposures, set_offset
+from core.formats.pixtable_origin import PREFIX, encode_origin, origin_offset, set_offset
 from core.formats.tables import GEOMETRY_TABLE, Column, MuseTable, TableFormat, read_table
 from core.instruments.muse.facts import N_IFU, N_SLICES
 from core.recipes.declaration import BADPIX_INPUT, FrameSpec, ProductSpec, QcSpec, parameter
@@ -240,7 +240,6 @@ def _table(
     PixtableLimits.of(columns).write(header)
     for item in maps.maps:
         set_offset(header, 0, ifu, item.slice_no, origin_offset(item.left_at_bottom))
-    set_exposures(header, [columns["data"].size])
     return TableProduct(_TABLE, _COLUMNS, MuseTable(columns, header), master.raws, calibs)
 
 
