@@ -81,6 +81,7 @@ def test_the_header_is_of_all_ifus(paths: list[Path]) -> None:
     limits = Header()
     PixtableLimits.of(everything(mine)).write(limits)
     assert all(mine.header[card.keyword] == card.value for card in limits.cards)
+    assert mine.exact_limits == PixtableLimits.of(everything(mine))  # to the last bit, unlike those of the header
     assert mine.flat_field() is None
 
 
