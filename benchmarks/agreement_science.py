@@ -21,8 +21,10 @@ __all__ = ["OWN_INPUTS", "SAME_INPUTS", "TABLES", "Voxels", "compare_science_cub
 Values = np.ndarray[Any, Any]
 
 _PIXELS, _DQ, _STAT, _GEOMETRY, _QC = COLUMNS
-_FLOOR = 1e-3  # of the typical value of a plane: what is nearer to 0 is compared with that
+_FLOOR = 0.1  # of the typical value of a plane: what is nearer to 0 is the rounding of larger numbers
 _SHARE = 99.9  # of the voxels within a limit [%]
+_ALONE = 1.0  # rows of tables that only one side has [%]: places where bands begin are rounded
+_MEASURED = (4750.0, 9350.0)  # [Angstrom]; beyond, a response is extrapolated
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,20 @@ OWN_INPUTS = Voxels(relative=None, alone=None)
 """Each pipeline worked with its own: masters, geometry and sky differ by what is asked of them."""
 
 
-TABLES: tuple[tuple[str, str, tuple[tuple[str, float, str], ...]], ...] = (
-    ("STD_RESPONSE", "lambda", (("response", 0.005, "mag"), ("response_unsmoothed", 0.02, "mag"))),
-    ("STD_TELLURIC", "lambda", (("ftelluric", 0.005, ""),)),
-    ("SKY_SPECTRUM", "lambda", (("data", -1e-3, ""),)),
-    ("SKY_CONTINUUM", "lambda", (("flux", -1e-2, ""),)),
-    ("SKY_LINES", "lambda", (("flux", -1e-2, ""),)),
-    ("OFFSET_LIST", "MJD_OBS", (("RA_OFFSET", 5e-6, "deg"), ("DEC_OFFSET", 5e-6, "deg"), ("FLUX_SCALE", 0.005, ""))),
-)
-"""Tables by tag: the column that names a row, and how far others may be apart (a limit below 0 is relative).
+_ALL = (-np.inf, np.inf)
+TABLES: tuple[tuple[str, str, tuple[float, float], tuple[tuple[str, float, str], ...]], ...] = (
+    ("STD_RESPONSE", "lambda", _MEASURED, (("response", 0.005, "mag"), ("response_unsmoothed", 0.02, "mag"))),
+    ("STD_TELLURIC", "lambda", _MEASURED, (("ftelluric", 0.005, ""),)),
+    ("SKY_SPECTRUM", "lambda", _ALL, (("data", -1e-3, ""),)),
+    ("SKY_CONTINUUM", "lambda", _ALL, (("flux", -1e-2, ""),)),
+    ("SKY_LINES", "lambda", _ALL, (("flux", -1e-2, ""),)),
+    (
+        "OFFSET_LIST", "MJD_OBS", _ALL,
+        (("RA_OFFSET", 5e-6, "deg"), ("DEC_OFFSET", 5e-6, "deg"), ("FLUX_SCALE", 0.005, "")),
+    ),
+)  # fmt: skip
+"""Tables by tag: the column that names a row, its values that are compared, and how far other columns may be apart (a
+limit below 0 is relative).
 
 A response of 0.005 mag is half a per cent of the flux, half of what is asked of the fluxes of stars; 5e-6 deg are 0.02
 arcsec, what is asked of their places; a part in a thousand of the spectrum of the sky is below the noise of a spaxel.
@@ -106,7 +113,13 @@ def _voxels(name: str, column: str, mine: Values, peer: Values, limits: Voxels) 
 
 
 def compare_tables(
-    ours: Path, theirs: Path, key: str, limits: Sequence[tuple[str, float, str]], *, judged: bool = True
+    ours: Path,
+    theirs: Path,
+    key: str,
+    limits: Sequence[tuple[str, float, str]],
+    *,
+    judged: bool = True,
+    within: tuple[float, float] = (-np.inf, np.inf),
 ) -> Iterator[Line]:
     """Columns of two tables in the rows that both have.
 
@@ -119,16 +132,20 @@ def compare_tables(
         Largest difference of 99.9 % of the rows; of a limit below 0 its value is that of the relative difference.
     judged : bool
         Whether the limits are asked for.
+    within : tuple of float
+        Values of the key that are compared.
     """
     a, b = (_columns(path) for path in (ours, theirs))
     rows: tuple[Any, Any] = (slice(None), slice(None))
     if key:
+        a, b = (_within(table, key, within) for table in (a, b))
         _, mine, peer = np.intersect1d(np.round(a[key], 4), np.round(b[key], 4), return_indices=True)
         rows = mine, peer
         alone = len(a[key]) + len(b[key]) - 2 * mine.size
+        percent = 100.0 * alone / max(len(b[key]), 1)
         brief = f"{alone} rows of one side only" if alone else ""
-        yield Line("rows of one side only", f"{alone} of {len(b[key])}", "0" if judged else "",
-                   alone == 0 if judged else None, _PIXELS, brief)  # fmt: skip
+        yield Line("rows of one side only", f"{alone} of {len(b[key])}", f"<= {_ALONE:g} %" if judged else "",
+                   percent <= _ALONE if judged else None, _PIXELS, brief)  # fmt: skip
     for name, limit, unit in limits:
         x, y = a[name][rows[0]].astype(np.float64), b[name][rows[1]].astype(np.float64)
         if x.shape != y.shape:
@@ -142,6 +159,11 @@ def compare_tables(
         asked = f"<= {abs(limit):g} {unit}".strip()
         yield Line(f"{name}: difference of {_SHARE:g} % of the rows", shown, asked if judged else "",
                    high <= abs(limit) if judged else None, _GEOMETRY, f"{name} {shown}")  # fmt: skip
+
+
+def _within(table: dict[str, Values], key: str, limits: tuple[float, float]) -> dict[str, Values]:
+    use = (table[key] >= limits[0]) & (table[key] <= limits[1])
+    return {name: values[use] for name, values in table.items()}
 
 
 def _columns(path: Path) -> dict[str, Values]:

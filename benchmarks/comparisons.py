@@ -169,14 +169,21 @@ def _flat_of_the_field(pair: _Pair) -> Iterator[agreement.Line]:
     yield from agreement_sky.compare_cubes(pair.ours, pair.theirs)  # it has no QC parameters
 
 
-def _science_cubes(pair: _Pair) -> Iterator[agreement.Line]:
+def _field_images(pair: _Pair) -> Iterator[agreement.Line]:
     limits = agreement_science.SAME_INPUTS if pair.same else agreement_science.OWN_INPUTS
     yield from agreement_science.compare_science_cubes(pair.ours, pair.theirs, limits)
-    yield from pair.quality()
 
 
-def _tables(key: str, limits: Sequence[tuple[str, float, str]], pair: _Pair) -> Iterator[agreement.Line]:
-    yield from agreement_science.compare_tables(pair.ours, pair.theirs, key, limits, judged=pair.same)
+def _science_cubes(pair: _Pair) -> Iterator[agreement.Line]:
+    yield from _field_images(pair)
+    yield from pair.quality()  # the images of a cube have no QC of their own
+
+
+def _tables(
+    key: str, within: tuple[float, float], limits: Sequence[tuple[str, float, str]], pair: _Pair
+) -> Iterator[agreement.Line]:
+    compare = agreement_science.compare_tables
+    yield from compare(pair.ours, pair.theirs, key, limits, judged=pair.same, within=within)
     yield from pair.quality()
 
 
@@ -204,9 +211,10 @@ _COMPARISONS: dict[str, Callable[[_Pair], Iterator[agreement.Line]]] = {
     "GEOMETRY_CUBE": _mask_cubes,
     "DATACUBE_SKYFLAT": _cubes,
     "TWILIGHT_CUBE": _flat_of_the_field,
-    **dict.fromkeys(("DATACUBE_FINAL", "DATACUBE_STD", "IMAGE_FOV", "SKY_IMAGE", "SKY_MASK"), _science_cubes),
+    **dict.fromkeys(("DATACUBE_FINAL", "DATACUBE_STD"), _science_cubes),
+    **dict.fromkeys(("IMAGE_FOV", "SKY_IMAGE", "SKY_MASK"), _field_images),
     **dict.fromkeys(("PIXTABLE_POSITIONED", "PIXTABLE_COMBINED"), _exposures),
-    **{tag: partial(_tables, key, limits) for tag, key, limits in agreement_science.TABLES},
+    **{tag: partial(_tables, key, within, limits) for tag, key, within, limits in agreement_science.TABLES},
     **{f"{tag}_RED": partial(_images, 0.05, "count", relative=1e-5) for tag in _OF_THE_SKY},
     **{f"{tag}_RESAMPLED": partial(_planes, 0.01, "count") for tag in _OF_THE_SKY},
     **{f"PIXTABLE_{tag}": _exposures for tag in _OF_THE_SKY},

@@ -47,7 +47,7 @@ F64 = NDArray[np.float64]
 _QUIET = (5600.0, 6800.0)  # between telluric bands [Angstrom]
 _SMOOTHED = (4790.0, 9250.0)  # away from the ends of the response [Angstrom]
 _FAR = 7.5  # from stars [spaxel]
-_TARGETS = {"standard": 8.0, "scipost": 8.0, "exp_align": 5.0, "exp_combine": 8.0}  # processor time
+_TARGETS = {"standard": 8.0, "scipost": 8.0, "exp_combine": 8.0}  # times less processor time, on exposures of 24 IFUs
 
 
 @dataclass(frozen=True)
@@ -164,14 +164,14 @@ def _print_speed(console: Console, step: Step, usages: Sequence[Usage]) -> bool:
         table.add_column(heading, justify="left" if not heading else "right")
     for name, usage in (("cascade", ours), ("esorex", theirs)):
         table.add_row(name, f"{usage.wall:.2f}", f"{usage.cpu:.2f}", f"{usage.peak:.0f}", str(usage.code))
-    times, memory, asked = theirs.cpu / ours.cpu, ours.peak / theirs.peak, _TARGETS[step.recipe]
-    words = "met" if times >= asked else "missed"
+    times, memory, asked = theirs.cpu / ours.cpu, ours.peak / theirs.peak, _TARGETS.get(step.recipe)
+    words = "" if asked is None else f" (target {asked:g}x: {'met' if times >= asked else 'missed'})"
     table.add_row(
-        "ratio", f"{theirs.wall / ours.wall:.1f}x faster", f"{times:.1f}x less (target {asked:g}x: {words})",
+        "ratio", f"{theirs.wall / ours.wall:.1f}x faster", f"{times:.1f}x less{words}",
         f"{memory:.2f}", "",
     )  # fmt: skip
     console.print(table)
-    return words == "missed"
+    return "missed" in words
 
 
 # -- the truth ---------------------------------------------------------------------------------------------------------

@@ -62,8 +62,10 @@ def test_rows_of_tables_are_found_by_their_key(monkeypatch: pytest.MonkeyPatch, 
     true = table("true", wave, values)
     turned = table("turned", wave[::-1], values[::-1] + 0.005)
     assert all(line.ok for line in science.compare_tables(turned, true, "lambda", limits))
-    fewer = table("fewer", wave[1:], values[1:] + 0.02)
+    fewer = table("fewer", wave[3:], values[3:] + np.where(wave[3:] < 5050.0, 0.02, 0.0))
     assert [line.ok for line in science.compare_tables(fewer, true, "lambda", limits)] == [False, False]
+    upper = science.compare_tables(fewer, true, "lambda", limits, within=(5060.0, np.inf))
+    assert [line.ok for line in upper] == [True, True]
 
 
 def test_stars_of_an_image_are_fitted_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -100,11 +100,4 @@ DIFFERENCES: Final = (
         why="defect of the reference",
         size="one pixel in x and in y, 0.2 arcsec",
     ),
-    Difference(
-        where="QC.STANDARD.POSk",
-        here="is the centroid",
-        reference="is the centroid, rounded to whole pixels",
-        why="the manual says position",
-        size="up to half a pixel",
-    ),
 )
