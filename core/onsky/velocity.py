@@ -10,11 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import astropy.units as u
 import erfa
 import numpy as np
 import numpy.typing as npt
-from astropy.coordinates import FK5, ICRS, SkyCoord
 
 __all__ = ["PARANAL", "SPECSYS", "Site", "VelocityFrame", "doppler_factor", "target_velocity"]
 
@@ -99,6 +97,8 @@ def _of_site(mjd: float, site: Site) -> npt.NDArray[np.float64]:
 
 
 def _direction(ra: float, dec: float, equinox: float) -> npt.NDArray[np.float64]:
-    target = SkyCoord(ra * u.deg, dec * u.deg, frame=FK5(equinox=f"J{equinox}")).transform_to(ICRS())
-    direction: npt.NDArray[np.float64] = target.cartesian.xyz.value
+    """Of a target, in the celestial frame: precessed to 2000, and turned from the axes of FK5."""
+    _, precession, _ = erfa.bp06(*erfa.epj2jd(equinox))
+    axes, _ = erfa.fk5hip()
+    direction: npt.NDArray[np.float64] = axes @ (precession.T @ erfa.s2c(math.radians(ra), math.radians(dec)))
     return direction
