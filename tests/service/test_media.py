@@ -42,8 +42,12 @@ def addresses(
     plot = client.get(f"/api/blocks/{known['block']}").json()["plots"][0]
     of_path = {"blocks": known["block"], "recipes": "muse_bias", "frames": known["frame"]}
     values = {"night": LAST, "table": "muse_bias", "column": "master_ron", "product_id": known["product"]}
+    of_ending = {"/view": known["cube"], "/spectrum": known["cube"], "/curves": known["curve"]}
     queries = {
         "/series": "y=master_ron&limit=9",
+        "/view/pixels": "factor=1&column=0&row=0",
+        "/view": "",
+        "/spectrum": "x=1&y=1",
         "preview.png": "ext={ext}",
         "/levels": "ext={ext}",
         "/pixels": "ext={ext}&factor=1&column=0&row=0",
@@ -53,6 +57,7 @@ def addresses(
             continue
         kind = path.split("/")[2]
         names = {**values, "name": of_path.get(kind, ""), "dp_id": known["frame"], "file_name": plot}
+        names["product_id"] = next((number for part, number in of_ending.items() if part in path), known["product"])
         for ending in ("csv", "vot", "fits") if "{kind}" in path else ("",):
             filled = re.sub(r"{(\w+)}", lambda name: {**names, "kind": ending}[name[1]], path)  # noqa: B023
             query = next((text for part, text in queries.items() if part in filled), "")
@@ -65,9 +70,16 @@ def kind_of(answer: httpx.Response) -> str:
 
 
 def test_every_answer_is_of_a_type_that_the_document_names(
-    client: httpx.Client, document: dict[str, Any], bias_block: str, real_product: int, real_frame: str
+    client: httpx.Client,
+    document: dict[str, Any],
+    bias_block: str,
+    real_product: int,
+    real_frame: str,
+    cube_product: int,
+    curve_product: int,
 ) -> None:
     known = {"block": bias_block, "product": str(real_product), "frame": real_frame}
+    known |= {"cube": str(cube_product), "curve": str(curve_product)}
     seen = set()
     for address, operation in addresses(client, document, known):
         answer = client.get(address)
