@@ -167,6 +167,7 @@ _INTENT: tuple[tuple[str, str], ...] = (
     (r"QC\.GEO\.IFU\d+\.ANGLE$", "the reference has it in lengths of the encoder of the mask"),
     (r"QC\.GEO\.(IFU\d+\.)?GAPPOS", "the reference takes the slices at the rims of an IFU as centred alike"),
     (r"QC\.GEO\.EXP\d+\.FWHM\.STDEV$", "few fits to faint spots decide, which the reference counts as fainter still"),
+    (r"QC\.[A-Z]+\.(POS\d+\.|FWHM0\.)", "positions are not rounded, and where there is no source there is none"),
     (r"QC\.GEO\.SMOOTH\.N", "smoothing tells slices by what it was given"),
 )
 

@@ -73,6 +73,9 @@ arcsec, what is asked of their places; a part in a thousand of the spectrum of t
 def compare_science_cubes(ours: Path, theirs: Path, limits: Voxels) -> Iterator[Line]:
     """Grid, voxels without value, values and variances of two cubes or images of the field."""
     with fits.open(ours) as mine, fits.open(theirs) as peer:
+        if "DATA" not in peer:  # a mask
+            yield from _voxels("primary", _PIXELS, mine[0].data, peer[0].data, limits)
+            return
         yield grid_line(mine["DATA"], peer["DATA"])
         if mine["DATA"].shape != peer["DATA"].shape:
             return

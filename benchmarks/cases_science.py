@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from astropy.io import fits
 from option_cases import Case
 from scene import Frames, Scene
@@ -40,7 +41,8 @@ def coarser_wcs(scene: Scene) -> Frames:
             out[f"{key}{axis}"] = header[f"{key}{axis}"]
         out[f"CRPIX{axis}"] = header[f"CRPIX{axis}"] / 1.5
     out["CD1_1"], out["CD1_2"], out["CD2_1"], out["CD2_2"] = -8.3333e-05, 0.0, 0.0, 8.3333e-05
-    fits.HDUList([fits.PrimaryHDU(header=out)]).writeto(path, overwrite=True)
+    image = fits.ImageHDU(np.zeros((34, 40), np.uint8), out)  # the reference takes no header without axes
+    fits.HDUList([fits.PrimaryHDU(), image]).writeto(path, overwrite=True)
     return [(path, "OUTPUT_WCS")]
 
 
@@ -75,10 +77,20 @@ _CORRECTED = (
     "--save=cube,individual,positioned",
 )
 _SCIPOST = (
-    *(Case("scipost", f"{_PLAIN} {options}".strip(), n=1) for options in (*_RESAMPLED, *_CORRECTED)),
+    *(
+        Case("scipost", f"{_PLAIN} {options}".strip(), n=1, intent="TEL.GEOLON" if "positioned" in options else "")
+        for options in (*_RESAMPLED, *_CORRECTED)
+    ),
     Case("scipost", _PLAIN, n=1, extra=(coarser_wcs,), note="with OUTPUT_WCS"),
     *(
-        Case("scipost", f"{_PLAIN} {options}".strip(), n=2, extra=(offsets,), note="with OFFSET_LIST (2 exposures)")
+        Case(
+            "scipost",
+            f"{_PLAIN} {options}".strip(),
+            n=2,
+            extra=(offsets,),
+            note="with OFFSET_LIST (2 exposures)",
+            intent="TEL.GEOLON" if "combined" in options else "",
+        )
         for options in ("", "--weight=none", "--save=cube,combined")
     ),
     *(

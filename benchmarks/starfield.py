@@ -51,6 +51,7 @@ BANDS: Final = ((6864, 6967, 0.2), (7164, 7325, 0.1), (7590, 7700, 0.5), (8131, 
 _WAVE: Final[F64] = np.linspace(4750.0, 9350.0, 3681)
 _SIGMA: Final = 1.06  # of the spectral resolution [Angstrom]
 _CONTINUUM: Final = 900.0  # of the dark sky [1e-20 erg/s/cm2/Angstrom/arcsec2]
+_OFFSET: Final = 20  # of the columns of a slice in the column origin
 _READ_NOISE: Final = 3.0  # [count]
 _MADE_UP: Final = Provenance(1, "2026-11-29", "A star of a benchmark.", ("Made up.",))
 _AIRMASS: Final = (1.27, 1.275)
@@ -140,7 +141,7 @@ class Starfield:
         sky = (_CONTINUUM * 1e-20 * SPAXEL**2 + _lines()) * of_light
         parts: list[dict[str, Any]] = []
         for y in range(1, ny + 1):
-            set_offset(header, 0, 1, y, 0)
+            set_offset(header, 0, 1, y, _OFFSET)
             light = np.repeat(sky[:, None], nx, axis=1)
             for star in self.stars:
                 dx: F64 = np.arange(1.0, nx + 1.0)[None, :] - star.x - self.shift[0]
@@ -157,7 +158,7 @@ class Starfield:
             parts.append(
                 {name: values.astype(np.float32) for name, values in cells.items()}
                 | {"dq": np.zeros(x.size, np.int32), "stat": stat.astype(np.float32)}
-                | {"origin": encode_origin(x, plane + 1, 1, y, 0)}
+                | {"origin": encode_origin(x + _OFFSET, plane + 1, 1, y, _OFFSET)}
             )
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         PixtableLimits.of(columns).write(header)

@@ -58,11 +58,18 @@ CUBE_DIFFERENCES: Final = (
         "methods",
     ),
     Difference(
-        where="QC of sources, POSk",
-        here="centroids",
-        reference="centroids, rounded to whole pixels",
+        where="QC of sources, POSk and FWHMk",
+        here="positions are centroids; none are written if there is no source",
+        reference="rounds positions to whole pixels; writes a source 0 at -1 if there is none",
         why="the manual says position",
         size="up to half a pixel",
+    ),
+    Difference(
+        where="an OUTPUT_WCS without axes",
+        here="a header alone is taken",
+        reference="refuses it, with a warning: the grid is that of the data",
+        why="it says all that is asked of it",
+        size="the whole grid",
     ),
     Difference(
         where="QC of IMAGE_FOV",
