@@ -268,26 +268,27 @@ def cube_slabs(
         cosmics = [np.zeros(0, np.int64)]
         for y0 in range(0, grid.ny, n_lines):
             region = Region(z0, z1, y0, min(y0 + n_lines, grid.ny))
-            columns = source.read(grid.spectral.reach(z0, z1, margin), _reach(grid, region, margin))
-            bands.append(
-                resample(
-                    columns,
-                    grid,
-                    source.positions,
-                    region,
-                    resampling=options.resampling,
-                    rejection=rejection,
-                    spread=spread,
-                )
-            )
-            if ROW in columns:
-                cosmics.append(columns[ROW][bands[-1].cosmics])
+            voxels, rows = _resampled(source, grid, region, options.resampling, rejection, spread)
+            bands.append(voxels)
+            cosmics.append(rows)
         found = np.unique(np.concatenate(cosmics))
         if len(bands) == 1:
             yield Slab(z0, bands[0].data, bands[0].stat, found)
         else:
             data, stat = (np.concatenate([getattr(band, part) for band in bands], axis=1) for part in ("data", "stat"))
             yield Slab(z0, data, stat, found)
+
+
+def _resampled(
+    source: PixelSource, grid: CubeGrid, region: Region, resampling: Resampling, rejection: Rejection, spread: Spread
+) -> tuple[Voxels, npt.NDArray[np.int64]]:
+    """A region, and which numbered rows are cosmic rays; its pixels are forgotten before those of the next are read."""
+    margin = margin_of(resampling, rejection)
+    columns = source.read(grid.spectral.reach(region.z0, region.z1, margin), _reach(grid, region, margin))
+    voxels = resample(
+        columns, grid, source.positions, region, resampling=resampling, rejection=rejection, spread=spread
+    )
+    return voxels, columns[ROW][voxels.cosmics] if ROW in columns else np.zeros(0, np.int64)
 
 
 def position_angle(header: Header) -> float:
