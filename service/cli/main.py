@@ -77,7 +77,9 @@ def demo(
     directory: Annotated[Path, typer.Argument(help="Where the demonstration lives.")] = Path("cascade-demo"),
     port: Port = 8000,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve the pages when all is reduced.")] = True,
-    units: Annotated[str, typer.Option(help="Units to simulate, e.g. 1,2 or 1-24.")] = "1,2",
+    units: Annotated[
+        str, typer.Option(help="Units to simulate, e.g. 1,2 or 1-24; 12 and 13 see the standard star.")
+    ] = "12,13",
     night: Annotated[str | None, typer.Option(help="Evening date; last night if not given.")] = None,
     nights: Annotated[int, typer.Option(help="Nights in all: the earlier ones have biases only.", min=1, max=400)] = 4,
 ) -> None:

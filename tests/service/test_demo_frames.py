@@ -17,13 +17,19 @@ def test_what_was_begun_is_gone_on_with(tmp_path: Path) -> None:
     first = demo_nights(tmp_path, NIGHT, (1, 2), 4)
     assert demo_nights(tmp_path, date(2027, 1, 1), (7,), 1) == first
     assert [night for night, _ in first.plans] == [date(2026, 11, day) for day in (15, 16, 17, 18)]
-    assert first.frames == 3 * 5 + 5 + 3 + 5 + 3 + 1 + 3 + 1
-    assert first.blocks == 4 + 6
+    assert first.frames == 3 * 5 + 5 + 3 + 5 + 3 + 1 + 3 + 2
+    assert first.blocks == 4 + 5 + 2 * 2 + 2
+
+
+def test_a_standard_star_is_observed_with_the_units_that_see_it() -> None:
+    without, with_star = (DemoNights(NIGHT.isoformat(), units, 1) for units in ((1, 2), (12, 13)))
+    assert (with_star.frames, with_star.blocks) == (without.frames + 1, without.blocks + 2)
 
 
 def test_every_recipe_has_frames() -> None:
     assert min(DEMO_PLAN.n_bias, DEMO_PLAN.n_dark, DEMO_PLAN.n_flat) >= 3
-    assert min(DEMO_PLAN.n_arc, DEMO_PLAN.n_illum, DEMO_PLAN.sky.n_object) >= 1
+    assert min(DEMO_PLAN.n_arc, DEMO_PLAN.n_illum, DEMO_PLAN.sky.n_std) >= 1
+    assert DEMO_PLAN.sky.n_object >= 2
     assert DEMO_PLAN.sky.n_skyflat >= 3
 
 
