@@ -52,6 +52,10 @@ _ZERO_POINTS: Final = Setting(
 _REDUCED: Final = Setting(
     "save", "cube,skymodel,individual", "the combination of an observation block is made of the reduced pixel tables"
 )
+_FEW_STARS: Final = (
+    Setting("srcmin", 2, "two stars are better than five of which three are noise"),
+    Setting("rsearch", "5.,2.,0.8", "exposures of an observation block are seconds of arc apart; farther it is chance"),
+)
 _FLUXES: Final = (InputRule("STD_RESPONSE"), InputRule("STD_TELLURIC"), InputRule("EXTINCT_TABLE"))
 _NEEDED_FLUXES: Final = (
     InputRule("STD_RESPONSE", needed=True),
@@ -266,6 +270,7 @@ RULES: Final = Rules(
             "muse_exp_align",
             "IMAGE_FOV",
             products=("OFFSET_LIST", "PREVIEW_FOV"),
+            settings=_FEW_STARS,
             group_by=GroupBy.OBSERVATION,
             together=True,
         ),
