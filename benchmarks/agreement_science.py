@@ -22,6 +22,7 @@ Values = np.ndarray[Any, Any]
 
 _PIXELS, _DQ, _STAT, _GEOMETRY, _QC = COLUMNS
 _FLOOR = 0.1  # of the typical value of a plane: what is nearer to 0 is the rounding of larger numbers
+_TINY = 1e-30  # of a mask, most of which is 0
 _SHARE = 99.9  # of the voxels within a limit [%]
 _ALONE = 1.0  # rows of tables that only one side has [%]: places where bands begin are rounded
 _MEASURED = (4750.0, 9350.0)  # [Angstrom]; beyond, a response is extrapolated
@@ -96,7 +97,7 @@ def _voxels(name: str, column: str, mine: Values, peer: Values, limits: Voxels) 
         total += int(np.count_nonzero(theirs))
         if both.any():
             x, y = plane[both].astype(np.float64), other[both].astype(np.float64)
-            apart.append(np.abs(x - y) / np.maximum(np.abs(y), _FLOOR * np.median(np.abs(y))))
+            apart.append(np.abs(x - y) / np.maximum(np.abs(y), max(_FLOOR * float(np.median(np.abs(y))), _TINY)))
     percent = 100.0 * alone / max(total, 1)
     asked = "" if limits.alone is None else f"<= {limits.alone:g} %"
     yield Line(
