@@ -47,7 +47,7 @@ LASERS = ("mode", ("WFM-AO-N", "WFM-AO-E", "NFM-AO-N"))
 _SMALL = Setting("compact", True, "an exposure is 9.2 GB of pixel tables in the usual form, 2.7 GB in this one")
 _NO_IMAGE = Setting("saveimage", False, "nothing is made of the images: 4.9 GB an exposure")
 _ZERO_POINTS: Final = Setting(
-    "filter", "white,Johnson_V,Cousins_R,Cousins_I", "zero points are measured in these filters, if there is a list"
+    "filter", "white,Johnson_V,Cousins_R,Cousins_I", "pictures in the bands of the zero points, if there is a list"
 )
 _REDUCED: Final = Setting(
     "save", "cube,skymodel,individual", "the combination of an observation block is made of the reduced pixel tables"

@@ -43,6 +43,7 @@ __all__ = [
     "describe_sources",
     "field_filters",
     "fwhm_qc",
+    "known_filters",
 ]
 
 _SIGMAS: Final = (5.0, 4.0, 3.0)
@@ -231,11 +232,16 @@ class CubeMaker:
         return None if frame is None else read_output_wcs(frame.path, self.ctx.log)
 
 
-def field_filters(words: str, frames: FrameSet, log: Logger) -> list[Filter]:
-    """The filters of a comma-separated list of names that are known: ``white``, and those of FILTER_LIST."""
-    names = [name.strip() for name in words.split(",") if name.strip() not in ("", "none")]
+def known_filters(frames: FrameSet) -> dict[str, Filter]:
+    """``white``, and the filters of FILTER_LIST."""
     frame = frames.optional("FILTER_LIST")
-    known = {"white": WHITE} if frame is None else {"white": WHITE, **read_filters(frame.path)}
+    return {"white": WHITE} if frame is None else {"white": WHITE, **read_filters(frame.path)}
+
+
+def field_filters(words: str, frames: FrameSet, log: Logger) -> list[Filter]:
+    """The filters of a comma-separated list of names that are known."""
+    names = [name.strip() for name in words.split(",") if name.strip() not in ("", "none")]
+    known = known_filters(frames)
     for name in names:
         if name not in known:
             log.warning("there is no filter %s: there is no image of it", name)

@@ -16,7 +16,7 @@ from core.onsky.sensitivity import Band
 from core.recipes.declaration import FrameSpec, ProductSpec, Recipe, parameter
 from core.recipes.flow import FileProduct, PartOutput, RecipeContext
 from core.recipes.frames import FrameSet
-from core.recipes.muse.cube_products import SinglePlane, describe_sources, field_filters
+from core.recipes.muse.cube_products import SinglePlane, describe_sources, field_filters, known_filters
 from core.recipes.muse.cubes import CubeOptions, cube_grid, write_cube
 from core.recipes.muse.differences.cubes import CUBE_DIFFERENCES
 from core.recipes.muse.differences.muse_standard import DIFFERENCES, MANUAL_NOTES
@@ -156,7 +156,7 @@ class MuseStandard(Recipe):
         ctx.save(made.fluxes(field, selected, grid, source.unit))
         counts = StarCounts(field.wave, field.fluxes.data[selected], field.fluxes.stat[selected])
         response = derive_response(counts, header, standard.flux, extinction, bands, params.smooth, ctx.log)
-        ctx.save(made.response(response, filters))
+        ctx.save(made.response(response, known_filters(frames)))
         if (telluric := made.telluric(response)) is None:
             ctx.log.warning("no telluric band is within the wavelengths: there is no STD_TELLURIC")
         else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -47,7 +47,7 @@ def standard_qc() -> tuple[QcSpec, ...]:
         spec("STARNAME", "", "str", "Name of the standard star used for the throughput / zeropoint calculation."),
         *(spec(f"THRU{place}", "", "float", f"Throughput computed at {place} +/- 100 Angstrom.") for place in _PLACES),
         *(
-            spec(f"ZP.{band}", "mag", "float", f"Zeropoint in the filter {name}, if an image of it is asked for.")
+            spec(f"ZP.{band}", "mag", "float", f"Zeropoint in the filter {name}, if FILTER_LIST has it.")
             for name, band in _BANDS.items()
         ),
     )
@@ -99,7 +99,7 @@ class StandardProducts:
             "STD_FLUXES", "DATA", arrays["DATA"], header, first, self.raws, self.calibs, self.number, more
         )
 
-    def response(self, response: Response, filters: Sequence[Filter]) -> TableProduct:
+    def response(self, response: Response, filters: Mapping[str, Filter]) -> TableProduct:
         """The response, with throughput and zero points."""
         header = self._primary()
         header["SPECSYS"] = TOPOCENTRIC
@@ -111,9 +111,9 @@ class StandardProducts:
             if math.isfinite(value) and not (notched and place == _NOTCHED):
                 words = f"throughput at {place} +/- 100 Angstrom"
                 set_key(header, f"{QC_PREFIX}.THRU{place}", np.float32(value), words)
-        for through in filters:
-            if (band := _BANDS.get(through.name)) is not None and math.isfinite(value := response.zero_point(through)):
-                set_key(header, f"{QC_PREFIX}.ZP.{band}", np.float32(value), f"[mag] zero point in {through.name}")
+        for name, band in _BANDS.items():
+            if name in filters and math.isfinite(value := response.zero_point(filters[name])):
+                set_key(header, f"{QC_PREFIX}.ZP.{band}", np.float32(value), f"[mag] zero point in {name}")
         columns = {"lambda": response.curve.wave, "response": response.curve.values, "resperr": response.curve.errors}
         if response.rough is not None:
             columns |= {"response_unsmoothed": response.rough.values, "resperr_unsmoothed": response.rough.errors}
