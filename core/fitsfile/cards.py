@@ -41,7 +41,8 @@ _FLOAT = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([ED][+-]?\d+)?\Z", re.IGNORECASE)
 _FORBIDDEN = re.compile(rb"[^ -~]")
 _UNPRINTABLE = re.compile(r"[^ -~]")
 _STRING = re.compile(r"'((?:[^']|'')*)'")
-_SOUND_NAME = re.compile(r"(?:[A-Z0-9_-]{1,8} *(?<=^.{8})= |HIERARCH (?! )(?: ?[A-Z0-9_-]+)+ *= ?)")
+# Each character can be matched in one way only: of a pattern with two the time doubles with each letter of a bad card.
+_SOUND_NAME = re.compile(r"(?:[A-Z0-9_-]{1,8} *(?<=^.{8})= |HIERARCH [A-Z0-9_-]+(?: [A-Z0-9_-]+)* *= ?)")
 _SOUND_VALUE = re.compile(  # text, logical, number, or none
     r" *(?:'(?:[^']|'')*'|[TF]|[+-]?(?:\d+\.?\d*|\.\d+)(?:[ED][+-]?\d+)?)? *(?:/[ -~]*)?\Z"
 )

@@ -90,6 +90,11 @@ def test_each_kind_of_damage_is_known(kind: str) -> None:
     none_is_sound()
 
 
+@pytest.mark.parametrize("text", ["HIERARCH ESO " + 60 * "A", "HIERARCH " + 35 * "A ", "KEY     = '" + 34 * "''" + "x"])
+def test_a_bad_card_takes_no_longer_than_a_good_one(text: str) -> None:
+    assert not is_sound(card(text))  # a pattern that tries all ways to split the letters would not end
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(["KEY     = ", "HIERARCH ESO A = ", "HIERARCH ESO A B9=", "", "HIERARCH ", "K"]),
