@@ -30,7 +30,7 @@ from core.cascade.model import (
 from core.cascade.reasons import member_reason, unmade
 from core.cascade.shelf import Shelf
 from core.cascade.signature import SignedWork, considered, deciding_rules, rules_hash, sign
-from core.instruments.rules import InputRule, Rules, Task
+from core.instruments.rules import GroupBy, InputRule, Rules, Task
 
 __all__ = ["EXPOSING", "PlanOptions", "make_plan", "merge_plans"]
 
@@ -249,7 +249,9 @@ class _Planner:
         """What the group lacks to be reduced."""
         source = self.rules.raw(self.task.main)
         if source is not None:
-            return self.group.missing(source, self.task.minimum, self.rules.units, self.options.fresh)
+            alone = self.task.group_by is GroupBy.EXPOSURE  # it needs not the others of its template
+            fresh: frozenset[str] = frozenset() if alone else self.options.fresh
+            return self.group.missing(source, self.task.minimum, self.rules.units, fresh)
         first = self.group.first
         if self.task.together and (first.night, first.obs, first.target) in self.options.exposing:
             text = f"waits for exposures: {len(self.group.products)} of the observation block have arrived so far"

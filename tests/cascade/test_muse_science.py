@@ -252,3 +252,10 @@ def test_a_policy_moves_the_blocks_that_it_holds_for_and_no_other() -> None:
     assert len(same) == 3
     assert all(key.startswith(kept) for key in same)
     assert RULES.under("closest") is RULES
+
+
+def test_an_exposure_does_not_wait_for_the_others_of_its_template():
+    first = frame("OBJECT", 2.0, tpl_nexp=2)
+    plan = make_plan(RULES, [first], [*masters(), *statics()], options=PlanOptions(fresh=frozenset({first.id})))
+    (reduced,) = [block for block in plan.blocks if block.recipe == "muse_scibasic"]
+    assert (reduced.state, reduced.missing) == (BlockState.READY, ())
