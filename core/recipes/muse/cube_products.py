@@ -27,11 +27,12 @@ from core.recipes.declaration import FrameSpec, QcSpec, RecipeParameters, parame
 from core.recipes.flow import Product, RecipeContext
 from core.recipes.frames import Frame, FrameSet
 from core.recipes.logs import Logger
-from core.recipes.muse.cube_shapes import shaped_products
+from core.recipes.muse.cube_shapes import exposure_headers, shaped_products
 from core.recipes.muse.cube_work import CubeWork
 from core.recipes.muse.cubes import CubeOptions, FilledCube, Slab, cube_grid, fill_cube, reserve_cube, with_images
 from core.recipes.muse.output_wcs import read_output_wcs
 from core.recipes.muse.pixel_source import source_of_table
+from core.recipes.muse.science_cards import check_times
 from core.recipes.muse.steps.pointing import spaxel_of
 from core.recipes.names import product_name
 
@@ -202,7 +203,9 @@ class CubeMaker:
             raise
 
     def reserve(self, table: PixelTable, tag: str) -> CubeWork:
-        """Reserve a cube of a table; DataError if there is no voxel."""
+        """Reserve a cube of a table; DataError if there is no voxel, MissingKeywordError if its form cannot be told."""
+        if self._form.archive:
+            check_times(exposure_headers(table))
         source, options = source_of_table(table), self.params.options(self._output())
         table.index  # noqa: B018 - made once, goes along to all who fill it
         path = self.ctx.output_dir / product_name(tag)

@@ -34,7 +34,7 @@ from core.onsky.resolution import (
 from core.recipes.logs import Logger
 from core.recipes.muse.steps.pointing import is_narrow
 
-__all__ = ["ANCILLARY", "CubeDepth", "describe_science_product", "measure_depth"]
+__all__ = ["ANCILLARY", "CubeDepth", "check_times", "describe_science_product", "measure_depth"]
 
 ANCILLARY: Final = "ANCILLARY.IMAGE"  # PRODCATG of the images that go with a cube
 _FIELD: Final = {False: (60.0 / 0.2) ** 2, True: (7.43 / 0.025) ** 2}  # pixels of a nominal field; narrow or not
@@ -59,6 +59,19 @@ class CubeDepth:
 
     variance: float
     image: npt.NDArray[np.float32]
+
+
+def check_times(exposures: Sequence[Header]) -> None:
+    """Look whether each exposure tells when it was taken, before hours are spent on its cube.
+
+    Raises
+    ------
+    MissingKeywordError
+        If one does not.
+    """
+    for exposure in exposures:
+        for keyword in ("MJD-OBS", "EXPTIME"):
+            get_key(exposure, keyword, float)
 
 
 def measure_depth(cube: CubePlanes, grid: CubeGrid) -> CubeDepth:

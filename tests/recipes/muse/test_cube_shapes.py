@@ -26,6 +26,7 @@ from core.formats.pixtable_read import open_pixtable
 from core.formats.science_check import check_science_cube
 from core.recipes.engine import run_recipe
 from core.recipes.frames import Frame, FrameSet
+from core.recipes.muse.cube_products import CubeMaker
 from core.recipes.muse.cubes import CubeOptions, write_cube
 from core.recipes.muse.pixel_source import source_of_table
 from core.recipes.registry import get_recipe
@@ -193,7 +194,10 @@ def test_the_archive_would_take_it(exposures: list[Path], tmp_path: Path) -> Non
     assert "PRODCATG" in {finding.rule for finding in check_science_cube(plain["DATACUBE_FINAL"])}
 
 
-def test_an_exposure_that_lacks_something_is_told(exposures: list[Path], tmp_path: Path) -> None:
+def test_an_exposure_that_lacks_something_is_told_before_the_cube_is_filled(
+    exposures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CubeMaker, "fill", lambda *_: pytest.fail("the cube is filled"))
     tables = [Path(shutil.copy(path, tmp_path / path.name)) for path in exposures]
     with fits.open(tables[1], mode="update") as hdus:
         del hdus[0].header["MJD-OBS"]
