@@ -105,14 +105,17 @@ def column_named(table: str, column: str, definitions: Definitions) -> NamedPara
 
 
 def _best(candidates: list[tuple[Parameter, str]], name: str) -> tuple[NamedParameter, ...]:
-    """The candidate whose template fits with the fewest running numbers: a literal ``slice20`` goes before a number."""
-    fits = []
+    """The candidate whose template fits with the fewest running numbers: a literal ``slice20`` goes before a number.
+
+    Of those with as many the one goes first that leaves fewest numbers out: ``NDET`` is not ``NDET{exposure}``.
+    """
+    fits: list[tuple[int, int, NamedParameter]] = []
     for parameter, template in candidates:
         found = _loose(template).match(name)
         if found:
             indices = {axis: int(text) for axis, text in found.groupdict().items() if text.isdecimal()}
-            fits.append(NamedParameter(parameter, indices))
-    return (min(fits, key=lambda fit: len(fit.indices)),) if fits else ()
+            fits.append((len(indices), template.count("{"), NamedParameter(parameter, indices)))
+    return (min(fits, key=lambda fit: fit[:2])[2],) if fits else ()
 
 
 @lru_cache(maxsize=4096)

@@ -74,6 +74,12 @@ def test_a_column_of_several_tables_is_refused_with_their_names():
         resolve_name("input3_nsaturated", qc1_definitions())
 
 
+def test_a_keyword_without_number_goes_before_one_whose_number_is_left_out():
+    found = {name: resolve_name(name, ALL) for name in ("QC.EXPALIGN.NDET", "QC.EXPALIGN.NDET2", "QC EXPALIGN NMATCHn")}
+    columns = [named.parameter.column for named in found.values()]
+    assert columns == ["src_ndet", "ndet", "nmatch"]
+
+
 ALL = Definitions(parameter for parameter in qc1_definitions() if parameter.table.startswith("muse_"))
 
 
